@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, keys, seeds, configuration schema, paths, store. No torch here."""

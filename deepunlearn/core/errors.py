@@ -1,0 +1,68 @@
+"""Errors that teach: what was given, what is allowed, what to do next.
+
+Every error that a user can cause is a `DeepUnlearnError`; the doors print it without a traceback and exit
+with `exit_code`. Anything else that escapes is our own mistake and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+class DeepUnlearnError(Exception):
+    """Base of all errors with a remedy.
+
+    problem: one sentence that names the thing that is wrong; given: the offending value;
+    allowed: what would be accepted; remedy: what to type or do next.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self, problem: str, *, given: Any = None, allowed: str | None = None, remedy: str | None = None
+    ) -> None:
+        self.problem, self.given, self.allowed, self.remedy = problem, given, allowed, remedy
+        lines = [problem]
+        if given is not None:
+            lines.append(f"  given:   {given}")
+        if allowed is not None:
+            lines.append(f"  allowed: {allowed}")
+        if remedy is not None:
+            lines.append(f"  remedy:  {remedy}")
+        super().__init__("\n".join(lines))
+
+
+class ConfigError(DeepUnlearnError):
+    """A configuration value, name or combination that cannot be run."""
+
+
+class DataError(DeepUnlearnError):
+    """A dataset that is missing, damaged or unfit (one class, empty folders, unreadable images)."""
+
+
+class StoreError(DeepUnlearnError):
+    """A stored result that is damaged or does not match its key."""
+
+
+class Diverged(DeepUnlearnError):
+    """Non-finite loss, weights or logits. A result of the run, not a defect of the program."""
+
+    exit_code = 1
+
+
+class NotApplicable(DeepUnlearnError):
+    """A method that cannot run on this model or data, and why."""
+
+    exit_code = 1
+
+
+def unknown(kind: str, given: str, known: Iterable[str], *, remedy: str | None = None) -> ConfigError:
+    """A `ConfigError` for a name that does not exist, listing those that do and the nearest one."""
+    names = sorted(known)
+    near = get_close_matches(given, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose one of the {kind}s above"
+    return ConfigError(
+        f"unknown {kind} {given!r}", given=given, allowed=", ".join(names) or "(none)", remedy=remedy or hint
+    )

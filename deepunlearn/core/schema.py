@@ -1,0 +1,174 @@
+"""The validated form of a composed configuration: frozen pydantic models, built once before anything runs.
+
+Hydra composes plain YAML (defaults stand there, in `conf/`); `validate` turns the result into these models,
+so that types are settled before hashing and a wrong value is refused with its name, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from deepunlearn.core.errors import ConfigError, unknown
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class DatasetConfig(Frozen):
+    """A dataset, how it is read and how it is split (protocol section 2)."""
+
+    name: str
+    title: str
+    source: Literal["sklearn", "torchvision", "folder", "utkface"]
+    root: str | None = None  # directory of the files; null where none is needed
+    download: bool = False
+    classes: Annotated[int, Field(ge=2)] | None = None  # null: counted in the data
+    image_size: Annotated[int, Field(ge=8)] = 32  # height = width after resizing, pixels
+    crop_padding: Annotated[int, Field(ge=0)] = 0  # random crop after padding with black, pixels
+    flip: bool = False  # random horizontal flip
+    mean: tuple[float, ...] | None = None  # per channel, images in [0, 1]; null: from the training part
+    std: tuple[float, ...] | None = None
+    test_ratio: Ratio | None = None  # share cut off as test part where the data has none
+    limit: Annotated[int, Field(ge=1)] | None = None  # stratified subset of the training part, samples
+    val_ratio: Ratio = 0.15
+    split_seed: Annotated[int, Field(ge=0)] = 123
+    max_batch_size: PositiveInt | None = None  # upper bound of searched batch sizes
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> DatasetConfig:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("give both dataset.mean and dataset.std, or neither")
+        return self
+
+
+class ArchConfig(Frozen):
+    """An architecture; `module` has `build(classes, image_size)` and `parts(model)`."""
+
+    name: str
+    title: str
+    module: str
+
+
+class TrainConfig(Frozen):
+    """The recipe of originals and retrains (protocol section 4): SGD, cosine to 0 per epoch."""
+
+    epochs: PositiveInt
+    lr: PositiveFloat
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: NonNegativeFloat
+    batch_size: PositiveInt
+
+
+class ForgetConfig(Frozen):
+    """How the forget set is drawn from the training part without validation."""
+
+    name: Literal["random"]
+    ratio: Ratio
+
+
+class ProtocolConfig(Frozen):
+    """Which seeds are searched on (protocol section 6)."""
+
+    name: str
+    title: str
+    first_search_seed: Annotated[int, Field(ge=0)]
+
+
+class SearchConfig(Frozen):
+    """The hyper-parameter search (protocol section 6)."""
+
+    name: str
+    title: str
+    sampler: Literal["nsga3", "tpe"] | None  # null: no search
+    objective: Literal["four", "sum"] | None
+    trials: Annotated[int, Field(ge=0)]  # per study
+    seeds: Annotated[int, Field(ge=0)]  # number of studies, one per search seed
+    space: Literal["paper", "ours"]
+    max_epochs: PositiveInt | None  # E_max; null: max(3, ceil(0.2 x training epochs))
+    storage: str | None  # Optuna storage URL; null: SQLite under results/search
+    population_size: Annotated[int, Field(ge=2)] | None = None  # NSGA-III
+    prune: bool = False  # stop hopeless trials after half of their epochs
+    selection: Literal["paper", "robust"] = "paper"
+    candidates: PositiveInt = 5  # of selection=robust
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SearchConfig:
+        if self.sampler is not None and (self.trials < 1 or self.seeds < 1):
+            raise ValueError("a search needs search.trials >= 1 and search.seeds >= 1 (or use search=none)")
+        if self.prune and self.objective == "four":
+            raise ValueError("search.prune=true needs search.objective=sum (four losses cannot be pruned)")
+        return self
+
+
+class RuntimeConfig(Frozen):
+    """Where and how it runs. Only `precision` changes numbers, so only it is hashed."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+    threads: PositiveInt | None  # null: all cores this process may use
+    checkpoint_seconds: NonNegativeFloat  # least time between two training checkpoints
+    data_budget_gb: PositiveFloat  # larger datasets stay memory-mapped on disk
+
+
+class ParamSpec(Frozen):
+    """One hyper-parameter: default and range side by side; `ours` overrides the range for `search.space=ours`."""
+
+    type: Literal["float", "int", "choice", "bool"]
+    default: float | int | bool | str | None
+    low: float | int | None = None
+    high: float | int | str | None = None  # "E_max" stands for the search's epoch limit
+    log: bool = False
+    choices: tuple[float | int | bool | str, ...] | None = None
+    searched: bool = True
+    ours: dict[str, Any] | None = None
+    help: str = ""
+
+
+class MethodConfig(Frozen):
+    """A method's YAML: identity, what it reads, its hyper-parameters (specs in `space`, fixed values in `params`)."""
+
+    name: str
+    version: PositiveInt  # bumped by hand when the maths changes
+    title: str
+    paper: str
+    reads: tuple[Literal["retain", "forget", "val"], ...]
+    epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
+    space: dict[str, ParamSpec]
+    params: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _params_exist(self) -> MethodConfig:
+        if set(self.params) != set(self.space):
+            raise ValueError(f"params {sorted(self.params)} and space {sorted(self.space)} must name the same")
+        return self
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], values: Any, where: str) -> Model:
+    """`values` as a `model`. Raises ConfigError naming the first wrong entry, e.g. `forget.ratio`, and its remedy."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, model, where) from None
+
+
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
+    first = error.errors()[0]
+    name = ".".join([where, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        return unknown("option", name, [f"{where}.{field}" for field in model.model_fields])
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be ", "")
+    return ConfigError(
+        f"{name} has a value that cannot be used", given=repr(first["input"])[:200], allowed=message,
+        remedy=f"give {name}=VALUE on the command line or in the sweep file",
+    )
