@@ -1,0 +1,7 @@
+"""What is measured of a model, from stored logits: plain numpy, scipy and scikit-learn. No torch here.
+
+Definitions stand in the benchmark's protocol (accuracies in [0, 1]; retained, forgotten and test part of the data are
+D_R, D_F and D_T). A metric that is not defined for a model is None, never a number that stands for it.
+"""
+
+VERSION = 1  # part of every metrics key: bump when a stored score would come out differently

@@ -1,0 +1,54 @@
+"""All scores of one model against the retrained one of its seed: the metric columns of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepunlearn.metrics.accuracy import Floats, Integers, accuracy, losses
+from deepunlearn.metrics.mia import discernibility, indiscernibility, mia_accuracy
+from deepunlearn.metrics.retention import ret_dev, retention, undefined
+from deepunlearn.metrics.usable import broken_parts, usable
+
+ACCURACIES = {"RA": "retain", "FA": "forget", "VA": "val", "TA": "test"}
+SCORES = (*ACCURACIES, "RR", "FR", "TR", "RetDev", "MIA", "Disc", "Indisc", "MIA_val", "Disc_val")
+
+
+def score(
+    logits: Mapping[str, Floats],
+    retrained: Mapping[str, Floats],
+    labels: Mapping[str, Integers],
+    seed: int,
+    weights_finite: bool = True,
+) -> dict[str, Any]:
+    """`SCORES` (protocol section 5), `usable` and `reason`. The mappings have the parts retain, forget, val and test.
+
+    logits and retrained are [N, K] per part, labels [N]; `seed` shuffles the attack's samples. Logits that are not
+    finite make every score None and the model unusable; broken logits of the retrained model raise Diverged.
+    """
+    good, reason = usable(weights_finite, logits, labels["test"])
+    if broken_parts(logits):
+        return {**dict.fromkeys(SCORES), "usable": good, "reason": reason}
+    own = {name: accuracy(logits[part], labels[part]) for name, part in ACCURACIES.items()}
+    reference = {name: accuracy(retrained[part], labels[part]) for name, part in ACCURACIES.items()}
+    kept = [retention(own[name], reference[name]) for name in ("RA", "FA", "TA")]
+    return {
+        **own,
+        **dict(zip(("RR", "FR", "TR"), kept, strict=True)),
+        "RetDev": ret_dev(*kept),
+        **_attacks(logits, labels, seed),
+        "usable": good,
+        "reason": reason or undefined(*kept),
+    }
+
+
+def _attacks(logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed: int) -> dict[str, float]:
+    forget, val, test = (losses(logits[part], labels[part]) for part in ("forget", "val", "test"))
+    against_test, against_val = mia_accuracy(forget, test, seed), mia_accuracy(forget, val, seed)
+    return {
+        "MIA": against_test,
+        "Disc": discernibility(against_test),
+        "Indisc": indiscernibility(against_test),
+        "MIA_val": against_val,
+        "Disc_val": discernibility(against_val),
+    }

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepunlearn.core.errors import Diverged
+from deepunlearn.metrics.efficiency import rte
+from deepunlearn.metrics.retention import ret_dev, retention, undefined
+from deepunlearn.metrics.scores import SCORES, score
+from deepunlearn.metrics.usable import usable
+
+CLASSES = 4
+Logits = dict[str, npt.NDArray[np.float32]]
+Labels = dict[str, npt.NDArray[np.int64]]
+
+
+def model(seed: int, strength: float = 2.0) -> tuple[Logits, Labels]:
+    """Logits of a model that is right most of the time, and the labels."""
+    generator = np.random.default_rng(0)
+    labels = {
+        part: generator.integers(CLASSES, size=n)
+        for part, n in {"retain": 90, "forget": 30, "val": 40, "test": 50}.items()
+    }
+    noise = np.random.default_rng(seed)
+    logits = {
+        part: (noise.normal(size=(len(y), CLASSES)) + strength * np.eye(CLASSES)[y]).astype(np.float32)
+        for part, y in labels.items()
+    }
+    return logits, labels
+
+
+accuracies = st.floats(0, 1)
+
+
+@given(st.tuples(*[accuracies] * 3), st.tuples(*[st.floats(0.01, 1)] * 3))
+def test_ret_dev_is_never_negative(own: tuple[float, ...], reference: tuple[float, ...]) -> None:
+    deviation = ret_dev(*[retention(u, r) for u, r in zip(own, reference, strict=True)])
+    assert deviation is not None
+    assert deviation >= 0
+
+
+@given(st.floats(0.01, 1))
+def test_retention_of_an_equal_model_is_one(accuracy: float) -> None:
+    assert retention(accuracy, accuracy) == 1
+    assert ret_dev(1.0, 1.0, 1.0) == 0
+
+
+def test_ret_dev_known_value() -> None:
+    assert ret_dev(retention(0.9, 1.0), retention(0.6, 0.8), retention(0.8, 0.64)) == pytest.approx(0.1 + 0.25 + 0.25)
+
+
+def test_retention_of_a_part_the_retrained_model_cannot_do_is_undefined() -> None:
+    assert retention(0.3, 0.0) is None
+    assert ret_dev(1.0, None, 1.0) is None
+    assert undefined(1.0, None, 1.0) == "RetDev undefined: the retrained model's accuracy is 0 on forget"
+    assert undefined(1.0, 1.0, 1.0) is None
+
+
+def test_rte() -> None:
+    assert rte(100.0, 20.0) == 5
+    assert rte(None, 20.0) is None
+    assert rte(100.0, None) is None
+
+
+@pytest.mark.parametrize(
+    ("hits", "verdict"), [(55, False), (56, True)], ids=["exactly 1.1 x the share", "one more hit"]
+)
+def test_usable_needs_more_than_the_commonest_class(hits: int, verdict: bool) -> None:
+    labels = np.repeat([0, 1], [50, 50])
+    answers = np.where(np.arange(100) < hits, labels, 1 - labels)
+    good, reason = usable(True, {"test": np.eye(2)[answers]}, labels)
+    assert good is verdict
+    assert (reason is None) is verdict
+
+
+def test_unusable_says_why() -> None:
+    labels = np.array([0, 1, 1, 1])
+    constant = {"test": np.tile([0.0, 1.0], (4, 1))}
+    assert usable(True, constant, labels) == (
+        False,
+        "TA 0.750 is not above 1.1 x 0.750 (share of the commonest test class)",
+    )
+    assert usable(False, constant, labels) == (False, "weights are not finite")
+    broken = {"retain": np.full((2, 2), np.nan), **constant}
+    assert usable(True, broken, labels) == (False, "logits are not finite on retain")
+
+
+def test_identical_models_deviate_by_nothing() -> None:
+    logits, labels = model(seed=1)
+    scores = score(logits, logits, labels, seed=0)
+    assert scores["RetDev"] == 0
+    assert scores["RR"] == scores["FR"] == scores["TR"] == 1
+    assert scores["usable"] is True
+    assert scores["reason"] is None
+
+
+def test_scores_by_hand() -> None:
+    (logits, labels), (retrained, _) = model(seed=1), model(seed=2, strength=1.0)
+    scores = score(logits, retrained, labels, seed=0)
+    hits = {part: (logits[part].argmax(1) == labels[part]).mean() for part in labels}
+    reference = {part: (retrained[part].argmax(1) == labels[part]).mean() for part in labels}
+    assert [scores[name] for name in ("RA", "FA", "VA", "TA")] == [hits[part] for part in labels]
+    assert scores["RetDev"] == pytest.approx(
+        sum(abs(hits[part] / reference[part] - 1) for part in ("retain", "forget", "test"))
+    )
+    assert scores["Indisc"] == pytest.approx(1 - abs(2 * scores["MIA"] - 1))
+    assert scores["Disc_val"] == pytest.approx(abs(2 * scores["MIA_val"] - 1))
+
+
+def test_attack_uses_the_test_part_for_the_report_and_the_validation_part_for_the_search() -> None:
+    logits, labels = model(seed=1)
+    logits["forget"] = logits["forget"] + 30 * np.eye(CLASSES, dtype=np.float32)[labels["forget"]]
+    logits["val"] = logits["val"] + 30 * np.eye(CLASSES, dtype=np.float32)[labels["val"]]
+    logits["test"] = logits["test"] - 30 * np.eye(CLASSES, dtype=np.float32)[labels["test"]]
+    scores = score(logits, model(seed=2)[0], labels, seed=0)
+    assert scores["MIA"] == 1
+    assert scores["MIA_val"] < 0.7
+
+
+@pytest.mark.parametrize("part", ["retain", "forget", "val", "test"])
+@pytest.mark.parametrize("weights_finite", [True, False])
+def test_broken_logits_leave_no_scores(part: str, weights_finite: bool) -> None:
+    (logits, labels), (retrained, _) = model(seed=1), model(seed=2)
+    logits[part][3, 1] = np.inf
+    scores = score(logits, retrained, labels, seed=0, weights_finite=weights_finite)
+    assert all(scores[name] is None for name in SCORES)
+    assert scores["usable"] is False
+    assert scores["reason"]
+    with pytest.raises(Diverged):
+        score(retrained, logits, labels, seed=0)
+
+
+def test_undefined_ret_dev_has_its_reason_in_the_row() -> None:
+    (logits, labels), (retrained, _) = model(seed=1), model(seed=2)
+    retrained["forget"] = -np.eye(CLASSES, dtype=np.float32)[labels["forget"]]
+    scores = score(logits, retrained, labels, seed=0)
+    assert scores["RetDev"] is None
+    assert scores["FR"] is None
+    assert scores["RR"] is not None
+    assert scores["usable"] is True
+    assert scores["reason"] == "RetDev undefined: the retrained model's accuracy is 0 on forget"
