@@ -6,11 +6,13 @@ so that types are settled before hashing and a wrong value is refused with its n
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.params import ParamSpec, Value
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -118,20 +120,6 @@ class RuntimeConfig(Frozen):
     data_budget_gb: PositiveFloat  # larger datasets stay memory-mapped on disk
 
 
-class ParamSpec(Frozen):
-    """One hyper-parameter: default and range side by side; `ours` overrides the range for `search.space=ours`."""
-
-    type: Literal["float", "int", "choice", "bool"]
-    default: float | int | bool | str | None
-    low: float | int | None = None
-    high: float | int | str | None = None  # "E_max" stands for the search's epoch limit
-    log: bool = False
-    choices: tuple[float | int | bool | str, ...] | None = None
-    searched: bool = True
-    ours: dict[str, Any] | None = None
-    help: str = ""
-
-
 class MethodConfig(Frozen):
     """A method's YAML: identity, what it reads, its hyper-parameters (specs in `space`, fixed values in `params`)."""
 
@@ -143,12 +131,68 @@ class MethodConfig(Frozen):
     epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
     space: dict[str, ParamSpec]
     params: dict[str, Any]
+    changed: tuple[str, ...] = ()  # settings made by hand, for telling result sets apart
+
+    @property
+    def fixed(self) -> dict[str, Value]:
+        """The values given by hand, typed; these are not searched. Raises ConfigError for a bad one."""
+        given = {name: value for name, value in self.params.items() if value is not None}
+        return {name: self.space[name].typed(f"method.params.{name}", value) for name, value in given.items()}
+
+    @property
+    def defaults(self) -> dict[str, Value]:
+        return {name: spec.typed(f"method.space.{name}.default", spec.default) for name, spec in self.space.items()}
+
+    def complete(self, given: dict[str, Any]) -> dict[str, Value]:
+        """All hyper-parameters: `given` over values fixed by hand over defaults. Unknown names are refused."""
+        for name in given:
+            if name not in self.space:
+                raise unknown("hyper-parameter", f"{self.name}.{name}", [f"{self.name}.{param}" for param in self.space])
+        typed = {name: self.space[name].typed(f"{self.name}.{name}", value) for name, value in given.items()}
+        return {**self.defaults, **self.fixed, **typed}
 
     @model_validator(mode="after")
     def _params_exist(self) -> MethodConfig:
         if set(self.params) != set(self.space):
             raise ValueError(f"params {sorted(self.params)} and space {sorted(self.space)} must name the same")
         return self
+
+
+class CellConfig(Frozen):
+    """What references depend on: one dataset x architecture with its recipe."""
+
+    dataset: DatasetConfig
+    arch: ArchConfig
+    train: TrainConfig
+    forget: ForgetConfig
+    precision: Literal["fp32", "bf16"]
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset.name}/{self.arch.name}"
+
+    def epoch_limit(self, search: SearchConfig) -> int:
+        """E_max: the most epochs a searched method may take (protocol section 6)."""
+        return search.max_epochs or max(3, math.ceil(0.2 * self.train.epochs))
+
+
+class SweepConfig(Frozen):
+    """All of one command: cells x methods x seeds, how they are searched and where results go."""
+
+    cells: tuple[CellConfig, ...]
+    methods: tuple[MethodConfig, ...]
+    search: SearchConfig
+    protocol: ProtocolConfig
+    runtime: RuntimeConfig
+    seeds: tuple[Annotated[int, Field(ge=0)], ...]  # report seeds
+    hparams: dict[str, dict[str, Any]]  # "<dataset>/<arch>/<method>" -> given hyper-parameters (hparams=FILE)
+    results: str
+    keep: Literal["weights", "logits"]  # what is stored of each unlearned model of a report seed
+
+    @property
+    def search_seeds(self) -> tuple[int, ...]:
+        first = self.protocol.first_search_seed
+        return tuple(range(first, first + self.search.seeds)) if self.search.sampler else ()
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -164,9 +208,9 @@ def validate(model: type[Model], values: Any, where: str) -> Model:
 
 def _explain(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
     first = error.errors()[0]
-    name = ".".join([where, *(str(part) for part in first["loc"])])
+    name = ".".join(part for part in (where, *(str(part) for part in first["loc"])) if part)
     if first["type"] == "extra_forbidden":
-        return unknown("option", name, [f"{where}.{field}" for field in model.model_fields])
+        return unknown("option", name, [f"{where}.{field}".lstrip(".") for field in model.model_fields])
     message = first["msg"].removeprefix("Value error, ").replace("Input should be ", "")
     return ConfigError(
         f"{name} has a value that cannot be used", given=repr(first["input"])[:200], allowed=message,

@@ -1,0 +1,45 @@
+# `make help` lists the targets. Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint tables clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+
+.venv/.made:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+.venv/.installed: .venv/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet torch torchvision
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+.venv/.dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	touch $@
+
+install: .venv/.installed  ## make .venv and install deepunlearn in it
+
+demo: .venv/.installed  ## digits x ResNet18, methods ft, ct, msg: sweep and tables, minutes on two cores
+	$(BIN)/python -m deepunlearn.sweep sweep=demo results=results/demo
+	$(BIN)/python -m deepunlearn.tables results=results/demo
+
+test: .venv/.dev lint  ## all checks: ruff, mypy, every test
+	$(BIN)/python -m pytest
+
+check: .venv/.dev lint  ## what to run all day: ruff, mypy, the quick tests
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+tables: .venv/.installed  ## tables from the stored rows into results/tables/
+	$(BIN)/python -m deepunlearn.tables
+
+clean:  ## remove .venv and caches; results stay
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

@@ -1,0 +1,142 @@
+"""The keys of one cell: what each result of a dataset x architecture is called. Torch-free, so planning is quick."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from deepunlearn.core import keys
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.keys import (
+    CellKey,
+    GivenKey,
+    MetricsKey,
+    ReferenceKey,
+    ResultSetKey,
+    RowKey,
+    SearchKey,
+    SplitKey,
+    StudyKey,
+    UnlearnedKey,
+    canonical_json,
+)
+from deepunlearn.core.params import Range, Value
+from deepunlearn.core.schema import CellConfig, MethodConfig, SearchConfig, SweepConfig
+from deepunlearn.core.store import Place
+from deepunlearn.metrics import VERSION as METRICS_VERSION
+
+Role = Literal["original", "retrained"]
+Source = Literal["search", "default", "file"]
+REFERENCES: tuple[Role, Role] = ("original", "retrained")
+
+
+class CellKeys:
+    """Builds the keys of `cell`, whose data has this digest and number of classes."""
+
+    def __init__(self, cell: CellConfig, data_digest: str, classes: int) -> None:
+        self.cell, self.classes = cell, classes
+        dataset = cell.dataset
+        self.split = SplitKey(
+            data_digest=data_digest, image_size=dataset.image_size, limit=dataset.limit, val_ratio=dataset.val_ratio,
+            forget=cell.forget.name, forget_ratio=cell.forget.ratio, split_seed=dataset.split_seed,
+            version=keys.SPLIT_VERSION,
+        )
+
+    def place(self, method: str = "-", seed: int | None = None) -> Place:
+        return Place(self.cell.dataset.name, self.cell.arch.name, method, seed)
+
+    @property
+    def cell_key(self) -> CellKey:
+        return CellKey(split=self.split, arch=self.cell.arch.name, **self._recipe())
+
+    def reference(self, role: Role, seed: int) -> ReferenceKey:
+        dataset = self.cell.dataset
+        return ReferenceKey(
+            split=self.split, role=role, arch=self.cell.arch.name, classes=self.classes, seed=seed,
+            mean=dataset.mean, std=dataset.std, version=keys.TRAINING_VERSION, **self._recipe(),
+        )
+
+    def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int) -> UnlearnedKey:
+        return UnlearnedKey(
+            original=self.reference("original", seed), method=method.name, method_version=method.version, params=params
+        )
+
+    def metrics(self, subject: UnlearnedKey | ReferenceKey, seed: int) -> MetricsKey:
+        return MetricsKey(subject=subject, retrained=self.reference("retrained", seed), version=METRICS_VERSION)
+
+    def row(self, metrics: MetricsKey, search: SearchKey | GivenKey | None) -> RowKey:
+        return RowKey(metrics=metrics, search=search)
+
+    def study(self, method: MethodConfig, search: SearchConfig, seed: int) -> StudyKey:
+        assert search.sampler and search.objective
+        return StudyKey(
+            original=self.reference("original", seed), retrained=self.reference("retrained", seed), method=method.name,
+            method_version=method.version, ranges=self.ranges(method, search), fixed=method.fixed,
+            sampler=search.sampler, objective=search.objective, population_size=search.population_size,
+            prune=search.prune, version=keys.SCORE_VERSION,
+        )
+
+    def ranges(self, method: MethodConfig, search: SearchConfig) -> dict[str, Range]:
+        """What is searched: every parameter that is not fixed by hand."""
+        limit, largest = self.cell.epoch_limit(search), self.cell.dataset.max_batch_size
+        return {
+            name: spec.range(name, search.space, limit, largest)
+            for name, spec in method.space.items()
+            if spec.searched and name not in method.fixed
+        }
+
+    def chosen_by(self, sweep: SweepConfig, method: MethodConfig) -> SearchKey | GivenKey:
+        """What decides the hyper-parameters of `method` in this sweep."""
+        source = self.source(sweep, method)
+        if source != "search":
+            return GivenKey(protocol=sweep.protocol.name, source=source)
+        search = sweep.search
+        return SearchKey(
+            studies=tuple(self.study(method, search, seed) for seed in sweep.search_seeds), trials=search.trials,
+            selection=search.selection, candidates=search.candidates if search.selection == "robust" else None,
+            protocol=sweep.protocol.name, space=search.space,
+        )
+
+    def source(self, sweep: SweepConfig, method: MethodConfig) -> Source:
+        """Where hyper-parameters come from: hparams=FILE, a search, or the defaults."""
+        if sweep.hparams:
+            return "file"
+        return "search" if sweep.search.sampler and self.ranges(method, sweep.search) else "default"
+
+    def given(self, sweep: SweepConfig, method: MethodConfig) -> dict[str, Value]:
+        """The values where none are searched. Raises ConfigError where hparams=FILE lacks this cell and method."""
+        if not sweep.hparams:
+            return method.complete({})
+        name = f"{self.cell.name}/{method.name}"
+        if name not in sweep.hparams:
+            raise ConfigError(
+                f"the hparams file has no entry for {name}", given=name, allowed=", ".join(sorted(sweep.hparams)),
+                remedy="add it to the file, or leave this method or cell out of the sweep",
+            )
+        return method.complete(sweep.hparams[name])
+
+    def result_set(self, sweep: SweepConfig, method: MethodConfig) -> ResultSetKey:
+        source = self.source(sweep, method)
+        searched: Mapping[str, Any] = {}
+        changed = list(method.changed)
+        if source == "search":
+            searched = sweep.search.model_dump(exclude={"title", "storage"})
+        if source == "file":
+            changed.append(f"hparams={hash_of(sweep.hparams)}")
+        return ResultSetKey(
+            cell=self.cell_key, protocol=sweep.protocol.name, source=source, search=dict(searched),
+            changed=tuple(sorted(changed)),
+        )
+
+    def _recipe(self) -> dict[str, Any]:
+        train, dataset = self.cell.train, self.cell.dataset
+        return {
+            **train.model_dump(), "crop_padding": dataset.crop_padding, "flip": dataset.flip,
+            "precision": self.cell.precision,
+        }
+
+
+def hash_of(value: Any) -> str:
+    """Eight hex digits that tell contents apart."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:8]

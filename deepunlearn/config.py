@@ -1,0 +1,247 @@
+"""From a command line to a validated sweep: Hydra composes each group option once, we merge and validate."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.paths import shipped
+from deepunlearn.core.schema import CellConfig, Frozen, MethodConfig, SweepConfig, validate
+
+AXES = ("dataset", "arch", "method")
+GROUPS = (*AXES, "search", "protocol", "forget", "train", "runtime")
+FLAGS = ("plan", "confirm", "retry_failed")
+
+
+class Flags(Frozen):
+    """What this one command is to do, as opposed to what is computed."""
+
+    plan: bool
+    confirm: bool
+    retry_failed: bool
+
+
+class SweepFile(Frozen):
+    """`sweeps/<name>.yaml`: a grid. Its header comment says cost, expected outcome and the command."""
+
+    cells: tuple[dict[str, str], ...] = ()
+    methods: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+class Command(NamedTuple):
+    sweep: SweepConfig
+    flags: Flags
+    name: str
+
+
+def read_command(arguments: Sequence[str]) -> Command:
+    """Everything that `python -m deepunlearn.sweep ARGUMENTS` says, validated. Raises ConfigError."""
+    given = [_parsed(argument) for argument in arguments]
+    file, name = _sweep_file([value for key, value in given if key == "sweep"])
+    axes = {axis: _listed(value) for key, value in given if (axis := key) in AXES}
+    overrides = [*file.overrides, *(f"{key}={value}" for key, value in given if key not in (*AXES, "sweep"))]
+    for override in file.overrides:
+        _refuse_axis(override)
+    with initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute())):
+        sweep, flags = _build(_cells(file, axes), axes.get("method") or list(file.methods), overrides)
+    return Command(sweep, flags, name)
+
+
+def options(group: str) -> dict[str, str]:
+    """The options of a group with the one line that each file begins with."""
+    files = sorted((shipped("conf") / group).glob("*.yaml"))
+    return {file.stem: file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for file in files}
+
+
+def method_configs() -> dict[str, MethodConfig]:
+    """All methods there are, by name."""
+    files = sorted((shipped("conf") / "method").glob("*.yaml"))
+    return {file.stem: validate(MethodConfig, _read_yaml(file), f"method {file.name}") for file in files}
+
+
+def sweep_files() -> dict[str, str]:
+    files = sorted(shipped("sweeps").glob("*.yaml"))
+    return {file.stem: file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for file in files}
+
+
+# ------------------------------------------------------------------------------------------------- the command's parts
+
+
+def _parsed(argument: str) -> tuple[str, str]:
+    key, equals, value = argument.partition("=")
+    if not equals or not key or key.startswith("-"):
+        raise ConfigError(
+            f"cannot read {argument!r}", given=argument, allowed="NAME=VALUE, e.g. method=msg train.epochs=10",
+            remedy="see python -m deepunlearn.sweep --help",
+        )
+    if key.startswith(("+", "~")):
+        raise ConfigError(
+            "options cannot be added or removed, only set", given=argument, allowed=f"{key.lstrip('+~')}=VALUE",
+            remedy=f"drop the {key[0]!r}",
+        )
+    return key, value
+
+
+def _listed(value: str) -> list[str]:
+    """`ft`, `ft,ct` or `[ft,ct]` as a list."""
+    return [item.strip() for item in value.strip("[]").split(",") if item.strip()]
+
+
+def _sweep_file(names: list[str]) -> tuple[SweepFile, str]:
+    if not names:
+        return SweepFile(), "sweep"
+    path = Path(names[-1])
+    if path.suffix != ".yaml":
+        path = shipped("sweeps") / f"{names[-1]}.yaml"
+    if not path.is_file():
+        raise unknown("sweep", names[-1], sweep_files(), remedy="give one of these names, or a path ending in .yaml")
+    return validate(SweepFile, _read_yaml(path) or {}, f"sweep file {path.name}"), path.stem
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OSError, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"cannot read {path}", given=str(error)[:300], remedy="correct the YAML file") from error
+    except Exception as error:
+        if type(error).__module__.startswith("yaml"):
+            raise ConfigError(f"{path} is not YAML", given=str(error)[:300], remedy="correct the file") from error
+        raise
+
+
+def _refuse_axis(override: str) -> None:
+    key, _ = _parsed(override)
+    if key in (*AXES, "sweep"):
+        raise ConfigError(
+            "a sweep file's overrides cannot set an axis", given=override, allowed="cells: and methods: for these",
+            remedy=f"move {key} out of overrides:",
+        )
+
+
+def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None, str | None]]:
+    """Pairs of dataset and arch; an axis given on the command line replaces the file's. None: sweep.yaml's default."""
+    for cell in file.cells:
+        if set(cell) != {"dataset", "arch"}:
+            raise ConfigError(
+                "a cell of a sweep file names dataset and arch", given=str(cell),
+                allowed="{dataset: NAME, arch: NAME}", remedy="correct the cells: list",
+            )
+    if not file.cells:
+        return list(itertools.product(axes.get("dataset") or [None], axes.get("arch") or [None]))
+    pairs = [
+        (dataset, arch)
+        for cell in file.cells
+        for dataset in axes.get("dataset") or [cell["dataset"]]
+        for arch in axes.get("arch") or [cell["arch"]]
+    ]
+    return list(dict.fromkeys(pairs))
+
+
+# --------------------------------------------------------------------------------------------------------- composition
+
+
+def _build(
+    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str]
+) -> tuple[SweepConfig, Flags]:
+    shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]
+    base = _composed(shared)
+    flags = validate(Flags, {name: base[name] for name in FLAGS}, "")
+    ours = [override for override in overrides if override.startswith("method.")]
+    chosen = [_method(name, shared, ours) for name in (methods or [base["method"]["name"]])]
+    built = [_cell(dataset, arch, overrides, ours, base) for dataset, arch in cells]
+    values = {
+        "cells": built, "methods": chosen, "seeds": _seeds(base["seeds"]), "results": base["results"],
+        "hparams": _hparams(base["hparams"]), "keep": base["keep"],
+        **{name: base[name] for name in ("search", "protocol", "runtime")},
+    }
+    return validate(SweepConfig, values, ""), flags
+
+
+def _method(name: str, shared: list[str], ours: list[str]) -> MethodConfig:
+    values = _composed([f"method={name}", *shared, *ours])["method"]
+    changed = tuple(sorted(override.removeprefix("method.") for override in ours if not override.endswith("=null")))
+    method = validate(MethodConfig, {**values, "changed": changed}, "method")
+    assert method.fixed is not None  # typed now, so that a bad value is refused before anything runs
+    return method
+
+
+def _cell(
+    dataset: str | None, arch: str | None, overrides: list[str], ours: list[str], base: dict[str, Any]
+) -> CellConfig:
+    named = [f"{axis}={name}" for axis, name in (("dataset", dataset), ("arch", arch)) if name]
+    values = _composed([*named, *(override for override in overrides if override not in ours)])
+    fields = {name: values[name] for name in ("dataset", "arch", "train", "forget")}
+    for name in ("dataset", "arch", "train", "forget"):
+        validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[type-var,arg-type]
+    return validate(CellConfig, {**fields, "precision": base["runtime"]["precision"]}, "cell")
+
+
+def _composed(overrides: list[str]) -> dict[str, Any]:
+    """Plain values of `conf/sweep.yaml` under `overrides`. Raises ConfigError for unknown names."""
+    try:
+        config = compose("sweep", overrides=overrides)
+        return dict(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
+    except (HydraException, OmegaConfBaseException, ConfigCompositionException) as error:
+        raise _explained(error, overrides) from None
+
+
+def _explained(error: Exception, overrides: list[str]) -> ConfigError:
+    text = f"{error} {error.__cause__ or ''}"
+    if missing := re.search(r"Could not find '(\w+)/([^']*)'", text):
+        group, name = missing.groups()
+        return unknown(group, name, options(group))
+    if key := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct|full_key: (\S+)", text):
+        name = next(part for part in key.groups() if part)
+        return unknown("option", name, _known_keys(name))
+    if "mismatched input" in text or "no viable alternative" in text or "token recognition" in text:
+        return ConfigError("an option cannot be read", given=text.splitlines()[0][:200], allowed="NAME=VALUE",
+                           remedy="quote the value, e.g. 'dataset.root=\"my folder\"'")
+    return ConfigError("the configuration cannot be composed", given=text[:400],
+                       remedy=f"check these settings: {' '.join(overrides)}")
+
+
+def _known_keys(name: str) -> list[str]:
+    """The options beside `name`: of its group, or the top-level ones."""
+    config: Any = compose("sweep")
+    prefix = ""
+    for part in name.split(".")[:-1]:
+        if not isinstance(config, DictConfig) or part not in config or not isinstance(config[part], DictConfig):
+            break
+        config, prefix = config[part], f"{prefix}{part}."
+    return [f"{prefix}{key}" for key in config]
+
+
+def _seeds(value: Any) -> list[int]:
+    """`10` -> seeds 0 to 9; a list stays as it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return list(range(value))
+    if isinstance(value, list) and value and len(set(value)) == len(value) and all(type(one) is int for one in value):
+        return value
+    raise ConfigError("seeds has a value that cannot be used", given=repr(value),
+                      allowed="a number n >= 1 (seeds 0 to n-1), or a list of different seeds",
+                      remedy="e.g. seeds=10 or seeds=[0,1,2]")
+
+
+def _hparams(path: str | None) -> dict[str, Any]:
+    """`hparams=FILE`: dataset/arch/method -> values."""
+    if path is None:
+        return {}
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError("the hparams file does not exist", given=path, allowed="a YAML file as a sweep writes it",
+                          remedy="give the path of an existing file")
+    values = _read_yaml(file)
+    if not isinstance(values, dict) or not all(isinstance(value, dict) for value in values.values()) or not values:
+        raise ConfigError(f"{file.name} does not hold hyper-parameters", given=str(values)[:200],
+                          allowed="DATASET/ARCH/METHOD: {name: value, ...}", remedy="write it as a sweep does")
+    return values

@@ -1,0 +1,207 @@
+"""Identity: a result is addressed by the hash of what determines it, chained from the split to the row.
+
+Each stage has a key class, which is an allow-list of fields. Keys nest: a reference key contains its split key, so
+the hash of a result covers everything upstream and its `config.json` can be read without any other file. What changes
+no number (device, workers, paths, launcher) is not a field. A field that is added later is declared
+`Later[...]` with a default and left out of the hash while it has that default, so old results live on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.params import Range, Value
+
+SPLIT_VERSION = 1
+TRAINING_VERSION = 1  # bump when originals or retrains of the same recipe would come out differently
+SCORE_VERSION = 1  # bump when a trial's losses would come out differently
+
+KEY_LENGTH = 16  # hex digits shown in paths; config.json holds the whole hash
+
+
+class _Later:
+    """Marks a field that older keys do not have."""
+
+
+LATER = _Later()
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of `value`: sorted keys, no spaces, floats by their shortest exact form.
+
+    Raises ConfigError for NaN and infinities, which are equal to nothing and so can identify nothing.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ConfigError(
+            "a value that identifies a result is not finite", given=repr(value)[:200], allowed="finite numbers",
+            remedy="give a finite value",
+        ) from error
+
+
+class Key(BaseModel):
+    """Base of all keys. Frozen and typed: pydantic turns 1 into 1.0 for a float field before it is hashed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    stage: ClassVar[str]
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain data that determines the hash, nested keys included."""
+        return {name: _plain(getattr(self, name)) for name in type(self).model_fields if not self._left_out(name)}
+
+    def _left_out(self, name: str) -> bool:
+        field = type(self).model_fields[name]
+        return LATER in field.metadata and getattr(self, name) == field.default
+
+    @property
+    def hash(self) -> str:
+        """64 hex digits."""
+        return hashlib.sha256(canonical_json([self.stage, self.canonical()]).encode()).hexdigest()
+
+    @property
+    def short(self) -> str:
+        return self.hash[:KEY_LENGTH]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Key):
+        return value.canonical()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+class SplitKey(Key):
+    stage: ClassVar[str] = "split"
+    data_digest: str  # of decoded images and labels
+    image_size: int
+    limit: int | None
+    val_ratio: float
+    forget: str
+    forget_ratio: float
+    split_seed: int
+    version: int
+
+
+class ReferenceKey(Key):
+    """An original (trained on D) or retrained (on D_R) model."""
+
+    stage: ClassVar[str] = "reference"
+    split: SplitKey
+    role: Literal["original", "retrained"]
+    arch: str
+    classes: int
+    seed: int
+    epochs: int
+    lr: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    crop_padding: int
+    flip: bool
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    precision: str
+    version: int
+    recorder: Annotated[str | None, LATER] = None  # what watches the training, for methods that need the learning phase
+
+
+class UnlearnedKey(Key):
+    """A model after unlearning: the original, the method and the values of its hyper-parameters."""
+
+    stage: ClassVar[str] = "unlearned"
+    original: ReferenceKey
+    method: str
+    method_version: int
+    params: dict[str, Value]
+
+
+class MetricsKey(Key):
+    """The scores of a model against the retrained one. `subject` may be a reference itself."""
+
+    stage: ClassVar[str] = "metrics"
+    subject: UnlearnedKey | ReferenceKey
+    retrained: ReferenceKey
+    version: int
+
+
+class StudyKey(Key):
+    """One Optuna study. The number of trials is not part of it: a study can be extended."""
+
+    stage: ClassVar[str] = "study"
+    original: ReferenceKey
+    retrained: ReferenceKey
+    method: str
+    method_version: int
+    ranges: dict[str, Range]
+    fixed: dict[str, Value]
+    sampler: str
+    objective: str
+    population_size: int | None
+    prune: bool
+    version: int
+
+
+class SearchKey(Key):
+    """The winner of a cell and method: its studies, how many trials of each count, and the selection rule."""
+
+    stage: ClassVar[str] = "search"
+    studies: tuple[StudyKey, ...]
+    trials: int
+    selection: str
+    candidates: int | None
+    protocol: str
+    space: str
+
+
+class GivenKey(Key):
+    """Stands where a search would, for hyper-parameters that were given or left at their defaults."""
+
+    stage: ClassVar[str] = "given"
+    protocol: str
+    source: Literal["default", "file"]
+
+
+class RowKey(Key):
+    """A line of a table: one model's metrics, and for unlearned models the search that chose its values."""
+
+    stage: ClassVar[str] = "rows"
+    metrics: MetricsKey
+    search: SearchKey | GivenKey | None
+
+
+class CellKey(Key):
+    """What all models of one cell share; its short hash joins rows of originals, retrains and methods."""
+
+    stage: ClassVar[str] = "cell"
+    split: SplitKey
+    arch: str
+    epochs: int
+    lr: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    crop_padding: int
+    flip: bool
+    precision: str
+
+
+class ResultSetKey(Key):
+    """What may stand in one table: a cell, a protocol and one way of choosing hyper-parameters."""
+
+    stage: ClassVar[str] = "result_set"
+    cell: CellKey
+    protocol: str
+    source: Literal["search", "default", "file"]
+    search: dict[str, Value | None]
+    changed: tuple[str, ...]  # method.* settings made by hand, e.g. "params.lr=0.01"

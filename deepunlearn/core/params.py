@@ -1,0 +1,121 @@
+"""Hyper-parameters: typed values, hard limits and search ranges, all read from a method's YAML."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from deepunlearn.core.errors import ConfigError
+
+Value = float | int | bool | str
+EPOCH_LIMIT = "E_max"  # a symbolic upper end: the search's epoch limit (protocol section 6)
+
+
+class Range(BaseModel):
+    """A resolved search range; exactly what a sampler may draw and what the study's key holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: float | int | None = None
+    high: float | int | None = None
+    log: bool = False
+    choices: tuple[Value, ...] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.choices is None and (self.low is None or self.high is None):
+            raise ValueError("a range needs low and high, or choices")
+        if self.choices is not None and not self.choices:
+            raise ValueError("a range needs at least one choice")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low={self.low} lies above high={self.high}")
+        if self.log and (self.low is None or self.low <= 0):
+            raise ValueError(f"a logarithmic range needs low > 0, not {self.low}")
+        return self
+
+
+class ParamSpec(BaseModel):
+    """One hyper-parameter: default and search range side by side.
+
+    `low`, `high`, `log`, `choices` are the range of `search.space=paper`; `ours` replaces entries of it for
+    `search.space=ours`. `gt`, `ge`, `lt`, `le` are hard limits that a value given by hand must keep as well.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["float", "int", "bool", "str"]
+    default: Value
+    low: float | int | None = None
+    high: float | int | Literal["E_max"] | None = None
+    log: bool = False
+    choices: tuple[Value, ...] | None = None
+    ours: dict[str, Any] | None = None
+    searched: bool = True
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+    help: Annotated[str, Field(min_length=1)]
+
+    def typed(self, name: str, value: Any) -> Value:
+        """`value` in this parameter's type and within its hard limits (1 -> 1.0 for a float).
+
+        Raises ConfigError naming `name`, the value and what is allowed.
+        """
+        converted = _converted(self.type, value)
+        if converted is None or not self._within(converted):
+            raise ConfigError(
+                f"{name} has a value that cannot be used", given=repr(value), allowed=self.allowed(),
+                remedy=f"give {name}=VALUE, or {name}=null for the searched or default value",
+            )
+        return converted
+
+    def allowed(self) -> str:
+        """The type and hard limits in words, e.g. `float > 0`."""
+        signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+        limits = [f"{sign} {getattr(self, name):g}" for name, sign in signs.items() if getattr(self, name) is not None]
+        return " ".join([self.type, " and ".join(limits)]).strip()
+
+    def range(self, name: str, space: str, epoch_limit: int, max_batch_size: int | None) -> Range:
+        """The range to search in `space`; E_max resolved, batch sizes capped (UTKFace)."""
+        fields: dict[str, Any] = {"low": self.low, "high": self.high, "log": self.log, "choices": self.choices}
+        if space == "ours" and self.ours is not None:
+            fields.update(self.ours)
+        if fields["high"] == EPOCH_LIMIT:
+            fields["high"] = epoch_limit
+        if self.type == "float":  # 0 and 1 in YAML are integers; the bounds of a real range are not
+            fields.update({end: float(fields[end]) for end in ("low", "high") if fields[end] is not None})
+        if name == "batch_size" and max_batch_size is not None and fields["choices"] is not None:
+            fields["choices"] = tuple(size for size in fields["choices"] if size <= max_batch_size)
+        try:
+            return Range(**fields)
+        except ValueError as error:
+            raise ConfigError(
+                f"the search range of {name} is empty or incomplete", given=str(fields), allowed="low <= high, or choices",
+                remedy=f"change method.space.{name} or search.max_epochs, or fix method.params.{name}",
+            ) from error
+
+    def _within(self, value: Value) -> bool:
+        if isinstance(value, str | bool):
+            return self.choices is None or value in self.choices
+        return (
+            (self.gt is None or value > self.gt)
+            and (self.ge is None or value >= self.ge)
+            and (self.lt is None or value < self.lt)
+            and (self.le is None or value <= self.le)
+        )
+
+
+def _converted(kind: str, value: Any) -> Value | None:
+    """`value` as `kind`, or None where that would change it (1.5 as int, 'x' as float, NaN)."""
+    if kind == "str":
+        return value if isinstance(value, str) else None
+    if kind == "bool":
+        return value if isinstance(value, bool) else None
+    if isinstance(value, bool | str) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    if kind == "int":
+        return int(value) if float(value).is_integer() else None
+    return float(value)

@@ -1,0 +1,68 @@
+"""Where things lie: the results folder, and the configuration shipped with the package."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped(folder: str) -> Path:
+    """`conf` or `sweeps`: inside the package in a wheel, beside it in a checkout."""
+    inside = PACKAGE / folder
+    return inside if inside.is_dir() else PACKAGE.parent / folder
+
+
+@dataclass(frozen=True)
+class Results:
+    """The folders under `results=DIR`. Moving DIR moves everything."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def cache(self) -> Path:
+        """Can be deleted at any time: decoded images, measured speeds."""
+        return self.root / "cache"
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints of trainings under way."""
+        return self.root / "work"
+
+    @property
+    def search(self) -> Path:
+        """The default Optuna storage and the claims of trial slots."""
+        return self.root / "search"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per sweep command: its configuration and the rows expected of it."""
+        return self.root / "runs"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `path` so that readers see the old or the new text, never a part; survives a power cut once returned."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8")
+    with draft as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,289 @@
+"""The content-addressed store: every result whole or not there, never overwritten, never unpickled.
+
+`<root>/<dataset>/<arch>/<stage>/<method>/seed<k>-<key16>/` holds `config.json` (the full key), `meta.json` (how it
+was made, and size and sha256 of every payload file) and the payload. An entry is written to a temporary sibling,
+flushed to disk and renamed. Of two writers of one key the second discards its work.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import socket
+import traceback
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from deepunlearn.core.errors import StoreError
+from deepunlearn.core.keys import KEY_LENGTH, Key
+from deepunlearn.core.paths import sync_folder, write_atomically
+
+FailureKind = Literal["failed", "skipped", "not_applicable", "search_failed"]
+DRAFT = ".draft-"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The labels that make a path readable. They identify nothing; the key does."""
+
+    dataset: str
+    arch: str = "-"
+    method: str = "-"
+    seed: int | None = None
+
+    def folder(self, stage: str, key16: str) -> Path:
+        seed = "" if self.seed is None else f"seed{self.seed}-"
+        return Path(self.dataset) / self.arch / stage / self.method / f"{seed}{key16}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stored result. Payload files are checked against their recorded size and sha256 when they are read."""
+
+    path: Path
+    key: Key
+    meta: dict[str, Any]
+
+    def file(self, name: str) -> Path:
+        """The path of payload `name`, its content verified. Raises StoreError where it is damaged or missing."""
+        recorded = self.meta["files"].get(name)
+        path = self.path / name
+        if recorded is None:
+            raise _damaged(path, f"the entry has no file {name!r}, only {', '.join(sorted(self.meta['files']))}")
+        if _sha256(path) != recorded["sha256"]:
+            raise _damaged(path, "its content is not what was written")
+        return path
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.file(name).read_text(encoding="utf-8"))
+
+    def arrays(self, name: str) -> dict[str, npt.NDArray[Any]]:
+        with np.load(self.file(name), allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+
+
+@dataclass
+class Draft:
+    """An entry being written: put payload files into `path`, facts about the run into `meta`."""
+
+    path: Path
+    meta: dict[str, Any]
+
+    def write_json(self, name: str, value: Any) -> None:
+        text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        (self.path / name).write_text(text + "\n", encoding="utf-8")
+
+    def write_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
+        np.savez(self.path / name, allow_pickle=False, **arrays)
+
+
+class Store:
+    """All results below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: Key, place: Place) -> Path:
+        return self.root / place.folder(key.stage, key.short)
+
+    def find(self, key: Key, place: Place) -> Entry | None:
+        """The entry of `key`, or None. Raises StoreError where what is stored is damaged or belongs to another key."""
+        path = self.path(key, place)
+        if not path.is_dir():
+            return None
+        _check_config(path, key)
+        return Entry(path, key, _checked_meta(path))
+
+    @contextmanager
+    def writing(self, key: Key, place: Place, facts: dict[str, Any]) -> Iterator[Draft]:
+        """Write an entry: it appears whole when the block ends, and not at all where the block raises.
+
+        If another writer finished the same key meanwhile, this one's work is discarded.
+        """
+        final = self.path(key, place)
+        folder = final.parent / f"{DRAFT}{final.name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+        try:
+            draft = Draft(folder, {**facts, "date": now()})
+            yield draft
+            draft.write_json("config.json", {"stage": key.stage, "hash": key.hash, "key": key.canonical()})
+            draft.meta["files"] = _manifest(folder)
+            draft.write_json("meta.json", draft.meta)
+            _publish(folder, final)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def clean(self) -> int:
+        """Remove drafts that dead processes of this machine left behind; returns how many."""
+        removed = 0
+        for folder in self.root.glob(f"*/*/*/*/{DRAFT}*"):
+            host, pid = folder.name.rsplit("-", 3)[-3:-1]
+            if socket.gethostname().endswith(host) and not process_alive(int(pid)):
+                shutil.rmtree(folder)
+                removed += 1
+        return removed
+
+
+# ---------------------------------------------------------------------------------------------------------- failures
+
+
+@dataclass(frozen=True)
+class FailureNote:
+    """A task that did not end well, with its reason. Failures are rows of the coverage table, never results."""
+
+    stage: str
+    dataset: str
+    arch: str
+    method: str
+    seed: int | None
+    cell: str
+    result_set: str | None
+    kind: FailureKind
+    error: str
+    message: str
+    traceback: str
+    date: str
+
+
+class Failures:
+    """One folder per failed task, `<root>/<dataset>/<arch>/failures/<stage>-<method>-seed<k>-<id16>/`.
+
+    `failure.json` there is the current one; earlier ones and those overcome since keep their date in their name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _file(self, place: Place, task: str) -> Path:
+        return self.root / place.dataset / place.arch / "failures" / task / "failure.json"
+
+    def find(self, place: Place, task: str) -> dict[str, Any] | None:
+        path = self._file(place, task)
+        if not path.is_file():
+            return None
+        try:
+            note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise _damaged(path, "it is not JSON") from error
+        return note
+
+    def record(self, place: Place, task: str, note: FailureNote) -> Path:
+        self.settle(place, task, "earlier")
+        path = self._file(place, task)
+        write_atomically(path, json.dumps(note.__dict__, indent=1, ensure_ascii=False) + "\n")
+        return path
+
+    def settle(self, place: Place, task: str, outcome: Literal["earlier", "overcome"]) -> None:
+        """Set the current failure aside, keeping its text: it is about to be retried, or was overcome."""
+        path = self._file(place, task)
+        if path.is_file():
+            stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
+            path.rename(path.with_name(f"{outcome}-{stamp}.json"))
+
+
+def describe_error(error: BaseException) -> tuple[str, str, str]:
+    """(type name, message, traceback text)."""
+    return type(error).__name__, str(error), "".join(traceback.format_exception(error))
+
+
+# ----------------------------------------------------------------------------------------------------------- helpers
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, whole seconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def process_alive(pid: int) -> bool:
+    """Whether a process of this machine runs under `pid` (a zombie does not)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z")
+
+
+def _check_config(path: Path, key: Key) -> None:
+    stored = _read_json(path / "config.json")
+    wanted = json.loads(json.dumps({"stage": key.stage, "hash": key.hash, "key": key.canonical()}))
+    if stored != wanted:
+        differences = "; ".join(_differences(wanted, stored))
+        raise StoreError(
+            f"the stored configuration {path / 'config.json'} does not match its key", given=differences,
+            allowed=f"the configuration of key {key.hash[:KEY_LENGTH]}", remedy=_REMEDY.format(path=path),
+        )
+
+
+def _differences(wanted: Any, stored: Any, where: str = "") -> Iterator[str]:
+    if isinstance(wanted, dict) and isinstance(stored, dict):
+        for name in sorted(wanted.keys() | stored.keys()):
+            missing = "(nothing)"
+            yield from _differences(wanted.get(name, missing), stored.get(name, missing), f"{where}.{name}".strip("."))
+    elif wanted != stored:
+        yield f"{where} is {stored!r} instead of {wanted!r}"
+
+
+def _checked_meta(path: Path) -> dict[str, Any]:
+    meta: dict[str, Any] = _read_json(path / "meta.json")
+    if not isinstance(meta.get("files"), dict):
+        raise _damaged(path / "meta.json", "its list of files is missing")
+    for name, recorded in meta["files"].items():
+        size = (path / name).stat().st_size if (path / name).is_file() else None
+        if size != recorded["bytes"]:
+            found = "missing" if size is None else f"{size} bytes"
+            raise _damaged(path / name, f"{found} instead of {recorded['bytes']} bytes")
+    return meta
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+_REMEDY = "nothing was changed; move {path} out of the store to have it computed again, or restore it from a backup"
+
+
+def _damaged(path: Path, how: str) -> StoreError:
+    entry = path.parent if path.suffix else path
+    return StoreError(f"the stored result {path} is damaged", given=how, remedy=_REMEDY.format(path=entry))
+
+
+def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _publish(folder: Path, final: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(folder)
+    try:
+        folder.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise  # a real failure; otherwise another writer was first and its result stands
+        return
+    sync_folder(final.parent)
+
+

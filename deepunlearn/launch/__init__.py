@@ -1,0 +1,1 @@
+"""From a grid to tasks and from tasks to results: plan, estimate, worker, local runner."""

@@ -1,0 +1,100 @@
+"""What a plan would cost, from measured speeds and the number of images each task goes through. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deepunlearn.cells import REFERENCES
+from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.schema import MethodConfig
+from deepunlearn.launch.plan import Planner, Stage, Task
+
+TASK_OVERHEAD = 0.5  # seconds: loading, hashing and writing results
+TRIAL_OVERHEAD = 0.3  # seconds: attack, storage
+CALIBRATION_STEPS = 55  # warm-up included; once per cell and process
+PRUNE_FACTOR = 0.9  # hopeless trials end early, but every trial is scored once or twice more on the way
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images per second of one cell on one device: training at the recipe's batch size, and inference."""
+
+    train: float
+    predict: float
+
+
+class SpeedFile:
+    """Measured speeds, kept under the results' cache so that a plan need not measure again."""
+
+    def __init__(self, cache: Path) -> None:
+        self.path = cache / "speed.json"
+
+    def _all(self) -> dict[str, dict[str, float]]:
+        if not self.path.exists():
+            return {}
+        speeds: dict[str, dict[str, float]] = json.loads(self.path.read_text(encoding="utf-8"))
+        return speeds
+
+    def get(self, name: str) -> Speed | None:
+        found = self._all().get(name)
+        return Speed(**found) if found else None
+
+    def put(self, name: str, speed: Speed) -> None:
+        write_atomically(self.path, json.dumps({**self._all(), name: asdict(speed)}, indent=1) + "\n")
+
+
+class Estimator:
+    """Seconds of tasks, given the speed of each cell."""
+
+    def __init__(self, planner: Planner, speeds: list[Speed]) -> None:
+        self.planner, self.speeds = planner, speeds
+
+    def task(self, task: Task) -> float:
+        """Seconds that `task` takes if nothing of it is done; of a search, only the trials that are missing."""
+        sizes, speed = self.planner.sizes(task.cell), self.speeds[task.cell]
+        everything = sum(sizes.values()) / speed.predict
+        if task.stage == "reference":
+            images = sizes["retain"] + (sizes["forget"] if task.method == "original" else 0)
+            return images * self._train_epochs(task) / speed.train + everything + TASK_OVERHEAD
+        if task.stage == "search":
+            missing = self.planner.sweep.search.trials - self.planner.trials_done(task)
+            return missing * self._trial(task)
+        if task.stage == "evaluate" and task.method not in REFERENCES:
+            return self._unlearning(task) + everything + TASK_OVERHEAD
+        return TASK_OVERHEAD
+
+    def stage(self, stage: Stage) -> float:
+        """Seconds of everything of `stage` that is not done."""
+        open_tasks = [task for task in self.planner.tasks if task.stage == stage and not self.planner.is_done(task)]
+        seconds = sum(self.task(task) for task in open_tasks)
+        timed = {task.cell for task in open_tasks if task.stage == "evaluate" and task.method not in REFERENCES}
+        return seconds + sum(self._calibration(cell) for cell in timed)
+
+    def _train_epochs(self, task: Task) -> int:
+        return self.planner.sweep.cells[task.cell].train.epochs
+
+    def _calibration(self, cell: int) -> float:
+        return CALIBRATION_STEPS * self.planner.sweep.cells[cell].train.batch_size / self.speeds[cell].train
+
+    def _trial(self, task: Task) -> float:
+        sizes = self.planner.sizes(task.cell)
+        scoring = (sizes["retain"] + sizes["forget"] + sizes["val"]) / self.speeds[task.cell].predict
+        pruning = PRUNE_FACTOR if self.planner.sweep.search.prune else 1.0
+        return pruning * self._unlearning(task) + scoring + TRIAL_OVERHEAD
+
+    def _unlearning(self, task: Task) -> float:
+        method = self.planner.methods[task.method]
+        images = self.planner.sizes(task.cell)["retain"]
+        return self._epochs(task, method) * method.epoch_cost * images / self.speeds[task.cell].train
+
+    def _epochs(self, task: Task, method: MethodConfig) -> float:
+        """Epochs of the known hyper-parameters, else the middle of the searched range."""
+        known = self.planner.params(task.cell, task.method) if task.stage == "evaluate" else method.fixed
+        if known and "epochs" in known:
+            return float(known["epochs"])
+        limits = self.planner.keys[task.cell].ranges(method, self.planner.sweep.search).get("epochs")
+        if limits is None or limits.low is None or limits.high is None:
+            return float(method.defaults.get("epochs", 1))
+        return (limits.low + limits.high) / 2

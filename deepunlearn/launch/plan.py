@@ -1,0 +1,210 @@
+"""The tasks of a sweep and how far each is. Imports no torch; reads the store and the Optuna storage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from deepunlearn.cells import REFERENCES, CellKeys, Role
+from deepunlearn.core.keys import SearchKey, canonical_json
+from deepunlearn.core.params import Value
+from deepunlearn.core.paths import Results
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import CellConfig, SweepConfig
+from deepunlearn.core.store import Failures, Place, Store
+from deepunlearn.data.decoded import digest_of
+from deepunlearn.data.splits import make_split
+from deepunlearn.search.slots import count_finished
+
+Stage = Literal["reference", "search", "select", "evaluate"]
+State = Literal["done", "to do", "failed", "skipped"]
+STAGES: tuple[Stage, ...] = ("reference", "search", "select", "evaluate")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of work that stands for itself: one model to train, one study, one selection, one model to evaluate.
+
+    cell: its number in the sweep; method: a method's name, or original / retrained; seed: of the model or study.
+    """
+
+    stage: Stage
+    cell: int
+    method: str
+    seed: int | None
+
+    def label(self, sweep: SweepConfig) -> str:
+        seed = "" if self.seed is None else f" seed {self.seed}"
+        return f"{sweep.cells[self.cell].name} {self.stage} {self.method}{seed}"
+
+
+class Planner:
+    """Knows the tasks of a sweep, what each needs, and what the store already has."""
+
+    def __init__(self, sweep: SweepConfig, progress: Progress) -> None:
+        self.sweep, self.progress = sweep, progress
+        self.results = Results(Path(sweep.results))
+        self.store, self.failures = Store(self.results.store), Failures(self.results.store)
+        self.methods = {method.name: method for method in sweep.methods}
+        self._sizes: dict[int, dict[str, int]] = {}
+        self._winners: dict[tuple[int, str], dict[str, Value]] = {}
+
+    @cached_property
+    def keys(self) -> list[CellKeys]:
+        """The keys of each cell; reads or decodes the data where that has not been done yet."""
+        return [self._cell_keys(cell) for cell in self.sweep.cells]
+
+    def _cell_keys(self, cell: CellConfig) -> CellKeys:
+        data = digest_of(cell.dataset, self.results.cache, self.progress)
+        return CellKeys(cell, data.digest, len(data.class_names))
+
+    # ---------------------------------------------------------------------------------------------------------- tasks
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """All tasks in an order in which each comes after what it needs."""
+        return [task for stage in STAGES for cell in range(len(self.sweep.cells)) for task in self._tasks(stage, cell)]
+
+    def _tasks(self, stage: Stage, cell: int) -> Iterator[Task]:
+        if stage == "reference":
+            seeds = sorted({*self.sweep.seeds, *(self.sweep.search_seeds if self._searched(cell) else ())})
+            yield from (Task(stage, cell, role, seed) for seed in seeds for role in REFERENCES)
+        elif stage == "search":
+            searched = self._searched(cell)
+            yield from (Task(stage, cell, name, seed) for name in searched for seed in self.sweep.search_seeds)
+        elif stage == "select":
+            yield from (Task(stage, cell, name, None) for name in self._searched(cell))
+        else:
+            names = [*REFERENCES, *self.methods]
+            yield from (Task(stage, cell, name, seed) for name in names for seed in self.sweep.seeds)
+
+    def _searched(self, cell: int) -> list[str]:
+        source = self.keys[cell].source
+        return [name for name, method in self.methods.items() if source(self.sweep, method) == "search"]
+
+    def inputs(self, task: Task) -> list[Task]:
+        """The tasks that `task` reads directly."""
+        references = [Task("reference", task.cell, role, task.seed) for role in REFERENCES]
+        if task.stage == "reference":
+            return []
+        if task.stage == "search" or task.method in REFERENCES:
+            return references
+        if task.stage == "select":
+            return [Task("search", task.cell, task.method, seed) for seed in self.sweep.search_seeds]
+        chosen = [Task("select", task.cell, task.method, None)] if task.method in self._searched(task.cell) else []
+        return [*references, *chosen]
+
+    def sizes(self, cell: int) -> dict[str, int]:
+        """Samples of retain, forget, val and test part."""
+        if cell not in self._sizes:
+            config, key = self.sweep.cells[cell], self.keys[cell].split
+            data = digest_of(config.dataset, self.results.cache, self.progress)
+            split = make_split(data.train_labels, data.test_labels, limit=key.limit, val_ratio=key.val_ratio,
+                               forget_ratio=key.forget_ratio, seed=key.split_seed)
+            self._sizes[cell] = {name: len(getattr(split, name)) for name in ("retain", "forget", "val", "test")}
+        return self._sizes[cell]
+
+    # --------------------------------------------------------------------------------------------------------- states
+
+    def state(self, task: Task) -> State:
+        """Raises StoreError where what is stored for `task` is damaged."""
+        if self.is_done(task):
+            return "done"
+        note = self.failure(task)
+        if note is None:
+            return "to do"
+        return "skipped" if note["kind"] == "skipped" else "failed"
+
+    def is_done(self, task: Task) -> bool:
+        keys = self.keys[task.cell]
+        if task.stage == "reference":
+            role: Role = "original" if task.method == "original" else "retrained"
+            assert task.seed is not None
+            return self.store.find(keys.reference(role, task.seed), self.place(task)) is not None
+        if task.stage == "search":
+            return self.winner(task.cell, task.method) is not None or self.trials_done(task) >= self.sweep.search.trials
+        if task.stage == "select":
+            return self.winner(task.cell, task.method) is not None
+        return self._row_stored(task)
+
+    def _row_stored(self, task: Task) -> bool:
+        keys, seed = self.keys[task.cell], task.seed
+        assert seed is not None
+        if task.method in REFERENCES:
+            role: Role = "original" if task.method == "original" else "retrained"
+            subject = keys.reference(role, seed)
+            return self.store.find(keys.row(keys.metrics(subject, seed), None), self.place(task)) is not None
+        params = self.params(task.cell, task.method)
+        if params is None:
+            return False
+        method = self.methods[task.method]
+        key = keys.row(keys.metrics(keys.unlearned(method, params, seed), seed), keys.chosen_by(self.sweep, method))
+        return self.store.find(key, self.place(task)) is not None
+
+    def params(self, cell: int, name: str) -> dict[str, Value] | None:
+        """The hyper-parameters to evaluate with; None before they are known ("after search")."""
+        method, keys = self.methods[name], self.keys[cell]
+        if keys.source(self.sweep, method) == "search":
+            return self.winner(cell, name)
+        return keys.given(self.sweep, method)
+
+    def winner(self, cell: int, name: str) -> dict[str, Value] | None:
+        if (cell, name) not in self._winners:
+            keys, method = self.keys[cell], self.methods[name]
+            key = keys.chosen_by(self.sweep, method)
+            assert isinstance(key, SearchKey)
+            entry = self.store.find(key, keys.place(name))
+            if entry is None:
+                return None
+            self._winners[cell, name] = method.complete(entry.json("winner.json")["params"])
+        return self._winners[cell, name]
+
+    def trials_done(self, task: Task) -> int:
+        """Finished trials of a study; 0 where it does not exist yet."""
+        assert task.seed is not None
+        keys, search = self.keys[task.cell], self.sweep.search
+        return count_finished(keys.study(self.methods[task.method], search, task.seed), keys.cell, search, self.results)
+
+    def place(self, task: Task) -> Place:
+        return self.keys[task.cell].place(task.method, task.seed)
+
+    def failure(self, task: Task) -> dict[str, Any] | None:
+        return self.failures.find(self.place(task), self.task_id(task))
+
+    def task_id(self, task: Task) -> str:
+        """A name for `task` that another command with the same intent arrives at too."""
+        keys = self.keys[task.cell]
+        parts: list[Any] = [task.stage, keys.cell_key.hash, task.method, task.seed]
+        if task.method not in REFERENCES:
+            method = self.methods[task.method]
+            parts += [method.version, keys.result_set(self.sweep, method).hash]
+        digest = hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:16]
+        seed = "" if task.seed is None else f"-seed{task.seed}"
+        return f"{task.stage}-{task.method}{seed}-{digest}"
+
+    def result_set(self, task: Task) -> str | None:
+        """The table that rows of `task` belong to; None for references."""
+        if task.method in REFERENCES:
+            return None
+        return self.keys[task.cell].result_set(self.sweep, self.methods[task.method]).short
+
+    def expected_rows(self) -> list[dict[str, Any]]:
+        """One entry per evaluation of a method: what the coverage table is held against."""
+        return [
+            {
+                "result_set": self.result_set(task), "cell": self.keys[task.cell].cell_key.short,
+                "dataset": self.sweep.cells[task.cell].dataset.name, "arch": self.sweep.cells[task.cell].arch.name,
+                "method": task.method, "seed": task.seed,
+            }
+            for task in self.tasks
+            if task.stage == "evaluate" and task.method not in REFERENCES
+        ]
+
+    def counts(self) -> dict[Stage, Counter[str]]:
+        """States by stage."""
+        return {stage: Counter(self.state(task) for task in self.tasks if task.stage == stage) for stage in STAGES}

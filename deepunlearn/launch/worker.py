@@ -1,0 +1,126 @@
+"""Does tasks: the one path by which anything is computed, on whatever machine."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from functools import lru_cache
+
+from deepunlearn.cells import REFERENCES, Role
+from deepunlearn.core.errors import NotApplicable
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.store import FailureKind, FailureNote, describe_error, now
+from deepunlearn.launch.estimate import Speed, SpeedFile
+from deepunlearn.launch.plan import Planner, State, Task
+from deepunlearn.runtime import Runtime
+from deepunlearn.search.selection import SearchFailed, select
+from deepunlearn.search.study import SlotStudy
+from deepunlearn.stages import Bench
+from deepunlearn.training import seconds_per_step
+
+SPEED_STEPS = 5
+
+
+class Worker:
+    """Runs tasks of a plan one after another, each to a stored result or a stored failure."""
+
+    def __init__(self, planner: Planner, runtime: Runtime, progress: Progress, retry_failed: bool = False) -> None:
+        self.planner, self.runtime, self.progress, self.retry_failed = planner, runtime, progress, retry_failed
+        self.bench = lru_cache(maxsize=2)(self._bench)
+
+    def _bench(self, cell: int) -> Bench:
+        return Bench(self.planner.sweep.cells[cell], self.planner.results, self.runtime, self.progress)
+
+    def run(self, tasks: list[Task]) -> Counter[State]:
+        """Do `tasks` in their order; one that fails stops only those that need it."""
+        return Counter(self.run_task(task) for task in tasks)
+
+    def run_task(self, task: Task) -> State:
+        """The state of `task` afterwards."""
+        planner = self.planner
+        if planner.is_done(task):
+            return "done"
+        if planner.state(task) == "failed" and not self.retry_failed:
+            return "failed"
+        blocking = next((one for one in planner.inputs(task) if not planner.is_done(one)), None)
+        if blocking is not None:
+            needed = f"{blocking.label(planner.sweep)} ({planner.task_id(blocking)})"
+            self._note(task, "skipped", "InputMissing", f"needs {needed}, which is not there", "")
+            return "skipped"
+        return self._attempt(task)
+
+    def _attempt(self, task: Task) -> State:
+        try:
+            self._perform(task)
+        except Exception as error:  # stored with its traceback: a failure is a result of the sweep, not its end
+            kind = _kind(error)
+            self._note(task, kind, *describe_error(error))
+            self.progress.say(f"{kind.upper()}: {task.label(self.planner.sweep)}: {str(error).splitlines()[0]}")
+            return "failed"
+        self.planner.failures.settle(self.planner.place(task), self.planner.task_id(task), "overcome")
+        return "done"
+
+    def _perform(self, task: Task) -> None:
+        bench, sweep = self.bench(task.cell), self.planner.sweep
+        if task.stage == "select":
+            select(bench, sweep, self.planner.methods[task.method])
+            return
+        assert task.seed is not None
+        if task.stage == "search":
+            SlotStudy(bench, self.planner.methods[task.method], sweep.search, task.seed).run()
+        elif task.stage == "reference":
+            bench.reference(_role(task), task.seed)
+        elif task.method in REFERENCES:
+            bench.reference_row(_role(task), task.seed)
+        else:
+            params = self.planner.params(task.cell, task.method)
+            assert params is not None
+            bench.method_row(sweep, self.planner.methods[task.method], params, task.seed)
+
+    def _note(self, task: Task, kind: FailureKind, error: str, message: str, trace: str) -> None:
+        planner, place = self.planner, self.planner.place(task)
+        cell = planner.keys[task.cell].cell_key.short
+        note = FailureNote(
+            stage=task.stage, dataset=place.dataset, arch=place.arch, method=task.method, seed=task.seed, cell=cell,
+            result_set=planner.result_set(task), kind=kind, error=error, message=message, traceback=trace, date=now(),
+        )
+        planner.failures.record(place, planner.task_id(task), note)
+
+    # --------------------------------------------------------------------------------------------------------- speeds
+
+    def speeds(self) -> list[Speed]:
+        """Of each cell here; timed over a few steps where not known yet."""
+        return [self._speed(cell) for cell in range(len(self.planner.sweep.cells))]
+
+    def _speed(self, cell: int) -> Speed:
+        config, known = self.planner.sweep.cells[cell], SpeedFile(self.planner.results.cache)
+        facts = self.runtime.describe()
+        name = " ".join(str(part) for part in (
+            config.arch.name, config.dataset.image_size, config.train.batch_size, facts["machine"], facts["device"],
+            facts["threads"], config.precision,
+        ))
+        speed = known.get(name)
+        if speed is None:
+            speed = self._measured(self.bench(cell))
+            known.put(name, speed)
+        return speed
+
+    def _measured(self, bench: Bench) -> Speed:
+        part = bench.parts["retain"]
+        batch = min(bench.cell.train.batch_size, len(part))
+        step = seconds_per_step(bench.fresh_model(0), part, bench.cell.train, self.runtime, SPEED_STEPS)
+        started, model = time.perf_counter(), bench.fresh_model(0)
+        bench.predict(model, ("val",))
+        self.runtime.synchronize()
+        return Speed(train=batch / step, predict=len(bench.parts["val"]) / (time.perf_counter() - started))
+
+
+def _role(task: Task) -> Role:
+    return "original" if task.method == "original" else "retrained"
+
+
+def _kind(error: Exception) -> FailureKind:
+    if isinstance(error, NotApplicable):
+        return "not_applicable"
+    return "search_failed" if isinstance(error, SearchFailed) else "failed"
+

@@ -1,0 +1,1 @@
+"""What methods share. Each operation has a slow oracle in `tests/ops`."""

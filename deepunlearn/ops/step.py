@@ -1,0 +1,53 @@
+"""One optimisation step: forward, loss, backward, update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deepunlearn.core.errors import Diverged
+
+
+class Step:
+    """Callable on a batch. Losses add up on the device; nothing is copied to the host until `mean_loss` asks.
+
+    loss: batch -> scalar tensor, evaluated under `autocast()`; adjust: changes gradients between backward and update.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[..., Tensor],
+        optimizer: torch.optim.Optimizer,
+        autocast: Callable[[], AbstractContextManager[Any]],
+        adjust: Callable[[], None] | None = None,
+    ) -> None:
+        self.loss, self.optimizer, self.adjust = loss, optimizer, adjust
+        self._autocast = autocast
+        self._total: Tensor | None = None
+        self._count = 0
+
+    def __call__(self, *batch: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            loss = self.loss(*batch)
+        loss.backward()
+        if self.adjust is not None:
+            self.adjust()
+        self.optimizer.step()
+        value = loss.detach()
+        self._total = value if self._total is None else self._total + value
+        self._count += 1
+
+    def mean_loss(self) -> float:
+        """The mean loss since the last call. Raises Diverged where it is not finite."""
+        if self._total is None:
+            return 0.0
+        mean = float(self._total) / self._count
+        self._total, self._count = None, 0
+        if not torch.isfinite(torch.tensor(mean)):
+            raise Diverged("the loss is not finite", given=mean, remedy="use a smaller learning rate")
+        return mean

@@ -1,0 +1,142 @@
+"""Device, precision, threads, determinism and the clock. The only file that knows about GPUs by name."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deepunlearn import __version__
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.schema import RuntimeConfig
+
+
+class Runtime:
+    """Where computations run. Build one per process; it sets the process's threads and determinism."""
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        self.config = config
+        self.device = _device(config.device)
+        self.threads = config.threads or len(os.sched_getaffinity(0))
+        torch.set_num_threads(self.threads)
+        if self.device.type == "cuda":
+            _make_deterministic()
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bf16 autocast where `runtime.precision=bf16`; nothing otherwise."""
+        if self.config.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished all work given to it."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def place(self, model: torch.nn.Module) -> torch.nn.Module:
+        """`model` on the device, in the memory format that is fastest for convolutions."""
+        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[torch.Generator]:
+        """Fork and seed the global random state for the block; yields a CPU generator with the same seed.
+
+        Drop path, dropout and initialisation draw from the global state, data order from the generator, which is a
+        CPU one so that the order is the same on every device.
+        """
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            yield torch.Generator().manual_seed(seed)
+
+    def clock(self) -> Clock:
+        return Clock(self)
+
+    def describe(self) -> dict[str, Any]:
+        """What every result records of the process that made it."""
+        return {
+            "machine": machine(), "device": self.device_name(), "threads": self.threads,
+            "precision": self.config.precision, "python": platform.python_version(), "torch": torch.__version__,
+            "commit": commit(), "job": os.environ.get("SLURM_JOB_ID"),
+        }
+
+    def device_name(self) -> str:
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+
+    def peak_memory(self) -> int:
+        """Bytes: the device's peak allocation on a GPU, the process's peak resident size on a CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+class Clock:
+    """Wall seconds of the stretches between `start` and `stop`, the device synchronised at both."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime, self.seconds, self._since = runtime, 0.0, 0.0
+
+    def start(self) -> None:
+        self._runtime.synchronize()
+        self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        self._runtime.synchronize()
+        self.seconds += time.perf_counter() - self._since
+
+
+def _device(name: str) -> torch.device:
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "runtime.device=cuda, but no GPU is visible to PyTorch", given=name, allowed="auto, cpu here",
+            remedy="use runtime.device=auto, or check the driver and CUDA_VISIBLE_DEVICES",
+        )
+    return torch.device("cuda")
+
+
+def _make_deterministic() -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    # adaptive average pooling has no deterministic backward on GPUs, hence a warning rather than an error there
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+
+
+@cache
+def machine() -> str:
+    """The processor's name, as results name it; host names are nobody's business."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    return platform.processor() or platform.machine()
+
+
+@cache
+def commit() -> str:
+    """The git commit of the running code, `+` appended where the tree has changes; else the package version."""
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return f"v{__version__}"
+    head = _git(folder, "rev-parse", "--short=12", "HEAD")
+    return head + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip()

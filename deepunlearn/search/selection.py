@@ -1,0 +1,135 @@
+"""Which trial wins (protocol section 6), and the record of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
+
+from deepunlearn.core.errors import DeepUnlearnError, Diverged
+from deepunlearn.core.keys import SearchKey
+from deepunlearn.core.params import Value
+from deepunlearn.core.schema import MethodConfig, SweepConfig
+from deepunlearn.core.store import Entry
+from deepunlearn.search.objective import Losses
+from deepunlearn.search.study import SlotStudy, score_model
+from deepunlearn.stages import Bench
+
+
+class SearchFailed(DeepUnlearnError):
+    """A search without a completed trial: the method is F in this cell."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A completed trial."""
+
+    seed: int
+    slot: int
+    params: dict[str, Value]
+    losses: Losses
+
+
+def smallest_norm(candidates: Iterable[Candidate]) -> Candidate:
+    """The paper's rule: smallest Euclidean norm of the four losses over all studies; ties go to the earlier trial."""
+    return min(candidates, key=lambda one: (one.losses.norm, one.seed, one.slot))
+
+
+def smallest_mean(
+    candidates: Sequence[Candidate], count: int, seeds: Sequence[int], evaluate: Callable[[Candidate, int], float]
+) -> Candidate:
+    """Ours (`selection=robust`): of the `count` best by norm, the one whose mean norm over all search seeds is smallest.
+
+    evaluate(candidate, seed) gives its norm on another seed, infinity where it diverges there.
+    """
+    top: list[Candidate] = []
+    for one in sorted(candidates, key=lambda one: (one.losses.norm, one.seed, one.slot)):
+        if all(one.params != other.params for other in top):
+            top.append(one)
+    means = [
+        math.fsum(one.losses.norm if seed == one.seed else evaluate(one, seed) for seed in seeds) / len(seeds)
+        for one in top[:count]
+    ]
+    return top[means.index(min(means))]
+
+
+def select(bench: Bench, sweep: SweepConfig, method: MethodConfig) -> Entry:
+    """The search stage: the winner's values, which trial made them, and all trials as a table.
+
+    Raises SearchFailed where no trial completed.
+    """
+    key, place = bench.keys.chosen_by(sweep, method), bench.keys.place(method.name)
+    assert isinstance(key, SearchKey)
+    entry = bench.store.find(key, place)
+    if entry is not None:
+        return entry
+    studies = [SlotStudy(bench, method, sweep.search, seed) for seed in sweep.search_seeds]
+    candidates = [one for study in studies for one in completed(study)]
+    if not candidates:
+        raise SearchFailed(
+            f"no trial of {method.name} on {bench.cell.name} was completed", given=_outcomes(studies),
+            remedy="look at the trials' reasons in the Optuna storage, narrow method.space.* or add search.trials",
+        )
+    winner = _choose(bench, sweep, method, candidates)
+    with bench.store.writing(key, place, bench.runtime.describe()) as draft:
+        draft.write_json("winner.json", {
+            "params": winner.params, "losses": winner.losses.__dict__, "norm": winner.losses.norm,
+            "seed": winner.seed, "slot": winner.slot,
+        })
+        write_trials(draft.path / "trials.csv", studies)
+    entry = bench.store.find(key, place)
+    assert entry is not None
+    return entry
+
+
+def completed(study: SlotStudy) -> list[Candidate]:
+    """Completed trials, best values included; pruned and diverged ones cannot win."""
+    return [
+        Candidate(study.seed, slot, trial.user_attrs["params"], Losses(*trial.user_attrs["losses"]))
+        for slot, trial in sorted(study.finished().items())
+        if trial.state == TrialState.COMPLETE
+    ]
+
+
+def _choose(bench: Bench, sweep: SweepConfig, method: MethodConfig, candidates: list[Candidate]) -> Candidate:
+    if sweep.search.selection == "paper":
+        return smallest_norm(candidates)
+
+    def evaluate(one: Candidate, seed: int) -> float:
+        try:
+            model, _ = bench.unlearn(method, one.params, seed)
+            return score_model(bench, model, seed).norm
+        except Diverged:
+            return math.inf
+
+    return smallest_mean(candidates, sweep.search.candidates, sweep.search_seeds, evaluate)
+
+
+def _outcomes(studies: list[SlotStudy]) -> str:
+    return "; ".join(
+        f"seed {study.seed} slot {slot}: {trial.state.name.lower()} {trial.user_attrs.get('reason', '')}".strip()
+        for study in studies
+        for slot, trial in list(study.finished().items())[:3]
+    )
+
+
+def write_trials(path: Path, studies: list[SlotStudy]) -> None:
+    """All finished trials as CSV: search seed, slot, state, reason, losses, seconds, hyper-parameters (JSON)."""
+    names = [*Losses.__dataclass_fields__]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["seed", "slot", "state", "reason", *names, "seconds", "params"])
+        for study in studies:
+            for slot, trial in sorted(study.finished().items()):
+                attrs: dict[str, Any] = trial.user_attrs
+                losses = attrs.get("losses", [""] * len(names))
+                writer.writerow([study.seed, slot, trial.state.name, attrs.get("reason", ""), *losses,
+                                 attrs.get("seconds", ""), json.dumps(attrs.get("params"), sort_keys=True)])

@@ -1,0 +1,202 @@
+"""One Optuna study of a cell, method and search seed, made of numbered slots.
+
+A slot is one of the n trials that the study is to finish. It has its own sampler seed, and a trial that is lost or
+erred is run again in the same slot. So with one worker a study that was killed and resumed makes the same trials as one
+that was not, and with several workers the count of finished trials is exact.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from torch import nn
+
+from deepunlearn.core.errors import Diverged, NotApplicable
+from deepunlearn.core.params import Range, Value
+from deepunlearn.core.schema import MethodConfig, SearchConfig
+from deepunlearn.core.seeding import derive_seed32
+from deepunlearn.search.objective import SEARCH_PARTS, Losses, accuracies, score
+from deepunlearn.search.slots import finished_slots, open_storage, owner_alive, owner_name, storage_url, study_name
+from deepunlearn.stages import Bench
+
+ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
+PRUNE_AT = (50, 75)  # per cent of a trial's epochs; never before half: CT and MSG start broken by design
+PRUNE_STARTUP_TRIALS = 5
+
+class SlotStudy:
+    """The trials of `method` on the original of `seed`, scored against its retrained model."""
+
+    def __init__(self, bench: Bench, method: MethodConfig, search: SearchConfig, seed: int) -> None:
+        self.bench, self.method, self.search, self.seed = bench, method, search, seed
+        self.key = bench.keys.study(method, search, seed)
+        self.name = study_name(self.key, bench.cell, search)
+        self.storage = open_storage(storage_url(search, bench.results.search))
+        directions = ["minimize"] * (4 if search.objective == "four" else 1)
+        optuna.create_study(storage=self.storage, study_name=self.name, directions=directions, load_if_exists=True)
+        self._claims = bench.results.search / "claims" / self.name
+        self._errors: Counter[str] = Counter()
+
+    def run(self) -> None:
+        """Finish `search.trials` slots. Raises the error that occurred 10 times alike, or NotApplicable at once."""
+        label = f"{self.bench.cell.name} {self.method.name} search seed {self.seed}: trial"
+        with self.bench.progress.bar(label, self.search.trials) as bar:
+            bar.advance(len(self.finished()))
+            while (slot := self._claim()) is not None:
+                try:
+                    note = self._run_slot(slot)
+                finally:
+                    self._claim_file(slot).unlink()
+                bar.advance(len(self.finished()) - bar.done, note)
+
+    def trials(self) -> list[FrozenTrial]:
+        study_id = self.storage.get_study_id_from_name(self.name)
+        return self.storage.get_all_trials(study_id, deepcopy=False)
+
+    def finished(self) -> dict[int, FrozenTrial]:
+        """Finished trials by slot: complete, pruned or diverged; not those lost or stopped by an error."""
+        return finished_slots(self.trials(), self.search.trials)
+
+    # ---------------------------------------------------------------------------------------------------------- slots
+
+    def _claim_file(self, slot: int) -> Path:
+        return self._claims / f"{slot:04d}"
+
+    def _claim(self) -> int | None:
+        """The first slot that is neither finished nor being run, now ours; None when there is none."""
+        done = self.finished()
+        for slot in range(self.search.trials):
+            if slot not in done and self._take(slot):
+                if slot not in self.finished():  # another worker may have finished it since we looked
+                    self._bury(slot)
+                    return slot
+                self._claim_file(slot).unlink()
+        return None
+
+    def _take(self, slot: int) -> bool:
+        path = self._claim_file(slot)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            owner = path.read_text(encoding="utf-8") if path.exists() else ""
+            if owner and not owner_alive(owner):
+                path.unlink(missing_ok=True)
+                return self._take(slot)
+            return False
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(owner_name())
+        return True
+
+    def _bury(self, slot: int) -> None:
+        """End trials of this slot that a dead worker left running; they do not count."""
+        for trial in self.trials():
+            if trial.state == TrialState.RUNNING and trial.user_attrs.get("slot") == slot:
+                self.storage.set_trial_user_attr(trial._trial_id, "outcome", "lost")
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    # --------------------------------------------------------------------------------------------------------- trials
+
+    def _start(self, slot: int) -> tuple[optuna.Study, Trial]:
+        """A new running trial, marked with slot and owner from its first moment on.
+
+        The study is loaded anew, so that the sampler sees all trials and its randomness depends on the slot alone.
+        """
+        seed = derive_seed32("slot", self.key.hash, slot)
+        study = optuna.load_study(
+            study_name=self.name, storage=self.storage, sampler=make_sampler(self.search, seed), pruner=_pruner()
+        )
+        marks = {"slot": slot, "owner": owner_name()}
+        template = create_trial(state=TrialState.RUNNING, user_attrs=marks)
+        template.datetime_start = datetime.datetime.now()
+        trial_id = self.storage.create_new_trial(self.storage.get_study_id_from_name(self.name), template)
+        return study, Trial(study, trial_id)
+
+    def _run_slot(self, slot: int) -> str:
+        study, trial = self._start(slot)
+        try:
+            losses = self._score(trial)
+        except optuna.TrialPruned:
+            study.tell(trial, state=TrialState.PRUNED)
+            return "pruned"
+        except Diverged as error:
+            self._fail(study, trial, "diverged", error)
+            return "diverged"
+        except NotApplicable as error:
+            self._fail(study, trial, "error", error)
+            raise
+        except Exception as error:  # recorded with its traceback, and raised when it persists
+            self._fail(study, trial, "error", error)
+            self._errors[f"{type(error).__name__}: {error}"] += 1
+            if max(self._errors.values()) >= ERRORS_ALIKE:
+                raise
+            return "error"
+        study.tell(trial, losses.four if self.search.objective == "four" else losses.sum)
+        return f"sum {losses.sum:.3f}"
+
+    def _fail(self, study: optuna.Study, trial: Trial, outcome: str, error: BaseException) -> None:
+        trial.set_user_attr("outcome", outcome)
+        trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
+        if outcome == "error":
+            trial.set_user_attr("traceback", "".join(traceback.format_exception(error))[-20_000:])
+        study.tell(trial, state=TrialState.FAIL)
+
+    def _score(self, trial: Trial) -> Losses:
+        searched = {name: suggest(trial, name, limits) for name, limits in self.key.ranges.items()}
+        params = self.method.complete(searched)
+        trial.set_user_attr("params", params)
+        model, run = self.bench.unlearn(self.method, params, self.seed, self._watcher(trial, params))
+        losses = score_model(self.bench, model, self.seed)
+        trial.set_user_attr("losses", losses.four)
+        trial.set_user_attr("seconds", run.seconds)
+        return losses
+
+    def _watcher(self, trial: Trial, params: dict[str, Value]) -> Callable[[int, nn.Module], None] | None:
+        """Prunes a hopeless trial at half and at three quarters of its epochs."""
+        if not self.search.prune:
+            return None
+        epochs = int(params.get("epochs", 1))
+        looks = {-(-epochs * share // 100): share for share in PRUNE_AT}
+
+        def look(epoch: int, model: nn.Module) -> None:
+            if epoch in looks and epoch < epochs:
+                trial.report(score_model(self.bench, model, self.seed).sum, looks[epoch])
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+
+        return look
+
+
+def score_model(bench: Bench, model: nn.Module, seed: int) -> Losses:
+    """The four losses of a model in memory. Raises Diverged where its logits are not finite."""
+    logits = bench.predict(model, SEARCH_PARTS)
+    retrained = accuracies(bench.logits("retrained", seed), bench.labels)
+    return score(logits, retrained, bench.labels, derive_seed32("mia-val", bench.keys.reference("original", seed).hash))
+
+
+def make_sampler(search: SearchConfig, seed: int) -> optuna.samplers.BaseSampler:
+    """The sampler with its options named, since Optuna's defaults change between versions."""
+    if search.sampler == "nsga3":
+        return optuna.samplers.NSGAIIISampler(population_size=search.population_size or 50, seed=seed)
+    return optuna.samplers.TPESampler(n_startup_trials=10, multivariate=True, constant_liar=True, seed=seed)
+
+
+def _pruner() -> optuna.pruners.BasePruner:
+    return optuna.pruners.MedianPruner(n_startup_trials=PRUNE_STARTUP_TRIALS, n_warmup_steps=0)
+
+
+def suggest(trial: Trial, name: str, limits: Range) -> Any:
+    """Draw `name` from `limits`."""
+    if limits.choices is not None:
+        return trial.suggest_categorical(name, limits.choices)
+    assert limits.low is not None and limits.high is not None
+    if isinstance(limits.low, int) and isinstance(limits.high, int) and not limits.log:
+        return trial.suggest_int(name, limits.low, limits.high)
+    return trial.suggest_float(name, limits.low, limits.high, log=limits.log)

@@ -1,0 +1,298 @@
+"""The stages split -> reference -> unlearned -> metrics -> row. Each: key, return if stored, compute, store."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from deepunlearn import archs
+from deepunlearn.cells import CellKeys, Role
+from deepunlearn.core.errors import Diverged
+from deepunlearn.core.keys import GivenKey, ReferenceKey, SearchKey, UnlearnedKey
+from deepunlearn.core.params import Value
+from deepunlearn.core.paths import Results
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import CellConfig, MethodConfig, SweepConfig
+from deepunlearn.core.seeding import derive_seed, derive_seed32
+from deepunlearn.core.store import Entry, Place, Store
+from deepunlearn.data.decoded import Decoded, load
+from deepunlearn.data.loader import Part, make_parts
+from deepunlearn.data.splits import Split, make_split
+from deepunlearn.metrics.efficiency import rte
+from deepunlearn.metrics.scores import score
+from deepunlearn.methods.base import Problem, Run, execute, load_method, relative_move, working_copy
+from deepunlearn.runtime import Runtime
+from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, seconds_per_step, train
+
+PARTS = ("retain", "forget", "val", "test")
+RECALIBRATE_SECONDS = 600.0  # a machine's speed drifts; older step timings are taken again
+
+Logits = dict[str, npt.NDArray[np.float32]]
+
+
+class Bench:
+    """One cell on one device, ready to compute and store."""
+
+    def __init__(self, cell: CellConfig, results: Results, runtime: Runtime, progress: Progress) -> None:
+        self.cell, self.results, self.runtime, self.progress = cell, results, runtime, progress
+        self.store = Store(results.store)
+        self._step_seconds: tuple[float, float] | None = None  # (measured at, seconds per retrain step)
+        self.original = lru_cache(maxsize=1)(self._load_original)
+        self.logits = lru_cache(maxsize=8)(self._load_logits)
+
+    # ------------------------------------------------------------------------------------------------ data and split
+
+    @cached_property
+    def decoded(self) -> Decoded:
+        return load(self.cell.dataset, self.results.cache, self.progress)
+
+    @cached_property
+    def keys(self) -> CellKeys:
+        return CellKeys(self.cell, self.decoded.digest, len(self.decoded.class_names))
+
+    @cached_property
+    def split(self) -> Split:
+        """The split stage: sample numbers of each part."""
+        key, place = self.keys.split, self.keys.place()
+        entry = self.store.find(key, place)
+        if entry is None:
+            split = make_split(
+                self.decoded.train_labels, self.decoded.test_labels, limit=key.limit, val_ratio=key.val_ratio,
+                forget_ratio=key.forget_ratio, seed=key.split_seed,
+            )
+            with self.store.writing(key, place, {}) as draft:
+                draft.write_arrays("split.npz", **{part: getattr(split, part) for part in PARTS})
+            entry = self.store.find(key, place)
+            assert entry is not None
+        return Split(**entry.arrays("split.npz"))
+
+    @cached_property
+    def parts(self) -> dict[str, Part]:
+        budget = int(self.runtime.config.data_budget_gb * 1e9)
+        return make_parts(self.decoded, self.split, self.cell.dataset, self.runtime.device, budget)
+
+    @cached_property
+    def labels(self) -> dict[str, npt.NDArray[np.int64]]:
+        return {name: self.parts[name].labels.cpu().numpy() for name in PARTS}
+
+    # ---------------------------------------------------------------------------------------------------- references
+
+    def fresh_model(self, seed: int) -> nn.Module:
+        """Initial weights of `seed`: they depend on (architecture, classes, seed) only."""
+        classes = len(self.decoded.class_names)
+        initial = derive_seed("init", self.cell.arch.name, classes, seed)
+        return self.runtime.place(archs.build(self.cell.arch, classes, self.cell.dataset.image_size, initial))
+
+    def reference(self, role: Role, seed: int) -> Entry:
+        """An original or retrained model: weights, logits on all parts, history."""
+        key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
+        entry = self.store.find(key, place)
+        return entry or self._train_reference(key, place)
+
+    def _train_reference(self, key: ReferenceKey, place: Place) -> Entry:
+        model = self.fresh_model(key.seed)
+        checkpoint = Checkpoint(self.results.work / f"{key.hash}.safetensors", self.runtime.config.checkpoint_seconds)
+        part = self.parts["train" if key.role == "original" else "retain"]
+        label = f"{self.cell.name} {key.role} seed {key.seed}"
+        with self.progress.bar(f"{label}: epoch", key.epochs) as bar:
+
+            def show(history: History) -> None:
+                bar.advance(len(history.losses) - bar.done, f"loss {history.losses[-1]:.3f}")
+
+            history = train(model, part, self.cell.train, self.runtime, key.hash, checkpoint, show)
+        logits = self.predict(model)
+        with self.store.writing(key, place, self._facts(seconds=history.seconds)) as draft:
+            save_weights(draft.path / "weights.safetensors", model)
+            draft.write_arrays("logits.npz", **logits)
+            draft.write_json("history.json", history.__dict__)
+        checkpoint.path.unlink(missing_ok=True)
+        self.progress.say(f"{label}: trained {key.epochs} epochs in {history.seconds:.1f} s")
+        return self._stored(key, place)
+
+    def predict(self, model: nn.Module, parts: tuple[str, ...] = PARTS) -> Logits:
+        """Logits per part. Raises Diverged where one is not finite."""
+        logits = {name: predict(model, self.parts[name], self.runtime) for name in parts}
+        for name, values in logits.items():
+            if not np.isfinite(values).all():
+                raise Diverged(f"the logits on the {name} part are not finite", remedy="use a smaller learning rate")
+        return logits
+
+    def _load_original(self, seed: int) -> nn.Module:
+        model = self.load("original", seed)
+        return model.requires_grad_(False).eval()
+
+    def load(self, role: Role, seed: int) -> nn.Module:
+        model = self.fresh_model(seed)
+        load_weights(self.reference(role, seed).file("weights.safetensors"), model)
+        return model
+
+    def _load_logits(self, role: Role, seed: int) -> Logits:
+        """A reference's stored logits; computed once per seed, whatever asks."""
+        return self.reference(role, seed).arrays("logits.npz")
+
+    # ---------------------------------------------------------------------------------------------------- unlearning
+
+    def unlearn(
+        self, method: MethodConfig, params: dict[str, Value], seed: int,
+        on_epoch: Callable[[int, nn.Module], None] | None = None,
+    ) -> tuple[nn.Module, Run]:
+        """Run a method on the original of `seed`. Equal values give the equal model, in a trial or the evaluation."""
+        original = self.original(seed)
+
+        def problem_of(generator: torch.Generator) -> Problem:
+            model = working_copy(original)
+            return Problem(
+                original=original, model=model, parts=archs.parts(self.cell.arch, model), retain=self.parts["retain"],
+                forget=self.parts["forget"], val=self.parts["val"], classes=len(self.decoded.class_names),
+                generator=generator, _runtime=self.runtime,
+            )
+
+        run_seed = derive_seed("unlearn", self.keys.reference("original", seed).hash, method.name)
+        return execute(load_method(method.name)(**params), problem_of, self.runtime, run_seed, on_epoch)
+
+    def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str) -> Entry:
+        """An unlearned model of a report seed: timed, with its logits and, where kept, its weights."""
+        key, place = self.keys.unlearned(method, params, seed), self.keys.place(method.name, seed)
+        entry = self.store.find(key, place)
+        if entry is not None:
+            return entry
+        original = self.original(seed)
+        step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
+        with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", int(params.get("epochs", 1))) as bar:
+            model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance())
+        logits = self.predict(model)
+        with self.store.writing(key, place, self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds)) as draft:
+            draft.write_arrays("logits.npz", **logits)
+            draft.write_json("distances.json", distances(model, original))
+            if keep == "weights":
+                save_weights(draft.path / "weights.safetensors", model)
+        self.progress.say(f"{self.cell.name} {method.name} seed {seed}: unlearned in {run.seconds:.1f} s")
+        return self._stored(key, place)
+
+    def retrain_step_seconds(self) -> float:
+        """Seconds per step of retraining in this process (protocol section 5), taken again when older than 10 minutes."""
+        if self._step_seconds is None or time.monotonic() - self._step_seconds[0] > RECALIBRATE_SECONDS:
+            seconds = seconds_per_step(self.fresh_model(0), self.parts["retain"], self.cell.train, self.runtime)
+            self._step_seconds = time.monotonic(), seconds
+        return self._step_seconds[1]
+
+    def retrain_seconds(self, step_seconds: float) -> float:
+        """RT(retrain) = seconds per step x steps of the recipe."""
+        return step_seconds * self.parts["retain"].steps(self.cell.train.batch_size) * self.cell.train.epochs
+
+    # ---------------------------------------------------------------------------------------------- metrics and rows
+
+    def metrics(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int) -> Entry:
+        """Scores of a stored model against the retrained one of its seed."""
+        key = self.keys.metrics(subject, seed)
+        found = self.store.find(key, place)
+        if found is not None:
+            return found
+        scores = score(entry.arrays("logits.npz"), self.logits("retrained", seed), self.labels,
+                               derive_seed32("mia", subject.hash))
+        scores.update(self._distances(entry, seed))
+        with self.store.writing(key, place, self._facts()) as draft:
+            draft.write_json("metrics.json", scores)
+        return self._stored(key, place)
+
+    def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
+        """L2 distances of a stored model to the original and the retrained model of its seed."""
+        names = ("L2_original", "L2_retrained", "L2_original_rel", "L2_retrained_rel", "moved")
+        if "weights.safetensors" not in entry.meta["files"]:
+            stored = entry.json("distances.json")
+            return {**dict.fromkeys(names), **{name: stored[name] for name in names if name in stored}}
+        model = self.fresh_model(seed)
+        load_weights(entry.file("weights.safetensors"), model)
+        retrained = distances(model, self.load("retrained", seed))
+        return {
+            **{name: value for name, value in distances(model, self.original(seed)).items() if name in names},
+            "L2_retrained": retrained["L2_original"], "L2_retrained_rel": retrained["L2_original_rel"],
+        }
+
+    def reference_row(self, role: Role, seed: int) -> Entry:
+        """The row of an original or retrained model, against which methods are read."""
+        key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
+        entry = self.reference(role, seed)
+        scores = self.metrics(key, entry, place, seed)
+        labels = {"method": role, "method_title": role, "RTE": 1.0 if role == "retrained" else None,
+                  "retrain_seconds": None, "seconds": entry.meta["seconds"]}
+        return self._row(None, scores, entry, place, seed, labels)
+
+    def method_row(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> Entry:
+        """Unlearn, score and label one model of a report seed."""
+        entry = self.unlearned(method, params, seed, sweep.keep)
+        place = self.keys.place(method.name, seed)
+        scores = self.metrics(self.keys.unlearned(method, params, seed), entry, place, seed)
+        retrain_seconds = self.retrain_seconds(entry.meta["retrain_step_seconds"])
+        labels = {
+            "method": method.name, "method_title": method.title, "method_version": method.version,
+            "params": json.dumps(params, sort_keys=True), "result_set": self.keys.result_set(sweep, method).short,
+            "protocol": sweep.protocol.name, "search": self._search_name(sweep, method), "seconds": entry.meta["seconds"],
+            "retrain_seconds": retrain_seconds, "RTE": rte(retrain_seconds, entry.meta["seconds"]),
+        }
+        if self.keys.source(sweep, method) == "search":
+            labels.update(space=sweep.search.space, selection=sweep.search.selection,
+                          trials=sweep.search.trials * sweep.search.seeds)
+        return self._row(self.keys.chosen_by(sweep, method), scores, entry, place, seed, labels)
+
+    def _search_name(self, sweep: SweepConfig, method: MethodConfig) -> str:
+        source = self.keys.source(sweep, method)
+        return sweep.search.name if source == "search" else source
+
+    def _row(
+        self, search: SearchKey | GivenKey | None, scores: Entry, subject: Entry, place: Place, seed: int,
+        labels: dict[str, Any],
+    ) -> Entry:
+        key = self.keys.row(scores.key, search)
+        found = self.store.find(key, place)
+        if found is not None:
+            return found
+        row = {**self._cell_fields(), **scores.json("metrics.json"), **labels, "seed": seed}
+        row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
+        row["metrics_key"] = scores.key.hash
+        with self.store.writing(key, place, {}) as draft:
+            draft.write_json("row.json", row)
+        return self._stored(key, place)
+
+    def _cell_fields(self) -> dict[str, Any]:
+        cell = self.cell
+        return {
+            "cell": self.keys.cell_key.short, "dataset": cell.dataset.name, "dataset_title": cell.dataset.title,
+            "arch": cell.arch.name, "arch_title": cell.arch.title, "train_epochs": cell.train.epochs,
+            "train_batch_size": cell.train.batch_size, "train_lr": cell.train.lr, "limit": cell.dataset.limit,
+            "forget_ratio": cell.forget.ratio, "classes": len(self.decoded.class_names), "precision": cell.precision,
+            **{f"n_{name}": len(self.labels[name]) for name in PARTS},
+            **dict.fromkeys(("result_set", "protocol", "search", "space", "selection", "trials", "method_version",
+                             "params")),
+        }
+
+    # ------------------------------------------------------------------------------------------------------- helpers
+
+    def _facts(self, **more: Any) -> dict[str, Any]:
+        return {**self.runtime.describe(), "peak_memory": self.runtime.peak_memory(), **more}
+
+    def _stored(self, key: Any, place: Place) -> Entry:
+        entry = self.store.find(key, place)
+        assert entry is not None, "an entry that was just written is there"
+        return entry
+
+
+def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
+    """L2 distance of parameters, absolute and relative to `original`'s norm; the same per tensor under `layers`."""
+    after, before = dict(model.named_parameters()), dict(original.named_parameters())
+    squares = {name: float((after[name].detach() - before[name].detach()).double().square().sum()) for name in before}
+    norms = {name: float(before[name].detach().double().square().sum()) for name in before}
+    total, norm = sum(squares.values()) ** 0.5, sum(norms.values()) ** 0.5
+    return {
+        "L2_original": total, "L2_original_rel": total / norm, "moved": relative_move(model, original),
+        "layers": {name: squares[name] ** 0.5 for name in before},
+    }
+

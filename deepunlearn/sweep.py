@@ -1,0 +1,211 @@
+"""`python -m deepunlearn.sweep`: plan, run and resume a sweep."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from deepunlearn.cells import hash_of
+from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.progress import Progress, duration
+from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.store import now
+from deepunlearn.doors import run_door, table, wants_help
+from deepunlearn.launch.estimate import Estimator
+from deepunlearn.launch.plan import STAGES, Planner, State, Task
+
+CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU
+
+USAGE = """usage: python -m deepunlearn.sweep [sweep=NAME] [GROUP=OPTION ...] [NAME=VALUE ...]
+
+Train originals and retrains, search hyper-parameters, unlearn, score and store; what is stored is not computed again.
+  python -m deepunlearn.sweep method=msg dataset=cifar10
+  python -m deepunlearn.sweep sweep=demo
+  python -m deepunlearn.sweep method=ft,ct,msg dataset=mnist arch=resnet18,tinyvit search=quick seeds=3 plan=true
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    if wants_help(arguments):
+        print(usage())
+        return 0
+    command = read_command(arguments)
+    progress = Progress()
+    planner = Planner(command.sweep, progress)
+    check(planner)
+    open_tasks = [task for task in planner.tasks if planner.state(task) != "done"]
+    if not open_tasks:
+        print(f"nothing to do: all {len(planner.tasks)} tasks are stored in {planner.results.store}")
+        return 0
+    return _run(command, planner, progress, open_tasks, arguments)
+
+
+def usage() -> str:
+    sections = [USAGE]
+    sections += [table(f"{group}=", options(group)) for group in GROUPS]
+    sections.append(table("sweep=  (a name, or a path ending in .yaml)", sweep_files()))
+    sections.append(table("options", _OPTIONS))
+    return "\n\n".join(sections)
+
+
+_OPTIONS = {
+    "seeds=10": "report seeds: a number, or a list as [0,1,2]",
+    "train.epochs=, train.lr=, train.batch_size=": "the recipe of originals and retrains",
+    "search.trials=, search.seeds=, search.space=paper|ours, search.max_epochs=": "the search",
+    "method.params.NAME=": "fix a hyper-parameter (it is then not searched); null: searched or default",
+    "method.space.NAME.low=, .high=, .default=": "its range and default",
+    "hparams=FILE": "use these hyper-parameters and do not search",
+    "dataset.root=, dataset.source=, dataset.download=true, dataset.limit=N": "where images come from, and how many",
+    "forget.ratio=0.1": "size of the forget set",
+    "runtime.device=, runtime.precision=, runtime.threads=": "where and how it runs",
+    "results=results": "where everything is stored",
+    "keep=weights|logits": "what is stored of each unlearned model",
+    "plan=true": "show what would run and what it would cost, and stop",
+    "confirm=true": "run although the estimate on a CPU is above 2 hours",
+    "retry_failed=true": "run tasks again that failed before",
+}
+
+
+def check(planner: Planner) -> None:
+    """Find what is wrong with a sweep before anything expensive starts. Raises DeepUnlearnError."""
+    sweep = planner.sweep
+    _writable(planner.results.root)
+    for cell, keys in enumerate(planner.keys):
+        planner.sizes(cell)
+        for method in sweep.methods:
+            if keys.source(sweep, method) == "search":
+                keys.ranges(method, sweep.search)
+            else:
+                keys.given(sweep, method)
+
+
+def _writable(root: Path) -> None:
+    parent = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise ConfigError("the results folder cannot be written", given=str(root), allowed="a folder you may write to",
+                          remedy="give results=DIR")
+
+
+def _run(
+    command: Command, planner: Planner, progress: Progress, open_tasks: list[Task], arguments: Sequence[str]
+) -> int:
+    from deepunlearn.launch.worker import Worker  # noqa: PLC0415  torch takes seconds to import; only now is it needed
+    from deepunlearn.runtime import Runtime  # noqa: PLC0415
+
+    runtime = Runtime(command.sweep.runtime)
+    worker = Worker(planner, runtime, progress, command.flags.retry_failed)
+    seconds = describe_plan(planner, Estimator(planner, worker.speeds()), runtime.device_name())
+    if command.flags.plan:
+        return 0
+    _confirm(command.flags, seconds, runtime.device.type)
+    removed = planner.store.clean()
+    if removed:
+        progress.say(f"removed {removed} unfinished results of processes that were killed")
+    started = time.monotonic()
+    with running(planner, command.name, arguments) as folder:
+        outcome = worker.run(open_tasks)
+        write_winners(planner, folder / "hparams.yaml")
+    took = time.monotonic() - started
+    print(f"\ndone in {duration(took)} (estimated {duration(seconds)}; ratio {took / seconds:.2f})")
+    return report(planner, outcome, folder)
+
+
+def describe_plan(planner: Planner, estimator: Estimator, device: str) -> float:
+    """Print tasks and costs by stage and by method; returns the estimated seconds of what is to do."""
+    counts, total = planner.counts(), 0.0
+    print(f"{'stage':<10} {'done':>6} {'failed':>7} {'skipped':>8} {'to do':>6}  estimate on {device}")
+    for stage in STAGES:
+        seconds = estimator.stage(stage)
+        total += seconds
+        states = counts[stage]
+        print(f"{stage:<10} {states['done']:>6} {states['failed']:>7} {states['skipped']:>8} {states['to do']:>6}  "
+              f"{duration(seconds) if seconds else '-'}")
+    for line in method_lines(planner):
+        print(line)
+    print(f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, one worker, "
+          f"{planner.sweep.runtime.threads or 'all'} threads", flush=True)
+    return total
+
+
+def method_lines(planner: Planner) -> Iterator[str]:
+    """One line per cell and method: where its hyper-parameters come from and what they are, if known."""
+    for cell, keys in enumerate(planner.keys):
+        for name, method in planner.methods.items():
+            params = planner.params(cell, name)
+            shown = "after search" if params is None else ", ".join(f"{key}={_shown(params[key])}" for key in params)
+            yield f"  {planner.sweep.cells[cell].name} {name}: {keys.source(planner.sweep, method)}: {shown}"
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _confirm(flags: Flags, seconds: float, device: str) -> None:
+    if device == "cpu" and seconds > CONFIRM_ABOVE and not flags.confirm:
+        raise ConfigError(
+            "this would take long on a CPU", given=f"about {duration(seconds)}", allowed="up to 2 hours unasked",
+            remedy="add confirm=true, or make it smaller: train.epochs=, seeds=, search=quick search.trials=, dataset.limit=",
+        )
+
+
+@contextmanager
+def running(planner: Planner, name: str, arguments: Sequence[str]) -> Iterator[Path]:
+    """The folder of this run, which holds its configuration and expected rows, and says who is at it meanwhile."""
+    sweep = planner.sweep
+    folder = planner.results.runs / f"{name}-{hash_of(sweep.model_dump(mode='json'))}"
+    write_atomically(folder / "sweep.json", sweep.model_dump_json(indent=1) + "\n")
+    write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
+    write_atomically(folder / "command.txt", f"python -m deepunlearn.sweep {shlex.join(arguments)}\n")
+    marker = folder / f"driver-{socket.gethostname()}-{os.getpid()}.json"
+    write_atomically(marker, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": now()}) + "\n")
+    try:
+        yield folder
+    finally:
+        marker.unlink()
+
+
+def write_winners(planner: Planner, path: Path) -> None:
+    """The hyper-parameters of every cell and method that are known, as a file that `hparams=` takes back."""
+    known = {
+        f"{planner.sweep.cells[cell].name}/{name}": dict(sorted(params.items()))
+        for cell in range(len(planner.keys))
+        for name in planner.methods
+        if (params := planner.params(cell, name)) is not None
+    }
+    if known:
+        write_atomically(path, OmegaConf.to_yaml(OmegaConf.create(known)))
+
+
+def report(planner: Planner, outcome: dict[State, int], folder: Path) -> int:
+    """Print how the tasks ended; 1 where one failed or was skipped."""
+    print(", ".join(f"{count} {state}" for state, count in outcome.items()))
+    bad = [task for task in planner.tasks if planner.state(task) in ("failed", "skipped")]
+    for task in bad:
+        note = planner.failure(task)
+        assert note is not None
+        print(f"  {note['kind']}: {task.label(planner.sweep)}: {note['message'].splitlines()[0]}")
+    print(f"hyper-parameters: {folder / 'hparams.yaml'}")
+    print(f"tables: python -m deepunlearn.tables results={planner.sweep.results}")
+    if bad:
+        print("failed tasks run again with retry_failed=true; their tracebacks are in the store's failures folders")
+    return 1 if bad else 0
+
+
+def load_sweep(path: Path) -> SweepConfig:
+    """The configuration that `running` wrote."""
+    return SweepConfig.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    sys.exit(run_door(main))

@@ -1,0 +1,177 @@
+"""The one training loop (protocol section 4), its checkpoints, and inference."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from deepunlearn.core.errors import StoreError
+from deepunlearn.core.paths import sync_folder
+from deepunlearn.core.schema import TrainConfig
+from deepunlearn.core.seeding import derive_seed
+from deepunlearn.data.loader import Part
+from deepunlearn.ops.optim import cosine, set_lr, sgd
+from deepunlearn.ops.step import Step
+from deepunlearn.runtime import Runtime
+
+CALIBRATION_STEPS = 50  # protocol section 5: what a retrain step costs is measured over this many
+WARM_UP_STEPS = 5
+
+
+@dataclass
+class History:
+    """What a training leaves beside the weights: mean loss per epoch, wall seconds of all epochs."""
+
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training under way is kept, and the least seconds between two writes."""
+
+    path: Path
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    part: Part,
+    recipe: TrainConfig,
+    runtime: Runtime,
+    identity: str,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[History], None] | None = None,
+) -> History:
+    """Train `model` in place on augmented `part`: SGD with momentum, cosine annealing to 0, cross-entropy.
+
+    Everything random in epoch e depends on (`identity`, e) only; so a training that was killed continues from
+    `checkpoint` and ends with the same weights. Raises Diverged at the end of an epoch whose loss is not finite.
+    """
+    optimizer = sgd(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    step = classification_step(model, optimizer, runtime)
+    history = _resume(checkpoint, model, optimizer)
+    rates = cosine(recipe.lr, recipe.epochs)
+    written = time.monotonic()
+    model.train()
+    for epoch in range(len(history.losses), recipe.epochs):
+        clock = runtime.clock()
+        clock.start()
+        set_lr(optimizer, rates[epoch])
+        with runtime.seeded(derive_seed("epoch", identity, epoch)) as generator:
+            for x, y in part.batches(recipe.batch_size, generator, augment=True):
+                step(x, y)
+        clock.stop()
+        history.losses.append(step.mean_loss())
+        history.seconds += clock.seconds
+        if checkpoint and time.monotonic() - written >= checkpoint.seconds:
+            _save(checkpoint.path, model, optimizer, history)
+            written = time.monotonic()
+        if on_epoch:
+            on_epoch(history)
+    return history
+
+
+def classification_step(model: nn.Module, optimizer: torch.optim.Optimizer, runtime: Runtime) -> Step:
+    """The step of plain training: mean cross-entropy of the batch."""
+    return Step(lambda x, y: F.cross_entropy(model(x), y), optimizer, runtime.autocast)
+
+
+def seconds_per_step(
+    model: nn.Module, part: Part, recipe: TrainConfig, runtime: Runtime, steps: int = CALIBRATION_STEPS
+) -> float:
+    """Mean wall seconds of a training step of `recipe` on `part` here and now. Changes `model`."""
+    optimizer = sgd(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    step = classification_step(model, optimizer, runtime)
+    model.train()
+    clock = runtime.clock()
+    with runtime.seeded(0) as generator:
+        batches = _endless(part, recipe.batch_size, generator)
+        for _ in range(WARM_UP_STEPS):
+            step(*next(batches))
+        clock.start()
+        for _ in range(steps):
+            step(*next(batches))
+        clock.stop()
+    return clock.seconds / steps
+
+
+def _endless(part: Part, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        yield from part.batches(batch_size, generator, augment=True)
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, part: Part, runtime: Runtime) -> npt.NDArray[np.float32]:
+    """Logits [N, classes] of `model` in evaluation mode on un-augmented `part`, in its order.
+
+    Leaves the model's training flags and the global random state as they were.
+    """
+    training = [module.training for module in model.modules()]
+    model.eval()
+    with runtime.autocast():
+        logits = [model(x).float() for x, _ in part.batches(_inference_batch(part))]
+    for module, flag in zip(model.modules(), training, strict=True):
+        module.training = flag
+    return torch.cat(logits).cpu().numpy()
+
+
+def _inference_batch(part: Part) -> int:
+    return 512 if part.image_size <= 64 else 64  # activations at 224x224 take 49 times the memory
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """Parameters and buffers as safetensors."""
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Fill `model` from `path` in place; names and shapes must match exactly."""
+    with safe_open(path, framework="pt") as file:
+        model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+
+
+# ------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
+    """Model, momentum and history in one file that replaces the last one whole."""
+    tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        tensors[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, draft, metadata={"history": json.dumps(history.__dict__)})
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def _resume(checkpoint: Checkpoint | None, model: nn.Module, optimizer: torch.optim.Optimizer) -> History:
+    if checkpoint is None or not checkpoint.path.exists():
+        return History()
+    try:
+        with safe_open(checkpoint.path, framework="pt") as file:
+            model.load_state_dict({name: file.get_tensor(f"model.{name}") for name in model.state_dict()})
+            for name, parameter in model.named_parameters():
+                momentum = torch.empty_like(parameter).copy_(file.get_tensor(f"momentum.{name}"))
+                optimizer.state[parameter]["momentum_buffer"] = momentum
+            return History(**json.loads(file.metadata()["history"]))
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise StoreError(
+            f"the checkpoint {checkpoint.path} is damaged", given=str(error)[:300],
+            remedy="delete this file; the training then starts from its first epoch",
+        ) from error
