@@ -1,0 +1,1 @@
+"""From files to batches: sources read, `decoded` decodes once, `splits` cuts, `loader` serves batches."""

@@ -1,0 +1,228 @@
+"""Decoding happens once: images of one size as plain arrays on disk, named by what they were made from.
+
+`<cache>/data/<content key>-<image size>/` holds the arrays and `data.json`; `<cache>/data/keys/` remembers the content
+key of files whose names, sizes and times have not changed, so that a second run opens no image. Everything here can
+be deleted at any time. Imports no torch, and torchvision only while decoding, so that planning is quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from deepunlearn.core.errors import DataError
+from deepunlearn.core.paths import sync_folder, write_atomically
+from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data import sources
+from deepunlearn.data.images import Pixels, RawData, resized
+from deepunlearn.data.inventory import ADVANCE, Inventory
+
+if TYPE_CHECKING:
+    from deepunlearn.core.progress import Bar, Progress
+
+Labels = npt.NDArray[np.int64]
+
+KEY_LENGTH = 32  # hex digits in folder names
+HASH = re.compile(r"[0-9a-f]{64}")
+FACTS = "data.json"
+PARTS = ("train", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A dataset ready for use.
+
+    train_images, test_images: uint8 [N, C, S, S], memory-mapped, C = 1 (all images are grey) or 3; *_labels: int64 [N];
+    digest: hex sha256 of the images before resizing, labels and class names, whatever their paths and S.
+    """
+
+    train_images: npt.NDArray[np.uint8]
+    test_images: npt.NDArray[np.uint8]
+    train_labels: Labels
+    test_labels: Labels
+    class_names: tuple[str, ...]
+    digest: str
+
+
+class Digest(NamedTuple):
+    """What planning needs to know of a dataset."""
+
+    digest: str
+    class_names: tuple[str, ...]
+    train_labels: Labels
+    test_labels: Labels
+
+
+def load(config: DatasetConfig, cache: Path, progress: Progress) -> Decoded:
+    """The decoded dataset, from `cache` where it is there. All of it: `dataset.limit` is the split's business.
+
+    Raises DataError (missing, damaged or unfit files, each named) and ConfigError (a source that cannot serve).
+    """
+    folder, facts = _ensure(config, cache, progress)
+    images = {part: np.load(folder / f"{part}_images.npy", mmap_mode="r") for part in PARTS}
+    return Decoded(images["train"], images["test"], *_labels(folder), tuple(facts["class_names"]), facts["digest"])
+
+
+def digest_of(config: DatasetConfig, cache: Path, progress: Progress) -> Digest:
+    """The identity and labels of the dataset; decodes it if that has not been done. Raises what `load` raises."""
+    folder, facts = _ensure(config, cache, progress)
+    return Digest(facts["digest"], tuple(facts["class_names"]), *_labels(folder))
+
+
+def _labels(folder: Path) -> tuple[Labels, Labels]:
+    train, test = (np.load(folder / f"{part}_labels.npy") for part in PARTS)
+    return train, test
+
+
+def _ensure(config: DatasetConfig, cache: Path, progress: Progress) -> tuple[Path, dict[str, Any]]:
+    """The folder of the decoded dataset and its facts."""
+    inventory = sources.find(config)
+    with _reporting_full_disks(cache):
+        key = _content_key(config, inventory, cache, progress)
+        folder = cache / "data" / f"{key[:KEY_LENGTH]}-{config.image_size}"
+        facts = _facts(folder)
+        if facts is None:
+            facts = _decode(config, inventory, folder, progress)
+    _check_classes(config, facts["class_names"])
+    return folder, facts
+
+
+def _content_key(config: DatasetConfig, inventory: Inventory, cache: Path, progress: Progress) -> str:
+    memo = cache / "data" / "keys" / inventory.fingerprint()[:KEY_LENGTH]
+    if memo.is_file() and HASH.fullmatch(key := memo.read_text(encoding="utf-8", errors="replace")):
+        return key
+    key = inventory.content_key(f"reading {config.name}", progress)
+    write_atomically(memo, key)
+    return key
+
+
+def _check_classes(config: DatasetConfig, found: list[str]) -> None:
+    if config.classes not in (None, len(found)):
+        shown = ", ".join(found[:10]) + (", ..." if len(found) > 10 else "")
+        raise DataError(
+            f"dataset {config.name} has {config.classes} classes, these files have {len(found)}", given=shown,
+            allowed=f"{config.classes} classes (dataset.classes)",
+            remedy="point dataset.root=DIR to the right files; dataset=folder takes any number of classes",
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------- decoding
+
+
+def _decode(config: DatasetConfig, inventory: Inventory, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Decode into a temporary sibling and rename it to `folder`: it is there whole or not at all."""
+    raw = sources.read(config, inventory)
+    draft = folder.with_name(f".draft-{folder.name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    draft.mkdir(parents=True)
+    try:
+        facts = _write(config, raw, draft, progress)
+        if sources.find(config).fingerprint() != inventory.fingerprint():
+            raise DataError(
+                f"the files of dataset {config.name} changed while they were read", given=str(inventory.root),
+                remedy="wait until they are complete (copied, unpacked), then start again",
+            )
+        _publish(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return facts
+
+
+def _write(config: DatasetConfig, raw: RawData, draft: Path, progress: Progress) -> dict[str, Any]:
+    digest = hashlib.sha256(json.dumps(raw.class_names).encode())
+    total = len(raw.train.labels) + len(raw.test.labels)
+    with progress.bar(f"decoding {config.name}", total=total) as bar:
+        for name, part in zip(PARTS, (raw.train, raw.test), strict=True):
+            digest.update(f"{name} {len(part.labels)}".encode())
+            digest.update(part.labels.astype("<i8").tobytes())
+            np.save(draft / f"{name}_labels.npy", part.labels)
+            images = _observed(part.images, digest, bar)
+            shape = (len(part.labels), raw.channels, config.image_size, config.image_size)
+            _write_images(draft / f"{name}_images.npy", images, shape)
+    facts = {
+        "dataset": config.name, "source": config.source, "digest": digest.hexdigest(),
+        "class_names": list(raw.class_names), "bytes": {path.name: path.stat().st_size for path in draft.iterdir()},
+    }
+    (draft / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return facts
+
+
+def _observed(images: Iterable[Pixels], digest: Any, bar: Bar) -> Iterator[Pixels]:
+    """The same images; each enters the digest as it passes, and the bar moves."""
+    for number, image in enumerate(images, start=1):
+        digest.update(f"{image.shape}".encode())
+        digest.update(image.tobytes())
+        yield image
+        if number % ADVANCE == 0:
+            bar.advance(ADVANCE)
+
+
+def _write_images(path: Path, images: Iterable[Pixels], shape: tuple[int, int, int, int]) -> None:
+    """Images resized to `shape` [N, C, S, S] as an .npy file, one after the other: they need not fit into memory.
+
+    Plain writes rather than a writable memory map, which kills the process where the disk is full.
+    """
+    _, channels, size, _ = shape
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for image in images:
+            file.write(resized(image, size, channels).tobytes())
+
+
+# -------------------------------------------------------------------------------------------------------------- cache
+
+
+def _facts(folder: Path) -> dict[str, Any] | None:
+    """The facts of a complete cache folder; None where it is missing or damaged."""
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        whole = all((folder / name).stat().st_size == size for name, size in facts["bytes"].items())
+        return facts if whole and {"digest", "class_names"} <= facts.keys() else None
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # a cut or foreign data.json: the images are decoded again
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    for path in draft.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(draft)
+    try:
+        draft.rename(folder)
+    except OSError:
+        if _facts(folder) is not None:
+            return  # another process was first; its result is the same
+        _discard(folder)
+        draft.rename(folder)
+    sync_folder(folder.parent)
+
+
+def _discard(damaged: Path) -> None:
+    """Move a damaged folder out of the way before removing it, so that nobody sees half of it."""
+    aside = damaged.with_name(f".draft-damaged-{uuid.uuid4().hex[:8]}")
+    damaged.rename(aside)
+    shutil.rmtree(aside)
+
+
+@contextmanager
+def _reporting_full_disks(cache: Path) -> Iterator[None]:
+    """Name the cache where it cannot be written; source files report their own errors as DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write decoded images to {cache / 'data'}", given=f"{type(error).__name__}: {error}",
+            remedy="make room there, or keep results elsewhere with results=DIR",
+        ) from error

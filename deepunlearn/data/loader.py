@@ -1,0 +1,227 @@
+"""Batches without workers: images stay on the device as uint8, a batch is indexed, augmented and normalised there.
+
+Shuffling and augmentation are drawn from a CPU generator, so that every device sees the same samples in the same
+order with the same crops; the arithmetic on them is exact up to the two roundings of normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deepunlearn.core.errors import ConfigError, DataError
+from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data.decoded import Decoded
+from deepunlearn.data.splits import Indices, Split
+
+CHANNELS = 3  # of every batch; grey images are repeated
+STATISTICS_BLOCK = 1024  # images squared at a time
+
+
+class ResidentData:
+    """The images of `rows` with their labels, to be gathered in any order.
+
+    Resident: one uint8 tensor [N, C, S, S] on `device`. Otherwise they stay memory-mapped on the host and each gathered
+    batch is copied to `device`; the results are the same.
+    """
+
+    def __init__(
+        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], rows: Indices, device: torch.device,
+        resident: bool,
+    ) -> None:
+        self.device, self.resident = device, resident
+        self.image_size = images.shape[-1]
+        self.labels = torch.from_numpy(labels[rows]).to(device)
+        self._mapped, self._rows = images, rows
+        self._tensor = torch.from_numpy(images[rows]).to(device) if resident else None
+
+    @property
+    def index_device(self) -> torch.device:
+        """Where `gather` wants its positions."""
+        return self.device if self.resident else torch.device("cpu")
+
+    def gather(self, positions: Tensor) -> Tensor:
+        """uint8 [B, C, S, S] on the device; `positions` int64 [B] into the rows, on `index_device`."""
+        if self._tensor is not None:
+            return self._tensor.index_select(0, positions)
+        return torch.from_numpy(self._mapped[self._rows[positions.numpy()]]).to(self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The random part of augmentation for N samples: crop offsets `down`, `right` in [0, 2 padding], `flip` (bool)."""
+
+    down: Tensor
+    right: Tensor
+    flip: Tensor
+
+    def __getitem__(self, part: slice) -> Draws:
+        return Draws(self.down[part], self.right[part], self.flip[part])
+
+
+class Transform:
+    """Augmentation and normalisation of a whole batch; `mean` and `std` have one value per channel (or one for all)."""
+
+    def __init__(self, config: DatasetConfig, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device):
+        self.padding, self.flips, self.device = config.crop_padding, config.flip, device
+        self.mean, self.std = (torch.tensor(values).view(1, -1, 1, 1).to(device) for values in (mean, std))
+
+    def draw(self, samples: int, generator: torch.Generator) -> Draws | None:
+        """Independent draws per sample from a CPU generator; None where this dataset is not augmented."""
+        if not (self.padding or self.flips):
+            return None
+        down, right = torch.randint(0, 2 * self.padding + 1, (2, samples), generator=generator)
+        flip = torch.randint(0, 2, (samples,), generator=generator) * self.flips == 1
+        return Draws(*(drawn.to(self.device) for drawn in (down, right, flip)))
+
+    def augment(self, images: Tensor, draws: Draws) -> Tensor:
+        """Crop uint8 [B, C, S, S] out of its black-padded self and mirror it: pixel rows, then columns, by index."""
+        padded = F.pad(images, (self.padding,) * 4)
+        samples, channels, height, width = padded.shape
+        size = images.shape[-1]
+        steps = torch.arange(size, device=images.device)
+        rows = draws.down[:, None] + steps
+        columns = draws.right[:, None] + torch.where(draws.flip[:, None], size - 1 - steps, steps)
+        planes = torch.arange(samples * channels, device=images.device).view(samples, channels, 1) * height
+        chosen = padded.view(-1, width).index_select(0, (planes + rows[:, None]).view(-1))
+        chosen = chosen.view(samples, channels, size, width)
+        return chosen.gather(3, columns[:, None, None].expand(samples, channels, size, size))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 [B, C, S, S] to float32 [B, 3, S, S], channels last: (x / 255 - mean) / std, rounded at each step."""
+        grey_or_rgb = images.expand(-1, CHANNELS, -1, -1)
+        pixels = grey_or_rgb.to(torch.float32, memory_format=torch.channels_last)
+        return pixels.div_(255).sub_(self.mean).div_(self.std)
+
+
+class Part:
+    """Some samples of a dataset, e.g. the forget set: labelled, in a fixed order, served in normalised batches."""
+
+    def __init__(self, data: ResidentData, positions: Tensor, transform: Transform) -> None:
+        """`positions`: int64 [N] on the CPU, into the rows of `data`."""
+        self._data, self._positions, self._transform = data, positions, transform
+        self.labels = data.labels[positions.to(data.device)]  # int64 [N] on the device
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @property
+    def device(self) -> torch.device:
+        return self._data.device
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        return int(self._data.image_size)
+
+    def batches(
+        self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass in batches (x, y): x float32 [B, 3, S, S] in channels-last memory, y int64 [B], both on the device.
+
+        Shuffled with `generator` (a CPU one), in order without; everything random is drawn by this call, before the
+        first batch. `augment` crops and flips as the dataset says and needs a generator. An incomplete last batch is
+        kept; one of a single sample joins the batch before it, as batch normalisation could not train on it.
+        """
+        assert batch_size > 0 and (generator is not None or not augment), "augmenting needs a generator"
+        if generator is None:
+            return self._serve(batch_size, torch.arange(len(self)), None)
+        assert generator.device.type == "cpu", "the order must be the same on every device"
+        order = torch.randperm(len(self), generator=generator)
+        draws = self._transform.draw(len(self), generator) if augment else None
+        return self._serve(batch_size, order, draws)
+
+    def steps(self, batch_size: int) -> int:
+        """The number of batches of one pass."""
+        return sum(1 for _ in _spans(len(self), batch_size))
+
+    def subset(self, positions: npt.ArrayLike | Tensor) -> Part:
+        """The samples at `positions` (integers into this part) in that order."""
+        chosen = torch.as_tensor(positions, dtype=torch.int64, device="cpu")
+        return Part(self._data, self._positions[chosen], self._transform)
+
+    def _serve(self, batch_size: int, order: Tensor, draws: Draws | None) -> Iterator[tuple[Tensor, Tensor]]:
+        positions = self._positions[order].to(self._data.index_device)
+        labels = self.labels[order.to(self.device)]
+        for span in _spans(len(self), batch_size):
+            images = self._data.gather(positions[span])
+            if draws is not None:
+                images = self._transform.augment(images, draws[span])
+            yield self._transform.normalise(images), labels[span]
+
+
+def make_parts(
+    decoded: Decoded, split: Split, config: DatasetConfig, device: torch.device, budget_bytes: float
+) -> dict[str, Part]:
+    """The parts retain, forget, val, test and train (retain and forget, in the order of the training part).
+
+    The images the split uses move to `device` where they take at most `budget_bytes` together, and stay memory-mapped
+    otherwise. Mean and standard deviation come from the config or, if null there, from retain, forget and val.
+    """
+    used = np.union1d(split.train, split.val)
+    mean, std = _statistics(config, decoded.train_images, used)
+    transform = Transform(config, mean, std, device)
+    size = (len(used) + len(split.test)) * int(np.prod(decoded.train_images.shape[1:]))
+    resident = size <= budget_bytes
+    train = ResidentData(decoded.train_images, decoded.train_labels, used, device, resident)
+    test = ResidentData(decoded.test_images, decoded.test_labels, split.test, device, resident)
+    members = {"retain": split.retain, "forget": split.forget, "val": split.val, "train": split.train}
+    parts = {
+        name: Part(train, torch.from_numpy(np.searchsorted(used, rows)), transform) for name, rows in members.items()
+    }
+    return {**parts, "test": Part(test, torch.arange(len(split.test)), transform)}
+
+
+def _statistics(
+    config: DatasetConfig, images: npt.NDArray[np.uint8], rows: Indices
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, std) per channel of images in [0, 1]. Raises ConfigError for unusable ones, DataError for flat images."""
+    if config.mean is None or config.std is None:
+        return measured_statistics(images, rows)
+    sizes = {len(config.mean), len(config.std)}
+    if not sizes <= {1, CHANNELS} or min(config.std) <= 0:
+        raise ConfigError(
+            "dataset.mean and dataset.std cannot normalise images", given=f"mean={config.mean}, std={config.std}",
+            allowed=f"1 or {CHANNELS} values each, std above 0",
+            remedy="correct them, or set both to null to have them computed",
+        )
+    return config.mean, config.std
+
+
+def measured_statistics(
+    images: npt.NDArray[np.uint8], rows: Indices
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation over all pixels of `rows`, per channel, of images scaled to [0, 1].
+
+    Sums are integers, so that the result is the same on every machine. Raises DataError where a channel is constant.
+    """
+    total, squares = np.zeros((2, images.shape[1]), dtype=object)
+    for start in range(0, len(rows), STATISTICS_BLOCK):
+        block = images[rows[start : start + STATISTICS_BLOCK]]
+        total = total + block.sum(axis=(0, 2, 3), dtype=np.uint64).astype(object)
+        squares = squares + np.square(block, dtype=np.uint32).sum(axis=(0, 2, 3), dtype=np.uint64).astype(object)
+    count = len(rows) * images.shape[-1] * images.shape[-2]
+    spread = count * squares - total * total  # count^2 x variance, exact: Python integers have no limit
+    if not all(spread):
+        raise DataError(
+            "all images are the same single shade in some channel, so they cannot be normalised",
+            given=f"mean per channel {[value / count for value in total]} of 255", allowed="images that differ",
+            remedy="check the files of the dataset",
+        )
+    mean = tuple(value / (255 * count) for value in total)
+    return mean, tuple(float(np.sqrt(value / count**2)) / 255 for value in spread)
+
+
+def _spans(samples: int, batch_size: int) -> Iterator[slice]:
+    """Batches of `batch_size`, the last one shorter, or longer by the single sample that would be left over."""
+    starts = list(range(0, samples, batch_size))
+    if len(starts) > 1 and starts[-1] == samples - 1 and batch_size > 1:
+        starts.pop()
+    for start, stop in zip(starts, [*starts[1:], samples], strict=True):
+        yield slice(start, stop)

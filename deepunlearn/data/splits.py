@@ -1,0 +1,132 @@
+"""Which samples are retained, forgotten, held out (protocol section 2): index arrays, drawn once per cell.
+
+Everything is drawn from `np.random.RandomState`, whose streams numpy has frozen (its compatibility policy, NEP 19:
+the newer `Generator` may change between versions): the same labels and seed give the same split for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deepunlearn.core.errors import ConfigError
+
+Indices = npt.NDArray[np.int64]
+
+LEAST_PER_CLASS = 10  # a limited training part with fewer samples per class has nothing left to learn from
+LEAST_PER_SIDE = 10  # the attack's 10-fold cross-validation needs ten forget and ten validation samples
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Sorted int64 indices: `retain`, `forget`, `val` into the training part, `test` into the test part."""
+
+    retain: Indices
+    forget: Indices
+    val: Indices
+    test: Indices
+
+    @property
+    def train(self) -> Indices:
+        """What the original is trained on: retain and forget, sorted."""
+        return np.union1d(self.retain, self.forget)
+
+
+def make_split(
+    train_labels: npt.ArrayLike,
+    test_labels: npt.ArrayLike,
+    *,
+    limit: int | None,
+    val_ratio: float,
+    forget_ratio: float,
+    seed: int,
+) -> Split:
+    """Cut the training part at random (not stratified) into val, then forget, then retain; sizes by rounding.
+
+    50,000 samples at 0.15 and 0.1 give 7,500 val, 4,250 forget, 38,250 retain. The val set does not depend on
+    `forget_ratio`. `limit` first takes a stratified subset of that many training samples, and of the test part in
+    proportion, with at least one sample of each class. Raises ConfigError where a part would be too small for the
+    attack, where retain lacks a class, or where `limit` does not fit the data.
+    """
+    train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
+    random = np.random.RandomState(seed)
+    train, test = np.arange(len(train_labels)), np.arange(len(test_labels))
+    if limit is not None:
+        _check_limit(limit, train_labels)
+        train = stratified(train_labels, limit, random)
+        test = stratified(test_labels, round(limit * len(test) / len(train_labels)), random)
+    n_val = round(val_ratio * len(train))
+    n_forget = round(forget_ratio * (len(train) - n_val))
+    shuffled = train[random.permutation(len(train))]
+    val, forget, retain = np.split(shuffled, [n_val, n_val + n_forget])
+    split = Split(*(np.sort(part).astype(np.int64) for part in (retain, forget, val, test)))
+    _check_sizes(split)
+    _check_classes(split, train_labels)
+    return split
+
+
+def stratified(labels: npt.ArrayLike, size: int, random: np.random.RandomState, keep: int = 0) -> Indices:
+    """Sorted indices of about `size` samples, each class in proportion (largest remainder).
+
+    Where possible each class is represented by at least one sample and leaves at least `keep` behind, even if that
+    changes the size; apart from that the size is exact.
+    """
+    labels = np.asarray(labels)
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = _shares(counts, size, np.maximum(counts - keep, 0))
+    chosen = [
+        random.permutation(np.flatnonzero(labels == label))[:share]
+        for label, share in zip(classes, shares, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def _shares(counts: Indices, size: int, most: Indices) -> Indices:
+    """How many of each class: proportional to `counts`, from 1 to `most`, summing to `size` where that is possible."""
+    least = np.minimum(1, most)
+    size = int(np.clip(size, least.sum(), most.sum()))
+    exact = counts * (size / counts.sum())
+    shares: Indices = np.clip(np.floor(exact).astype(np.int64), least, most)
+    while gap := size - int(shares.sum()):
+        step = 1 if gap > 0 else -1
+        room = shares < most if gap > 0 else shares > least
+        shares[np.argmax(np.where(room, step * (exact - shares), -np.inf))] += step
+    return shares
+
+
+def _check_limit(limit: int, train_labels: npt.NDArray[np.int64]) -> None:
+    classes = len(np.unique(train_labels))
+    least = LEAST_PER_CLASS * classes
+    if limit > len(train_labels):
+        problem, remedy = "dataset.limit is larger than the training part", "lower it, or leave it out to use all"
+    elif limit < least:
+        problem = f"dataset.limit leaves fewer than {LEAST_PER_CLASS} samples for each of the {classes} classes"
+        remedy = f"raise it to dataset.limit={least} or more"
+    else:
+        return
+    raise ConfigError(problem, given=limit, allowed=f"{least} to {len(train_labels)}", remedy=remedy)
+
+
+def _check_sizes(split: Split) -> None:
+    for part, ratio in (("forget", "forget.ratio"), ("val", "dataset.val_ratio")):
+        size = len(getattr(split, part))
+        if size < LEAST_PER_SIDE:
+            raise ConfigError(
+                f"{ratio} gives a {part} set that is too small for the membership attack's 10 folds",
+                given=f"{size} of {len(split.train) + len(split.val)} samples in the training part",
+                allowed=f"at least {LEAST_PER_SIDE} samples",
+                remedy=f"raise {ratio}, or use more data (raise dataset.limit or leave it out)",
+            )
+
+
+def _check_classes(split: Split, train_labels: npt.NDArray[np.int64]) -> None:
+    missing = np.setdiff1d(np.unique(train_labels), train_labels[split.retain])
+    if len(missing):
+        raise ConfigError(
+            "the retain set has no sample of some classes, so the retrained model could not learn them",
+            given=f"no sample of class {', '.join(map(str, missing[:10]))} among {len(split.retain)} retained ones",
+            allowed="at least one retained sample of each class",
+            remedy="lower forget.ratio, raise dataset.limit, or draw another split with dataset.split_seed",
+        )
