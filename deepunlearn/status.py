@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,10 +10,9 @@ from pathlib import Path
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.store import process_alive
 from deepunlearn.doors import run_door, wants_help
 from deepunlearn.launch.plan import Planner
-from deepunlearn.sweep import load_sweep
+from deepunlearn.launch.runs import drivers, load_sweep
 
 USAGE = """usage: python -m deepunlearn.status [results=DIR] [--watch]
 
@@ -50,7 +47,8 @@ def show(results: Results) -> bool:
     if not runs:
         raise ConfigError(f"no sweep has been run with results={results.root}", given=str(results.root),
                           remedy="run python -m deepunlearn.sweep, or give results=DIR")
-    return all([_show_run(path, results) for path in runs])
+    finished = [_show_run(path, results) for path in runs]
+    return all(finished)
 
 
 def _show_run(path: Path, results: Results) -> bool:
@@ -73,15 +71,6 @@ def lines(planner: Planner, folder: Path) -> Iterator[str]:
     for task in planner.tasks:
         if planner.state(task) in ("failed", "skipped") and (note := planner.failure(task)):
             yield f"{note['kind']}: {task.label(planner.sweep)}: {note['error']}: {note['message'].splitlines()[0]}"
-
-
-def drivers(folder: Path) -> Iterator[str]:
-    """Who is running this sweep now; a driver that died on this machine is said to be gone."""
-    for marker in sorted(folder.glob("driver-*.json")):
-        driver = json.loads(marker.read_text(encoding="utf-8"))
-        here = driver["host"] == socket.gethostname()
-        gone = " (gone: run its command again to go on)" if here and not process_alive(driver["pid"]) else ""
-        yield f"running since {driver['since']}: process {driver['pid']} on {driver['host']}{gone}"
 
 
 if __name__ == "__main__":

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
-from deepunlearn.cells import hash_of
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.progress import Progress, duration
-from deepunlearn.core.schema import SweepConfig
-from deepunlearn.core.store import now
 from deepunlearn.doors import run_door, table, wants_help
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import STAGES, Planner, State, Task
+from deepunlearn.launch.runs import running, write_winners
 
 CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU
 
@@ -159,34 +150,6 @@ def _confirm(flags: Flags, seconds: float, device: str) -> None:
         )
 
 
-@contextmanager
-def running(planner: Planner, name: str, arguments: Sequence[str]) -> Iterator[Path]:
-    """The folder of this run, which holds its configuration and expected rows, and says who is at it meanwhile."""
-    sweep = planner.sweep
-    folder = planner.results.runs / f"{name}-{hash_of(sweep.model_dump(mode='json'))}"
-    write_atomically(folder / "sweep.json", sweep.model_dump_json(indent=1) + "\n")
-    write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
-    write_atomically(folder / "command.txt", f"python -m deepunlearn.sweep {shlex.join(arguments)}\n")
-    marker = folder / f"driver-{socket.gethostname()}-{os.getpid()}.json"
-    write_atomically(marker, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": now()}) + "\n")
-    try:
-        yield folder
-    finally:
-        marker.unlink()
-
-
-def write_winners(planner: Planner, path: Path) -> None:
-    """The hyper-parameters of every cell and method that are known, as a file that `hparams=` takes back."""
-    known = {
-        f"{planner.sweep.cells[cell].name}/{name}": dict(sorted(params.items()))
-        for cell in range(len(planner.keys))
-        for name in planner.methods
-        if (params := planner.params(cell, name)) is not None
-    }
-    if known:
-        write_atomically(path, OmegaConf.to_yaml(OmegaConf.create(known)))
-
-
 def report(planner: Planner, outcome: dict[State, int], folder: Path) -> int:
     """Print how the tasks ended; 1 where one failed or was skipped."""
     print(", ".join(f"{count} {state}" for state, count in outcome.items()))
@@ -200,11 +163,6 @@ def report(planner: Planner, outcome: dict[State, int], folder: Path) -> int:
     if bad:
         print("failed tasks run again with retry_failed=true; their tracebacks are in the store's failures folders")
     return 1 if bad else 0
-
-
-def load_sweep(path: Path) -> SweepConfig:
-    """The configuration that `running` wrote."""
-    return SweepConfig.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

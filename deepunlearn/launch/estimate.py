@@ -11,8 +11,8 @@ from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.schema import MethodConfig
 from deepunlearn.launch.plan import Planner, Stage, Task
 
-TASK_OVERHEAD = 0.5  # seconds: loading, hashing and writing results
-TRIAL_OVERHEAD = 0.3  # seconds: attack, storage
+TASK_OVERHEAD = 0.3  # seconds: loading, hashing and writing results
+TRIAL_OVERHEAD = 0.25  # seconds: attack, storage
 CALIBRATION_STEPS = 55  # warm-up included; once per cell and process
 PRUNE_FACTOR = 0.9  # hopeless trials end early, but every trial is scored once or twice more on the way
 
@@ -63,7 +63,7 @@ class Estimator:
             return missing * self._trial(task)
         if task.stage == "evaluate" and task.method not in REFERENCES:
             return self._unlearning(task) + everything + TASK_OVERHEAD
-        return TASK_OVERHEAD
+        return 0.0
 
     def stage(self, stage: Stage) -> float:
         """Seconds of everything of `stage` that is not done."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deepunlearn.cells import REFERENCES, CellKeys, Role
-from deepunlearn.core.keys import SearchKey, canonical_json
+from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey, canonical_json
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
@@ -123,9 +123,8 @@ class Planner:
     def is_done(self, task: Task) -> bool:
         keys = self.keys[task.cell]
         if task.stage == "reference":
-            role: Role = "original" if task.method == "original" else "retrained"
             assert task.seed is not None
-            return self.store.find(keys.reference(role, task.seed), self.place(task)) is not None
+            return self.store.find(keys.reference(role_of(task), task.seed), self.place(task)) is not None
         if task.stage == "search":
             return self.winner(task.cell, task.method) is not None or self.trials_done(task) >= self.sweep.search.trials
         if task.stage == "select":
@@ -133,18 +132,21 @@ class Planner:
         return self._row_stored(task)
 
     def _row_stored(self, task: Task) -> bool:
+        """Whether the model, its metrics and its row are all there."""
         keys, seed = self.keys[task.cell], task.seed
         assert seed is not None
+        subject: ReferenceKey | UnlearnedKey
         if task.method in REFERENCES:
-            role: Role = "original" if task.method == "original" else "retrained"
-            subject = keys.reference(role, seed)
-            return self.store.find(keys.row(keys.metrics(subject, seed), None), self.place(task)) is not None
-        params = self.params(task.cell, task.method)
-        if params is None:
-            return False
-        method = self.methods[task.method]
-        key = keys.row(keys.metrics(keys.unlearned(method, params, seed), seed), keys.chosen_by(self.sweep, method))
-        return self.store.find(key, self.place(task)) is not None
+            subject, chosen = keys.reference(role_of(task), seed), None
+        else:
+            params = self.params(task.cell, task.method)
+            if params is None:
+                return False
+            method = self.methods[task.method]
+            subject, chosen = keys.unlearned(method, params, seed), keys.chosen_by(self.sweep, method)
+        metrics = keys.metrics(subject, seed)
+        place = self.place(task)
+        return all(self.store.find(key, place) is not None for key in (subject, metrics, keys.row(metrics, chosen)))
 
     def params(self, cell: int, name: str) -> dict[str, Value] | None:
         """The hyper-parameters to evaluate with; None before they are known ("after search")."""
@@ -208,3 +210,8 @@ class Planner:
     def counts(self) -> dict[Stage, Counter[str]]:
         """States by stage."""
         return {stage: Counter(self.state(task) for task in self.tasks if task.stage == stage) for stage in STAGES}
+
+
+def role_of(task: Task) -> Role:
+    """Which reference a task about one is about."""
+    return "original" if task.method == "original" else "retrained"

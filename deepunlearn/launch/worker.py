@@ -6,12 +6,12 @@ import time
 from collections import Counter
 from functools import lru_cache
 
-from deepunlearn.cells import REFERENCES, Role
+from deepunlearn.cells import REFERENCES
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import FailureKind, FailureNote, describe_error, now
 from deepunlearn.launch.estimate import Speed, SpeedFile
-from deepunlearn.launch.plan import Planner, State, Task
+from deepunlearn.launch.plan import Planner, State, Task, role_of
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select
 from deepunlearn.search.study import SlotStudy
@@ -69,9 +69,9 @@ class Worker:
         if task.stage == "search":
             SlotStudy(bench, self.planner.methods[task.method], sweep.search, task.seed).run()
         elif task.stage == "reference":
-            bench.reference(_role(task), task.seed)
+            bench.reference(role_of(task), task.seed)
         elif task.method in REFERENCES:
-            bench.reference_row(_role(task), task.seed)
+            bench.reference_row(role_of(task), task.seed)
         else:
             params = self.planner.params(task.cell, task.method)
             assert params is not None
@@ -113,10 +113,6 @@ class Worker:
         bench.predict(model, ("val",))
         self.runtime.synchronize()
         return Speed(train=batch / step, predict=len(bench.parts["val"]) / (time.perf_counter() - started))
-
-
-def _role(task: Task) -> Role:
-    return "original" if task.method == "original" else "retrained"
 
 
 def _kind(error: Exception) -> FailureKind:

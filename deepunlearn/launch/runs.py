@@ -1,0 +1,61 @@
+"""The folder of a sweep command: its configuration, the rows expected of it, who is running it, its winners."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from deepunlearn.cells import hash_of
+from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.store import now, process_alive
+from deepunlearn.launch.plan import Planner
+
+
+@contextmanager
+def running(planner: Planner, name: str, arguments: Sequence[str]) -> Iterator[Path]:
+    """The folder of this run, which holds its configuration and expected rows, and says who is at it meanwhile."""
+    sweep = planner.sweep
+    folder = planner.results.runs / f"{name}-{hash_of(sweep.model_dump(mode='json'))}"
+    write_atomically(folder / "sweep.json", sweep.model_dump_json(indent=1) + "\n")
+    write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
+    write_atomically(folder / "command.txt", f"python -m deepunlearn.sweep {shlex.join(arguments)}\n")
+    marker = folder / f"driver-{socket.gethostname()}-{os.getpid()}.json"
+    write_atomically(marker, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": now()}) + "\n")
+    try:
+        yield folder
+    finally:
+        marker.unlink()
+
+
+def write_winners(planner: Planner, path: Path) -> None:
+    """The hyper-parameters of every cell and method that are known, as a file that `hparams=` takes back."""
+    known = {
+        f"{planner.sweep.cells[cell].name}/{name}": dict(sorted(params.items()))
+        for cell in range(len(planner.keys))
+        for name in planner.methods
+        if (params := planner.params(cell, name)) is not None
+    }
+    if known:
+        write_atomically(path, OmegaConf.to_yaml(OmegaConf.create(known)))
+
+
+def load_sweep(path: Path) -> SweepConfig:
+    """The configuration that `running` wrote."""
+    return SweepConfig.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def drivers(folder: Path) -> Iterator[str]:
+    """Who is running this sweep now; a driver that died on this machine is said to be gone."""
+    for marker in sorted(folder.glob("driver-*.json")):
+        driver = json.loads(marker.read_text(encoding="utf-8"))
+        here = driver["host"] == socket.gethostname()
+        gone = " (gone: run its command again to go on)" if here and not process_alive(driver["pid"]) else ""
+        yield f"running since {driver['since']}: process {driver['pid']} on {driver['host']}{gone}"

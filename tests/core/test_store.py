@@ -1,0 +1,173 @@
+"""The store: whole or not there, two writers, damage found, failures kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepunlearn.core.errors import StoreError
+from deepunlearn.core.keys import SplitKey
+from deepunlearn.core.store import FailureNote, Failures, Place, Store
+
+KEY = SplitKey(data_digest="cd" * 32, image_size=32, limit=None, val_ratio=0.15, forget="random", forget_ratio=0.1,
+               split_seed=123, version=1)
+PLACE = Place("digits", "resnet18", "msg", 3)
+
+
+def write(store: Store, value: int = 1) -> None:
+    with store.writing(KEY, PLACE, {"seconds": 1.5}) as draft:
+        draft.write_arrays("numbers.npz", a=np.full(1000, value))
+        draft.write_json("facts.json", {"value": value})
+
+
+def tree_hash(root: Path) -> str:
+    """Names and contents of everything below `root`."""
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        digest.update(str(path.relative_to(root)).encode())
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def test_what_is_written_is_found_with_readable_paths(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.find(KEY, PLACE) is None
+    write(store)
+    entry = store.find(KEY, PLACE)
+    assert entry is not None
+    assert entry.path.relative_to(tmp_path) == Path(f"digits/resnet18/split/msg/seed3-{KEY.short}")
+    assert entry.arrays("numbers.npz")["a"].sum() == 1000
+    assert entry.json("facts.json") == {"value": 1}
+    assert entry.meta["seconds"] == 1.5
+
+
+def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError), store.writing(KEY, PLACE, {}) as draft:
+        draft.write_json("facts.json", {})
+        raise RuntimeError
+    assert store.find(KEY, PLACE) is None
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_second_of_two_writers_discards(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.writing(KEY, PLACE, {}) as slow:
+        slow.write_json("facts.json", {"value": "slow"})
+        write(store, value=2)
+        before = tree_hash(store.path(KEY, PLACE))
+    assert tree_hash(store.path(KEY, PLACE)) == before
+    entry = store.find(KEY, PLACE)
+    assert entry is not None and entry.json("facts.json") == {"value": 2}
+    assert not list(tmp_path.rglob(".draft-*"))
+
+
+def _race(root: str, value: int, start: float) -> None:
+    time.sleep(max(0.0, start - time.time()))
+    write(Store(Path(root)), value)
+
+
+def test_racing_processes_leave_one_intact_entry(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = time.time() + 2
+    workers = [context.Process(target=_race, args=(str(tmp_path), value, start)) for value in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    entry = Store(tmp_path).find(KEY, PLACE)
+    assert entry is not None
+    value = entry.json("facts.json")["value"]
+    assert (entry.arrays("numbers.npz")["a"] == value).all(), "files of two writers are mixed"
+    assert not list(tmp_path.rglob(".draft-*"))
+
+
+def _write_and_hang(root: str) -> None:
+    with Store(Path(root)).writing(KEY, PLACE, {}) as draft:
+        draft.write_json("facts.json", {"value": 1})
+        Path(root, "ready").touch()
+        time.sleep(60)
+
+
+def test_a_killed_writer_leaves_nothing_that_counts_and_is_cleaned_up(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_write_and_hang, args=(str(tmp_path),))
+    process.start()
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    store = Store(tmp_path)
+    assert store.clean() == 0, "the writer is alive, its draft is not to be touched"
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert store.find(KEY, PLACE) is None
+    assert store.clean() == 1
+    assert not list(tmp_path.rglob(".draft-*"))
+
+
+def test_truncated_payload_is_found_before_it_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write(store)
+    path = store.path(KEY, PLACE) / "numbers.npz"
+    path.write_bytes(path.read_bytes()[:-10])
+    before = tree_hash(tmp_path)
+    with pytest.raises(StoreError, match=r"numbers\.npz is damaged(.|\n)*remedy"):
+        store.find(KEY, PLACE)
+    assert tree_hash(tmp_path) == before
+
+
+def test_a_flipped_byte_is_found_when_it_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write(store)
+    path = store.path(KEY, PLACE) / "numbers.npz"
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(bytes(damaged))
+    entry = store.find(KEY, PLACE)
+    assert entry is not None
+    with pytest.raises(StoreError, match="not what was written"):
+        entry.arrays("numbers.npz")
+
+
+def test_an_edited_config_is_shown_with_its_difference(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write(store)
+    path = store.path(KEY, PLACE) / "config.json"
+    stored = json.loads(path.read_text())
+    stored["key"]["forget_ratio"] = 0.2
+    path.write_text(json.dumps(stored))
+    with pytest.raises(StoreError, match=r"key\.forget_ratio is 0\.2 instead of 0\.1"):
+        store.find(KEY, PLACE)
+
+
+def test_pickles_are_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(ValueError, match="pickle|object"), store.writing(KEY, PLACE, {}) as draft:
+        draft.write_arrays("bad.npz", a=np.array([{"an": "object"}], dtype=object))
+
+
+def note(message: str) -> FailureNote:
+    return FailureNote("evaluate", "digits", "resnet18", "msg", 3, "c" * 16, "r" * 16, "failed", "ValueError", message,
+                       "Traceback ...", "2026-01-01T00:00:00+00:00")
+
+
+def test_failures_are_kept_when_they_repeat_and_when_they_are_overcome(tmp_path: Path) -> None:
+    failures = Failures(tmp_path)
+    assert failures.find(PLACE, "task") is None
+    failures.record(PLACE, "task", note("first"))
+    failures.record(PLACE, "task", note("second"))
+    found = failures.find(PLACE, "task")
+    assert found is not None and found["message"] == "second"
+    failures.settle(PLACE, "task", "overcome")
+    assert failures.find(PLACE, "task") is None
+    kept = sorted(json.loads(path.read_text())["message"] for path in tmp_path.rglob("*.json"))
+    assert kept == ["first", "second"]

@@ -1,0 +1,247 @@
+"""Studies made of slots, on a real SQLite storage, with a bench whose methods are arithmetic instead of training."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from deepunlearn.core.errors import Diverged, NotApplicable
+from deepunlearn.core.keys import ReferenceKey, SplitKey, StudyKey
+from deepunlearn.core.params import Range
+from deepunlearn.core.paths import Results
+from deepunlearn.core.progress import Progress
+from deepunlearn.search import study as study_module
+from deepunlearn.search.objective import Losses
+from deepunlearn.search.selection import completed
+from deepunlearn.search.slots import finished_slots, owner_alive, owner_name
+from deepunlearn.search.study import SlotStudy
+
+SPLIT = SplitKey(data_digest="ef" * 32, image_size=32, limit=None, val_ratio=0.15, forget="random", forget_ratio=0.1,
+                 split_seed=123, version=1)
+REFERENCE = ReferenceKey(split=SPLIT, role="original", arch="smallnet", classes=10, seed=0, epochs=1, lr=0.1, momentum=0.9,
+                         weight_decay=0.0, batch_size=64, crop_padding=0, flip=False, mean=None, std=None,
+                         precision="fp32", version=1)
+RANGES = {"x": Range(low=0.0, high=1.0), "batch_size": Range(choices=(64, 128)), "epochs": Range(low=1, high=8)}
+
+
+def search(**changes: Any) -> Any:
+    settings = {"sampler": "tpe", "objective": "sum", "trials": 8, "population_size": None, "prune": False,
+                "storage": None, "space": "paper"}
+    return SimpleNamespace(**{**settings, **changes})
+
+
+class FakeBench:
+    """Scores x by arithmetic; `behave(x)` may raise instead."""
+
+    def __init__(self, root: Path, settings: Any, behave: Any = lambda x: None) -> None:
+        self.results, self.progress, self.behave, self.asked = Results(root), Progress(quiet=True), behave, []
+        self.cell = SimpleNamespace(name="d/a", dataset=SimpleNamespace(name="d"), arch=SimpleNamespace(name="a"))
+        key = StudyKey(original=REFERENCE, retrained=REFERENCE, method="m", method_version=1, ranges=RANGES, fixed={},
+                       sampler=settings.sampler, objective=settings.objective,
+                       population_size=settings.population_size, prune=settings.prune, version=1)
+        self.keys = SimpleNamespace(study=lambda *_: key)
+
+    def unlearn(self, method: Any, params: dict[str, Any], seed: int, on_epoch: Any = None) -> Any:
+        self.asked.append(params)
+        self.behave(params["x"])
+        for epoch in range(1, params["epochs"] + 1):
+            if on_epoch:
+                on_epoch(epoch, params["x"])
+        return params["x"], SimpleNamespace(seconds=0.1)
+
+
+METHOD: Any = SimpleNamespace(name="m", complete=dict)
+
+
+@pytest.fixture(autouse=True)
+def arithmetic_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_module, "score_model",
+                        lambda bench, x, seed: Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6)))
+
+
+def run(root: Path, settings: Any, behave: Any = lambda x: None) -> tuple[SlotStudy, FakeBench]:
+    bench = FakeBench(root, settings, behave)
+    study = SlotStudy(bench, METHOD, settings, 0)  # type: ignore[arg-type]
+    study.run()
+    return study, bench
+
+
+def values(study: SlotStudy) -> list[tuple[int, dict[str, Any]]]:
+    return [(slot, trial.params) for slot, trial in sorted(study.finished().items())]
+
+
+def test_exactly_n_trials_and_no_more_on_a_second_call(tmp_path: Path) -> None:
+    study, _ = run(tmp_path, search())
+    assert sorted(study.finished()) == list(range(8))
+    again, bench = run(tmp_path, search())
+    assert bench.asked == []
+    assert len(again.trials()) == 8
+
+
+def test_a_study_can_be_extended(tmp_path: Path) -> None:
+    first, _ = run(tmp_path, search(trials=4))
+    more, bench = run(tmp_path, search(trials=8))
+    assert len(bench.asked) == 4
+    assert values(more)[:4] == values(first)
+
+
+@pytest.mark.parametrize(("sampler", "objective", "population"), [("tpe", "sum", None), ("nsga3", "four", 4)])
+def test_killed_and_resumed_equals_unbroken(tmp_path: Path, sampler: str, objective: str, population: int) -> None:
+    settings = search(sampler=sampler, objective=objective, population_size=population, trials=14)
+    unbroken, _ = run(tmp_path / "unbroken", settings)
+    count = 0
+
+    def interrupted(x: float) -> None:
+        nonlocal count
+        count += 1
+        if count in (3, 7, 12):
+            raise KeyboardInterrupt
+
+    for _ in range(4):
+        try:
+            study, _ = run(tmp_path / "broken", settings, interrupted)
+        except KeyboardInterrupt:
+            _pretend_the_owner_died(tmp_path / "broken")
+    assert values(study) == values(unbroken)
+    assert len(study.trials()) == 14 + 3, "the three lost trials stay on record"
+
+
+def _pretend_the_owner_died(root: Path) -> None:
+    for claim in (root / "search" / "claims").rglob("*"):
+        if claim.is_file():
+            claim.write_text(owner_name().replace(f":{os.getpid()}:", ":4194000:"))
+
+
+def test_a_second_generation_is_reached_with_population_4(tmp_path: Path) -> None:
+    study, _ = run(tmp_path, search(sampler="nsga3", objective="four", population_size=4, trials=12))
+    generations = [value for trial in study.trials() for key, value in trial.system_attrs.items() if "generation" in key]
+    assert max(generations) >= 2
+
+
+def test_mostly_diverging_trials_end_and_are_finished_without_scores(tmp_path: Path) -> None:
+    def diverge(x: float) -> None:
+        if x > 0.1:
+            raise Diverged("the loss is not finite")
+
+    study, bench = run(tmp_path, search(sampler="nsga3", objective="four", population_size=4, trials=12), diverge)
+    assert len(bench.asked) == 12
+    failed = [trial for trial in study.finished().values() if trial.state == TrialState.FAIL]
+    assert len(failed) > 6
+    assert all(trial.values is None and "not finite" in trial.user_attrs["reason"] for trial in failed)
+    assert all(math.isfinite(one.losses.norm) for one in completed(study))
+
+
+def test_errors_do_not_count_are_kept_and_end_the_study_after_ten_alike(tmp_path: Path) -> None:
+    def err(x: float) -> None:
+        raise ZeroDivisionError("ours")
+
+    bench = FakeBench(tmp_path, search(), err)
+    study = SlotStudy(bench, METHOD, search(), 0)  # type: ignore[arg-type]
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        study.run()
+    assert len(bench.asked) == 10
+    assert study.finished() == {}
+    assert all("ZeroDivisionError" in trial.user_attrs["traceback"] for trial in study.trials())
+    assert {trial.user_attrs["slot"] for trial in study.trials()} == {0}, "a retry keeps its slot"
+
+
+def test_a_passing_error_is_retried_in_its_slot(tmp_path: Path) -> None:
+    count = 0
+
+    def err_once(x: float) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise OSError("passing")
+
+    study, bench = run(tmp_path / "a", search(), err_once)
+    smooth, _ = run(tmp_path / "b", search())
+    assert len(bench.asked) == 9
+    assert values(study) == values(smooth)
+
+
+def test_a_method_that_cannot_run_ends_the_study_at_once(tmp_path: Path) -> None:
+    def refuse(x: float) -> None:
+        raise NotApplicable("no convolutions")
+
+    bench = FakeBench(tmp_path, search(), refuse)
+    with pytest.raises(NotApplicable):
+        SlotStudy(bench, METHOD, search(), 0).run()  # type: ignore[arg-type]
+    assert len(bench.asked) == 1
+
+
+def test_hopeless_trials_are_pruned_at_half_of_their_epochs_and_count(tmp_path: Path) -> None:
+    epochs_seen: list[int] = []
+    settings = search(prune=True, trials=30)
+    bench = FakeBench(tmp_path, settings)
+    study = SlotStudy(bench, METHOD, settings, 0)  # type: ignore[arg-type]
+    study.run()
+    pruned = [trial for trial in study.finished().values() if trial.state == TrialState.PRUNED]
+    assert len(study.finished()) == 30
+    assert pruned, "with 30 trials some lie above the median"
+    assert all(min(trial.intermediate_values) >= 50 for trial in study.trials() if trial.intermediate_values)
+    assert len(completed(study)) == 30 - len(pruned), "a pruned trial cannot win"
+    assert epochs_seen == []
+
+
+def test_a_live_claim_is_respected_and_a_dead_one_taken_over(tmp_path: Path) -> None:
+    study = SlotStudy(FakeBench(tmp_path, search()), METHOD, search(), 0)  # type: ignore[arg-type]
+    folder = tmp_path / "search" / "claims" / study.name
+    folder.mkdir(parents=True)
+    (folder / "0000").write_text(owner_name())
+    (folder / "0001").write_text(owner_name().replace(f":{os.getpid()}:", ":4194000:"))
+    study.run()
+    assert sorted(study.finished()) == list(range(1, 8)), "slot 0 belongs to a live worker, slot 1 did to a dead one"
+
+
+WORKER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import test_slots as t
+t.study_module.score_model = lambda bench, x, seed: t.Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6))
+import time
+t.run(Path(sys.argv[1]), t.search(trials=12), lambda x: time.sleep(0.05))
+"""
+
+
+def test_two_processes_on_one_study_finish_exactly_n(tmp_path: Path) -> None:
+    SlotStudy(FakeBench(tmp_path, search()), METHOD, search(), 0)  # type: ignore[arg-type]
+    command = [sys.executable, "-c", WORKER, str(tmp_path), str(Path(__file__).parent)]
+    workers = [subprocess.Popen(command) for _ in range(2)]
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    study = SlotStudy(FakeBench(tmp_path, search()), METHOD, search(), 0)  # type: ignore[arg-type]
+    finished = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
+    assert sorted(trial.user_attrs["slot"] for trial in finished) == list(range(12))
+    assert len({trial.user_attrs["owner"] for trial in finished}) == 2, "both took part"
+
+
+def test_of_an_orphans_and_its_retrys_result_the_earlier_counts() -> None:
+    trials = [
+        optuna.trial.create_trial(value=value, user_attrs={"slot": 0}, state=TrialState.COMPLETE) for value in (1.0, 2.0)
+    ]
+    assert finished_slots(trials, 1)[0].value == 1.0
+    assert finished_slots(trials, 0) == {}
+
+
+def test_a_reused_process_number_is_not_mistaken_for_the_owner() -> None:
+    host, pid, start = owner_name().rsplit(":", 2)
+    assert owner_alive(f"{host}:{pid}:{start}")
+    assert not owner_alive(f"{host}:{pid}:{int(start) + 1}")
+    assert owner_alive(f"elsewhere:{pid}:{start}"), "another host's worker cannot be asked"
+
+
+def test_numpy_is_not_leaked_into_params(tmp_path: Path) -> None:
+    study, _ = run(tmp_path, search(trials=2))
+    for trial in study.trials():
+        assert not any(isinstance(value, np.generic) for value in trial.user_attrs["params"].values())

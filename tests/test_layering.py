@@ -1,0 +1,97 @@
+"""The layers of the design, in one table: a module imports only from rows above its own."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "deepunlearn"
+
+LAYERS = [  # each row may import from itself only within one package, and from every row above
+    ["core"],
+    ["metrics"],
+    ["runtime"],
+    ["data"],
+    ["archs"],
+    ["ops"],
+    ["training"],
+    ["cells"],
+    ["methods"],
+    ["stages"],
+    ["search"],
+    ["analysis"],
+    ["config"],
+    ["launch"],
+    ["doors"],
+    ["sweep", "status", "tables", "methods.__main__"],
+]
+RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
+NO_TORCH = ("core", "metrics", "analysis", "cells", "config", "doors", "data.splits", "data.decoded", "search.slots",
+            "launch.plan", "launch.estimate", "status", "tables", "methods.__main__")
+METHOD_MAY_NOT = ("deepunlearn.core.store", "deepunlearn.stages", "hydra", "torch.optim", "deepunlearn.search")
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name inside the package -> file."""
+    names = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever the statement stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def rank_of(name: str) -> int | None:
+    """The row of a module by its longest listed prefix; the package itself has none."""
+    parts = name.split(".")
+    prefixes = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next((RANK[prefix] for prefix in prefixes if prefix in RANK), None)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if name))
+def test_imports_point_upwards(name: str) -> None:
+    own = rank_of(name)
+    assert own is not None, f"{name} has no row in the table of layers"
+    for imported in imports(modules()[name]):
+        inside = imported.removeprefix("deepunlearn.")
+        if inside != imported and (rank := rank_of(inside)) is not None:
+            same_package = rank == own and inside.split(".")[0] == name.split(".")[0]
+            assert rank < own or same_package, f"{name} may not import {imported}"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if name.startswith(NO_TORCH)))
+def test_planning_and_analysis_import_no_torch(name: str) -> None:
+    heavy = {imported for imported in imports(modules()[name]) if imported.split(".")[0] in ("torch", "torchvision", "timm")}
+    assert not heavy
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if name.startswith("methods.") and name != "methods.base"
+                                        and name != "methods.__main__"))
+def test_a_method_imports_neither_another_method_nor_the_machinery(name: str) -> None:
+    for imported in imports(modules()[name]):
+        assert not imported.startswith(METHOD_MAY_NOT)
+        assert not imported.startswith("deepunlearn.methods") or imported.startswith("deepunlearn.methods.base") \
+            or imported == "deepunlearn.methods"
+
+
+def test_only_the_runtime_knows_gpus_by_name() -> None:
+    naming = {name for name, path in modules().items() if "cuda" in path.read_text(encoding="utf-8").lower()}
+    assert naming <= {"runtime", "core.schema"}, "the schema lists the option's name; code is in runtime.py alone"
+
+
+def test_only_ops_take_optimisers_from_torch() -> None:
+    users = {name for name, path in modules().items() if "torch.optim." in path.read_text(encoding="utf-8")
+             and any(word in path.read_text(encoding="utf-8") for word in ("optim.SGD(", "optim.Adam("))}
+    assert users == {"ops.optim"}
