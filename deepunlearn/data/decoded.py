@@ -190,7 +190,7 @@ def _facts(folder: Path) -> dict[str, Any] | None:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         whole = all((folder / name).stat().st_size == size for name, size in facts["bytes"].items())
         return facts if whole and {"digest", "class_names"} <= facts.keys() else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None  # a cut or foreign data.json: the images are decoded again
 
 

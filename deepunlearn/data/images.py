@@ -54,13 +54,12 @@ class ImageFiles:
         self.paths = paths
 
     def __iter__(self) -> Iterator[Pixels]:
-        with refusing_truncated_images():
-            yield from map(decode, self.paths)
+        return map(decode, self.paths)
 
 
 def decode(path: Path) -> Pixels:
     """The image in `path` as uint8 [H, W] (grey) or [H, W, 3] (RGB; transparency is dropped)."""
-    with _naming(path), Image.open(path) as image:
+    with _refusing_truncated_images(), _naming(path), Image.open(path) as image:
         image.load()
         mode = "L" if _is_grey(image) else "RGB"
         return np.array(image if image.mode == mode else image.convert(mode))
@@ -81,7 +80,7 @@ def resized(image: Pixels, size: int, channels: int) -> Pixels:
 
 
 @contextmanager
-def refusing_truncated_images() -> Iterator[None]:
+def _refusing_truncated_images() -> Iterator[None]:
     """Have PIL raise on truncated files, whatever other libraries set: half-grey images would train a model."""
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
