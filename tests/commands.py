@@ -1,0 +1,45 @@
+"""Running the doors as a user does: in a process of their own, in a folder of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SMALL = ("arch=smallnet", "method=ft,ct,msg", "train.epochs=2", "seeds=2", "search=quick", "search.trials=3",
+         "dataset.limit=600", "runtime.threads=1")
+
+
+@dataclass(frozen=True)
+class Finished:
+    folder: Path
+    stdout: str
+    stderr: str
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "results" / "store"
+
+
+def door(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m deepunlearn.NAME ARGUMENTS` in `folder`."""
+    return subprocess.run(
+        [sys.executable, "-m", f"deepunlearn.{name}", *arguments], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=600,
+    )
+
+
+def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return door("sweep", folder, *arguments)
+
+
+def tree(root: Path) -> dict[str, str]:
+    """File -> sha256 of its content, below `root`."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }

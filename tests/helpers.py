@@ -1,0 +1,85 @@
+"""Small data, models and problems for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from deepunlearn import archs
+from deepunlearn.core.schema import ArchConfig, DatasetConfig, RuntimeConfig
+from deepunlearn.data.decoded import Decoded
+from deepunlearn.data.loader import Part, make_parts
+from deepunlearn.data.splits import make_split
+from deepunlearn.methods.base import Problem, working_copy
+from deepunlearn.runtime import Runtime
+
+ARCHS = {
+    "smallnet": ArchConfig(name="smallnet", title="", module="deepunlearn.archs.small"),
+    "resnet18": ArchConfig(name="resnet18", title="", module="deepunlearn.archs.resnet"),
+    "tinyvit": ArchConfig(name="tinyvit", title="", module="deepunlearn.archs.tiny_vit"),
+}
+CLASSES = 4
+
+
+def runtime(**changes: Any) -> Runtime:
+    settings = {"device": "cpu", "precision": "fp32", "threads": 2, "checkpoint_seconds": 0.0, "data_budget_gb": 1.0}
+    return Runtime(RuntimeConfig(**{**settings, **changes}))
+
+
+def dataset(**changes: Any) -> DatasetConfig:
+    settings = {"name": "made", "title": "made", "source": "folder", "mean": (0.5,), "std": (0.25,)}
+    return DatasetConfig(**{**settings, **changes})
+
+
+def decoded(train: int = 160, test: int = 40, seed: int = 0) -> Decoded:
+    """Random images whose brightness tells their class, so that something can be learnt."""
+    random = np.random.RandomState(seed)
+
+    def images(labels: np.ndarray) -> np.ndarray:
+        noise = random.randint(0, 120, size=(len(labels), 1, 32, 32))
+        return (noise + 40 * labels[:, None, None, None]).astype(np.uint8)
+
+    train_labels, test_labels = np.arange(train) % CLASSES, np.arange(test) % CLASSES
+    return Decoded(images(train_labels), images(test_labels), train_labels, test_labels, tuple("abcd"), "0" * 64)
+
+
+def parts(config: DatasetConfig | None = None, **sizes: int) -> dict[str, Part]:
+    data = decoded(**sizes)
+    split = make_split(data.train_labels, data.test_labels, limit=None, val_ratio=0.2, forget_ratio=0.2, seed=1)
+    return make_parts(data, split, config or dataset(), torch.device("cpu"), 1e9)
+
+
+def model(arch: str = "smallnet", seed: int = 0) -> nn.Module:
+    return runtime().place(archs.build(ARCHS[arch], CLASSES, 32, seed))
+
+
+@contextmanager
+def problem(original: nn.Module, arch: str = "smallnet", seed: int = 0, data: dict[str, Part] | None = None) -> Iterator[Problem]:
+    """A problem under a seeded random state, as the runner makes it."""
+    data = data or parts()
+    here = runtime()
+    with here.seeded(seed) as generator:
+        yield make_problem(original, arch, generator, data, here)
+
+
+def make_problem(
+    original: nn.Module, arch: str, generator: torch.Generator, data: dict[str, Part], here: Runtime
+) -> Problem:
+    copy = working_copy(original)
+    return Problem(
+        original=original, model=copy, parts=archs.parts(ARCHS[arch], copy), retain=data["retain"],
+        forget=data["forget"], val=data["val"], classes=CLASSES, generator=generator, _runtime=here,
+    )
+
+
+def state(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def equal_states(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -1,0 +1,138 @@
+"""Wrong input: exit code 2, the value and the remedy named, no traceback, quick, and nothing stored is touched."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.commands import SMALL, Finished, sweep, tree
+
+CASES = {  # arguments, what the message must name
+    "unknown method": (["method=mgs"], ["mgs", "msg", "ft", "ct"]),
+    "unknown dataset": (["dataset=cifar11"], ["cifar11", "cifar10", "digits", "utkface"]),
+    "unknown architecture": (["arch=resnet50"], ["resnet50", "resnet18", "tinyvit"]),
+    "unknown option": (["train.epoch=3"], ["train.epoch", "train.epochs"]),
+    "unknown top-level option": (["trainepochs=3"], ["trainepochs", "seeds", "results"]),
+    "unknown hyper-parameter": (["method=ft", "method.params.init_rate=0.3"], ["init_rate", "method.params.lr"]),
+    "unknown sweep": (["sweep=papr"], ["papr", "demo"]),
+    "an added option": (["+sweeps=paper"], ["+sweeps=paper"]),
+    "forget ratio": (["forget.ratio=1.5"], ["forget.ratio", "1.5", "less than 1"]),
+    "negative rate": (["method.params.lr=-0.1"], ["method.params.lr", "-0.1", "> 0"]),
+    "negative training rate": (["train.lr=-0.1"], ["train.lr", "-0.1", "greater than 0"]),
+    "no epochs": (["train.epochs=0"], ["train.epochs", "0"]),
+    "no method epochs": (["method.params.epochs=0"], ["method.params.epochs", ">= 1"]),
+    "a fraction of an epoch": (["method.params.epochs=1.5"], ["method.params.epochs", "1.5", "int"]),
+    "not a number": (["train.lr=.nan"], ["train.lr", "nan"]),
+    "an empty forget set": (["forget.ratio=0.0001"], ["forget", "0.0001"]),
+    "a limit above the data": (["dataset.limit=100000"], ["dataset.limit", "100000"]),
+    "a limit below the classes": (["dataset.limit=5"], ["dataset.limit", "5"]),
+    "no seeds": (["seeds=0"], ["seeds", "0"]),
+    "a seed twice": (["seeds=[1,1]"], ["seeds", "[1, 1]"]),
+    "pruning four losses": (["search.prune=true"], ["search.prune", "search.objective=sum"]),
+    "an unusable storage": (["search.storage=nosuch://x"], ["search.storage", "nosuch://x", "sqlite:///"]),
+    "a missing dataset": (["dataset=mnist"], ["datasets", "train-images-idx3-ubyte", "dataset.download=true"]),
+    "a missing folder": (["dataset=cifar10", "dataset.source=folder", "dataset.root=nowhere"], ["nowhere", "dataset.root"]),
+    "a folder without a root": (["dataset=folder"], ["dataset.root"]),
+    "a missing hparams file": (["hparams=none.yaml"], ["none.yaml"]),
+    "an empty range": (["method.space.lr.low=0.5"], ["lr", "0.5"]),
+}
+
+
+def refused(folder: Path, arguments: list[str], *, names: list[str], limit: float = 5.0) -> None:
+    before = tree(folder)
+    started = time.monotonic()
+    done = sweep(folder, "arch=smallnet", *arguments)
+    took = time.monotonic() - started
+    assert done.returncode == 2, done.stdout + done.stderr
+    for name in names:
+        assert name in done.stderr, f"{name!r} is not named in: {done.stderr}"
+    assert "remedy:" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert took < limit
+    changed = {name for name, digest in tree(folder).items() if before.get(name) != digest}
+    assert not {name for name in changed if "/cache/" not in f"/{name}"}, "only the cache may have grown"
+    assert before.keys() <= tree(folder).keys()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_wrong_setting(case: str, tmp_path: Path) -> None:
+    arguments, names = CASES[case]
+    refused(tmp_path, [argument for argument in arguments if not argument.startswith("arch")] if "architecture" not in case
+            else arguments, names=names)
+
+
+def images(root: Path, classes: int = 2, per_class: int = 60) -> Path:
+    """An image folder in train/CLASS and test/CLASS."""
+    random = np.random.RandomState(0)
+    for part, count in (("train", per_class), ("test", per_class // 3)):
+        for label in range(classes):
+            folder = root / part / f"class{label}"
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = random.randint(0, 255, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index:03}.jpg")
+    return root
+
+
+def test_a_single_class(tmp_path: Path) -> None:
+    images(tmp_path / "one", classes=1)
+    refused(tmp_path, ["dataset=folder", "dataset.root=one"], names=["one", "class"])
+
+
+def test_a_class_without_images(tmp_path: Path) -> None:
+    images(tmp_path / "two")
+    (tmp_path / "two" / "train" / "hollow").mkdir()
+    refused(tmp_path, ["dataset=folder", "dataset.root=two"], names=["hollow"])
+
+
+def test_a_truncated_image(tmp_path: Path) -> None:
+    images(tmp_path / "two")
+    victim = tmp_path / "two" / "train" / "class1" / "007.jpg"
+    victim.write_bytes(victim.read_bytes()[:-200])
+    refused(tmp_path, ["dataset=folder", "dataset.root=two"], names=["007.jpg"])
+
+
+def test_truncated_weights_are_found_before_anything_is_computed(finished: Finished) -> None:
+    weights = next(finished.store.glob("digits/smallnet/reference/original/seed1-*/weights.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:1000])
+    refused(finished.folder, [*SMALL], names=[str(weights.parent.name), "1000 bytes"])
+
+
+def test_an_edited_config_is_found_before_anything_is_computed(finished: Finished) -> None:
+    path = next(finished.store.glob("digits/smallnet/unlearned/msg/seed0-*/config.json"))
+    config = json.loads(path.read_text())
+    config["key"]["params"]["init_rate"] = 0.123
+    path.write_text(json.dumps(config))
+    refused(finished.folder, [*SMALL], names=[path.parent.name, "init_rate", "0.123"])
+
+
+def test_a_results_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    refused(tmp_path, ["results=file/below"], names=["file"])
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ("cells: [{dataset: digits}]", ["dataset", "arch"]),
+    ("cell: []", ["cell", "cells"]),
+    ("overrides: [method=ft]", ["method=ft", "methods"]),
+    ("methods: [ft", ["mine.yaml"]),
+    ("methods: [nosuch]", ["nosuch", "msg"]),
+])
+def test_a_wrong_sweep_file(tmp_path: Path, text: str, names: list[str]) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    refused(tmp_path, ["sweep=mine.yaml"], names=names)
+
+
+def test_hparams_without_this_cell(tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_text("digits/resnet18/ft: {lr: 0.1}")
+    refused(tmp_path, ["hparams=h.yaml"], names=["digits/smallnet/ft", "digits/resnet18/ft"])
+
+
+def test_hparams_with_an_unknown_name(tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_text("digits/smallnet/ft: {learning_rate: 0.1}")
+    refused(tmp_path, ["hparams=h.yaml"], names=["learning_rate", "ft.lr"])

@@ -1,0 +1,149 @@
+"""The training loop against a plain one, resuming, inference."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from deepunlearn.core.errors import Diverged, StoreError
+from deepunlearn.core.schema import TrainConfig
+from deepunlearn.core.seeding import derive_seed
+from deepunlearn.ops.optim import sgd
+from deepunlearn.ops.step import Step
+from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, seconds_per_step, train
+from tests.helpers import dataset, equal_states, model, parts, runtime, state
+
+RECIPE = TrainConfig(epochs=4, lr=0.05, momentum=0.9, weight_decay=5e-4, batch_size=32)
+AUGMENTED = parts(dataset(crop_padding=4, flip=True))["train"]
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(epochs: int) -> object:
+    def stop(history: History) -> None:
+        if len(history.losses) == epochs:
+            raise Stop
+
+    return stop
+
+
+def test_it_is_plain_sgd_with_cosine_annealing() -> None:
+    trained, expected = model(), model()
+    history = train(trained, AUGMENTED, RECIPE, runtime(), "id")
+    optimizer = torch.optim.SGD(expected.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, foreach=False)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+    expected.train()
+    losses = []
+    for epoch in range(4):
+        generator = torch.Generator().manual_seed(derive_seed("epoch", "id", epoch))
+        values = []
+        for x, y in AUGMENTED.batches(32, generator, augment=True):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(expected(x), y)
+            loss.backward()
+            optimizer.step()
+            values.append(loss.item())
+        schedule.step()
+        losses.append(sum(values) / len(values))
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(value, expected.state_dict()[name], rtol=1e-4, atol=1e-6, msg=name)
+    assert history.losses == pytest.approx(losses, rel=1e-4)
+    assert history.losses[-1] < history.losses[0], "it learns"
+
+
+@pytest.mark.parametrize("arch", ["smallnet", "tinyvit"])
+def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, arch: str) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 3})
+    unbroken, broken = model(arch), model(arch)
+    part = AUGMENTED.subset(range(40))
+    expected = train(unbroken, part, recipe, runtime(), "id")
+    checkpoint = Checkpoint(tmp_path / "work" / "here.safetensors", 0.0)
+    for stop in (1, 2):
+        with pytest.raises(Stop):
+            train(broken, part, recipe, runtime(), "id", checkpoint, stop_after(stop))  # type: ignore[arg-type]
+        broken = model(arch, seed=99)  # a new process starts from other memory
+    history = train(broken, part, recipe, runtime(), "id", checkpoint)
+    assert equal_states(state(unbroken), state(broken))
+    assert history.losses == expected.losses
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "here.safetensors", 0.0)
+    with pytest.raises(Stop):
+        train(model(), AUGMENTED, RECIPE, runtime(), "id", checkpoint, stop_after(1))  # type: ignore[arg-type]
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:1000])
+    with pytest.raises(StoreError, match=r"here\.safetensors is damaged(.|\n)*delete this file"):
+        train(model(), AUGMENTED, RECIPE, runtime(), "id", checkpoint)
+
+
+def test_other_identities_train_differently_from_the_same_weights() -> None:
+    one, other = model(), model()
+    train(one, AUGMENTED, RECIPE, runtime(), "a")
+    train(other, AUGMENTED, RECIPE, runtime(), "b")
+    assert not equal_states(state(one), state(other))
+
+
+def test_divergence_is_an_error_not_a_model() -> None:
+    with pytest.raises(Diverged, match="not finite"):
+        train(model(), AUGMENTED, RECIPE.model_copy(update={"lr": 1e12}), runtime(), "id")
+
+
+def test_prediction_keeps_order_flags_and_random_state() -> None:
+    net = model("tinyvit").train()
+    net.stages[0].eval()  # type: ignore[union-attr,operator,index]
+    flags, random_state = [m.training for m in net.modules()], torch.get_rng_state()
+    part = parts()["val"]
+    logits = predict(net, part, runtime())
+    assert [m.training for m in net.modules()] == flags
+    assert torch.equal(torch.get_rng_state(), random_state)
+    net.eval()
+    with torch.no_grad():
+        one_by_one = torch.cat([net(x) for x, _ in part.batches(7)])
+    torch.testing.assert_close(torch.from_numpy(logits), one_by_one, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_survive_the_disk_bit_for_bit(tmp_path: Path) -> None:
+    net = model("resnet18", seed=1)
+    save_weights(tmp_path / "w.safetensors", net)
+    other = model("resnet18", seed=2)
+    load_weights(tmp_path / "w.safetensors", other)
+    assert equal_states(state(net), state(other))
+
+
+def test_a_step_is_timed_over_as_many_steps_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    net = model()
+    forward = net.forward
+
+    def counting(x: torch.Tensor) -> torch.Tensor:
+        counted.append(len(x))
+        return forward(x)
+
+    monkeypatch.setattr(net, "forward", counting)
+    seconds = seconds_per_step(net, AUGMENTED, RECIPE, runtime(), steps=10)
+    assert len(counted) == 15, "five warm-up steps, then those that are timed"
+    assert 0 < seconds < 5
+
+
+def test_initial_weights_depend_on_architecture_classes_and_seed_only() -> None:
+    assert equal_states(state(model(seed=1)), state(model(seed=1)))
+    assert not equal_states(state(model(seed=1)), state(model(seed=2)))
+
+
+def test_mean_loss_asks_the_device_once_and_starts_anew() -> None:
+    weight = nn.Parameter(torch.tensor([2.0]))
+    step = Step(lambda x: (weight * x).sum(), sgd([weight], lr=0.0), runtime().autocast)
+    step(torch.tensor([1.0]))
+    step(torch.tensor([3.0]))
+    assert step.mean_loss() == pytest.approx(4.0)
+    assert step.mean_loss() == 0.0
+    step(torch.tensor([math.inf]))
+    with pytest.raises(Diverged):
+        step.mean_loss()
