@@ -55,6 +55,8 @@ class SlotStudy:
                 finally:
                     self._claim_file(slot).unlink()
                 bar.advance(len(self.finished()) - bar.done, note)
+        states = Counter(trial.state.name.lower() for trial in self.finished().values())
+        self.bench.progress.say(f"{label}s finished: {', '.join(f'{count} {state}' for state, count in states.items())}")
 
     def trials(self) -> list[FrozenTrial]:
         study_id = self.storage.get_study_id_from_name(self.name)

@@ -1,0 +1,58 @@
+"""Each of the paper's nine cells runs one trial and one evaluation on 200 images in its dataset's own file format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deepunlearn import sweep
+from deepunlearn.config import read_command
+from tests.data.small_data import noise, write_image, write_mnist
+
+SIZES = {"n_retain": 153, "n_forget": 17, "n_val": 30}
+CELLS = [(cell.dataset.name, cell.arch.name) for cell in read_command(["sweep=paper"]).sweep.cells]
+
+
+def write_utkface(root: Path) -> None:
+    """Faces named age_gender_race_date.jpg; 250 of them, so that 200 are left after a fifth is the test part."""
+    for index in range(250):
+        name = f"{(index * 7) % 100 + 1}_{index % 2}_{index % 4}_2017010{index % 10}{index:06d}.jpg.chip.jpg"
+        write_image(root / name, noise(index, 64, 64, 3))
+
+
+def write(dataset: str, root: Path, write_cifar: Callable[..., Any]) -> Path:
+    if dataset == "utkface":
+        write_utkface(root / "utkface")
+        return root / "utkface"
+    if dataset in ("mnist", "fashion_mnist"):
+        write_mnist(root, {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[dataset], train=200, test=40)
+    else:
+        write_cifar(root, dataset, per_batch=40 if dataset == "cifar10" else 200, classes=10)
+    return root
+
+
+def test_the_paper_has_nine_cells() -> None:
+    assert len(set(CELLS)) == 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dataset", "arch"), CELLS)
+def test_a_cell(dataset: str, arch: str, tmp_path: Path, write_cifar: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = write(dataset, tmp_path / "images", write_cifar)
+    code = sweep.main([
+        f"dataset={dataset}", f"arch={arch}", "method=msg", f"dataset.root={root}", "search=quick", "search.trials=1",
+        "search.max_epochs=1", "train.epochs=1", "train.batch_size=4", "train.lr=0.01", "seeds=1",
+        "method.params.batch_size=16", "method.params.lr=0.001",
+    ])
+    assert code == 0
+    rows = {row["method"]: row for row in (json.loads(path.read_text()) for path in tmp_path.rglob("row.json"))}
+    assert set(rows) == {"original", "retrained", "msg"}
+    expected = {**SIZES, "n_test": {"utkface": 50, "cifar100": 200}.get(dataset, 40)}
+    assert {name: rows["msg"][name] for name in expected} == expected
+    assert rows["msg"]["moved"] > 0 and np.isfinite(rows["msg"]["RetDev"])
