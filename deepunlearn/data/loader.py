@@ -6,6 +6,7 @@ order with the same crops; the arithmetic on them is exact up to the two roundin
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -223,5 +224,4 @@ def _spans(samples: int, batch_size: int) -> Iterator[slice]:
     starts = list(range(0, samples, batch_size))
     if len(starts) > 1 and starts[-1] == samples - 1 and batch_size > 1:
         starts.pop()
-    for start, stop in zip(starts, [*starts[1:], samples], strict=True):
-        yield slice(start, stop)
+    yield from itertools.starmap(slice, itertools.pairwise([*starts, samples]))
