@@ -1,0 +1,164 @@
+"""Building networks: what initial weights depend on, which parts methods address, errors of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import yaml
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from deepunlearn import archs
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.schema import ArchConfig, validate
+
+FILES = sorted((Path(__file__).parents[2] / "conf" / "arch").glob("*.yaml"))
+
+
+def load(path: Path) -> ArchConfig:
+    return validate(ArchConfig, yaml.safe_load(path.read_text()), "arch")
+
+
+ARCHS = [load(path) for path in FILES]
+every_arch = pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: arch.name)
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return list(first) == list(second) and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def named(name: str) -> ArchConfig:
+    return next(arch for arch in ARCHS if arch.name == name)
+
+
+def test_the_files_are_named_after_what_they_hold() -> None:
+    assert [arch.name for arch in ARCHS] == [path.stem for path in FILES]
+    assert {"resnet18", "tinyvit", "smallnet"} <= {arch.name for arch in ARCHS}
+
+
+@every_arch
+def test_weights_depend_on_classes_and_seed_only(arch: ArchConfig) -> None:
+    model = archs.build(arch, 10, 32, seed=3)
+    assert same(model, archs.build(arch, 10, 64, seed=3))
+    assert not same(model, archs.build(arch, 10, 32, seed=4))
+
+
+@every_arch
+def test_a_seed_leaves_the_callers_random_state_alone(arch: ArchConfig) -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(4)
+    torch.manual_seed(0)
+    archs.build(arch, 10, 32, seed=1)
+    assert torch.equal(torch.rand(4), expected)
+
+
+@every_arch
+def test_without_a_seed_the_global_generator_decides(arch: ArchConfig) -> None:
+    torch.manual_seed(5)
+    model = archs.build(arch, 10, 32)
+    assert same(model, archs.build(arch, 10, 32, seed=5))
+    assert not same(model, archs.build(arch, 10, 32))
+
+
+@every_arch
+def test_logits_and_parts(arch: ArchConfig) -> None:
+    model = archs.build(arch, 7, 32, seed=0)
+    parts = archs.parts(arch, model)
+    assert model(torch.rand(2, 3, 32, 32)).shape == (2, 7)
+    assert isinstance(parts.head, nn.Linear) and parts.head.out_features == 7
+    assert parts.head is [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    assert list(parts.stem) == convolutions[: len(parts.stem)]
+    parameters = [id(p) for part in (*parts.stem, *parts.blocks, parts.head) for p in part.parameters()]
+    assert len(parameters) == len(set(parameters)), "parts overlap"
+    assert set(parameters) <= {id(p) for p in model.parameters()}
+
+
+def test_parts_of_the_papers_networks() -> None:
+    model = archs.build(named("resnet18"), 10, 32, seed=0)
+    parts = archs.parts(named("resnet18"), model)
+    assert parts.blocks == (model.layer1, model.layer2, model.layer3, model.layer4)
+    assert parts.stem == (model.conv1,)
+    model = archs.build(named("tinyvit"), 10, 32, seed=0)
+    parts = archs.parts(named("tinyvit"), model)
+    assert parts.blocks == tuple(model.stages[1:]) and len(parts.blocks) == 3
+    assert [conv.stride for conv in parts.stem] == [(2, 2), (2, 2)]
+
+
+def test_published_networks_keep_their_weights_and_keys() -> None:
+    torch.manual_seed(2)
+    assert same(archs.build(named("resnet18"), 10, 32, seed=2), resnet18(num_classes=10))
+    torch.manual_seed(2)
+    plain = timm.create_model("tiny_vit_11m_224", pretrained=False, num_classes=10)
+    assert same(archs.build(named("tinyvit"), 10, 32, seed=2), plain)
+
+
+def test_sizes() -> None:
+    def count(name: str) -> int:
+        return sum(p.numel() for p in archs.build(named(name), 10, 32, seed=0).parameters())
+
+    assert count("resnet18") == 11_181_642
+    assert round(count("tinyvit") / 1e6, 2) == 10.55
+    assert count("smallnet") < 20_000
+
+
+def test_the_small_net_learns() -> None:
+    model = archs.build(named("smallnet"), 2, 32, seed=0)
+    labels = torch.arange(32) % 2
+    images = torch.rand(32, 3, 32, 32, generator=torch.Generator().manual_seed(0)) + labels[:, None, None, None]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(10):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+    prediction: Tensor = model(images).argmax(1)
+    assert torch.equal(prediction, labels)
+
+
+def arch_of(module: str) -> ArchConfig:
+    return ArchConfig(name="mine", title="Mine", module=module)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+
+
+def test_a_file_and_its_name_are_the_registration(folder: Path) -> None:
+    (folder / "arch_of_a_user.py").write_text(
+        "from torch import nn\n"
+        "from deepunlearn.archs import Parts\n"
+        "def build(classes, image_size):\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, image_size), nn.Flatten(), nn.Linear(4, classes))\n"
+        "def parts(model):\n"
+        "    return Parts(stem=(model[0],), blocks=(model[0],), head=model[2])\n"
+    )
+    arch = arch_of("arch_of_a_user")
+    model = archs.build(arch, 5, 8, seed=0)
+    assert model(torch.rand(2, 3, 8, 8)).shape == (2, 5)
+    assert archs.parts(arch, model).head is model[2]
+
+
+@pytest.mark.parametrize("module", ["deepunlearn.archs.resnet81", "no_such_package.net"])
+def test_a_module_that_does_not_exist(module: str) -> None:
+    with pytest.raises(ConfigError, match=module) as caught:
+        archs.build(arch_of(module), 10, 32)
+    assert caught.value.remedy
+
+
+def test_a_module_without_the_two_functions(folder: Path) -> None:
+    (folder / "arch_half_done.py").write_text("def build(classes, image_size): ...\n")
+    with pytest.raises(ConfigError, match="lacks parts"):
+        archs.build(arch_of("arch_half_done"), 10, 32)
+
+
+def test_a_missing_import_inside_a_module_is_not_blamed_on_the_configuration(folder: Path) -> None:
+    (folder / "arch_with_a_need.py").write_text("import no_such_dependency\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
+        archs.build(arch_of("arch_with_a_need"), 10, 32)
