@@ -99,9 +99,11 @@ def test_discernibility_is_symmetric_and_bounded(mia: float) -> None:
 
 
 def test_quick_enough_at_full_size() -> None:
-    """Half a second is several times what it takes: this catches a wrong order of growth, not a slow machine."""
+    """The bound is many times what it takes, in processor time, best of three: only a wrong order of growth fails."""
     members, others = draw(0.05, 4250, seed=1), draw(0.9, 10000, seed=2)
-    mia_accuracy(members, others, seed=0)
-    start = time.perf_counter()
-    mia_accuracy(members, others, seed=0)
-    assert time.perf_counter() - start < 0.5
+    taken = []
+    for seed in range(3):
+        start = time.process_time()
+        mia_accuracy(members, others, seed)
+        taken.append(time.process_time() - start)
+    assert min(taken) < 1

@@ -1,0 +1,76 @@
+"""Mean and standard deviation over seeds, per result set and method, and who failed where."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from deepunlearn.analysis.coverage import GROUP, reasons
+from deepunlearn.analysis.rows import REFERENCES, current
+
+METRICS = ("RA", "FA", "TA", "RetDev", "Indisc", "RTE", "seconds", "moved")
+FAILED, INCOMPLETE = "F", "incomplete"
+
+
+def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+    """One line per result set and method, the original and retrained models of its report seeds first.
+
+    frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it. Columns: `GROUP`, dataset, arch,
+    method_title, n_usable, n_seeds (report seeds of the result set), usable ("9/10"), status, reason, and for each of
+    `METRICS` its `_mean` and `_sd` (ddof = 1, empty for one model) over the usable models. A mean that some usable
+    model has no value for is empty, for it would not be the mean over the usable models.
+
+    status: "F" where fewer models are usable than the result set has report seeds (protocol section 5), "incomplete"
+    where this is only because some were not run, otherwise "".
+    """
+    seeds = _report_seeds(cases)
+    scored, asked = _with_references(current(frame), seeds), _with_references(cases, seeds)
+    table = asked.groupby(GROUP).agg(dataset=("dataset", "first"), arch=("arch", "first"), n_usable=("usable", "sum"))
+    table["method_title"] = scored.groupby(GROUP)["method_title"].last().astype("string")
+    table = table.join(seeds.groupby(["cell", "result_set"]).size().rename("n_seeds"))
+    table["usable"] = table["n_usable"].astype(str) + "/" + table["n_seeds"].astype(str)
+    table["status"] = _status(table, asked)
+    table["reason"] = asked.groupby(GROUP)[["outcome", "usable", "why", "reason"]].apply(reasons)
+    table = table.join(_means(scored)).reset_index()
+    return _in_order(table.assign(method_title=table["method_title"].fillna(table["method"])))
+
+
+def result_set_rows(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count, the references of a cell repeated for each of its result sets."""
+    return _with_references(current(frame), _report_seeds(cases))
+
+
+def _report_seeds(cases: pd.DataFrame) -> pd.DataFrame:
+    """cell, result_set, seed: every report seed of each result set; of cells without one, those of the references."""
+    methods = cases[cases["result_set"] != ""]
+    alone = cases[~cases["cell"].isin(methods["cell"])]
+    return pd.concat([methods, alone])[["cell", "result_set", "seed"]].drop_duplicates()
+
+
+def _with_references(table: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
+    """`table` (rows or outcomes) with its references on the report seeds of each result set of their cell."""
+    is_reference = table["result_set"] == ""
+    references = table[is_reference].drop(columns="result_set").merge(seeds, on=["cell", "seed"])
+    return pd.concat([table[~is_reference], references[list(table)]], ignore_index=True)
+
+
+def _status(table: pd.DataFrame, asked: pd.DataFrame) -> pd.Series[str]:
+    lost = ~asked["usable"] & (asked["outcome"] != "missing")
+    n_lost = lost.groupby([asked[name] for name in GROUP]).sum().reindex(table.index)
+    short = table["n_usable"] < table["n_seeds"]
+    status = pd.Series("", index=table.index, dtype="string").mask(short, INCOMPLETE)
+    return status.mask(short & n_lost.gt(0), FAILED)
+
+
+def _means(scored: pd.DataFrame) -> pd.DataFrame:
+    groups = scored[scored["usable"]].groupby(GROUP)[list(METRICS)]
+    complete = groups.count().eq(groups.size(), axis="index")
+    mean, sd = groups.mean().where(complete), groups.std(ddof=1).where(complete)
+    both = mean.add_suffix("_mean").join(sd.add_suffix("_sd"))
+    return both[[f"{name}_{part}" for name in METRICS for part in ("mean", "sd")]]
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    first = table["method"].map({name: place for place, name in enumerate(REFERENCES)}).fillna(len(REFERENCES))
+    keys = table.assign(first=first, by_title=table["method_title"].str.casefold())
+    order = keys.sort_values(["dataset", "arch", "cell", "result_set", "first", "by_title", "method"]).index
+    return table.loc[order].reset_index(drop=True)

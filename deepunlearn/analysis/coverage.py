@@ -1,0 +1,144 @@
+"""What was asked for and what came of it: the first table of every analysis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter
+
+from deepunlearn.analysis.rows import MODEL, current, read_json
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.paths import Results
+from deepunlearn.core.store import FailureNote
+
+OUTCOMES = ("found", "failed", "skipped", "not_applicable", "missing")
+GROUP = ["cell", "result_set", "method"]
+SEARCH_STAGES = ("search", "select")  # without them no report seed can be evaluated; their own seeds are search seeds
+NAMED_HOLES = 10
+
+Id = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
+
+
+class Expected(BaseModel):
+    """A row that a sweep run asked for; `result_set` is null for references."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    result_set: Id | None
+    cell: Id
+    dataset: str
+    arch: str
+    method: str
+    seed: int
+
+
+Notes = dict[tuple[Any, ...], tuple[str, str]]  # (cell, result set, method, seed or None for all) -> (outcome, why)
+
+_EXPECTED = TypeAdapter(list[Expected])
+_FAILURE = TypeAdapter(FailureNote)
+
+
+def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
+    """One line per model that a run asked for or a row exists of: `MODEL`, dataset, arch, run, and what came of it.
+
+    frame is what `rows.collect` returned. `run` is the latest run that asked ("" where none did), `outcome` one of
+    `OUTCOMES`, `why` its reason; `usable` and `reason` are those of the row. result_set is "" for references.
+    Raises StoreError naming the file for an `expected.json` or `failure.json` that cannot be read.
+    """
+    labels = [*MODEL, "dataset", "arch"]
+    found = current(frame)
+    asked = pd.concat([_expected(results), found[labels].assign(run="")]).drop_duplicates(MODEL)
+    cases = asked.merge(found[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
+    notes = _failures(results)
+    models = zip(cases["usable"].notna(), *(cases[name].tolist() for name in MODEL), strict=True)
+    explained = [("found", "") if there else _explain(notes, tuple(model)) for there, *model in models]
+    cases[["outcome", "why"]] = pd.DataFrame(explained, columns=["outcome", "why"], dtype="string")
+    cases["usable"] = cases["usable"].astype("boolean").fillna(False).astype(bool)
+    return cases.sort_values(["dataset", "arch", *MODEL], ignore_index=True)
+
+
+def coverage(cases: pd.DataFrame) -> pd.DataFrame:
+    """One line per result set and method: how many rows were expected, counts of `OUTCOMES`, usable ones, and why."""
+    keys = ["dataset", "arch", *GROUP]
+    counts = cases.groupby(keys)["outcome"].value_counts().unstack(fill_value=0).reindex(columns=OUTCOMES, fill_value=0)
+    counts.insert(0, "expected", counts.sum(axis=1))
+    counts["usable"] = cases.groupby(keys)["usable"].sum()
+    counts["why"] = cases.groupby(keys)[["outcome", "usable", "why", "reason"]].apply(reasons)
+    return counts.reset_index()
+
+
+def reasons(cases: pd.DataFrame) -> str:
+    """Why `cases` are not all usable models, e.g. "2 failed: RuntimeError: out of memory; 1 missing"."""
+    told: dict[str, list[str]] = {}
+    bad = cases[~cases["usable"]]
+    for outcome, why, reason in zip(bad["outcome"], bad["why"], bad["reason"].fillna(""), strict=True):
+        kind, text = ("not usable", reason) if outcome == "found" else (outcome.replace("_", " "), why)
+        told.setdefault(kind, []).append(text)
+    return "; ".join(_in_words(kind, told[kind]) for kind in sorted(told))
+
+
+def _in_words(kind: str, texts: list[str]) -> str:
+    distinct = [text for text in dict.fromkeys(texts) if text]
+    more = f" (and {len(distinct) - 1} more)" if len(distinct) > 1 else ""
+    return f"{len(texts)} {kind}" + (f": {distinct[0]}{more}" if distinct else "")
+
+
+def holes(cases: pd.DataFrame) -> pd.DataFrame:
+    """The lines of `outcomes` that are neither found nor explained by a stored failure."""
+    return cases[cases["outcome"] == "missing"]
+
+
+def name_holes(cases: pd.DataFrame) -> str:
+    """The missing rows in words, e.g. "digits resnet18 msg seed 1, 2", at most `NAMED_HOLES` groups."""
+    groups = [
+        f"{' '.join(map(str, names))} seed {', '.join(map(str, sorted(seeds)))}"
+        for names, seeds in holes(cases).groupby(["dataset", "arch", "method"])["seed"]
+    ]
+    more = [f"and {len(groups) - NAMED_HOLES} more"] if len(groups) > NAMED_HOLES else []
+    return "; ".join([*groups[:NAMED_HOLES], *more])
+
+
+def require_complete(cases: pd.DataFrame) -> None:
+    """Raises ConfigError naming the missing rows, if any, and what to do about them."""
+    missing = holes(cases)
+    if missing.empty:
+        return
+    runs = ", ".join(f"runs/{run}" for run in sorted(set(missing["run"])))
+    raise ConfigError(
+        f"{len(missing)} of {len(cases)} expected rows are missing",
+        given=name_holes(cases),
+        allowed="every expected row found, or explained by a stored failure",
+        remedy=f"finish the sweep (the same command again does only what is missing), give partial=true to mark the "
+        f"holes instead, or delete a run that was given up ({runs})",
+    )
+
+
+def _expected(results: Path) -> pd.DataFrame:
+    """The union over all runs; of a row that several asked for, the latest run (by name) stays."""
+    lines = [
+        {**vars(line), "result_set": line.result_set or "", "run": path.parent.name}
+        for path in sorted(Results(results).runs.glob("*/expected.json"), reverse=True)
+        for line in read_json(path, _EXPECTED)
+    ]
+    frame = pd.DataFrame(lines, columns=[*MODEL, "dataset", "arch", "run"])
+    return frame.astype({name: "string" for name in frame if name != "seed"} | {"seed": "int64"}).drop_duplicates(MODEL)
+
+
+def _failures(results: Path) -> Notes:
+    """What explains missing rows; of several failures of one model the latest, a cause before what it made skip."""
+    paths = Results(results).store.glob("*/*/failures/**/failure.json")
+    found = [read_json(path, _FAILURE) for path in paths]
+    notes: Notes = {}
+    for note in sorted(found, key=lambda note: (note.kind != "skipped", note.date)):
+        every_seed = note.stage in SEARCH_STAGES or note.kind == "not_applicable"
+        outcome = "failed" if note.kind == "search_failed" else note.kind
+        problem = (note.message.strip().splitlines() or [""])[0]
+        why = f"search failed: {problem}" if note.kind == "search_failed" else f"{note.error}: {problem}"
+        notes[note.cell, note.result_set or "", note.method, None if every_seed else note.seed] = outcome, why
+    return notes
+
+
+def _explain(notes: Notes, model: tuple[Any, ...]) -> tuple[str, str]:
+    return notes.get((*model[:3], None)) or notes.get(model) or ("missing", "")

@@ -1,0 +1,101 @@
+"""A table as Markdown, CSV and a LaTeX document, and the files they go into."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from deepunlearn.core.paths import write_atomically
+
+PREAMBLE = """\\documentclass{article}
+\\usepackage[T1]{fontenc}
+\\usepackage[a4paper,landscape,margin=12mm]{geometry}
+\\usepackage{booktabs,longtable}
+\\setlength{\\tabcolsep}{3pt}
+\\setlength{\\LTcapwidth}{\\textwidth}
+"""
+SPECIAL = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    '"': "\\textquotedbl{}",
+    "↓": "$\\downarrow$",
+    "↑": "$\\uparrow$",
+    "±": "$\\pm$",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to render: `data` goes into the CSV as it is, `shown` (text only) is what people read.
+
+    name: file name without suffix; widths: centimetres of the columns of `shown` that wrap in LaTeX.
+    """
+
+    name: str
+    title: str
+    caption: str
+    data: pd.DataFrame
+    shown: pd.DataFrame
+    widths: Mapping[str, float] = field(default_factory=dict)
+
+
+def to_markdown(table: Table) -> str:
+    body = table.shown.map(lambda text: text.replace("|", "\\|")).to_markdown(index=False, disable_numparse=True)
+    return f"## {table.title}\n\n{table.caption}\n\n{body}\n"
+
+
+def to_latex(table: Table) -> str:
+    """A document that compiles on its own; the table breaks over pages."""
+    widths = [f"p{{{table.widths[name]}cm}}" if name in table.widths else "l" for name in map(str, table.shown)]
+    escaped = table.shown.map(escape).rename(columns=escape)
+    body = escaped.style.hide(axis="index").to_latex(
+        environment="longtable",
+        hrules=True,
+        column_format="".join(widths),
+        caption=escape(f"{table.title}. {table.caption}"),
+    )
+    return f"{PREAMBLE}\\begin{{document}}\n\\footnotesize\n{body}\\end{{document}}\n"
+
+
+def write(tables: list[Table], folder: Path) -> list[Path]:
+    """Write each table as .md, .csv and .tex into `folder`, and remove what earlier calls wrote under other names."""
+    texts: dict[Path, str] = {}
+    for table in tables:
+        renderings = (".md", to_markdown), (".csv", _to_csv), (".tex", to_latex)
+        texts.update({folder / f"{table.name}{suffix}": render(table) for suffix, render in renderings})
+    for path, text in texts.items():
+        write_atomically(path, text)
+    for path in _stale(folder, texts):
+        path.unlink()
+    return list(texts)
+
+
+def escape(text: str) -> str:
+    """`text` for LaTeX; characters that pdflatex has no glyph for become question marks."""
+    plain = "".join(SPECIAL.get(character, character) for character in text)
+    return plain.encode("latin-1", "replace").decode("latin-1")
+
+
+def _to_csv(table: Table) -> str:
+    return table.data.to_csv(index=False, lineterminator="\n")
+
+
+def _stale(folder: Path, written: Mapping[Path, str]) -> list[Path]:
+    """Tables of an earlier call for the same dataset and arch under a name that this call did not use."""
+    stems = {re.sub("-[0-9a-f]{8}$", "", path.stem) for path in written}
+    return [
+        path
+        for path in folder.iterdir()
+        if path not in written
+        and path.suffix in (".md", ".csv", ".tex")
+        and re.sub("-[0-9a-f]{8}$", "", path.stem) in stems
+    ]

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from deepunlearn.analysis.coverage import coverage, outcomes, require_complete
+from deepunlearn.analysis.rows import collect
+from deepunlearn.core.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Shelf
+
+
+def cases_of(shelf: Shelf) -> pd.DataFrame:
+    return outcomes(collect(shelf.root), shelf.root)
+
+
+def line(shelf: Shelf, method: str) -> dict[str, object]:
+    table = coverage(cases_of(shelf)).set_index("method")
+    return table.loc[method].to_dict()
+
+
+def test_counts_every_outcome(shelf: Shelf) -> None:
+    shelf.add(seed=0)
+    shelf.add(seed=1, usable=False, reason="weights are not finite")
+    shelf.expect("run1", *({"seed": seed} for seed in range(2, 6)))
+    shelf.fail(seed=2)
+    shelf.fail(seed=3, kind="skipped", error="Skipped", message="its original failed")
+    found = line(shelf, "ft")
+    counts = {"expected": 6, "found": 2, "failed": 1, "skipped": 1, "not_applicable": 0, "missing": 2, "usable": 1}
+    assert {name: found[name] for name in counts} == counts
+    assert found["why"] == (
+        "1 failed: RuntimeError: out of memory; 2 missing; 1 not usable: weights are not finite; "
+        "1 skipped: Skipped: its original failed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind", "seed", "column"),
+    [
+        ("search", "failed", 0, "failed"),
+        ("search", "not_applicable", 10, "not_applicable"),
+        ("select", "search_failed", None, "failed"),
+        ("evaluate", "not_applicable", 0, "not_applicable"),
+    ],
+)
+def test_some_failures_concern_all_seeds(shelf: Shelf, stage: str, kind: str, seed: int | None, column: str) -> None:
+    """A search seed is no report seed, and what was skipped for want of the search's result is told by its cause."""
+    shelf.expect("run1", {"seed": 0}, {"seed": 1}, {"seed": 0, "method": "msg"})
+    shelf.fail(stage=stage, kind=kind, seed=seed, date="2026-01-01", message="the cause")
+    shelf.fail(stage="select", kind="skipped", seed=None, date="2026-01-02", message="needs the search")
+    shelf.fail(stage="evaluate", kind="skipped", seed=1, date="2026-01-02", message="needs the selection")
+    assert line(shelf, "ft")[column] == 2
+    assert "the cause" in str(line(shelf, "ft")["why"])
+    assert line(shelf, "msg")["missing"] == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 1}, {"method": "msg"}, {"result_set": "0" * 16}, {"cell": "0" * 16}],
+    ids=lambda other: next(iter(other)),
+)
+def test_failures_explain_their_own_model_only(shelf: Shelf, other: dict[str, object]) -> None:
+    shelf.expect("run1", {"seed": 0})
+    shelf.fail(**other)
+    assert line(shelf, "ft")["missing"] == 1
+
+
+def test_a_row_overcomes_an_old_failure(shelf: Shelf) -> None:
+    shelf.add()
+    shelf.fail()
+    assert line(shelf, "ft")["found"] == 1
+    assert line(shelf, "ft")["failed"] == 0
+
+
+def test_the_latest_failure_is_told(shelf: Shelf) -> None:
+    shelf.expect("run1", {"seed": 0})
+    shelf.fail(date="2026-01-03", message="third")
+    shelf.fail(date="2026-01-02", message="second")
+    assert line(shelf, "ft")["why"] == "1 failed: RuntimeError: third"
+
+
+def test_runs_are_united(shelf: Shelf) -> None:
+    """Two runs ask for overlapping seeds, one superseded: each model counts once; rows nobody asked for count too."""
+    shelf.expect("run1", {"seed": 0}, {"seed": 1})
+    shelf.expect("run2", {"seed": 1}, {"seed": 2})
+    shelf.add(seed=9)
+    assert line(shelf, "ft")["expected"] == 4
+    assert line(shelf, "ft")["missing"] == 3
+    assert cases_of(shelf)["run"].tolist() == ["run1", "run2", "run2", ""]
+
+
+def test_references_are_covered_once_for_their_cell(shelf: Shelf) -> None:
+    shelf.references(0)
+    shelf.expect("run1", {"method": "original", "result_set": None, "seed": 1})
+    shelf.fail(stage="reference", method="original", result_set=None, seed=1)
+    assert line(shelf, "original")["found"] == line(shelf, "original")["failed"] == 1
+    assert line(shelf, "original")["missing"] == 0
+
+
+def test_holes_are_refused_by_name(shelf: Shelf) -> None:
+    shelf.add(seed=0)
+    shelf.expect("run1", {"seed": 1}, {"seed": 2}, {"method": "msg", "seed": 0}, {"method": "iu", "seed": 0})
+    shelf.fail(method="iu")
+    with pytest.raises(ConfigError, match="3 of 5 expected rows are missing") as caught:
+        require_complete(cases_of(shelf))
+    assert "digits resnet18 ft seed 1, 2; digits resnet18 msg seed 0\n" in str(caught.value)
+    assert "partial=true" in str(caught.value)
+    assert "runs/run1" in str(caught.value)
+
+
+def test_explained_rows_are_no_holes(shelf: Shelf) -> None:
+    shelf.expect("run1", {"seed": 0})
+    shelf.fail()
+    require_complete(cases_of(shelf))
+
+
+@pytest.mark.parametrize("file", ["expected", "failure"])
+def test_damaged_files_are_named(shelf: Shelf, file: str) -> None:
+    path = shelf.expect("run1", {"seed": 0}) if file == "expected" else shelf.fail()
+    path.write_text(path.read_text().replace("seed", "sead"))
+    with pytest.raises(StoreError, match="field") as caught:
+        cases_of(shelf)
+    assert str(path) in str(caught.value)

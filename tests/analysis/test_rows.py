@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from deepunlearn.analysis.rows import COLUMNS, MODEL, NAMES, collect, current, write
+from deepunlearn.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Shelf
+
+
+def test_rows_come_back_as_they_were_stored(shelf: Shelf) -> None:
+    shelf.references(0)
+    shelf.add(seed=1, RetDev=None, reason="RetDev undefined: ...")
+    frame = collect(shelf.root)
+    assert list(frame) == list(NAMES)
+    for stored in shelf.rows:
+        mask = (frame["method"] == stored["method"]) & (frame["seed"] == stored["seed"])
+        found = frame[mask].iloc[0].to_dict()
+        assert {name: None if pd.isna(value) else value for name, value in found.items()} == stored
+
+
+def test_an_empty_folder_has_the_same_columns(tmp_path: Path, shelf: Shelf) -> None:
+    empty = collect(tmp_path / "nothing")
+    shelf.add()
+    assert empty.empty
+    assert dict(empty.dtypes) == dict(collect(shelf.root).dtypes)
+
+
+def test_every_column_says_what_it_means() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    assert all(column.meaning for column in COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RA", 1.5), ("RA", "0.9"), ("RetDev", -0.1), ("seed", 0.5), ("seed", True), ("seed", None), ("usable", 1),
+        ("cell", "abc"), ("result_set", None), ("params", "[1]"), ("params", "lr=1"), ("date", "yesterday"),
+        ("train_lr", float("inf")), ("RTE", float("nan")), ("machine", ""),
+    ],
+)  # fmt: skip
+def test_an_impossible_field_is_refused(shelf: Shelf, name: str, value: Any) -> None:
+    shelf.add(seed=7)
+    path = shelf.add(**{name: value})
+    with pytest.raises(StoreError) as caught:
+        collect(shelf.root)
+    assert str(path) in str(caught.value)
+    assert repr(name) in str(caught.value)
+
+
+def test_a_reference_has_no_result_set(shelf: Shelf) -> None:
+    path = shelf.add(method="original", result_set="a" * 16)
+    with pytest.raises(StoreError, match="result_set") as caught:
+        collect(shelf.root)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["unknown", "missing", "torn", "empty", "not text"])
+def test_a_damaged_row_is_named(shelf: Shelf, damage: str) -> None:
+    path = shelf.add()
+    content = json.loads(path.read_text())
+    if damage == "unknown":
+        path.write_text(json.dumps({**content, "accuracy": 1}))
+    elif damage == "missing":
+        path.write_text(json.dumps({name: value for name, value in content.items() if name != "TA"}))
+    else:
+        path.write_bytes({"torn": path.read_bytes()[:100], "empty": b"", "not text": b'{"cell": "\xff"}'}[damage])
+    with pytest.raises(StoreError) as caught:
+        collect(shelf.root)
+    assert str(path) in str(caught.value)
+    assert {"unknown": "'accuracy'", "missing": "'TA'"}.get(damage, "") in str(caught.value)
+
+
+def test_drafts_of_running_writers_are_not_rows(shelf: Shelf) -> None:
+    path = shelf.add()
+    draft = path.parent.with_name(".draft-" + path.parent.name)
+    draft.mkdir()
+    (draft / "row.json").write_text("{")
+    assert len(collect(shelf.root)) == 1
+
+
+def test_parquet_is_replaced_as_a_whole(shelf: Shelf) -> None:
+    shelf.references(0)
+    shelf.add()
+    for _ in range(2):
+        path = write(collect(shelf.root), shelf.root)
+        pd.testing.assert_frame_equal(pd.read_parquet(path), collect(shelf.root))
+        shelf.add(seed=1)
+    assert [file.name for file in shelf.root.iterdir() if file.is_file()] == ["rows.parquet"]
+
+
+def test_of_a_model_evaluated_twice_the_later_row_counts(shelf: Shelf) -> None:
+    for date, accuracy in (("2026-01-03", 0.7), ("2026-01-01", 0.8)):
+        shelf.add(date=date, TA=accuracy)
+        shelf.add(method="original", date=date, TA=accuracy)
+    rows = current(collect(shelf.root))
+    assert rows["TA"].tolist() == [0.7, 0.7]
+    assert not rows.duplicated(MODEL).any()
+
+
+def test_old_and_new_hyper_parameters_never_mix(shelf: Shelf) -> None:
+    """A newer value on one seed only: the other seeds' old rows do not count, and the original's rows stay."""
+    shelf.references(0, 1)
+    for seed in (0, 1):
+        shelf.add(seed=seed, date="2026-01-01")
+    shelf.add(seed=0, date="2026-01-02", params='{"epochs": 5, "lr": 0.01}')
+    rows = current(collect(shelf.root))
+    assert len(rows[rows["method"] == "ft"]) == 1
+    assert rows[rows["method"] == "ft"]["params"].item() == '{"epochs": 5, "lr": 0.01}'
+    assert len(rows) == 5

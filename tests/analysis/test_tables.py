@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from deepunlearn.analysis.coverage import outcomes
+from deepunlearn.analysis.options import parse_options
+from deepunlearn.analysis.render import Table, escape, to_latex, to_markdown
+from deepunlearn.analysis.rows import collect
+from deepunlearn.analysis.tables import build
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.doors import run_door
+from deepunlearn.tables import main
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Shelf
+
+GOLDEN = Path(__file__).with_name("golden_scores.md")
+
+
+def fill(shelf: Shelf) -> None:
+    """Two seeds; FT fine, MSG with an unusable model, CT without one completed trial."""
+    shelf.references(0, 1)
+    for seed in (0, 1):
+        shelf.add(seed=seed, RetDev=0.1 + 0.2 * seed, RTE=4.0 + seed, seconds=2.0 - seed / 2)
+    shelf.add(method="msg", method_title="MSG", seed=0)
+    shelf.add(method="msg", method_title="MSG", seed=1, usable=False, reason="weights are not finite")
+    shelf.expect("run1", {"method": "ct", "seed": 0}, {"method": "ct", "seed": 1})
+    shelf.fail(method="ct", kind="search_failed", stage="select", seed=None, message="no trial was completed")
+
+
+def tables_of(shelf: Shelf) -> dict[str, Table]:
+    frame = collect(shelf.root)
+    return {table.name: table for table in build(frame, outcomes(frame, shelf.root))}
+
+
+def run(shelf: Shelf, *options: str) -> int:
+    return run_door(main, [f"results={shelf.root}", *options])
+
+
+def test_golden_markdown(shelf: Shelf) -> None:
+    fill(shelf)
+    assert to_markdown(tables_of(shelf)["digits-resnet18"]) == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_captions_state_the_conditions(shelf: Shelf) -> None:
+    shelf.references(0, 1, machine="old box", date="2025-12-31")
+    shelf.add(seed=0, limit=None)
+    shelf.add(seed=1, limit=None)
+    for table in tables_of(shelf).values():
+        for fact in (
+            "dataset: Digits;", "arch: ResNet18;", "protocol: paper;", "search: quick;", "space: paper;",
+            "selection: paper;", "trials: 20;", "seeds: 0-1;", "epochs: 15;", "batch size: 64;", "limit: none;",
+            "forget ratio: 0.1;", "device: cpu;", "threads: 2;", "commit: abc1234;",
+        ):  # fmt: skip
+            assert fact in table.caption, (table.name, fact)
+    scores = tables_of(shelf)["digits-resnet18"].caption
+    assert "machine: box, old box;" in scores
+    assert "dates: 2025-12-31 to 2026-01-02;" in scores
+
+
+def test_limited_and_unlimited_cells_have_their_own_tables(shelf: Shelf) -> None:
+    shelf.add(limit=500, cell="1" * 16, result_set="1" * 16, TA=0.7)
+    shelf.add(limit=None, cell="2" * 16, result_set="2" * 16, TA=0.8)
+    made = tables_of(shelf)
+    assert sorted(made) == ["coverage", "digits-resnet18-11111111", "digits-resnet18-22222222", "hyper-parameters"]
+    assert "limit: 500;" in made["digits-resnet18-11111111"].caption
+    assert made["digits-resnet18-11111111"].shown["TA"].tolist() == ["0.700"]
+    assert made["digits-resnet18-22222222"].shown["TA"].tolist() == ["0.800"]
+
+
+def test_csv_holds_numbers_and_conditions(shelf: Shelf) -> None:
+    fill(shelf)
+    assert run(shelf) == 0
+    data = pd.read_csv(shelf.root / "tables/digits-resnet18.csv").set_index("method")
+    assert data.loc["ft", "RetDev_mean"] == pytest.approx(0.2)
+    assert data.loc["ft", ["dataset", "protocol", "batch_size", "machine"]].tolist() == ["digits", "paper", 64, "box"]
+    assert data.loc["ct", "status"] == "F"
+
+
+def test_hyper_parameters_of_each_method(shelf: Shelf) -> None:
+    exact = '{"batch_size": 64, "lr": 0.00123456789}'
+    shelf.references(0, 1)
+    for seed in (0, 1):
+        shelf.add(seed=seed)
+        shelf.add(seed=seed, method="msg", params=exact)
+    table = tables_of(shelf)["hyper-parameters"]
+    assert table.shown["method"].tolist() == ["ft", "msg"]
+    assert table.shown["params"].tolist() == ["epochs=3, lr=0.01", "batch_size=64, lr=0.001235"]
+    assert table.data["params"].tolist()[1] == exact
+
+
+def test_latex_is_a_balanced_document(shelf: Shelf) -> None:
+    fill(shelf)
+    shelf.add(method="x", method_title="A_b & 50% #1 {x} \\ ~^<>|$", seed=0, machine="bücher_β", commit=None)
+    shelf.add(method="x", method_title="A_b & 50% #1 {x} \\ ~^<>|$", seed=1)
+    for table in tables_of(shelf).values():
+        text = to_latex(table)
+        bare = re.sub(r"\\\\|\\[&%$#_{}]", "", text)
+        assert bare.count("{") == bare.count("}")
+        assert bare.count("$") % 2 == 0
+        assert re.findall(r"\\begin\{(\w+)\}", text) == re.findall(r"\\end\{(\w+)\}", text)[::-1]
+        assert text.startswith("\\documentclass{article}")
+        assert {"\\toprule", "\\midrule", "\\bottomrule"} <= set(text.split())
+        body = bare.partition("\\endlastfoot")[2].partition("\\end{longtable}")[0]
+        assert not set("_#%") & set(body)
+        assert {line.count("&") for line in body.splitlines() if line.strip()} == {table.shown.shape[1] - 1}
+        text.encode("latin-1")
+
+
+def test_escape() -> None:
+    assert escape("a_b 5% ± ↓ \\") == "a\\_b 5\\% $\\pm$ $\\downarrow$ \\textbackslash{}"
+    assert escape("β") == "?"
+
+
+def test_markdown_cells_keep_their_bars(shelf: Shelf) -> None:
+    shelf.add(method_title="a|b")
+    assert "| a\\|b " in to_markdown(tables_of(shelf)["digits-resnet18"])
+
+
+def test_door_writes_and_prints(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(shelf)
+    assert run(shelf) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("## Coverage")
+    assert GOLDEN.read_text(encoding="utf-8") in out
+    names = ("coverage", "digits-resnet18", "hyper-parameters")
+    assert {path.name for path in (shelf.root / "tables").iterdir()} == {
+        f"{name}{suffix}" for name in names for suffix in (".md", ".csv", ".tex")
+    }
+    assert len(pd.read_parquet(shelf.root / "rows.parquet")) == len(shelf.rows)
+
+
+def test_tables_of_another_name_are_removed(shelf: Shelf) -> None:
+    """With a second result set the first table gets a longer name; its old file would go on telling old numbers."""
+    shelf.add(result_set="1" * 16)
+    assert run(shelf) == 0
+    (shelf.root / "tables/notes.md").write_text("mine")
+    shelf.add(result_set="2" * 16)
+    assert run(shelf) == 0
+    assert sorted(path.name for path in (shelf.root / "tables").glob("*.md")) == [
+        "coverage.md", "digits-resnet18-11111111.md", "digits-resnet18-22222222.md", "hyper-parameters.md", "notes.md",
+    ]  # fmt: skip
+
+
+def test_holes_are_refused_and_nothing_is_written(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(shelf)
+    shelf.expect("run2", {"method": "iu", "seed": 0}, {"method": "iu", "seed": 1})
+    assert run(shelf) == 2
+    message = capsys.readouterr().err
+    assert "2 of 12 expected rows are missing" in message
+    assert "digits resnet18 iu seed 0, 1" in message
+    assert "Traceback" not in message
+    assert not (shelf.root / "tables").exists()
+
+
+def test_holes_are_marked_in_every_table(shelf: Shelf) -> None:
+    fill(shelf)
+    shelf.expect("run2", {"method": "iu", "seed": 0}, {"method": "iu", "seed": 1})
+    assert run(shelf, "partial=true") == 0
+    mark = "PARTIAL: 2 of 12 expected rows are missing (digits resnet18 iu seed 0, 1)."
+    for path in (shelf.root / "tables").iterdir():
+        if path.suffix != ".csv":
+            assert mark in path.read_text(encoding="utf-8"), path.name
+    data = pd.read_csv(shelf.root / "tables/digits-resnet18.csv").set_index("method")
+    assert data.loc["iu", ["status", "usable"]].tolist() == ["incomplete", "0/2"]
+
+
+def test_superseded_rows_are_mentioned(shelf: Shelf) -> None:
+    shelf.add(date="2026-01-01", TA=0.1)
+    shelf.add(date="2026-01-02", TA=0.8)
+    table = tables_of(shelf)["digits-resnet18"]
+    assert table.caption.startswith("Rows replaced by later ones and left out: 1. ")
+    assert table.shown["TA"].tolist() == ["0.800"]
+
+
+def test_a_sweep_in_which_everything_failed_still_has_its_tables(shelf: Shelf) -> None:
+    shelf.expect("run1", {"seed": 0}, {"method": "original", "result_set": None, "seed": 0})
+    shelf.fail()
+    shelf.fail(method="original", result_set=None, stage="reference")
+    assert run(shelf) == 0
+    assert tables_of(shelf)["digits-resnet18"].shown["status"].tolist() == ["F", "F"]
+
+
+def test_no_results_say_what_makes_some(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(shelf) == 2
+    assert "python -m deepunlearn.sweep" in capsys.readouterr().err
+
+
+def test_a_damaged_row_ends_the_door_without_a_traceback(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    path = shelf.add()
+    path.write_text("{")
+    assert run(shelf) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("partal=true", "did you mean 'partial'"),
+        ("partial=yes", "true or false"),
+        ("partial", "true or false"),
+        ("results=", "results=VALUE"),
+    ],
+)
+def test_wrong_options_teach(argument: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_door(main, [argument]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_options_keep_their_defaults() -> None:
+    defaults: dict[str, Any] = {"results": "results", "partial": False}
+    assert parse_options([], defaults) == defaults
+    assert parse_options(["partial=true", "results=a=b"], defaults) == {"results": "a=b", "partial": True}
+    with pytest.raises(ConfigError, match="unknown option 'x'"):
+        parse_options(["x=1"], defaults)
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_door(main, ["--help"]) == 0
+    assert "partial=true" in capsys.readouterr().out
+
+
+def test_analysis_and_metrics_import_no_torch() -> None:
+    """A laptop without torch makes tables; a fresh process, for this one may have torch loaded by other tests."""
+    code = "import sys, deepunlearn.tables, deepunlearn.metrics.scores; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
