@@ -38,13 +38,16 @@ def config() -> Callable[..., DatasetConfig]:
 
 @pytest.fixture
 def write_cifar(monkeypatch: pytest.MonkeyPatch) -> Callable[..., np.ndarray]:
-    """Writes CIFAR batches and has torchvision expect their checksums; returns the training images [N, 3, 32, 32]."""
+    """Writes CIFAR batches and has torchvision expect their checksums; returns the training images [N, 3, 32, 32].
 
-    def write(root: Path, name: str, per_batch: int = 20) -> np.ndarray:
+    `classes`: fewer than the dataset has (dataset.classes must then say so).
+    """
+
+    def write(root: Path, name: str, per_batch: int = 20, classes: int | None = None) -> np.ndarray:
         reader = getattr(torchvision.datasets, TORCHVISION[name].reader)
         folder = root / reader.base_folder
         folder.mkdir(parents=True)
-        names = [f"class {index}" for index in range(100 if name == "cifar100" else 10)]
+        names = [f"class {index}" for index in range(classes or (100 if name == "cifar100" else 10))]
         key = "fine_labels" if name == "cifar100" else "labels"
 
         def batches(listed: Iterable[list[str]]) -> tuple[list[list[str]], list[np.ndarray]]:
