@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
+from threadpoolctl import threadpool_limits
 
 from deepunlearn.core.errors import Diverged
 
@@ -29,7 +30,8 @@ def mia_accuracy(member_losses: npt.NDArray[np.float64], nonmember_losses: npt.N
     sides = [_finite(side)[generator.permutation(len(side))[:size]] for side in (member_losses, nonmember_losses)]
     features = np.concatenate(sides)[:, None]
     labels = np.repeat([1, 0], size)
-    folds = cross_val_score(LogisticRegression(), features, labels, cv=StratifiedKFold(FOLDS), scoring="accuracy")
+    with threadpool_limits(1, user_api="blas"):  # products this small only wait for a second thread, if others compute
+        folds = cross_val_score(LogisticRegression(), features, labels, cv=StratifiedKFold(FOLDS), scoring="accuracy")
     return float(folds.mean())
 
 
