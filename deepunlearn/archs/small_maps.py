@@ -11,7 +11,7 @@ Images per second against `F.conv2d`, as ratio (two CPU cores, fp32, channels_la
 | 512 -> 512, 1x1 map              | 3 to 4 / 2.5 to 5             | 3.4 / 2.6                  |
 | 256 -> 512, 2x2 map, stride 2    | 2.5 / 2.9                     | 2.3 / 2.3                  |
 | 256 -> 256, 2x2 map, stride 1    | 1.3 / 1.5                     | 1.3 / 1.5                  |
-| the whole network                | 1.4 / 1.34                    | 1.4 / 1.23                 |
+| the whole network                | 1.37 / 1.34                   | 1.1 to 1.4 / 1.2           |
 
 The 2x2 map with stride 1 gathers 16 taps from 9, whatever the batch: that loses on a single image (0.4), also under
 vmap over samples, and breaks even at about 16 images; hence `GATHER_FROM`. Per-sample gradients of the whole network
