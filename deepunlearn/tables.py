@@ -1,4 +1,4 @@
-"""Tables of all stored results, printed and written to <results>/tables/ as Markdown, CSV and LaTeX.
+"""Tables of all stored results, printed and written to <results>/tables/ as Markdown, CSV and LaTeX, and a figure each.
 
 usage: python -m deepunlearn.tables [results=DIR] [partial=true]
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from deepunlearn.analysis import render, rows, tables
+from deepunlearn.analysis import figures, render, rows, tables
 from deepunlearn.analysis.coverage import outcomes, require_complete
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.core.errors import ConfigError
@@ -25,7 +25,7 @@ from deepunlearn.doors import run_door, wants_help
 
 
 def make_tables(results: Path, partial: bool) -> list[render.Table]:
-    """Collect the rows below `results`, write `rows.parquet` and `tables/` there, and return the tables.
+    """Collect the rows below `results`, write `rows.parquet`, `tables/` and `figures/` there, and return the tables.
 
     Raises ConfigError where there is nothing to tabulate, or expected rows are missing and `partial` is false.
     """
@@ -42,6 +42,7 @@ def make_tables(results: Path, partial: bool) -> list[render.Table]:
     rows.write(frame, results)
     made = tables.build(frame, cases)
     render.write(made, results / "tables")
+    figures.draw(frame, cases, results / "figures")
     return made
 
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     results = Path(str(options["results"]))
     for table in make_tables(results, partial=options["partial"] is True):
         show(render.to_markdown(table))
-    print(f"written to {results / 'tables'}", file=sys.stderr)
+    print(f"written to {results / 'tables'} and {results / 'figures'}", file=sys.stderr)
     return 0
 
 

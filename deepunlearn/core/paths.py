@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +50,12 @@ class Results:
 def write_atomically(path: Path, text: str) -> None:
     """Write `path` so that readers see the old or the new text, never a part; survives a power cut once returned."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8")
-    with draft as file:
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    with draft.open("x", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    draft.replace(path)
     sync_folder(path.parent)
 
 
