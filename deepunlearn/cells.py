@@ -38,8 +38,13 @@ class CellKeys:
         self.cell, self.classes = cell, classes
         dataset = cell.dataset
         self.split = SplitKey(
-            data_digest=data_digest, image_size=dataset.image_size, limit=dataset.limit, val_ratio=dataset.val_ratio,
-            forget=cell.forget.name, forget_ratio=cell.forget.ratio, split_seed=dataset.split_seed,
+            data_digest=data_digest,
+            image_size=dataset.image_size,
+            limit=dataset.limit,
+            val_ratio=dataset.val_ratio,
+            forget=cell.forget.name,
+            forget_ratio=cell.forget.ratio,
+            split_seed=dataset.split_seed,
             version=keys.SPLIT_VERSION,
         )
 
@@ -53,8 +58,15 @@ class CellKeys:
     def reference(self, role: Role, seed: int) -> ReferenceKey:
         dataset = self.cell.dataset
         return ReferenceKey(
-            split=self.split, role=role, arch=self.cell.arch.name, classes=self.classes, seed=seed,
-            mean=dataset.mean, std=dataset.std, version=keys.TRAINING_VERSION, **self._recipe(),
+            split=self.split,
+            role=role,
+            arch=self.cell.arch.name,
+            classes=self.classes,
+            seed=seed,
+            mean=dataset.mean,
+            std=dataset.std,
+            version=keys.TRAINING_VERSION,
+            **self._recipe(),
         )
 
     def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int) -> UnlearnedKey:
@@ -71,10 +83,17 @@ class CellKeys:
     def study(self, method: MethodConfig, search: SearchConfig, seed: int) -> StudyKey:
         assert search.sampler and search.objective
         return StudyKey(
-            original=self.reference("original", seed), retrained=self.reference("retrained", seed), method=method.name,
-            method_version=method.version, ranges=self.ranges(method, search), fixed=method.fixed,
-            sampler=search.sampler, objective=search.objective, population_size=search.population_size,
-            prune=search.prune, version=keys.SCORE_VERSION,
+            original=self.reference("original", seed),
+            retrained=self.reference("retrained", seed),
+            method=method.name,
+            method_version=method.version,
+            ranges=self.ranges(method, search),
+            fixed=method.fixed,
+            sampler=search.sampler,
+            objective=search.objective,
+            population_size=search.population_size,
+            prune=search.prune,
+            version=keys.SCORE_VERSION,
         )
 
     def ranges(self, method: MethodConfig, search: SearchConfig) -> dict[str, Range]:
@@ -93,9 +112,12 @@ class CellKeys:
             return GivenKey(protocol=sweep.protocol.name, source=source)
         search = sweep.search
         return SearchKey(
-            studies=tuple(self.study(method, search, seed) for seed in sweep.search_seeds), trials=search.trials,
-            selection=search.selection, candidates=search.candidates if search.selection == "robust" else None,
-            protocol=sweep.protocol.name, space=search.space,
+            studies=tuple(self.study(method, search, seed) for seed in sweep.search_seeds),
+            trials=search.trials,
+            selection=search.selection,
+            candidates=search.candidates if search.selection == "robust" else None,
+            protocol=sweep.protocol.name,
+            space=search.space,
         )
 
     def source(self, sweep: SweepConfig, method: MethodConfig) -> Source:
@@ -111,7 +133,9 @@ class CellKeys:
         name = f"{self.cell.name}/{method.name}"
         if name not in sweep.hparams:
             raise ConfigError(
-                f"the hparams file has no entry for {name}", given=name, allowed=", ".join(sorted(sweep.hparams)),
+                f"the hparams file has no entry for {name}",
+                given=name,
+                allowed=", ".join(sorted(sweep.hparams)),
                 remedy="add it to the file, or leave this method or cell out of the sweep",
             )
         return method.complete(sweep.hparams[name])
@@ -125,14 +149,19 @@ class CellKeys:
         if source == "file":
             changed.append(f"hparams={hash_of(sweep.hparams)}")
         return ResultSetKey(
-            cell=self.cell_key, protocol=sweep.protocol.name, source=source, search=dict(searched),
+            cell=self.cell_key,
+            protocol=sweep.protocol.name,
+            source=source,
+            search=dict(searched),
             changed=tuple(sorted(changed)),
         )
 
     def _recipe(self) -> dict[str, Any]:
         train, dataset = self.cell.train, self.cell.dataset
         return {
-            **train.model_dump(), "crop_padding": dataset.crop_padding, "flip": dataset.flip,
+            **train.model_dump(),
+            "crop_padding": dataset.crop_padding,
+            "flip": dataset.flip,
             "precision": self.cell.precision,
         }
 

@@ -81,12 +81,16 @@ def _parsed(argument: str) -> tuple[str, str]:
     key, equals, value = argument.partition("=")
     if not equals or not key or key.startswith("-"):
         raise ConfigError(
-            f"cannot read {argument!r}", given=argument, allowed="NAME=VALUE, e.g. method=msg train.epochs=10",
+            f"cannot read {argument!r}",
+            given=argument,
+            allowed="NAME=VALUE, e.g. method=msg train.epochs=10",
             remedy="see python -m deepunlearn.sweep --help",
         )
     if key.startswith(("+", "~")):
         raise ConfigError(
-            "options cannot be added or removed, only set", given=argument, allowed=f"{key.lstrip('+~')}=VALUE",
+            "options cannot be added or removed, only set",
+            given=argument,
+            allowed=f"{key.lstrip('+~')}=VALUE",
             remedy=f"drop the {key[0]!r}",
         )
     return key, value
@@ -123,7 +127,9 @@ def _refuse_axis(override: str) -> None:
     key, _ = _parsed(override)
     if key in (*AXES, "sweep"):
         raise ConfigError(
-            "a sweep file's overrides cannot set an axis", given=override, allowed="cells: and methods: for these",
+            "a sweep file's overrides cannot set an axis",
+            given=override,
+            allowed="cells: and methods: for these",
             remedy=f"move {key} out of overrides:",
         )
 
@@ -133,8 +139,10 @@ def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None
     for cell in file.cells:
         if set(cell) != {"dataset", "arch"}:
             raise ConfigError(
-                "a cell of a sweep file names dataset and arch", given=str(cell),
-                allowed="{dataset: NAME, arch: NAME}", remedy="correct the cells: list",
+                "a cell of a sweep file names dataset and arch",
+                given=str(cell),
+                allowed="{dataset: NAME, arch: NAME}",
+                remedy="correct the cells: list",
             )
     if not file.cells:
         return list(itertools.product(axes.get("dataset") or [None], axes.get("arch") or [None]))
@@ -160,8 +168,12 @@ def _build(
     chosen = [_method(name, shared, ours) for name in (methods or [base["method"]["name"]])]
     built = [_cell(dataset, arch, overrides, ours, base) for dataset, arch in cells]
     values = {
-        "cells": built, "methods": chosen, "seeds": _seeds(base["seeds"]), "results": base["results"],
-        "hparams": _hparams(base["hparams"]), "keep": base["keep"],
+        "cells": built,
+        "methods": chosen,
+        "seeds": _seeds(base["seeds"]),
+        "results": base["results"],
+        "hparams": _hparams(base["hparams"]),
+        "keep": base["keep"],
         **{name: base[name] for name in ("search", "protocol", "runtime")},
     }
     return validate(SweepConfig, values, ""), flags
@@ -204,10 +216,15 @@ def _explained(error: Exception, overrides: list[str]) -> ConfigError:
         name = next(part for part in key.groups() if part)
         return unknown("option", name, _known_keys(name))
     if "mismatched input" in text or "no viable alternative" in text or "token recognition" in text:
-        return ConfigError("an option cannot be read", given=text.splitlines()[0][:200], allowed="NAME=VALUE",
-                           remedy="quote the value, e.g. 'dataset.root=\"my folder\"'")
-    return ConfigError("the configuration cannot be composed", given=text[:400],
-                       remedy=f"check these settings: {' '.join(overrides)}")
+        return ConfigError(
+            "an option cannot be read",
+            given=text.splitlines()[0][:200],
+            allowed="NAME=VALUE",
+            remedy="quote the value, e.g. 'dataset.root=\"my folder\"'",
+        )
+    return ConfigError(
+        "the configuration cannot be composed", given=text[:400], remedy=f"check these settings: {' '.join(overrides)}"
+    )
 
 
 def _known_keys(name: str) -> list[str]:
@@ -227,9 +244,12 @@ def _seeds(value: Any) -> list[int]:
         return list(range(value))
     if isinstance(value, list) and value and len(set(value)) == len(value) and all(type(one) is int for one in value):
         return value
-    raise ConfigError("seeds has a value that cannot be used", given=repr(value),
-                      allowed="a number n >= 1 (seeds 0 to n-1), or a list of different seeds",
-                      remedy="e.g. seeds=10 or seeds=[0,1,2]")
+    raise ConfigError(
+        "seeds has a value that cannot be used",
+        given=repr(value),
+        allowed="a number n >= 1 (seeds 0 to n-1), or a list of different seeds",
+        remedy="e.g. seeds=10 or seeds=[0,1,2]",
+    )
 
 
 def _hparams(path: str | None) -> dict[str, Any]:
@@ -238,10 +258,18 @@ def _hparams(path: str | None) -> dict[str, Any]:
         return {}
     file = Path(path)
     if not file.is_file():
-        raise ConfigError("the hparams file does not exist", given=path, allowed="a YAML file as a sweep writes it",
-                          remedy="give the path of an existing file")
+        raise ConfigError(
+            "the hparams file does not exist",
+            given=path,
+            allowed="a YAML file as a sweep writes it",
+            remedy="give the path of an existing file",
+        )
     values = _read_yaml(file)
     if not isinstance(values, dict) or not all(isinstance(value, dict) for value in values.values()) or not values:
-        raise ConfigError(f"{file.name} does not hold hyper-parameters", given=str(values)[:200],
-                          allowed="DATASET/ARCH/METHOD: {name: value, ...}", remedy="write it as a sweep does")
+        raise ConfigError(
+            f"{file.name} does not hold hyper-parameters",
+            given=str(values)[:200],
+            allowed="DATASET/ARCH/METHOD: {name: value, ...}",
+            remedy="write it as a sweep does",
+        )
     return values

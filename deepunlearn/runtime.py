@@ -66,9 +66,14 @@ class Runtime:
     def describe(self) -> dict[str, Any]:
         """What every result records of the process that made it."""
         return {
-            "machine": machine(), "device": self.device_name(), "threads": self.threads,
-            "precision": self.config.precision, "python": platform.python_version(), "torch": torch.__version__,
-            "commit": commit(), "job": os.environ.get("SLURM_JOB_ID"),
+            "machine": machine(),
+            "device": self.device_name(),
+            "threads": self.threads,
+            "precision": self.config.precision,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "commit": commit(),
+            "job": os.environ.get("SLURM_JOB_ID"),
         }
 
     def device_name(self) -> str:
@@ -101,7 +106,9 @@ def _device(name: str) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise ConfigError(
-            "runtime.device=cuda, but no GPU is visible to PyTorch", given=name, allowed="auto, cpu here",
+            "runtime.device=cuda, but no GPU is visible to PyTorch",
+            given=name,
+            allowed="auto, cpu here",
             remedy="use runtime.device=auto, or check the driver and CUDA_VISIBLE_DEVICES",
         )
     return torch.device("cuda")

@@ -26,9 +26,9 @@ from deepunlearn.core.store import Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import Split, make_split
+from deepunlearn.methods.base import Problem, Run, execute, load_method, relative_move, working_copy
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.scores import score
-from deepunlearn.methods.base import Problem, Run, execute, load_method, relative_move, working_copy
 from deepunlearn.runtime import Runtime
 from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, seconds_per_step, train
 
@@ -65,8 +65,12 @@ class Bench:
         entry = self.store.find(key, place)
         if entry is None:
             split = make_split(
-                self.decoded.train_labels, self.decoded.test_labels, limit=key.limit, val_ratio=key.val_ratio,
-                forget_ratio=key.forget_ratio, seed=key.split_seed,
+                self.decoded.train_labels,
+                self.decoded.test_labels,
+                limit=key.limit,
+                val_ratio=key.val_ratio,
+                forget_ratio=key.forget_ratio,
+                seed=key.split_seed,
             )
             with self.store.writing(key, place, {}) as draft:
                 draft.write_arrays("split.npz", **{part: getattr(split, part) for part in PARTS})
@@ -107,7 +111,7 @@ class Bench:
             def show(history: History) -> None:
                 bar.advance(len(history.losses) - bar.done, f"loss {history.losses[-1]:.3f}")
 
-            history = train(model, part, self.cell.train, self.runtime, key.hash, checkpoint, show)
+            history = train(model, part, self.cell.train, self.runtime, key.hash, checkpoint=checkpoint, on_epoch=show)
         logits = self.predict(model)
         with self.store.writing(key, place, self._facts(seconds=history.seconds)) as draft:
             save_weights(draft.path / "weights.safetensors", model)
@@ -141,7 +145,10 @@ class Bench:
     # ---------------------------------------------------------------------------------------------------- unlearning
 
     def unlearn(
-        self, method: MethodConfig, params: dict[str, Value], seed: int,
+        self,
+        method: MethodConfig,
+        params: dict[str, Value],
+        seed: int,
         on_epoch: Callable[[int, nn.Module], None] | None = None,
     ) -> tuple[nn.Module, Run]:
         """Run a method on the original of `seed`. Equal values give the equal model, in a trial or the evaluation."""
@@ -150,9 +157,15 @@ class Bench:
         def problem_of(generator: torch.Generator) -> Problem:
             model = working_copy(original)
             return Problem(
-                original=original, model=model, parts=archs.parts(self.cell.arch, model), retain=self.parts["retain"],
-                forget=self.parts["forget"], val=self.parts["val"], classes=len(self.decoded.class_names),
-                generator=generator, _runtime=self.runtime,
+                original=original,
+                model=model,
+                parts=archs.parts(self.cell.arch, model),
+                retain=self.parts["retain"],
+                forget=self.parts["forget"],
+                val=self.parts["val"],
+                classes=len(self.decoded.class_names),
+                generator=generator,
+                _runtime=self.runtime,
             )
 
         run_seed = derive_seed("unlearn", self.keys.reference("original", seed).hash, method.name)
@@ -166,10 +179,14 @@ class Bench:
             return entry
         original = self.original(seed)
         step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
-        with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", int(params.get("epochs", 1))) as bar:
+        with self.progress.bar(
+            f"{self.cell.name} {method.name} seed {seed}: epoch", int(params.get("epochs", 1))
+        ) as bar:
             model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance())
         logits = self.predict(model)
-        with self.store.writing(key, place, self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds)) as draft:
+        with self.store.writing(
+            key, place, self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds)
+        ) as draft:
             draft.write_arrays("logits.npz", **logits)
             draft.write_json("distances.json", distances(model, original))
             if keep == "weights":
@@ -178,7 +195,7 @@ class Bench:
         return self._stored(key, place)
 
     def retrain_step_seconds(self) -> float:
-        """Seconds per step of retraining in this process (protocol section 5), taken again when older than 10 minutes."""
+        """Seconds per retrain step in this process (protocol section 5), taken again when older than 10 minutes."""
         if self._step_seconds is None or time.monotonic() - self._step_seconds[0] > RECALIBRATE_SECONDS:
             seconds = seconds_per_step(self.fresh_model(0), self.parts["retain"], self.cell.train, self.runtime)
             self._step_seconds = time.monotonic(), seconds
@@ -196,8 +213,9 @@ class Bench:
         found = self.store.find(key, place)
         if found is not None:
             return found
-        scores = score(entry.arrays("logits.npz"), self.logits("retrained", seed), self.labels,
-                               derive_seed32("mia", subject.hash))
+        scores = score(
+            entry.arrays("logits.npz"), self.logits("retrained", seed), self.labels, derive_seed32("mia", subject.hash)
+        )
         scores.update(self._distances(entry, seed))
         with self.store.writing(key, place, self._facts()) as draft:
             draft.write_json("metrics.json", scores)
@@ -214,7 +232,8 @@ class Bench:
         retrained = distances(model, self.load("retrained", seed))
         return {
             **{name: value for name, value in distances(model, self.original(seed)).items() if name in names},
-            "L2_retrained": retrained["L2_original"], "L2_retrained_rel": retrained["L2_original_rel"],
+            "L2_retrained": retrained["L2_original"],
+            "L2_retrained_rel": retrained["L2_original_rel"],
         }
 
     def reference_row(self, role: Role, seed: int) -> Entry:
@@ -222,9 +241,14 @@ class Bench:
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
         entry = self.reference(role, seed)
         scores = self.metrics(key, entry, place, seed)
-        labels = {"method": role, "method_title": role, "RTE": 1.0 if role == "retrained" else None,
-                  "retrain_seconds": None, "seconds": entry.meta["seconds"]}
-        return self._row(None, scores, entry, place, seed, labels)
+        labels = {
+            "method": role,
+            "method_title": role,
+            "RTE": 1.0 if role == "retrained" else None,
+            "retrain_seconds": None,
+            "seconds": entry.meta["seconds"],
+        }
+        return self._row(None, scores, entry, place, labels)
 
     def method_row(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> Entry:
         """Unlearn, score and label one model of a report seed."""
@@ -233,29 +257,42 @@ class Bench:
         scores = self.metrics(self.keys.unlearned(method, params, seed), entry, place, seed)
         retrain_seconds = self.retrain_seconds(entry.meta["retrain_step_seconds"])
         labels = {
-            "method": method.name, "method_title": method.title, "method_version": method.version,
-            "params": json.dumps(params, sort_keys=True), "result_set": self.keys.result_set(sweep, method).short,
-            "protocol": sweep.protocol.name, "search": self._search_name(sweep, method), "seconds": entry.meta["seconds"],
-            "retrain_seconds": retrain_seconds, "RTE": rte(retrain_seconds, entry.meta["seconds"]),
+            "method": method.name,
+            "method_title": method.title,
+            "method_version": method.version,
+            "params": json.dumps(params, sort_keys=True),
+            "result_set": self.keys.result_set(sweep, method).short,
+            "protocol": sweep.protocol.name,
+            "search": self._search_name(sweep, method),
+            "seconds": entry.meta["seconds"],
+            "retrain_seconds": retrain_seconds,
+            "RTE": rte(retrain_seconds, entry.meta["seconds"]),
         }
         if self.keys.source(sweep, method) == "search":
-            labels.update(space=sweep.search.space, selection=sweep.search.selection,
-                          trials=sweep.search.trials * sweep.search.seeds)
-        return self._row(self.keys.chosen_by(sweep, method), scores, entry, place, seed, labels)
+            labels.update(
+                space=sweep.search.space,
+                selection=sweep.search.selection,
+                trials=sweep.search.trials * sweep.search.seeds,
+            )
+        return self._row(self.keys.chosen_by(sweep, method), scores, entry, place, labels)
 
     def _search_name(self, sweep: SweepConfig, method: MethodConfig) -> str:
         source = self.keys.source(sweep, method)
         return sweep.search.name if source == "search" else source
 
     def _row(
-        self, search: SearchKey | GivenKey | None, scores: Entry, subject: Entry, place: Place, seed: int,
+        self,
+        search: SearchKey | GivenKey | None,
+        scores: Entry,
+        subject: Entry,
+        place: Place,
         labels: dict[str, Any],
     ) -> Entry:
         key = self.keys.row(scores.key, search)
         found = self.store.find(key, place)
         if found is not None:
             return found
-        row = {**self._cell_fields(), **scores.json("metrics.json"), **labels, "seed": seed}
+        row = {**self._cell_fields(), **scores.json("metrics.json"), **labels, "seed": place.seed}
         row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
         row["metrics_key"] = scores.key.hash
         with self.store.writing(key, place, {}) as draft:
@@ -265,13 +302,22 @@ class Bench:
     def _cell_fields(self) -> dict[str, Any]:
         cell = self.cell
         return {
-            "cell": self.keys.cell_key.short, "dataset": cell.dataset.name, "dataset_title": cell.dataset.title,
-            "arch": cell.arch.name, "arch_title": cell.arch.title, "train_epochs": cell.train.epochs,
-            "train_batch_size": cell.train.batch_size, "train_lr": cell.train.lr, "limit": cell.dataset.limit,
-            "forget_ratio": cell.forget.ratio, "classes": len(self.decoded.class_names), "precision": cell.precision,
+            "cell": self.keys.cell_key.short,
+            "dataset": cell.dataset.name,
+            "dataset_title": cell.dataset.title,
+            "arch": cell.arch.name,
+            "arch_title": cell.arch.title,
+            "train_epochs": cell.train.epochs,
+            "train_batch_size": cell.train.batch_size,
+            "train_lr": cell.train.lr,
+            "limit": cell.dataset.limit,
+            "forget_ratio": cell.forget.ratio,
+            "classes": len(self.decoded.class_names),
+            "precision": cell.precision,
             **{f"n_{name}": len(self.labels[name]) for name in PARTS},
-            **dict.fromkeys(("result_set", "protocol", "search", "space", "selection", "trials", "method_version",
-                             "params")),
+            **dict.fromkeys(
+                ("result_set", "protocol", "search", "space", "selection", "trials", "method_version", "params")
+            ),
         }
 
     # ------------------------------------------------------------------------------------------------------- helpers
@@ -292,7 +338,8 @@ def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
     norms = {name: float(before[name].detach().double().square().sum()) for name in before}
     total, norm = sum(squares.values()) ** 0.5, sum(norms.values()) ** 0.5
     return {
-        "L2_original": total, "L2_original_rel": total / norm, "moved": relative_move(model, original),
+        "L2_original": total,
+        "L2_original_rel": total / norm,
+        "moved": relative_move(model, original),
         "layers": {name: squares[name] ** 0.5 for name in before},
     }
-

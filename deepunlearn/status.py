@@ -45,8 +45,11 @@ def show(results: Results) -> bool:
     """Print all runs; whether everything is finished."""
     runs = sorted(results.runs.glob("*/sweep.json"))
     if not runs:
-        raise ConfigError(f"no sweep has been run with results={results.root}", given=str(results.root),
-                          remedy="run python -m deepunlearn.sweep, or give results=DIR")
+        raise ConfigError(
+            f"no sweep has been run with results={results.root}",
+            given=str(results.root),
+            remedy="run python -m deepunlearn.sweep, or give results=DIR",
+        )
     finished = [_show_run(path, results) for path in runs]
     return all(finished)
 

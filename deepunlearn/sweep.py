@@ -84,8 +84,12 @@ def check(planner: Planner) -> None:
 def _writable(root: Path) -> None:
     parent = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise ConfigError("the results folder cannot be written", given=str(root), allowed="a folder you may write to",
-                          remedy="give results=DIR")
+        raise ConfigError(
+            "the results folder cannot be written",
+            given=str(root),
+            allowed="a folder you may write to",
+            remedy="give results=DIR",
+        )
 
 
 def _run(
@@ -120,12 +124,17 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str) -> float:
         seconds = estimator.stage(stage)
         total += seconds
         states = counts[stage]
-        print(f"{stage:<10} {states['done']:>6} {states['failed']:>7} {states['skipped']:>8} {states['to do']:>6}  "
-              f"{duration(seconds) if seconds else '-'}")
+        print(
+            f"{stage:<10} {states['done']:>6} {states['failed']:>7} {states['skipped']:>8} {states['to do']:>6}  "
+            f"{duration(seconds) if seconds else '-'}"
+        )
     for line in method_lines(planner):
         print(line)
-    print(f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, one worker, "
-          f"{planner.sweep.runtime.threads or 'all'} threads", flush=True)
+    print(
+        f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, one worker, "
+        f"{planner.sweep.runtime.threads or 'all'} threads",
+        flush=True,
+    )
     return total
 
 
@@ -145,8 +154,10 @@ def _shown(value: object) -> str:
 def _confirm(flags: Flags, seconds: float, device: str) -> None:
     if device == "cpu" and seconds > CONFIRM_ABOVE and not flags.confirm:
         raise ConfigError(
-            "this would take long on a CPU", given=f"about {duration(seconds)}", allowed="up to 2 hours unasked",
-            remedy="add confirm=true, or make it smaller: train.epochs=, seeds=, search=quick search.trials=, dataset.limit=",
+            "this would take long on a CPU",
+            given=f"about {duration(seconds)}",
+            allowed="up to 2 hours unasked",
+            remedy="add confirm=true or make it smaller: train.epochs= seeds= search.trials= dataset.limit=",
         )
 
 

@@ -52,6 +52,7 @@ def train(
     recipe: TrainConfig,
     runtime: Runtime,
     identity: str,
+    *,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[History], None] | None = None,
 ) -> History:
@@ -172,6 +173,7 @@ def _resume(checkpoint: Checkpoint | None, model: nn.Module, optimizer: torch.op
             return History(**json.loads(file.metadata()["history"]))
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise StoreError(
-            f"the checkpoint {checkpoint.path} is damaged", given=str(error)[:300],
+            f"the checkpoint {checkpoint.path} is damaged",
+            given=str(error)[:300],
             remedy="delete this file; the training then starts from its first epoch",
         ) from error

@@ -9,8 +9,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SMALL = ("arch=smallnet", "method=ft,ct,msg", "train.epochs=2", "seeds=2", "search=quick", "search.trials=3",
-         "dataset.limit=600", "runtime.threads=1")
+SMALL = (
+    "arch=smallnet",
+    "method=ft,ct,msg",
+    "train.epochs=2",
+    "seeds=2",
+    "search=quick",
+    "search.trials=3",
+    "dataset.limit=600",
+    "runtime.threads=1",
+)
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,13 @@ class Finished:
 def door(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`python -m deepunlearn.NAME ARGUMENTS` in `folder`."""
     return subprocess.run(
-        [sys.executable, "-m", f"deepunlearn.{name}", *arguments], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=600,
+        [sys.executable, "-m", f"deepunlearn.{name}", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+        timeout=600,
     )
 
 

@@ -59,7 +59,9 @@ def model(arch: str = "smallnet", seed: int = 0) -> nn.Module:
 
 
 @contextmanager
-def problem(original: nn.Module, arch: str = "smallnet", seed: int = 0, data: dict[str, Part] | None = None) -> Iterator[Problem]:
+def problem(
+    original: nn.Module, arch: str = "smallnet", seed: int = 0, data: dict[str, Part] | None = None
+) -> Iterator[Problem]:
     """A problem under a seeded random state, as the runner makes it."""
     data = data or parts()
     here = runtime()
@@ -72,8 +74,15 @@ def make_problem(
 ) -> Problem:
     copy = working_copy(original)
     return Problem(
-        original=original, model=copy, parts=archs.parts(ARCHS[arch], copy), retain=data["retain"],
-        forget=data["forget"], val=data["val"], classes=CLASSES, generator=generator, _runtime=here,
+        original=original,
+        model=copy,
+        parts=archs.parts(ARCHS[arch], copy),
+        retain=data["retain"],
+        forget=data["forget"],
+        val=data["val"],
+        classes=CLASSES,
+        generator=generator,
+        _runtime=here,
     )
 
 

@@ -36,7 +36,10 @@ CASES = {  # arguments, what the message must name
     "pruning four losses": (["search.prune=true"], ["search.prune", "search.objective=sum"]),
     "an unusable storage": (["search.storage=nosuch://x"], ["search.storage", "nosuch://x", "sqlite:///"]),
     "a missing dataset": (["dataset=mnist"], ["datasets", "train-images-idx3-ubyte", "dataset.download=true"]),
-    "a missing folder": (["dataset=cifar10", "dataset.source=folder", "dataset.root=nowhere"], ["nowhere", "dataset.root"]),
+    "a missing folder": (
+        ["dataset=cifar10", "dataset.source=folder", "dataset.root=nowhere"],
+        ["nowhere", "dataset.root"],
+    ),
     "a folder without a root": (["dataset=folder"], ["dataset.root"]),
     "a missing hparams file": (["hparams=none.yaml"], ["none.yaml"]),
     "an empty range": (["method.space.lr.low=0.5"], ["lr", "0.5"]),
@@ -62,8 +65,13 @@ def refused(folder: Path, arguments: list[str], *, names: list[str], limit: floa
 @pytest.mark.parametrize("case", CASES)
 def test_a_wrong_setting(case: str, tmp_path: Path) -> None:
     arguments, names = CASES[case]
-    refused(tmp_path, [argument for argument in arguments if not argument.startswith("arch")] if "architecture" not in case
-            else arguments, names=names)
+    refused(
+        tmp_path,
+        [argument for argument in arguments if not argument.startswith("arch")]
+        if "architecture" not in case
+        else arguments,
+        names=names,
+    )
 
 
 def images(root: Path, classes: int = 2, per_class: int = 60) -> Path:
@@ -116,13 +124,16 @@ def test_a_results_folder_that_cannot_be_made(tmp_path: Path) -> None:
     refused(tmp_path, ["results=file/below"], names=["file"])
 
 
-@pytest.mark.parametrize(("text", "names"), [
-    ("cells: [{dataset: digits}]", ["dataset", "arch"]),
-    ("cell: []", ["cell", "cells"]),
-    ("overrides: [method=ft]", ["method=ft", "methods"]),
-    ("methods: [ft", ["mine.yaml"]),
-    ("methods: [nosuch]", ["nosuch", "msg"]),
-])
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("cells: [{dataset: digits}]", ["dataset", "arch"]),
+        ("cell: []", ["cell", "cells"]),
+        ("overrides: [method=ft]", ["method=ft", "methods"]),
+        ("methods: [ft", ["mine.yaml"]),
+        ("methods: [nosuch]", ["nosuch", "msg"]),
+    ],
+)
 def test_a_wrong_sweep_file(tmp_path: Path, text: str, names: list[str]) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     refused(tmp_path, ["sweep=mine.yaml"], names=names)

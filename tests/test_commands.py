@@ -56,8 +56,11 @@ def test_the_winner_is_the_completed_trial_with_the_smallest_norm(finished: Fini
         winner = json.loads(path.read_text())
         lines = (path.parent / "trials.csv").read_text().splitlines()
         assert len(lines) == 4
-        norms = [sum(float(value) ** 2 for value in line.split(",")[4:8]) ** 0.5
-                 for line in lines[1:] if ",COMPLETE," in line]
+        norms = [
+            sum(float(value) ** 2 for value in line.split(",")[4:8]) ** 0.5
+            for line in lines[1:]
+            if ",COMPLETE," in line
+        ]
         assert winner["norm"] == pytest.approx(min(norms))
 
 
@@ -88,7 +91,9 @@ def test_one_deleted_result_is_recomputed_and_no_other(finished: Finished) -> No
     assert "1 done" in done.stdout
     after = tree(finished.store)
     inside = str(gone.relative_to(finished.store))
-    assert {name for name in before if before[name] != after[name]} == {f"{inside}/meta.json"}, "same bits but the times"
+    assert {name for name in before if before[name] != after[name]} == {f"{inside}/meta.json"}, (
+        "same bits but the times"
+    )
     assert before.keys() == after.keys()
 
 
@@ -118,17 +123,38 @@ def test_the_winners_file_reruns_without_a_search(finished: Finished) -> None:
 
 
 def test_defaults_and_fixed_values_are_evaluated_without_a_search(tmp_path: Path) -> None:
-    done = sweep(tmp_path, "arch=smallnet", "method=ft", "search=none", "train.epochs=1", "seeds=[4]",
-                 "method.params.lr=0.02", "method.params.epochs=1", "dataset.limit=400")
+    done = sweep(
+        tmp_path,
+        "arch=smallnet",
+        "method=ft",
+        "search=none",
+        "train.epochs=1",
+        "seeds=[4]",
+        "method.params.lr=0.02",
+        "method.params.epochs=1",
+        "dataset.limit=400",
+    )
     assert done.returncode == 0, done.stderr
     params = json.loads(rows(tmp_path)["ft", 4]["params"])
     assert params == {"lr": 0.02, "weight_decay": 5e-4, "batch_size": 256, "epochs": 1}
 
 
 def test_a_fixed_value_is_not_searched(tmp_path: Path) -> None:
-    done = sweep(tmp_path, "arch=smallnet", "method=ft", "search=paper", "search.population_size=4", "search.trials=2",
-                 "search.seeds=2", "train.epochs=1", "seeds=1", "method.params.batch_size=32", "dataset.limit=400",
-                 "search.max_epochs=1", "protocol=heldout")
+    done = sweep(
+        tmp_path,
+        "arch=smallnet",
+        "method=ft",
+        "search=paper",
+        "search.population_size=4",
+        "search.trials=2",
+        "search.seeds=2",
+        "train.epochs=1",
+        "seeds=1",
+        "method.params.batch_size=32",
+        "dataset.limit=400",
+        "search.max_epochs=1",
+        "protocol=heldout",
+    )
     assert done.returncode == 0, done.stderr
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/results/search/studies.db")
     studies = optuna.study.get_all_study_summaries(storage)
@@ -143,9 +169,20 @@ def test_a_fixed_value_is_not_searched(tmp_path: Path) -> None:
 
 
 def test_both_spaces_and_robust_selection_run(tmp_path: Path) -> None:
-    done = sweep(tmp_path, "arch=smallnet", "method=msg", "search=quick", "search.trials=3", "search.seeds=2",
-                 "search.space=ours", "search.selection=robust", "search.candidates=2", "train.epochs=1", "seeds=1",
-                 "dataset.limit=400")
+    done = sweep(
+        tmp_path,
+        "arch=smallnet",
+        "method=msg",
+        "search=quick",
+        "search.trials=3",
+        "search.seeds=2",
+        "search.space=ours",
+        "search.selection=robust",
+        "search.candidates=2",
+        "train.epochs=1",
+        "seeds=1",
+        "dataset.limit=400",
+    )
     assert done.returncode == 0, done.stderr
     row = rows(tmp_path)["msg", 0]
     assert (row["space"], row["selection"], row["trials"]) == ("ours", "robust", 6)
@@ -221,7 +258,9 @@ def test_a_failing_method_is_stored_with_its_traceback_and_stops_no_other(tmp_pa
     import sys
 
     quick = ("arch=smallnet", "method=ct,ft", "search=none", "train.epochs=1", "seeds=1", "dataset.limit=400")
-    broken = subprocess.run([sys.executable, "-c", BROKEN, *quick], cwd=tmp_path, capture_output=True, text=True, check=False)
+    broken = subprocess.run(
+        [sys.executable, "-c", BROKEN, *quick], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert broken.returncode == 1
     assert "planted: no such luck" in broken.stdout
     notes = [json.loads(path.read_text()) for path in tmp_path.rglob("failure.json")]
@@ -238,11 +277,21 @@ def test_a_failing_method_is_stored_with_its_traceback_and_stops_no_other(tmp_pa
 
 
 def test_a_reference_that_diverges_skips_what_needs_it_and_names_it(tmp_path: Path) -> None:
-    done = sweep(tmp_path, "arch=smallnet", "method=ft", "search=none", "train.epochs=1", "seeds=1", "train.lr=1e15",
-                 "dataset.limit=400")
+    done = sweep(
+        tmp_path,
+        "arch=smallnet",
+        "method=ft",
+        "search=none",
+        "train.epochs=1",
+        "seeds=1",
+        "train.lr=1e15",
+        "dataset.limit=400",
+    )
     assert done.returncode == 1
-    notes = {(note["stage"], note["method"]): note for note in
-             (json.loads(path.read_text()) for path in tmp_path.rglob("failure.json"))}
+    notes = {
+        (note["stage"], note["method"]): note
+        for note in (json.loads(path.read_text()) for path in tmp_path.rglob("failure.json"))
+    }
     assert notes["reference", "original"]["error"] == "Diverged"
     assert notes["evaluate", "ft"]["kind"] == "skipped"
     assert "digits/smallnet reference original seed 0" in notes["evaluate", "ft"]["message"]

@@ -85,8 +85,18 @@ def test_ranges_follow_the_space_the_epoch_limit_and_the_largest_batch() -> None
     assert ours.log and (ours.low, ours.high) == (1e-3, 1.0)
 
 
-@pytest.mark.parametrize(("kind", "value"), [("int", 1.5), ("int", True), ("float", "x"), ("float", float("nan")),
-                                             ("bool", 1), ("str", 3), ("float", float("inf"))])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("int", 1.5),
+        ("int", True),
+        ("float", "x"),
+        ("float", float("nan")),
+        ("bool", 1),
+        ("str", 3),
+        ("float", float("inf")),
+    ],
+)
 def test_values_of_another_type_are_refused(kind: str, value: object) -> None:
     spec = ParamSpec(type=kind, default=0, searched=False, help="x")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="cannot be used"):

@@ -17,16 +17,26 @@ import pytest
 from tests.commands import sweep
 
 KILLS = 20
-WORK = ("arch=smallnet", "method=ft,ct,msg", "train.epochs=80", "seeds=2", "search=quick", "search.trials=6",
-        "search.max_epochs=16", "runtime.threads=1", "runtime.checkpoint_seconds=0")
+WORK = (
+    "arch=smallnet",
+    "method=ft,ct,msg",
+    "train.epochs=80",
+    "seeds=2",
+    "search=quick",
+    "search.trials=6",
+    "search.max_epochs=16",
+    "runtime.threads=1",
+    "runtime.checkpoint_seconds=0",
+)
 TIMES = {"seconds", "retrain_seconds", "RTE", "date", "commit"}
 
 
 def rows(folder: Path) -> dict[str, dict[str, Any]]:
     """Row per model, apart from times; the path holds the key."""
     return {
-        str(path.relative_to(folder)): {name: value for name, value in json.loads(path.read_text()).items()
-                                        if name not in TIMES}
+        str(path.relative_to(folder)): {
+            name: value for name, value in json.loads(path.read_text()).items() if name not in TIMES
+        }
         for path in folder.rglob("row.json")
     }
 
@@ -46,16 +56,25 @@ def weights(folder: Path) -> dict[str, str]:
     for path in folder.rglob("meta.json"):
         files = json.loads(path.read_text())["files"]
         name = str(path.parent.relative_to(folder))
-        found.update({f"{name}/{file}": facts["sha256"] for file, facts in files.items()
-                      if file.endswith((".safetensors", ".npz"))})
+        found.update(
+            {
+                f"{name}/{file}": facts["sha256"]
+                for file, facts in files.items()
+                if file.endswith((".safetensors", ".npz"))
+            }
+        )
     return found
 
 
 def killed(folder: Path, after: float) -> bool:
     """Start the sweep and kill it after so many seconds; whether it was still running."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "deepunlearn.sweep", *WORK], cwd=folder, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-m", "deepunlearn.sweep", *WORK],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     time.sleep(after)
     alive = process.poll() is None

@@ -20,7 +20,10 @@ def seen_on_a_terminal(folder: Path, *arguments: str) -> str:
     """What a sweep writes to a terminal of 120 columns."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "deepunlearn.sweep", *arguments], cwd=folder, stderr=theirs, stdout=subprocess.DEVNULL,
+        [sys.executable, "-m", "deepunlearn.sweep", *arguments],
+        cwd=folder,
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
         env={**os.environ, "COLUMNS": "160", "TERM": "xterm"},
     )
     os.close(theirs)
@@ -38,8 +41,15 @@ def seen_on_a_terminal(folder: Path, *arguments: str) -> str:
 
 def test_a_terminal_shows_bars_with_cell_stage_seed_and_epoch_or_trial(tmp_path: Path) -> None:
     text = seen_on_a_terminal(
-        tmp_path, "arch=smallnet", "method=ft", "search=quick", "search.trials=2", "seeds=1", "train.epochs=30",
-        "dataset.limit=600", "runtime.threads=1",
+        tmp_path,
+        "arch=smallnet",
+        "method=ft",
+        "search=quick",
+        "search.trials=2",
+        "seeds=1",
+        "train.epochs=30",
+        "dataset.limit=600",
+        "runtime.threads=1",
     )
     assert re.search(r"digits/smallnet original seed 0: epoch .* \d+/30 .*loss \d", text)
     assert re.search(r"digits/smallnet ft search seed 0: trial .* \d/2", text)

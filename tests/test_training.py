@@ -67,9 +67,9 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, arc
     checkpoint = Checkpoint(tmp_path / "work" / "here.safetensors", 0.0)
     for stop in (1, 2):
         with pytest.raises(Stop):
-            train(broken, part, recipe, runtime(), "id", checkpoint, stop_after(stop))  # type: ignore[arg-type]
+            train(broken, part, recipe, runtime(), "id", checkpoint=checkpoint, on_epoch=stop_after(stop))  # type: ignore[arg-type]
         broken = model(arch, seed=99)  # a new process starts from other memory
-    history = train(broken, part, recipe, runtime(), "id", checkpoint)
+    history = train(broken, part, recipe, runtime(), "id", checkpoint=checkpoint)
     assert equal_states(state(unbroken), state(broken))
     assert history.losses == expected.losses
 
@@ -77,10 +77,10 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, arc
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "here.safetensors", 0.0)
     with pytest.raises(Stop):
-        train(model(), AUGMENTED, RECIPE, runtime(), "id", checkpoint, stop_after(1))  # type: ignore[arg-type]
+        train(model(), AUGMENTED, RECIPE, runtime(), "id", checkpoint=checkpoint, on_epoch=stop_after(1))  # type: ignore[arg-type]
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:1000])
     with pytest.raises(StoreError, match=r"here\.safetensors is damaged(.|\n)*delete this file"):
-        train(model(), AUGMENTED, RECIPE, runtime(), "id", checkpoint)
+        train(model(), AUGMENTED, RECIPE, runtime(), "id", checkpoint=checkpoint)
 
 
 def test_other_identities_train_differently_from_the_same_weights() -> None:

@@ -40,7 +40,9 @@ def canonical_json(value: Any) -> str:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise ConfigError(
-            "a value that identifies a result is not finite", given=repr(value)[:200], allowed="finite numbers",
+            "a value that identifies a result is not finite",
+            given=repr(value)[:200],
+            allowed="finite numbers",
             remedy="give a finite value",
         ) from error
 

@@ -67,7 +67,9 @@ class ParamSpec(BaseModel):
         converted = _converted(self.type, value)
         if converted is None or not self._within(converted):
             raise ConfigError(
-                f"{name} has a value that cannot be used", given=repr(value), allowed=self.allowed(),
+                f"{name} has a value that cannot be used",
+                given=repr(value),
+                allowed=self.allowed(),
                 remedy=f"give {name}=VALUE, or {name}=null for the searched or default value",
             )
         return converted
@@ -93,7 +95,9 @@ class ParamSpec(BaseModel):
             return Range(**fields)
         except ValueError as error:
             raise ConfigError(
-                f"the search range of {name} is empty or incomplete", given=str(fields), allowed="low <= high, or choices",
+                f"the search range of {name} is empty or incomplete",
+                given=str(fields),
+                allowed="low <= high, or choices",
                 remedy=f"change method.space.{name} or search.max_epochs, or fix method.params.{name}",
             ) from error
 

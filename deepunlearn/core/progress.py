@@ -75,8 +75,15 @@ class Progress:
         self._open += 1
         if self._open > 1 or self.quiet or not self.stream.isatty():
             return
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
-                   TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         self.rich = RichProgress(*columns, console=Console(file=self.stream), transient=True)
         self.rich.start()
 

@@ -147,7 +147,9 @@ class MethodConfig(Frozen):
         """All hyper-parameters: `given` over values fixed by hand over defaults. Unknown names are refused."""
         for name in given:
             if name not in self.space:
-                raise unknown("hyper-parameter", f"{self.name}.{name}", [f"{self.name}.{param}" for param in self.space])
+                raise unknown(
+                    "hyper-parameter", f"{self.name}.{name}", [f"{self.name}.{param}" for param in self.space]
+                )
         typed = {name: self.space[name].typed(f"{self.name}.{name}", value) for name, value in given.items()}
         return {**self.defaults, **self.fixed, **typed}
 
@@ -213,6 +215,8 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> Conf
         return unknown("option", name, [f"{where}.{field}".lstrip(".") for field in model.model_fields])
     message = first["msg"].removeprefix("Value error, ").replace("Input should be ", "")
     return ConfigError(
-        f"{name} has a value that cannot be used", given=repr(first["input"])[:200], allowed=message,
+        f"{name} has a value that cannot be used",
+        given=repr(first["input"])[:200],
+        allowed=message,
         remedy=f"give {name}=VALUE on the command line or in the sweep file",
     )

@@ -15,7 +15,7 @@ import shutil
 import socket
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ class Store:
         If another writer finished the same key meanwhile, this one's work is discarded.
         """
         final = self.path(key, place)
-        folder = final.parent / f"{DRAFT}{final.name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        folder = final.parent / draft_name(final.name)
         folder.mkdir(parents=True)
         try:
             draft = Draft(folder, {**facts, "date": now()})
@@ -125,13 +125,7 @@ class Store:
 
     def clean(self) -> int:
         """Remove drafts that dead processes of this machine left behind; returns how many."""
-        removed = 0
-        for folder in self.root.glob(f"*/*/*/*/{DRAFT}*"):
-            host, pid = folder.name.rsplit("-", 3)[-3:-1]
-            if socket.gethostname().endswith(host) and not process_alive(int(pid)):
-                shutil.rmtree(folder)
-                removed += 1
-        return removed
+        return remove_dead_drafts(self.root.glob(f"*/*/*/*/{DRAFT}*"))
 
 
 # ---------------------------------------------------------------------------------------------------------- failures
@@ -199,6 +193,22 @@ def describe_error(error: BaseException) -> tuple[str, str, str]:
 # ----------------------------------------------------------------------------------------------------------- helpers
 
 
+def draft_name(name: str) -> str:
+    """A name for an unfinished `name` that says which process is writing it."""
+    return f"{DRAFT}{name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def remove_dead_drafts(folders: Iterable[Path]) -> int:
+    """Remove those of `folders`, named by `draft_name`, whose process ran on this machine and is gone; how many."""
+    removed = 0
+    for folder in folders:
+        host, pid = folder.name.rsplit("-", 3)[-3:-1]
+        if socket.gethostname().endswith(host) and not process_alive(int(pid)):
+            shutil.rmtree(folder)
+            removed += 1
+    return removed
+
+
 def now() -> str:
     """The time in UTC, ISO 8601, whole seconds."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -222,8 +232,10 @@ def _check_config(path: Path, key: Key) -> None:
     if stored != wanted:
         differences = "; ".join(_differences(wanted, stored))
         raise StoreError(
-            f"the stored configuration {path / 'config.json'} does not match its key", given=differences,
-            allowed=f"the configuration of key {key.hash[:KEY_LENGTH]}", remedy=_REMEDY.format(path=path),
+            f"the stored configuration {path / 'config.json'} does not match its key",
+            given=differences,
+            allowed=f"the configuration of key {key.hash[:KEY_LENGTH]}",
+            remedy=_REMEDY.format(path=path),
         )
 
 
@@ -285,5 +297,3 @@ def _publish(folder: Path, final: Path) -> None:
             raise  # a real failure; otherwise another writer was first and its result stands
         return
     sync_folder(final.parent)
-
-

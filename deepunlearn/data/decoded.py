@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from deepunlearn.core.errors import DataError
 from deepunlearn.core.paths import sync_folder, write_atomically
 from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.core.store import DRAFT, draft_name, remove_dead_drafts
 from deepunlearn.data import sources
 from deepunlearn.data.images import Pixels, RawData, resized
 from deepunlearn.data.inventory import ADVANCE, Inventory
@@ -113,7 +113,8 @@ def _check_classes(config: DatasetConfig, found: list[str]) -> None:
     if config.classes not in (None, len(found)):
         shown = ", ".join(found[:10]) + (", ..." if len(found) > 10 else "")
         raise DataError(
-            f"dataset {config.name} has {config.classes} classes, these files have {len(found)}", given=shown,
+            f"dataset {config.name} has {config.classes} classes, these files have {len(found)}",
+            given=shown,
             allowed=f"{config.classes} classes (dataset.classes)",
             remedy="point dataset.root=DIR to the right files; dataset=folder takes any number of classes",
         )
@@ -125,13 +126,15 @@ def _check_classes(config: DatasetConfig, found: list[str]) -> None:
 def _decode(config: DatasetConfig, inventory: Inventory, folder: Path, progress: Progress) -> dict[str, Any]:
     """Decode into a temporary sibling and rename it to `folder`: it is there whole or not at all."""
     raw = sources.read(config, inventory)
-    draft = folder.with_name(f".draft-{folder.name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    remove_dead_drafts(folder.parent.glob(f"{DRAFT}*"))
+    draft = folder.with_name(draft_name(folder.name))
     draft.mkdir(parents=True)
     try:
         facts = _write(config, raw, draft, progress)
         if sources.find(config).fingerprint() != inventory.fingerprint():
             raise DataError(
-                f"the files of dataset {config.name} changed while they were read", given=str(inventory.root),
+                f"the files of dataset {config.name} changed while they were read",
+                given=str(inventory.root),
                 remedy="wait until they are complete (copied, unpacked), then start again",
             )
         _publish(draft, folder)
@@ -152,8 +155,11 @@ def _write(config: DatasetConfig, raw: RawData, draft: Path, progress: Progress)
             shape = (len(part.labels), raw.channels, config.image_size, config.image_size)
             _write_images(draft / f"{name}_images.npy", images, shape)
     facts = {
-        "dataset": config.name, "source": config.source, "digest": digest.hexdigest(),
-        "class_names": list(raw.class_names), "bytes": {path.name: path.stat().st_size for path in draft.iterdir()},
+        "dataset": config.name,
+        "source": config.source,
+        "digest": digest.hexdigest(),
+        "class_names": list(raw.class_names),
+        "bytes": {path.name: path.stat().st_size for path in draft.iterdir()},
     }
     (draft / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return facts
@@ -223,6 +229,7 @@ def _reporting_full_disks(cache: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"cannot write decoded images to {cache / 'data'}", given=f"{type(error).__name__}: {error}",
+            f"cannot write decoded images to {cache / 'data'}",
+            given=f"{type(error).__name__}: {error}",
             remedy="make room there, or keep results elsewhere with results=DIR",
         ) from error

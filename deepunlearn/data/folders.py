@@ -29,7 +29,8 @@ def root_of(config: DatasetConfig) -> Path:
     """The folder of the files. Raises ConfigError where dataset.root is not given."""
     if config.root is None:
         raise ConfigError(
-            f"dataset {config.name} needs a folder: dataset.root is not given", given="dataset.root=null",
+            f"dataset {config.name} needs a folder: dataset.root is not given",
+            given="dataset.root=null",
             allowed=LAYOUT if config.source == "folder" else "a folder",
             remedy="give dataset.root=DIR",
         )
@@ -40,8 +41,10 @@ def held_out(config: DatasetConfig) -> float:
     """The share to cut off as test part. Raises ConfigError where it is needed and not given."""
     if config.test_ratio is None:
         raise ConfigError(
-            f"dataset {config.name} as found has no test part of its own", given="dataset.test_ratio=null",
-            allowed="a share between 0 and 1", remedy="give dataset.test_ratio=0.2, or provide DIR/train and DIR/test",
+            f"dataset {config.name} as found has no test part of its own",
+            given="dataset.test_ratio=null",
+            allowed="a share between 0 and 1",
+            remedy="give dataset.test_ratio=0.2, or provide DIR/train and DIR/test",
         )
     return config.test_ratio
 
@@ -81,7 +84,9 @@ def _existing(config: DatasetConfig) -> Path:
     if root.is_dir():
         return root
     raise DataError(
-        f"dataset {config.name}: there is no folder {root}", given=f"dataset.root={config.root}", allowed=LAYOUT,
+        f"dataset {config.name}: there is no folder {root}",
+        given=f"dataset.root={config.root}",
+        allowed=LAYOUT,
         remedy="put the images there, or give dataset.root=DIR",
     )
 
@@ -95,14 +100,17 @@ def _classes(root: Path, part: str) -> list[str]:
     folder = root / part
     if not folder.is_dir():
         raise DataError(
-            f"{root} has a folder train but none called {part}", allowed=LAYOUT,
+            f"{root} has a folder train but none called {part}",
+            allowed=LAYOUT,
             remedy=f"add {folder}, or move the class folders out of {root / 'train'} to have a test part cut off",
         )
     names = subfolders(folder)
     if len(names) < 2:
         raise DataError(
-            f"{folder} has too few class folders", given=f"{len(names)} ({', '.join(names) or 'none'})",
-            allowed="at least 2 folders, one per class", remedy=f"lay the images out as {LAYOUT}",
+            f"{folder} has too few class folders",
+            given=f"{len(names)} ({', '.join(names) or 'none'})",
+            allowed="at least 2 folders, one per class",
+            remedy=f"lay the images out as {LAYOUT}",
         )
     return names
 
@@ -125,8 +133,10 @@ def _different_classes(root: Path, train: Sequence[str], test: Sequence[str]) ->
     only = [f"train/{name}" for name in train if name not in test]
     only += [f"test/{name}" for name in test if name not in train]
     return DataError(
-        f"train and test in {root} have different classes", given=f"only one of them has {', '.join(only)}",
-        allowed="the same class folders in both", remedy="add or remove these folders",
+        f"train and test in {root} have different classes",
+        given=f"only one of them has {', '.join(only)}",
+        allowed="the same class folders in both",
+        remedy="add or remove these folders",
     )
 
 
@@ -162,7 +172,8 @@ def age_group(name: str) -> int:
     match = UTKFACE_NAME.fullmatch(name)
     if match is None or int(match[1]) > OLDEST:
         raise DataError(
-            f"the file name {name!r} does not start with an age", given=name,
+            f"the file name {name!r} does not start with an age",
+            given=name,
             allowed=f"AGE_GENDER_RACE_DATE.jpg with an age from 0 to {OLDEST}",
             remedy="rename or remove the file; dataset.source=folder reads class folders instead",
         )

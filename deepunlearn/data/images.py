@@ -21,7 +21,14 @@ GREY_MODES = frozenset({"1", "L", "LA"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 # what PIL's decoders raise on damaged files, found by cutting and altering them
 DAMAGED = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error, Image.DecompressionBombError
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
 )
 
 
@@ -106,7 +113,8 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except DAMAGED as error:
         raise DataError(
-            f"{path} cannot be decoded", given=f"{type(error).__name__}: {error}",
+            f"{path} cannot be decoded",
+            given=f"{type(error).__name__}: {error}",
             allowed="complete jpg or png images with 8 bits per channel",
             remedy="restore the file from its source, convert it, or remove it",
         ) from error

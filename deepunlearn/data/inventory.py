@@ -38,7 +38,8 @@ class Inventory:
     def fingerprint(self) -> str:
         """64 hex digits that change when any file may have changed. Opens no file."""
         stamps = (f"{path}\0{size}\0{mtime}\0{ctime}" for path, size, mtime, ctime in self.files)
-        return _hash((str(READER_VERSION), *self.facts, str(self.root.resolve()), *stamps))
+        root = [str(self.root.resolve())] if self.files else []  # what has no files lies nowhere
+        return _hash((str(READER_VERSION), *self.facts, *root, *stamps))
 
     def content_key(self, label: str, progress: Progress) -> str:
         """64 hex digits of the files' bytes and relative paths; the same wherever the files lie. Reads every file."""
@@ -85,7 +86,8 @@ def stamps_of(root: Path, folder: str, suffixes: tuple[str, ...]) -> list[FileSt
 def unreadable(path: Path, error: BaseException) -> DataError:
     """The error for a file or folder that the system does not let us read."""
     return DataError(
-        f"cannot read {path}", given=f"{type(error).__name__}: {error}",
+        f"cannot read {path}",
+        given=f"{type(error).__name__}: {error}",
         remedy="check that it exists and may be read, or restore it from its source",
     )
 

@@ -33,7 +33,11 @@ class ResidentData:
     """
 
     def __init__(
-        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], rows: Indices, device: torch.device,
+        self,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.int64],
+        rows: Indices,
+        device: torch.device,
         resident: bool,
     ) -> None:
         self.device, self.resident = device, resident
@@ -188,16 +192,15 @@ def _statistics(
     sizes = {len(config.mean), len(config.std)}
     if not sizes <= {1, CHANNELS} or min(config.std) <= 0:
         raise ConfigError(
-            "dataset.mean and dataset.std cannot normalise images", given=f"mean={config.mean}, std={config.std}",
+            "dataset.mean and dataset.std cannot normalise images",
+            given=f"mean={config.mean}, std={config.std}",
             allowed=f"1 or {CHANNELS} values each, std above 0",
             remedy="correct them, or set both to null to have them computed",
         )
     return config.mean, config.std
 
 
-def measured_statistics(
-    images: npt.NDArray[np.uint8], rows: Indices
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def measured_statistics(images: npt.NDArray[np.uint8], rows: Indices) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation over all pixels of `rows`, per channel, of images scaled to [0, 1].
 
     Sums are integers, so that the result is the same on every machine. Raises DataError where a channel is constant.
@@ -212,7 +215,8 @@ def measured_statistics(
     if not all(spread):
         raise DataError(
             "all images are the same single shade in some channel, so they cannot be normalised",
-            given=f"mean per channel {[value / count for value in total]} of 255", allowed="images that differ",
+            given=f"mean per channel {[value / count for value in total]} of 255",
+            allowed="images that differ",
             remedy="check the files of the dataset",
         )
     mean = tuple(value / (255 * count) for value in total)

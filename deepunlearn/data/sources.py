@@ -63,7 +63,9 @@ def read(config: DatasetConfig, inventory: Inventory) -> RawData:
 
 def _unfit(config: DatasetConfig, inventory: Inventory, given: str, allowed: str) -> DataError:
     return DataError(
-        f"dataset {config.name} in {inventory.root} cannot be used", given=given, allowed=allowed,
+        f"dataset {config.name} in {inventory.root} cannot be used",
+        given=given,
+        allowed=allowed,
         remedy="restore the files from their source, or point dataset.root=DIR elsewhere",
     )
 
@@ -99,7 +101,8 @@ def find_torchvision(config: DatasetConfig) -> Inventory:
     missing = _missing(dataset, root)
     if missing:
         raise DataError(
-            f"dataset {config.name} is not there: files are missing in {root}", given=f"missing {', '.join(missing)}",
+            f"dataset {config.name} is not there: files are missing in {root}",
+            given=f"missing {', '.join(missing)}",
             allowed=f"the files of torchvision.datasets.{dataset.reader}: {', '.join(dataset.files)}",
             remedy="give dataset.download=true to download them, dataset.root=DIR where they lie elsewhere, or "
             "dataset.source=folder dataset.root=DIR for an image folder",
@@ -116,7 +119,8 @@ def read_torchvision(config: DatasetConfig, inventory: Inventory) -> RawData:
     except _DAMAGED as error:
         folder = (inventory.root / dataset.files[0]).parent
         raise DataError(
-            f"the files of dataset {config.name} in {folder} are damaged", given=f"{type(error).__name__}: {error}",
+            f"the files of dataset {config.name} in {folder} are damaged",
+            given=f"{type(error).__name__}: {error}",
             allowed=", ".join(Path(path).name for path in dataset.files),
             remedy=f"delete {folder} and give dataset.download=true, or point dataset.root=DIR elsewhere",
         ) from error
@@ -146,7 +150,8 @@ def _download(config: DatasetConfig, dataset: TorchvisionSet, root: Path) -> Non
         _reader(dataset)(root, train=True, download=True)
     except _FAILED as error:
         raise DataError(
-            f"the download of dataset {config.name} to {root} failed", given=f"{type(error).__name__}: {error}",
+            f"the download of dataset {config.name} to {root} failed",
+            given=f"{type(error).__name__}: {error}",
             allowed=f"the files {', '.join(dataset.files)}",
             remedy="try again, or copy the files there from a machine with network access, or give dataset.root=DIR",
         ) from error
@@ -166,8 +171,10 @@ def find_digits(config: DatasetConfig) -> Inventory:
     """No files of ours: scikit-learn carries the digits, its version names them."""
     if config.name != "digits":
         raise ConfigError(
-            f"dataset {config.name} does not come with scikit-learn", given="dataset.source=sklearn",
-            allowed="dataset=digits", remedy="give dataset.source=torchvision or dataset.source=folder",
+            f"dataset {config.name} does not come with scikit-learn",
+            given="dataset.source=sklearn",
+            allowed="dataset=digits",
+            remedy="give dataset.source=torchvision or dataset.source=folder",
         )
     version = metadata.version("scikit-learn")
     return Inventory(Path(), (), ("scikit-learn", version, f"test_ratio={held_out(config)}"))

@@ -62,7 +62,7 @@ def make_split(
     shuffled = train[random.permutation(len(train))]
     val, forget, retain = np.split(shuffled, [n_val, n_val + n_forget])
     split = Split(*(np.sort(part).astype(np.int64) for part in (retain, forget, val, test)))
-    _check_sizes(split)
+    _check_sizes(split, {"forget": forget_ratio, "val": val_ratio})
     _check_classes(split, train_labels)
     return split
 
@@ -109,13 +109,13 @@ def _check_limit(limit: int, train_labels: npt.NDArray[np.int64]) -> None:
     raise ConfigError(problem, given=limit, allowed=f"{least} to {len(train_labels)}", remedy=remedy)
 
 
-def _check_sizes(split: Split) -> None:
+def _check_sizes(split: Split, ratios: dict[str, float]) -> None:
     for part, ratio in (("forget", "forget.ratio"), ("val", "dataset.val_ratio")):
         size = len(getattr(split, part))
         if size < LEAST_PER_SIDE:
             raise ConfigError(
                 f"{ratio} gives a {part} set that is too small for the membership attack's 10 folds",
-                given=f"{size} of {len(split.train) + len(split.val)} samples in the training part",
+                given=f"{ratios[part]}, which is {size} of {len(split.train) + len(split.val)} training samples",
                 allowed=f"at least {LEAST_PER_SIDE} samples",
                 remedy=f"raise {ratio}, or use more data (raise dataset.limit or leave it out)",
             )

@@ -104,8 +104,14 @@ class Planner:
         if cell not in self._sizes:
             config, key = self.sweep.cells[cell], self.keys[cell].split
             data = digest_of(config.dataset, self.results.cache, self.progress)
-            split = make_split(data.train_labels, data.test_labels, limit=key.limit, val_ratio=key.val_ratio,
-                               forget_ratio=key.forget_ratio, seed=key.split_seed)
+            split = make_split(
+                data.train_labels,
+                data.test_labels,
+                limit=key.limit,
+                val_ratio=key.val_ratio,
+                forget_ratio=key.forget_ratio,
+                seed=key.split_seed,
+            )
             self._sizes[cell] = {name: len(getattr(split, name)) for name in ("retain", "forget", "val", "test")}
         return self._sizes[cell]
 
@@ -199,9 +205,12 @@ class Planner:
         """One entry per evaluation, references included: what the coverage table is held against."""
         return [
             {
-                "result_set": self.result_set(task), "cell": self.keys[task.cell].cell_key.short,
-                "dataset": self.sweep.cells[task.cell].dataset.name, "arch": self.sweep.cells[task.cell].arch.name,
-                "method": task.method, "seed": task.seed,
+                "result_set": self.result_set(task),
+                "cell": self.keys[task.cell].cell_key.short,
+                "dataset": self.sweep.cells[task.cell].dataset.name,
+                "arch": self.sweep.cells[task.cell].arch.name,
+                "method": task.method,
+                "seed": task.seed,
             }
             for task in self.tasks
             if task.stage == "evaluate"

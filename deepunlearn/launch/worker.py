@@ -81,8 +81,18 @@ class Worker:
         planner, place = self.planner, self.planner.place(task)
         cell = planner.keys[task.cell].cell_key.short
         note = FailureNote(
-            stage=task.stage, dataset=place.dataset, arch=place.arch, method=task.method, seed=task.seed, cell=cell,
-            result_set=planner.result_set(task), kind=kind, error=error, message=message, traceback=trace, date=now(),
+            stage=task.stage,
+            dataset=place.dataset,
+            arch=place.arch,
+            method=task.method,
+            seed=task.seed,
+            cell=cell,
+            result_set=planner.result_set(task),
+            kind=kind,
+            error=error,
+            message=message,
+            traceback=trace,
+            date=now(),
         )
         planner.failures.record(place, planner.task_id(task), note)
 
@@ -95,10 +105,18 @@ class Worker:
     def _speed(self, cell: int) -> Speed:
         config, known = self.planner.sweep.cells[cell], SpeedFile(self.planner.results.cache)
         facts = self.runtime.describe()
-        name = " ".join(str(part) for part in (
-            config.arch.name, config.dataset.image_size, config.train.batch_size, facts["machine"], facts["device"],
-            facts["threads"], config.precision,
-        ))
+        name = " ".join(
+            str(part)
+            for part in (
+                config.arch.name,
+                config.dataset.image_size,
+                config.train.batch_size,
+                facts["machine"],
+                facts["device"],
+                facts["threads"],
+                config.precision,
+            )
+        )
         speed = known.get(name)
         if speed is None:
             speed = self._measured(self.bench(cell))
@@ -119,4 +137,3 @@ def _kind(error: Exception) -> FailureKind:
     if isinstance(error, NotApplicable):
         return "not_applicable"
     return "search_failed" if isinstance(error, SearchFailed) else "failed"
-

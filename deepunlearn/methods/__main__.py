@@ -13,7 +13,9 @@ from deepunlearn.doors import run_door, wants_help
 
 def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
-        print("usage: python -m deepunlearn.methods [NAME ...]\n\nLists the methods: source, data read, ranges, defaults.")
+        print(
+            "usage: python -m deepunlearn.methods [NAME ...]\n\nLists the methods: source, data read, ranges, defaults."
+        )
         return 0
     methods = method_configs()
     for name in arguments:

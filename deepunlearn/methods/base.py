@@ -98,8 +98,10 @@ class Method(ABC):
         declared = set(inspect.get_annotations(type(self)))
         if declared != set(params):
             raise ConfigError(
-                f"{type(self).__name__} and its YAML name different hyper-parameters", given=", ".join(sorted(params)),
-                allowed=", ".join(sorted(declared)), remedy="make conf/method/<name>.yaml and the class agree",
+                f"{type(self).__name__} and its YAML name different hyper-parameters",
+                given=", ".join(sorted(params)),
+                allowed=", ".join(sorted(declared)),
+                remedy="make conf/method/<name>.yaml and the class agree",
             )
         for name, value in params.items():
             setattr(self, name, value)
@@ -115,8 +117,10 @@ def load_method(name: str) -> type[Method]:
     classes = [item for item in vars(module).values() if _is_method(item) and item.__module__ == module.__name__]
     if len(classes) != 1:
         raise ConfigError(
-            f"the file of method {name!r} must hold exactly one Method", given=[item.__name__ for item in classes],
-            allowed="one subclass of Method", remedy="move helpers to ops/, other methods to their own files",
+            f"the file of method {name!r} must hold exactly one Method",
+            given=[item.__name__ for item in classes],
+            allowed="one subclass of Method",
+            remedy="move helpers to ops/, other methods to their own files",
         )
     classes[0].name = name
     return classes[0]
@@ -179,5 +183,6 @@ def relative_move(model: nn.Module, original: nn.Module) -> float:
 
 
 def _flat(model: nn.Module) -> Tensor:
-    return torch.cat([value.detach().double().flatten() for value in model.state_dict().values()
-                      if value.is_floating_point()])
+    return torch.cat(
+        [value.detach().double().flatten() for value in model.state_dict().values() if value.is_floating_point()]
+    )

@@ -31,9 +31,7 @@ class ConvolutionTranspose(Method):
         transpose(kernels(problem.model))
         problem.model.train()
         step = problem.step(problem.cross_entropy, problem.sgd(lr=self.lr, weight_decay=self.weight_decay))
-        yield from descend(
-            step, lambda: problem.batches(problem.retain, self.batch_size), cosine(self.lr, self.epochs)
-        )
+        yield from descend(step, lambda: problem.batches(problem.retain, self.batch_size), cosine(self.lr, self.epochs))
 
 
 def kernels(model: nn.Module) -> list[nn.Parameter]:
@@ -42,8 +40,10 @@ def kernels(model: nn.Module) -> list[nn.Parameter]:
     square = [weight for weight in weights if weight.dim() == 4 and weight.shape[-1] == weight.shape[-2] > 1]
     if not square:
         raise NotApplicable(
-            "ct has nothing to transpose in this model", given=f"{len(weights)} convolutions",
-            allowed="at least one square 2-d convolution kernel larger than 1 x 1", remedy="use another method",
+            "ct has nothing to transpose in this model",
+            given=f"{len(weights)} convolutions",
+            allowed="at least one square 2-d convolution kernel larger than 1 x 1",
+            remedy="use another method",
         )
     return square
 

@@ -24,6 +24,4 @@ class FineTuning(Method):
     def run(self, problem: Problem) -> Iterator[None]:
         problem.model.train()
         step = problem.step(problem.cross_entropy, problem.sgd(lr=self.lr, weight_decay=self.weight_decay))
-        yield from descend(
-            step, lambda: problem.batches(problem.retain, self.batch_size), cosine(self.lr, self.epochs)
-        )
+        yield from descend(step, lambda: problem.batches(problem.retain, self.batch_size), cosine(self.lr, self.epochs))

@@ -11,9 +11,7 @@ from torch import Tensor
 from deepunlearn.ops.step import Step
 
 
-def sgd(
-    params: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.9
-) -> torch.optim.SGD:
+def sgd(params: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.9) -> torch.optim.SGD:
     """SGD over `params`; updates all tensors in one call (foreach), which rounds as the plain loop does."""
     return torch.optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=True)
 
@@ -36,9 +34,7 @@ def warm_up_then_fall(lr: float, epochs: int) -> list[float]:
     return up + down
 
 
-def descend(
-    step: Step, batches: Callable[[], Iterable[tuple[Tensor, ...]]], rates: Iterable[float]
-) -> Iterator[None]:
+def descend(step: Step, batches: Callable[[], Iterable[tuple[Tensor, ...]]], rates: Iterable[float]) -> Iterator[None]:
     """One epoch over `batches()` at each of `rates`; yields after each."""
     for rate in rates:
         set_lr(step.optimizer, rate)

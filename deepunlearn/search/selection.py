@@ -46,7 +46,7 @@ def smallest_norm(candidates: Iterable[Candidate]) -> Candidate:
 def smallest_mean(
     candidates: Sequence[Candidate], count: int, seeds: Sequence[int], evaluate: Callable[[Candidate, int], float]
 ) -> Candidate:
-    """Ours (`selection=robust`): of the `count` best by norm, the one whose mean norm over all search seeds is smallest.
+    """Ours (`selection=robust`): of the `count` best by norm, the one with the smallest mean norm over all seeds.
 
     evaluate(candidate, seed) gives its norm on another seed, infinity where it diverges there.
     """
@@ -75,15 +75,22 @@ def select(bench: Bench, sweep: SweepConfig, method: MethodConfig) -> Entry:
     candidates = [one for study in studies for one in completed(study)]
     if not candidates:
         raise SearchFailed(
-            f"no trial of {method.name} on {bench.cell.name} was completed", given=_outcomes(studies),
+            f"no trial of {method.name} on {bench.cell.name} was completed",
+            given=_outcomes(studies),
             remedy="look at the trials' reasons in the Optuna storage, narrow method.space.* or add search.trials",
         )
     winner = _choose(bench, sweep, method, candidates)
     with bench.store.writing(key, place, bench.runtime.describe()) as draft:
-        draft.write_json("winner.json", {
-            "params": winner.params, "losses": winner.losses.__dict__, "norm": winner.losses.norm,
-            "seed": winner.seed, "slot": winner.slot,
-        })
+        draft.write_json(
+            "winner.json",
+            {
+                "params": winner.params,
+                "losses": winner.losses.__dict__,
+                "norm": winner.losses.norm,
+                "seed": winner.seed,
+                "slot": winner.slot,
+            },
+        )
         write_trials(draft.path / "trials.csv", studies)
     entry = bench.store.find(key, place)
     assert entry is not None
@@ -131,5 +138,14 @@ def write_trials(path: Path, studies: list[SlotStudy]) -> None:
             for slot, trial in sorted(study.finished().items()):
                 attrs: dict[str, Any] = trial.user_attrs
                 losses = attrs.get("losses", [""] * len(names))
-                writer.writerow([study.seed, slot, trial.state.name, attrs.get("reason", ""), *losses,
-                                 attrs.get("seconds", ""), json.dumps(attrs.get("params"), sort_keys=True)])
+                writer.writerow(
+                    [
+                        study.seed,
+                        slot,
+                        trial.state.name,
+                        attrs.get("reason", ""),
+                        *losses,
+                        attrs.get("seconds", ""),
+                        json.dumps(attrs.get("params"), sort_keys=True),
+                    ]
+                )

@@ -40,7 +40,8 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         return optuna.storages.get_storage(url)
     except Exception as error:  # SQLAlchemy's and the drivers' own hierarchies have no common base
         raise ConfigError(
-            "search.storage cannot be opened", given=f"{url} ({type(error).__name__}: {error})",
+            "search.storage cannot be opened",
+            given=f"{url} ({type(error).__name__}: {error})",
             allowed="an Optuna storage URL, e.g. sqlite:///studies.db or postgresql+psycopg://user@host/db",
             remedy="correct search.storage, or leave it null for SQLite under the results folder",
         ) from error

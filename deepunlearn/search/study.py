@@ -31,6 +31,7 @@ ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
 PRUNE_AT = (50, 75)  # per cent of a trial's epochs; never before half: CT and MSG start broken by design
 PRUNE_STARTUP_TRIALS = 5
 
+
 class SlotStudy:
     """The trials of `method` on the original of `seed`, scored against its retrained model."""
 
@@ -56,7 +57,9 @@ class SlotStudy:
                     self._claim_file(slot).unlink()
                 bar.advance(len(self.finished()) - bar.done, note)
         states = Counter(trial.state.name.lower() for trial in self.finished().values())
-        self.bench.progress.say(f"{label}s finished: {', '.join(f'{count} {state}' for state, count in states.items())}")
+        self.bench.progress.say(
+            f"{label}s finished: {', '.join(f'{count} {state}' for state, count in states.items())}"
+        )
 
     def trials(self) -> list[FrozenTrial]:
         study_id = self.storage.get_study_id_from_name(self.name)

@@ -13,15 +13,36 @@ from deepunlearn.core.keys import LATER, Key, MetricsKey, ReferenceKey, SplitKey
 from deepunlearn.core.params import Range
 from deepunlearn.core.seeding import derive_seed, derive_seed32
 
-SPLIT = SplitKey(data_digest="ab" * 32, image_size=32, limit=None, val_ratio=0.15, forget="random", forget_ratio=0.1,
-                 split_seed=123, version=1)
+SPLIT = SplitKey(
+    data_digest="ab" * 32,
+    image_size=32,
+    limit=None,
+    val_ratio=0.15,
+    forget="random",
+    forget_ratio=0.1,
+    split_seed=123,
+    version=1,
+)
 
 
 def reference(**changes: object) -> ReferenceKey:
     fields = {
-        "split": SPLIT, "role": "original", "arch": "resnet18", "classes": 10, "seed": 0, "epochs": 182, "lr": 0.1,
-        "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 256, "crop_padding": 4, "flip": True,
-        "mean": (0.4914, 0.4822, 0.4465), "std": (0.2023, 0.1994, 0.2010), "precision": "fp32", "version": 1,
+        "split": SPLIT,
+        "role": "original",
+        "arch": "resnet18",
+        "classes": 10,
+        "seed": 0,
+        "epochs": 182,
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "batch_size": 256,
+        "crop_padding": 4,
+        "flip": True,
+        "mean": (0.4914, 0.4822, 0.4465),
+        "std": (0.2023, 0.1994, 0.2010),
+        "precision": "fp32",
+        "version": 1,
     }
     return ReferenceKey(**{**fields, **changes})
 
@@ -34,9 +55,17 @@ GOLDEN = [  # a change here orphans every stored result: bump a VERSION instead,
     (MetricsKey(subject=UNLEARNED, retrained=reference(role="retrained"), version=1), "b64735a5d2df3861"),
     (
         StudyKey(
-            original=reference(), retrained=reference(role="retrained"), method="ft", method_version=1,
+            original=reference(),
+            retrained=reference(role="retrained"),
+            method="ft",
+            method_version=1,
             ranges={"lr": Range(low=1e-5, high=0.1, log=True), "batch_size": Range(choices=(64, 128, 256))},
-            fixed={}, sampler="nsga3", objective="four", population_size=50, prune=False, version=1,
+            fixed={},
+            sampler="nsga3",
+            objective="four",
+            population_size=50,
+            prune=False,
+            version=1,
         ),
         "27171509432a7305",
     ),
@@ -89,7 +118,9 @@ def test_the_stage_is_part_of_the_identity() -> None:
     assert Other(a=1).hash != Old(a=1).hash
 
 
-@given(st.dictionaries(st.text(max_size=5), st.integers() | st.floats(allow_nan=False, allow_infinity=False), max_size=5))
+@given(
+    st.dictionaries(st.text(max_size=5), st.integers() | st.floats(allow_nan=False, allow_infinity=False), max_size=5)
+)
 def test_the_order_of_entries_does_not_count(values: dict[str, float]) -> None:
     assert canonical_json(values) == canonical_json(dict(reversed(values.items())))
 

@@ -17,8 +17,16 @@ from deepunlearn.core.errors import StoreError
 from deepunlearn.core.keys import SplitKey
 from deepunlearn.core.store import FailureNote, Failures, Place, Store
 
-KEY = SplitKey(data_digest="cd" * 32, image_size=32, limit=None, val_ratio=0.15, forget="random", forget_ratio=0.1,
-               split_seed=123, version=1)
+KEY = SplitKey(
+    data_digest="cd" * 32,
+    image_size=32,
+    limit=None,
+    val_ratio=0.15,
+    forget="random",
+    forget_ratio=0.1,
+    split_seed=123,
+    version=1,
+)
 PLACE = Place("digits", "resnet18", "msg", 3)
 
 
@@ -151,13 +159,25 @@ def test_an_edited_config_is_shown_with_its_difference(tmp_path: Path) -> None:
 
 def test_pickles_are_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(ValueError, match="pickle|object"), store.writing(KEY, PLACE, {}) as draft:
+    with pytest.raises(ValueError, match=r"pickle|object"), store.writing(KEY, PLACE, {}) as draft:
         draft.write_arrays("bad.npz", a=np.array([{"an": "object"}], dtype=object))
 
 
 def note(message: str) -> FailureNote:
-    return FailureNote("evaluate", "digits", "resnet18", "msg", 3, "c" * 16, "r" * 16, "failed", "ValueError", message,
-                       "Traceback ...", "2026-01-01T00:00:00+00:00")
+    return FailureNote(
+        "evaluate",
+        "digits",
+        "resnet18",
+        "msg",
+        3,
+        "c" * 16,
+        "r" * 16,
+        "failed",
+        "ValueError",
+        message,
+        "Traceback ...",
+        "2026-01-01T00:00:00+00:00",
+    )
 
 
 def test_failures_are_kept_when_they_repeat_and_when_they_are_overcome(tmp_path: Path) -> None:

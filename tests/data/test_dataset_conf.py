@@ -22,8 +22,13 @@ DATASETS = {
 }
 # epochs, learning rate, batch size
 RECIPES = {
-    "digits": (15, 0.05, 64), "mnist": (50, 0.1, 256), "fashion_mnist": (50, 0.1, 256), "cifar10": (182, 0.1, 256),
-    "cifar100": (182, 0.1, 256), "utkface": (50, 0.1, 128), "folder": (15, 0.05, 64),
+    "digits": (15, 0.05, 64),
+    "mnist": (50, 0.1, 256),
+    "fashion_mnist": (50, 0.1, 256),
+    "cifar10": (182, 0.1, 256),
+    "cifar100": (182, 0.1, 256),
+    "utkface": (50, 0.1, 128),
+    "folder": (15, 0.05, 64),
 }
 
 

@@ -30,8 +30,12 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def small_decoded(channels: int = 3, size: int = 8, train: int = 150, test: int = 40) -> Decoded:
     return Decoded(
-        noise(1, train, channels, size, size), noise(2, test, channels, size, size), np.arange(train) % 3,
-        np.arange(test) % 3, ("a", "b", "c"), "0" * 64,
+        noise(1, train, channels, size, size),
+        noise(2, test, channels, size, size),
+        np.arange(train) % 3,
+        np.arange(test) % 3,
+        ("a", "b", "c"),
+        "0" * 64,
     )
 
 
@@ -74,7 +78,10 @@ def slow_augment(image: np.ndarray, padding: int, down: int, right: int, flip: b
 
 @settings(max_examples=40, deadline=None)
 @given(
-    channels=st.sampled_from([1, 3]), padding=st.integers(0, 5), flips=st.booleans(), batch_size=st.integers(1, 20),
+    channels=st.sampled_from([1, 3]),
+    padding=st.integers(0, 5),
+    flips=st.booleans(),
+    batch_size=st.integers(1, 20),
     seed=st.integers(0, 1000),
 )
 def test_a_training_epoch_is_that_of_the_slow_oracle(channels, padding, flips, batch_size, seed):
@@ -185,8 +192,17 @@ def test_randomness_is_spent_by_the_call_and_not_by_its_consumer(parts):
 
 @pytest.mark.parametrize(
     ("samples", "batch_size", "sizes"),
-    [(33, 16, [16, 17]), (32, 16, [16, 16]), (34, 16, [16, 16, 2]), (1, 16, [1]), (17, 16, [17]), (5, 100, [5]),
-     (3, 1, [1, 1, 1]), (3, 2, [3]), (0, 4, [])],
+    [
+        (33, 16, [16, 17]),
+        (32, 16, [16, 16]),
+        (34, 16, [16, 16, 2]),
+        (1, 16, [1]),
+        (17, 16, [17]),
+        (5, 100, [5]),
+        (3, 1, [1, 1, 1]),
+        (3, 2, [3]),
+        (0, 4, []),
+    ],
 )
 def test_incomplete_batches_are_kept_and_single_samples_join(parts, samples, batch_size, sizes):
     part = parts()["train"].subset(range(samples))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from deepunlearn import sweep
@@ -45,14 +44,31 @@ def test_the_paper_has_nine_cells() -> None:
 def test_a_cell(dataset: str, arch: str, tmp_path: Path, write_cifar: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = write(dataset, tmp_path / "images", write_cifar)
-    code = sweep.main([
-        f"dataset={dataset}", f"arch={arch}", "method=msg", f"dataset.root={root}", "search=quick", "search.trials=1",
-        "search.max_epochs=1", "train.epochs=1", "train.batch_size=4", "train.lr=0.01", "seeds=1",
-        "method.params.batch_size=16", "method.params.lr=0.001",
-    ])
+    classes = ["dataset.classes=10"] if dataset == "cifar100" else []  # ten, so that 200 images leave no class out
+    code = sweep.main(
+        [
+            *classes,
+            f"dataset={dataset}",
+            f"arch={arch}",
+            "method=msg",
+            f"dataset.root={root}",
+            "search=quick",
+            "search.trials=1",
+            "search.max_epochs=1",
+            "train.epochs=1",
+            "train.batch_size=4",
+            "train.lr=0.01",
+            "seeds=1",
+            "method.params.batch_size=16",
+            "method.params.lr=0.001",
+        ]
+    )
     assert code == 0
     rows = {row["method"]: row for row in (json.loads(path.read_text()) for path in tmp_path.rglob("row.json"))}
     assert set(rows) == {"original", "retrained", "msg"}
     expected = {**SIZES, "n_test": {"utkface": 50, "cifar100": 200}.get(dataset, 40)}
     assert {name: rows["msg"][name] for name in expected} == expected
-    assert rows["msg"]["moved"] > 0 and np.isfinite(rows["msg"]["RetDev"])
+    assert rows["msg"]["moved"] > 0
+    assert rows["msg"]["RetDev"] is not None or "retrained" in rows["msg"]["reason"], (
+        "undefined where f_R gets nothing right"
+    )

@@ -46,8 +46,13 @@ labels_of = st.lists(st.integers(60, 120), min_size=2, max_size=6).map(lambda n:
 
 @settings(max_examples=80, deadline=None)
 @given(
-    train=labels_of, test_share=st.integers(1, 20), val_ratio=st.floats(0.2, 0.3), forget_ratio=st.floats(0.3, 0.4),
-    limit_share=st.none() | st.floats(0.75, 1), seed=st.integers(0, 2**32 - 1), order=st.randoms(use_true_random=False),
+    train=labels_of,
+    test_share=st.integers(1, 20),
+    val_ratio=st.floats(0.2, 0.3),
+    forget_ratio=st.floats(0.3, 0.4),
+    limit_share=st.none() | st.floats(0.75, 1),
+    seed=st.integers(0, 2**32 - 1),
+    order=st.randoms(use_true_random=False),
 )
 def test_parts_are_disjoint_complete_sorted_and_repeatable(  # noqa: PLR0917 - one argument per strategy
     train, test_share, val_ratio, forget_ratio, limit_share, seed, order
@@ -66,7 +71,9 @@ def test_parts_are_disjoint_complete_sorted_and_repeatable(  # noqa: PLR0917 - o
     assert set(everything) <= set(range(len(train)))
     n_val = round(val_ratio * total)
     assert sizes(split)[:3] == [
-        total - n_val - round(forget_ratio * (total - n_val)), round(forget_ratio * (total - n_val)), n_val
+        total - n_val - round(forget_ratio * (total - n_val)),
+        round(forget_ratio * (total - n_val)),
+        n_val,
     ]
     for part, other in zip((*parts, split.test), (again.retain, again.forget, again.val, again.test), strict=True):
         assert part.dtype == np.int64

@@ -42,7 +42,10 @@ def unlearn(
     chosen = {**data(arch), **(swap or {})}
     return execute(
         load_method(name)(**{**quick_params(name), **params}),
-        lambda generator: make_problem(original(arch), arch, generator, chosen, here), here, seed, on_epoch,
+        lambda generator: make_problem(original(arch), arch, generator, chosen, here),
+        here,
+        seed,
+        on_epoch,
     )
 
 

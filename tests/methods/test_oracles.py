@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepunlearn.core.errors import NotApplicable
-from deepunlearn.methods.base import execute, load_method
 from deepunlearn.methods import msg
+from deepunlearn.methods.base import execute, load_method
 from deepunlearn.methods.ct import kernels, transpose
 from tests.helpers import CLASSES, make_problem, model, parts, runtime
 
@@ -22,7 +22,9 @@ SGD = {"lr": 0.05, "weight_decay": 0.01}
 
 def run(name: str, original: nn.Module, seed: int = 5, **params: float) -> nn.Module:
     here = runtime()
-    return execute(load_method(name)(**params), lambda g: make_problem(original, "smallnet", g, DATA, here), here, seed)[0]
+    return execute(
+        load_method(name)(**params), lambda g: make_problem(original, "smallnet", g, DATA, here), here, seed
+    )[0]
 
 
 def epoch_batches(generator: torch.Generator, size: int) -> list[tuple[Tensor, Tensor]]:
@@ -37,7 +39,7 @@ def plain_sgd_step(net: nn.Module, velocity: dict[str, Tensor], lr: float, decay
             assert parameter.grad is not None
             change = parameter.grad + decay * parameter
             velocity[name] = 0.9 * velocity[name] + change if name in velocity else change
-            parameter -= lr * velocity[name]
+            parameter.sub_(lr * velocity[name])
 
 
 def close(one: nn.Module, other: nn.Module) -> None:
@@ -104,7 +106,8 @@ def msg_masks(original: nn.Module, generator: torch.Generator, rate: float) -> d
     for name, layer in net.named_modules():
         if isinstance(layer, nn.Conv2d):
             difference = mean_gradient(net, list(sample.batches(16)), layer.weight) - mean_gradient(
-                net, list(forget.batches(16)), layer.weight)
+                net, list(forget.batches(16)), layer.weight
+            )
             flat = difference.abs().flatten().tolist()
             lowest = sorted(range(len(flat)), key=lambda index: flat[index])[: round(rate * len(flat))]
             mask = torch.zeros(len(flat), dtype=torch.bool)

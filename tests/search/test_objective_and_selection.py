@@ -22,8 +22,10 @@ LABELS = {part: np.arange(100) % 2 for part in ("retain", "forget", "val")}
 
 
 def test_losses_are_weighted_gaps_to_the_retrained_model() -> None:
-    unlearned = {part: logits_with_accuracy(LABELS[part], share) for part, share in
-                 (("retain", 0.9), ("forget", 0.5), ("val", 0.7))}
+    unlearned = {
+        part: logits_with_accuracy(LABELS[part], share)
+        for part, share in (("retain", 0.9), ("forget", 0.5), ("val", 0.7))
+    }
     losses = score(unlearned, {"retain": 1.0, "forget": 0.8, "val": 0.6}, LABELS, seed=0)
     assert losses.retain == pytest.approx(0.1 / 3)
     assert losses.forget == pytest.approx(0.3 / 3)

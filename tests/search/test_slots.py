@@ -26,17 +26,47 @@ from deepunlearn.search.selection import completed
 from deepunlearn.search.slots import finished_slots, owner_alive, owner_name
 from deepunlearn.search.study import SlotStudy
 
-SPLIT = SplitKey(data_digest="ef" * 32, image_size=32, limit=None, val_ratio=0.15, forget="random", forget_ratio=0.1,
-                 split_seed=123, version=1)
-REFERENCE = ReferenceKey(split=SPLIT, role="original", arch="smallnet", classes=10, seed=0, epochs=1, lr=0.1, momentum=0.9,
-                         weight_decay=0.0, batch_size=64, crop_padding=0, flip=False, mean=None, std=None,
-                         precision="fp32", version=1)
+SPLIT = SplitKey(
+    data_digest="ef" * 32,
+    image_size=32,
+    limit=None,
+    val_ratio=0.15,
+    forget="random",
+    forget_ratio=0.1,
+    split_seed=123,
+    version=1,
+)
+REFERENCE = ReferenceKey(
+    split=SPLIT,
+    role="original",
+    arch="smallnet",
+    classes=10,
+    seed=0,
+    epochs=1,
+    lr=0.1,
+    momentum=0.9,
+    weight_decay=0.0,
+    batch_size=64,
+    crop_padding=0,
+    flip=False,
+    mean=None,
+    std=None,
+    precision="fp32",
+    version=1,
+)
 RANGES = {"x": Range(low=0.0, high=1.0), "batch_size": Range(choices=(64, 128)), "epochs": Range(low=1, high=8)}
 
 
 def search(**changes: Any) -> Any:
-    settings = {"sampler": "tpe", "objective": "sum", "trials": 8, "population_size": None, "prune": False,
-                "storage": None, "space": "paper"}
+    settings = {
+        "sampler": "tpe",
+        "objective": "sum",
+        "trials": 8,
+        "population_size": None,
+        "prune": False,
+        "storage": None,
+        "space": "paper",
+    }
     return SimpleNamespace(**{**settings, **changes})
 
 
@@ -46,9 +76,19 @@ class FakeBench:
     def __init__(self, root: Path, settings: Any, behave: Any = lambda x: None) -> None:
         self.results, self.progress, self.behave, self.asked = Results(root), Progress(quiet=True), behave, []
         self.cell = SimpleNamespace(name="d/a", dataset=SimpleNamespace(name="d"), arch=SimpleNamespace(name="a"))
-        key = StudyKey(original=REFERENCE, retrained=REFERENCE, method="m", method_version=1, ranges=RANGES, fixed={},
-                       sampler=settings.sampler, objective=settings.objective,
-                       population_size=settings.population_size, prune=settings.prune, version=1)
+        key = StudyKey(
+            original=REFERENCE,
+            retrained=REFERENCE,
+            method="m",
+            method_version=1,
+            ranges=RANGES,
+            fixed={},
+            sampler=settings.sampler,
+            objective=settings.objective,
+            population_size=settings.population_size,
+            prune=settings.prune,
+            version=1,
+        )
         self.keys = SimpleNamespace(study=lambda *_: key)
 
     def unlearn(self, method: Any, params: dict[str, Any], seed: int, on_epoch: Any = None) -> Any:
@@ -65,8 +105,9 @@ METHOD: Any = SimpleNamespace(name="m", complete=dict)
 
 @pytest.fixture(autouse=True)
 def arithmetic_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_module, "score_model",
-                        lambda bench, x, seed: Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6)))
+    monkeypatch.setattr(
+        study_module, "score_model", lambda bench, x, seed: Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6))
+    )
 
 
 def run(root: Path, settings: Any, behave: Any = lambda x: None) -> tuple[SlotStudy, FakeBench]:
@@ -124,7 +165,9 @@ def _pretend_the_owner_died(root: Path) -> None:
 
 def test_a_second_generation_is_reached_with_population_4(tmp_path: Path) -> None:
     study, _ = run(tmp_path, search(sampler="nsga3", objective="four", population_size=4, trials=12))
-    generations = [value for trial in study.trials() for key, value in trial.system_attrs.items() if "generation" in key]
+    generations = [
+        value for trial in study.trials() for key, value in trial.system_attrs.items() if "generation" in key
+    ]
     assert max(generations) >= 2
 
 
@@ -228,7 +271,8 @@ def test_two_processes_on_one_study_finish_exactly_n(tmp_path: Path) -> None:
 
 def test_of_an_orphans_and_its_retrys_result_the_earlier_counts() -> None:
     trials = [
-        optuna.trial.create_trial(value=value, user_attrs={"slot": 0}, state=TrialState.COMPLETE) for value in (1.0, 2.0)
+        optuna.trial.create_trial(value=value, user_attrs={"slot": 0}, state=TrialState.COMPLETE)
+        for value in (1.0, 2.0)
     ]
     assert finished_slots(trials, 1)[0].value == 1.0
     assert finished_slots(trials, 0) == {}
