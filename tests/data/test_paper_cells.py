@@ -69,6 +69,5 @@ def test_a_cell(dataset: str, arch: str, tmp_path: Path, write_cifar: Any, monke
     expected = {**SIZES, "n_test": {"utkface": 50, "cifar100": 200}.get(dataset, 40)}
     assert {name: rows["msg"][name] for name in expected} == expected
     assert rows["msg"]["moved"] > 0
-    assert rows["msg"]["RetDev"] is not None or "retrained" in rows["msg"]["reason"], (
-        "undefined where f_R gets nothing right"
-    )
+    hopeless = any(rows["retrained"][name] == 0 for name in ("RA", "FA", "TA"))  # it may be, on noise
+    assert (rows["msg"]["RetDev"] is None) == hopeless
