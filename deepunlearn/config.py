@@ -193,9 +193,17 @@ def _cell(
     named = [f"{axis}={name}" for axis, name in (("dataset", dataset), ("arch", arch)) if name]
     values = _composed([*named, *(override for override in overrides if override not in ours)])
     fields = {name: values[name] for name in ("dataset", "arch", "train", "forget")}
+    if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
+        fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
     for name in ("dataset", "arch", "train", "forget"):
         validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[type-var,arg-type]
     return validate(CellConfig, {**fields, "precision": base["runtime"]["precision"]}, "cell")
+
+
+def _kept_as_files(dataset: dict[str, Any]) -> bool:
+    """Whether a data set that has files of its own format is read from an image folder instead."""
+    own = _read_yaml(shipped("conf") / "dataset" / f"{dataset['name']}.yaml")["source"]
+    return dataset["source"] == "folder" != own
 
 
 def _composed(overrides: list[str]) -> dict[str, Any]:

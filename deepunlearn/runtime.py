@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -138,7 +139,7 @@ def machine() -> str:
 def commit() -> str:
     """The git commit of the running code, `+` appended where the tree has changes; else the package version."""
     folder = Path(__file__).resolve().parent.parent
-    if not (folder / ".git").exists():
+    if not (folder / ".git").exists() or shutil.which("git") is None:
         return f"v{__version__}"
     head = _git(folder, "rev-parse", "--short=12", "HEAD")
     return head + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")

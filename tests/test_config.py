@@ -71,6 +71,7 @@ def test_the_command_line_beats_the_sweep_file() -> None:
 
 def test_a_named_dataset_kept_as_image_files_keeps_its_recipe() -> None:
     (cell,) = read_command(["dataset=cifar10", "dataset.source=folder", "dataset.root=x"]).sweep.cells
+    assert cell.dataset.title == "CIFAR-10 (image files)", "tables must not pass re-encoded files off as the data set"
     assert cell.train.epochs == 182 and cell.dataset.mean == (0.4914, 0.4822, 0.4465) and cell.dataset.flip
 
 
