@@ -26,7 +26,7 @@ from deepunlearn.core.store import Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import Split, make_split
-from deepunlearn.methods.base import Problem, Run, execute, load_method, relative_move, working_copy
+from deepunlearn.methods.base import Problem, Run, execute, load_method, working_copy
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.scores import score
 from deepunlearn.runtime import Runtime
@@ -332,14 +332,17 @@ class Bench:
 
 
 def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
-    """L2 distance of parameters, absolute and relative to `original`'s norm; the same per tensor under `layers`."""
-    after, before = dict(model.named_parameters()), dict(original.named_parameters())
-    squares = {name: float((after[name].detach() - before[name].detach()).double().square().sum()) for name in before}
-    norms = {name: float(before[name].detach().double().square().sum()) for name in before}
-    total, norm = sum(squares.values()) ** 0.5, sum(norms.values()) ** 0.5
+    """L2 distance of the parameters, absolute and relative to `original`'s norm ("moved"), and per tensor (`layers`)."""
+    after = dict(model.named_parameters())
+    squares = {
+        name: float((after[name] - value).detach().double().square().sum())
+        for name, value in original.named_parameters()
+    }
+    total = sum(squares.values()) ** 0.5
+    relative = total / sum(float(value.detach().double().square().sum()) for value in original.parameters()) ** 0.5
     return {
         "L2_original": total,
-        "L2_original_rel": total / norm,
-        "moved": relative_move(model, original),
-        "layers": {name: squares[name] ** 0.5 for name in before},
+        "L2_original_rel": relative,
+        "moved": relative,
+        "layers": {name: value**0.5 for name, value in squares.items()},
     }

@@ -61,7 +61,7 @@ class Estimator:
         if task.stage == "search":
             missing = self.planner.sweep.search.trials - self.planner.trials_done(task)
             return missing * self._trial(task)
-        if task.stage == "evaluate" and task.method not in REFERENCES:
+        if task.stage == "evaluate" and task.method not in REFERENCES and not self.planner.has_model(task):
             return self._unlearning(task) + everything + TASK_OVERHEAD
         return 0.0
 
@@ -69,7 +69,7 @@ class Estimator:
         """Seconds of everything of `stage` that is not done."""
         open_tasks = [task for task in self.planner.tasks if task.stage == stage and not self.planner.is_done(task)]
         seconds = sum(self.task(task) for task in open_tasks)
-        timed = {task.cell for task in open_tasks if task.stage == "evaluate" and task.method not in REFERENCES}
+        timed = {task.cell for task in open_tasks if task.stage == "evaluate" and not self.planner.has_model(task)}
         return seconds + sum(self._calibration(cell) for cell in timed)
 
     def _train_epochs(self, task: Task) -> int:

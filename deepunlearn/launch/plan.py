@@ -137,20 +137,28 @@ class Planner:
             return self.winner(task.cell, task.method) is not None
         return self._row_stored(task)
 
-    def _row_stored(self, task: Task) -> bool:
-        """Whether the model, its metrics and its row are all there."""
+    def _subject(self, task: Task) -> ReferenceKey | UnlearnedKey | None:
+        """The model that an evaluation is about; None before its hyper-parameters are known."""
         keys, seed = self.keys[task.cell], task.seed
         assert seed is not None
-        subject: ReferenceKey | UnlearnedKey
         if task.method in REFERENCES:
-            subject, chosen = keys.reference(role_of(task), seed), None
-        else:
-            params = self.params(task.cell, task.method)
-            if params is None:
-                return False
-            method = self.methods[task.method]
-            subject, chosen = keys.unlearned(method, params, seed), keys.chosen_by(self.sweep, method)
-        metrics = keys.metrics(subject, seed)
+            return keys.reference(role_of(task), seed)
+        params = self.params(task.cell, task.method)
+        return None if params is None else keys.unlearned(self.methods[task.method], params, seed)
+
+    def has_model(self, task: Task) -> bool:
+        """Whether the model that an evaluation is about is stored; what is left to do is quick then."""
+        subject = self._subject(task)
+        return subject is not None and self.store.find(subject, self.place(task)) is not None
+
+    def _row_stored(self, task: Task) -> bool:
+        """Whether the model, its metrics and its row are all there."""
+        keys, subject = self.keys[task.cell], self._subject(task)
+        if subject is None or task.seed is None:
+            return False
+        searched = task.method not in REFERENCES
+        chosen = keys.chosen_by(self.sweep, self.methods[task.method]) if searched else None
+        metrics = keys.metrics(subject, task.seed)
         place = self.place(task)
         return all(self.store.find(key, place) is not None for key in (subject, metrics, keys.row(metrics, chosen)))
 

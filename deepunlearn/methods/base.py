@@ -174,15 +174,3 @@ def working_copy(original: nn.Module) -> nn.Module:
     """An independent copy with gradients on, as every method gets it."""
     model = copy.deepcopy(original)
     return model.requires_grad_(True)
-
-
-def relative_move(model: nn.Module, original: nn.Module) -> float:
-    """||theta - theta_O|| / ||theta_O|| over all parameters and floating-point buffers ("moved")."""
-    before = _flat(original)
-    return float((_flat(model) - before).norm() / before.norm())
-
-
-def _flat(model: nn.Module) -> Tensor:
-    return torch.cat(
-        [value.detach().double().flatten() for value in model.state_dict().values() if value.is_floating_point()]
-    )
