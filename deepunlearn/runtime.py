@@ -29,7 +29,7 @@ class Runtime:
     def __init__(self, config: RuntimeConfig) -> None:
         self.config = config
         self.device = _device(config.device)
-        self.threads = config.threads or len(os.sched_getaffinity(0))
+        self.threads = config.threads or torch.get_num_threads()  # OpenMP's: affinity and OMP_NUM_THREADS count
         torch.set_num_threads(self.threads)
         if self.device.type == "cuda":
             _make_deterministic()

@@ -332,7 +332,7 @@ class Bench:
 
 
 def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
-    """L2 distance of the parameters, absolute and relative to `original`'s norm ("moved"), and per tensor (`layers`)."""
+    """L2 distance of the parameters: absolute, relative to `original`'s norm ("moved"), and per tensor (`layers`)."""
     after = dict(model.named_parameters())
     squares = {
         name: float((after[name] - value).detach().double().square().sum())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.commands import SMALL, Finished, sweep
+
+os.environ["OMP_NUM_THREADS"] = "1"  # test processes run beside each other; threads that wait for cores cost tenfold
 
 
 @pytest.fixture(scope="session")

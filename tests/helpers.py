@@ -27,7 +27,7 @@ CLASSES = 4
 
 
 def runtime(**changes: Any) -> Runtime:
-    settings = {"device": "cpu", "precision": "fp32", "threads": 2, "checkpoint_seconds": 0.0, "data_budget_gb": 1.0}
+    settings = {"device": "cpu", "precision": "fp32", "threads": 1, "checkpoint_seconds": 0.0, "data_budget_gb": 1.0}
     return Runtime(RuntimeConfig(**{**settings, **changes}))
 
 

@@ -90,6 +90,7 @@ def test_one_deleted_result_is_recomputed_and_no_other(finished: Finished) -> No
     done = sweep(finished.folder, *SMALL)
     assert "1 done" in done.stdout
     after = tree(finished.store)
+    assert re.search(r"ratio \d", done.stdout), "the estimate of little work is not zero"
     inside = str(gone.relative_to(finished.store))
     assert {name for name in before if before[name] != after[name]} == {f"{inside}/meta.json"}, (
         "same bits but the times"

@@ -12,6 +12,7 @@ from deepunlearn.core.schema import MethodConfig
 from deepunlearn.launch.plan import Planner, Stage, Task
 
 TASK_OVERHEAD = 0.3  # seconds: loading, hashing and writing results
+SCORING_OVERHEAD = 0.2  # seconds: a model that is stored, against another
 TRIAL_OVERHEAD = 0.25  # seconds: attack, storage
 CALIBRATION_STEPS = 55  # warm-up included; once per cell and process
 PRUNE_FACTOR = 0.9  # hopeless trials end early, but every trial is scored once or twice more on the way
@@ -63,7 +64,7 @@ class Estimator:
             return missing * self._trial(task)
         if task.stage == "evaluate" and task.method not in REFERENCES and not self.planner.has_model(task):
             return self._unlearning(task) + everything + TASK_OVERHEAD
-        return 0.0
+        return SCORING_OVERHEAD
 
     def stage(self, stage: Stage) -> float:
         """Seconds of everything of `stage` that is not done."""
