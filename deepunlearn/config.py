@@ -144,8 +144,9 @@ def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None
                 allowed="{dataset: NAME, arch: NAME}",
                 remedy="correct the cells: list",
             )
+    default: list[str | None] = [None]
     if not file.cells:
-        return list(itertools.product(axes.get("dataset") or [None], axes.get("arch") or [None]))
+        return list(itertools.product(axes.get("dataset") or default, axes.get("arch") or default))
     pairs = [
         (dataset, arch)
         for cell in file.cells
@@ -196,14 +197,14 @@ def _cell(
     if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
         fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
     for name in ("dataset", "arch", "train", "forget"):
-        validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[type-var,arg-type]
+        validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]
     return validate(CellConfig, {**fields, "precision": base["runtime"]["precision"]}, "cell")
 
 
 def _kept_as_files(dataset: dict[str, Any]) -> bool:
     """Whether a data set that has files of its own format is read from an image folder instead."""
     own = _read_yaml(shipped("conf") / "dataset" / f"{dataset['name']}.yaml")["source"]
-    return dataset["source"] == "folder" != own
+    return bool(dataset["source"] == "folder" != own)
 
 
 def _composed(overrides: list[str]) -> dict[str, Any]:

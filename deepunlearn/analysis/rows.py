@@ -126,7 +126,7 @@ COLUMNS = (
     Column("L2_retrained_rel", "float?", "", "L2_retrained / L2 norm of the retrained model"),
     Column("usable", "bool", "", "finite weights and logits, TA above 1.1 x share of the commonest test class"),
     Column("reason", "str?", "", "why the model is not usable or RetDev is not defined"),
-    Column("machine", "str", "", "host name"),
+    Column("machine", "str", "", "processor of the machine"),
     Column("device", "str", "", "processor or accelerator"),
     Column("threads", "int", "", "CPU threads"),
     Column("commit", "str?", "", "git commit of the program; null for an installed package"),

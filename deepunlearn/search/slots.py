@@ -77,7 +77,7 @@ def finished_slots(trials: list[FrozenTrial], count: int) -> dict[int, FrozenTri
 def is_finished(trial: FrozenTrial) -> bool:
     """Complete, pruned, or failed because it diverged (protocol section 6)."""
     if trial.state == TrialState.FAIL:
-        return trial.user_attrs.get("outcome") == "diverged"
+        return bool(trial.user_attrs.get("outcome") == "diverged")
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
