@@ -95,6 +95,11 @@ class Bench:
         initial = derive_seed("init", self.cell.arch.name, classes, seed)
         return self.runtime.place(archs.build(self.cell.arch, classes, self.cell.dataset.image_size, initial))
 
+    def _another(self) -> nn.Module:
+        """A network drawn from the global random state."""
+        classes = len(self.decoded.class_names)
+        return self.runtime.place(archs.build(self.cell.arch, classes, self.cell.dataset.image_size))
+
     def reference(self, role: Role, seed: int) -> Entry:
         """An original or retrained model: weights, logits on all parts, history."""
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
@@ -165,6 +170,7 @@ class Bench:
                 val=self.parts["val"],
                 classes=len(self.decoded.class_names),
                 generator=generator,
+                _fresh=self._another,
                 _runtime=self.runtime,
             )
 
@@ -185,7 +191,7 @@ class Bench:
             model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance())
         logits = self.predict(model)
         with self.store.writing(
-            key, place, self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds)
+            key, place, self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
         ) as draft:
             draft.write_arrays("logits.npz", **logits)
             draft.write_json("distances.json", distances(model, original))
@@ -261,6 +267,7 @@ class Bench:
             "method_title": method.title,
             "method_version": method.version,
             "params": json.dumps(params, sort_keys=True),
+            "notes": json.dumps(entry.meta["notes"], sort_keys=True),
             "result_set": self.keys.result_set(sweep, method).short,
             "protocol": sweep.protocol.name,
             "search": self._search_name(sweep, method),
@@ -316,7 +323,17 @@ class Bench:
             "precision": cell.precision,
             **{f"n_{name}": len(self.labels[name]) for name in PARTS},
             **dict.fromkeys(
-                ("result_set", "protocol", "search", "space", "selection", "trials", "method_version", "params")
+                (
+                    "result_set",
+                    "protocol",
+                    "search",
+                    "space",
+                    "selection",
+                    "trials",
+                    "method_version",
+                    "params",
+                    "notes",
+                )
             ),
         }
 

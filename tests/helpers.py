@@ -19,9 +19,9 @@ from deepunlearn.methods.base import Problem, working_copy
 from deepunlearn.runtime import Runtime
 
 ARCHS = {
-    "smallnet": ArchConfig(name="smallnet", title="", module="deepunlearn.archs.small"),
-    "resnet18": ArchConfig(name="resnet18", title="", module="deepunlearn.archs.resnet"),
-    "tinyvit": ArchConfig(name="tinyvit", title="", module="deepunlearn.archs.tiny_vit"),
+    "smallnet": ArchConfig(name="smallnet", title="", module="deepunlearn.archs.small", blocks=2),
+    "resnet18": ArchConfig(name="resnet18", title="", module="deepunlearn.archs.resnet", blocks=4),
+    "tinyvit": ArchConfig(name="tinyvit", title="", module="deepunlearn.archs.tiny_vit", blocks=3),
 }
 CLASSES = 4
 
@@ -82,6 +82,7 @@ def make_problem(
         val=data["val"],
         classes=CLASSES,
         generator=generator,
+        _fresh=lambda: here.place(archs.build(ARCHS[arch], CLASSES, 32)),
         _runtime=here,
     )
 

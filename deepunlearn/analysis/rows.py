@@ -92,6 +92,7 @@ COLUMNS = (
     Column("method_version", "int?", "", "version of the method's mathematics; null for references"),
     Column("seed", "int", "", "model seed"),
     Column("params", "json?", "", "hyper-parameters as a JSON object; null for references"),
+    Column("notes", "json?", "", "what the method recorded of its run, e.g. rewound_to, as a JSON object"),
     Column("train_epochs", "int", "epochs", "of originals and retrains"),
     Column("train_batch_size", "int", "samples", "of originals and retrains"),
     Column("train_lr", "float", "", "initial learning rate of originals and retrains"),

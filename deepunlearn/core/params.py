@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -41,6 +42,8 @@ class ParamSpec(BaseModel):
 
     `low`, `high`, `log`, `choices` are the range of `search.space=paper`; `ours` replaces entries of it for
     `search.space=ours`. `gt`, `ge`, `lt`, `le` are hard limits that a value given by hand must keep as well.
+    `between` is the range of an integer that depends on other values, e.g. [1, epochs] or [0, epochs - fine_epochs]:
+    it is searched as a number in [0, 1], so that the sampler's space is the same for all trials, and mapped (`place`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +55,7 @@ class ParamSpec(BaseModel):
     log: bool = False
     choices: tuple[Value, ...] | None = None
     ours: dict[str, Any] | None = None
+    between: tuple[int | str, int | str] | None = None
     searched: bool = True
     gt: float | None = None
     ge: float | None = None
@@ -82,6 +86,8 @@ class ParamSpec(BaseModel):
 
     def range(self, name: str, space: str, epoch_limit: int, max_batch_size: int | None) -> Range:
         """The range to search in `space`; E_max resolved, batch sizes capped (UTKFace)."""
+        if self.between is not None:
+            return Range(low=0.0, high=1.0)
         fields: dict[str, Any] = {"low": self.low, "high": self.high, "log": self.log, "choices": self.choices}
         if space == "ours" and self.ours is not None:
             fields.update(self.ours)
@@ -101,6 +107,12 @@ class ParamSpec(BaseModel):
                 remedy=f"change method.space.{name} or search.max_epochs, or fix method.params.{name}",
             ) from error
 
+    def place(self, unit: float, known: Mapping[str, Any]) -> int:
+        """The integer at `unit` in [0, 1] of `between`, whose names are looked up in `known`; at least its low end."""
+        assert self.between is not None
+        low, high = (evaluate(end, known) for end in self.between)
+        return low + min(max(high - low, 0), math.floor(unit * (high - low + 1)))
+
     def _within(self, value: Value) -> bool:
         if isinstance(value, str | bool):
             return self.choices is None or value in self.choices
@@ -110,6 +122,14 @@ class ParamSpec(BaseModel):
             and (self.lt is None or value < self.lt)
             and (self.le is None or value <= self.le)
         )
+
+
+def evaluate(end: int | str, known: Mapping[str, Any]) -> int:
+    """3, `epochs` or `epochs - fine_epochs` as an integer."""
+    if isinstance(end, int):
+        return end
+    first, *rest = (int(known[name.strip()]) for name in end.split("-"))
+    return first - sum(rest)
 
 
 def _converted(kind: str, value: Any) -> Value | None:

@@ -57,6 +57,7 @@ class ArchConfig(Frozen):
     name: str
     title: str
     module: str
+    blocks: PositiveInt  # how many blocks `parts` names: the upper end of CF-k's and EU-k's k
 
 
 class TrainConfig(Frozen):
@@ -152,6 +153,17 @@ class MethodConfig(Frozen):
                 )
         typed = {name: self.space[name].typed(f"{self.name}.{name}", value) for name, value in given.items()}
         return {**self.defaults, **self.fixed, **typed}
+
+    def from_search(self, drawn: dict[str, Any], blocks: int) -> dict[str, Value]:
+        """All hyper-parameters from what a sampler drew; integers that depend on others are put in their ranges.
+
+        blocks: of the architecture, for ranges that end there.
+        """
+        dependent = [name for name, spec in self.space.items() if spec.between is not None and name in drawn]
+        params = self.complete({name: value for name, value in drawn.items() if name not in dependent})
+        for name in dependent:  # in the order of the YAML, so that a later one may depend on an earlier
+            params[name] = self.space[name].place(drawn[name], {**params, "blocks": blocks})
+        return params
 
     @model_validator(mode="after")
     def _params_exist(self) -> MethodConfig:

@@ -142,6 +142,19 @@ class Part:
         draws = self._transform.draw(len(self), generator) if augment else None
         return self._serve(batch_size, order, draws)
 
+    def joined(self, other: Part) -> Part:
+        """This part's samples followed by those of `other`, which is of the same data."""
+        assert self._data is other._data, "only parts of the same data can be joined"
+        both = Part(self._data, torch.cat([self._positions, other._positions]), self._transform)
+        return both.with_labels(torch.cat([self.labels, other.labels]))
+
+    def with_labels(self, labels: Tensor) -> Part:
+        """The same samples with other labels, int64 [N]."""
+        assert len(labels) == len(self)
+        relabelled = Part(self._data, self._positions, self._transform)
+        relabelled.labels = labels.to(self.device)
+        return relabelled
+
     def steps(self, batch_size: int) -> int:
         """The number of batches of one pass."""
         return sum(1 for _ in _spans(len(self), batch_size))
@@ -149,7 +162,8 @@ class Part:
     def subset(self, positions: npt.ArrayLike | Tensor) -> Part:
         """The samples at `positions` (integers into this part) in that order."""
         chosen = torch.as_tensor(positions, dtype=torch.int64, device="cpu")
-        return Part(self._data, self._positions[chosen], self._transform)
+        part = Part(self._data, self._positions[chosen], self._transform)
+        return part.with_labels(self.labels[chosen.to(self.device)])
 
     def _serve(self, batch_size: int, order: Tensor, draws: Draws | None) -> Iterator[tuple[Tensor, Tensor]]:
         positions = self._positions[order].to(self._data.index_device)

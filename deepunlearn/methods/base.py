@@ -6,7 +6,7 @@ import copy
 import importlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,9 +18,11 @@ from deepunlearn.archs import Parts
 from deepunlearn.core.errors import ConfigError, Diverged
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
-from deepunlearn.ops.optim import sgd
+from deepunlearn.ops.convolutions import Convolution, convolutions
+from deepunlearn.ops.optim import adam, sgd
 from deepunlearn.ops.step import Step
 from deepunlearn.runtime import Runtime
+from deepunlearn.training import predict
 
 
 @dataclass
@@ -28,7 +30,8 @@ class Problem:
     """Everything a method may use: no test set, no retrained model, no device.
 
     original: f_O, fixed, in evaluation mode (for teachers); model: the working copy to unlearn in place; retain,
-    forget, val: un-augmented data; parts: stem, blocks and head of `model`; generator: the run's CPU generator.
+    forget, val: un-augmented data; parts: stem, blocks and head of `model`; generator: the run's CPU generator;
+    notes: what a method wants to have recorded about its run.
     """
 
     original: nn.Module
@@ -39,16 +42,67 @@ class Problem:
     val: Part
     classes: int
     generator: torch.Generator
+    _fresh: Callable[[], nn.Module]
     _runtime: Runtime
+    notes: dict[str, Value] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
+    _masks: dict[Tensor, Tensor] = field(default_factory=dict)
 
     def batches(self, part: Part, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One shuffled epoch of (images [B, 3, S, S], labels [B])."""
         return part.batches(batch_size, self.generator)
 
+    def endless(self, part: Part, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of `part` for ever, shuffled anew in each round."""
+        while True:
+            yield from self.batches(part, batch_size)
+
+    # ---------------------------------------------------------------------------------------------- what may move
+
     def sgd(self, *, lr: float, weight_decay: float = 0.0, momentum: float = 0.9) -> torch.optim.Optimizer:
-        """SGD over all parameters of the working copy."""
-        return sgd(self.model.parameters(), lr=lr, weight_decay=weight_decay, momentum=momentum)
+        """SGD over the trainable parameters of the working copy, within the masks."""
+        return sgd(self._trainable(), lr=lr, weight_decay=weight_decay, momentum=momentum, masks=self._masks)
+
+    def adam(self, *, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+        """Adam over the trainable parameters of the working copy, within the masks."""
+        return adam(self._trainable(), lr=lr, weight_decay=weight_decay, masks=self._masks)
+
+    def _trainable(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def train_only(self, params: Iterable[nn.Parameter]) -> None:
+        """Freeze all parameters but `params`. Optimisers and steps made before keep their old choice: make new ones."""
+        chosen = {id(parameter) for parameter in params}
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(id(parameter) in chosen)
+
+    def restrict(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
+        """Let optimisers made from now on move weights only where their mask is true."""
+        self._masks = dict(masks)
+
+    # ------------------------------------------------------------------------------------------------ other networks
+
+    def fresh_model(self) -> nn.Module:
+        """A newly initialised network of the same architecture, drawn from the global random state."""
+        return self._fresh()
+
+    def reinitialise(self, modules: Iterable[nn.Module]) -> None:
+        """Give `modules` of the working copy the values of a freshly built network, running statistics included."""
+        fresh = self.fresh_model()
+        names = {id(module): name for name, module in self.model.named_modules()}
+        for module in modules:
+            module.load_state_dict(fresh.get_submodule(names[id(module)]).state_dict())
+
+    def stem_convolutions(self) -> list[Convolution]:
+        """The convolutions that see the image."""
+        return [layer for module in self.parts.stem for layer in convolutions(module)]
+
+    def error(self, part: Part) -> float:
+        """1 - accuracy of the working copy on `part`, in evaluation mode; for rules that need it, inside the clock."""
+        predicted = torch.from_numpy(predict(self.model, part, self._runtime)).argmax(1)
+        return float((predicted != part.labels.cpu()).float().mean())
+
+    # ------------------------------------------------------------------------------------------------------- steps
 
     def step(
         self,
@@ -132,10 +186,11 @@ def _is_method(item: Any) -> bool:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run leaves beside the model: seconds inside the method alone, and its number of yields."""
+    """What a run leaves beside the model: seconds inside the method alone, its number of yields, its notes."""
 
     seconds: float
     epochs: int
+    notes: dict[str, Value]
 
 
 def execute(
@@ -160,7 +215,7 @@ def execute(
             clock.stop()
             problem.check_finite()
             if not more:
-                return problem.model.eval(), Run(clock.seconds, epochs)
+                return problem.model.eval(), Run(clock.seconds, epochs, problem.notes)
             epochs += 1
             if on_epoch:
                 with runtime.seeded(seed):

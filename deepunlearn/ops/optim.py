@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from deepunlearn.ops.step import Step
 
+Masks = Mapping[Tensor, Tensor]
 
-def sgd(params: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.9) -> torch.optim.SGD:
+
+def sgd(
+    params: Iterable[Tensor],
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+    masks: Masks | None = None,
+) -> torch.optim.SGD:
     """SGD over `params`; updates all tensors in one call (foreach), which rounds as the plain loop does."""
-    return torch.optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=True)
+    optimizer = torch.optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=True)
+    _hold(optimizer, masks)
+    return optimizer
+
+
+def adam(
+    params: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, masks: Masks | None = None
+) -> torch.optim.Adam:
+    """Adam with torch's betas (0.9, 0.999)."""
+    optimizer = torch.optim.Adam(params, lr=lr, weight_decay=weight_decay, foreach=True)
+    _hold(optimizer, masks)
+    return optimizer
+
+
+def _hold(optimizer: torch.optim.Optimizer, masks: Masks | None) -> None:
+    """After every step put back the entries of each weight where its mask (boolean, same shape) is false.
+
+    Masking the update instead of the gradient is what keeps momentum and weight decay from moving them.
+    """
+    if not masks:
+        return
+    held = [(weight, mask, weight.detach().clone()) for weight, mask in masks.items()]
+
+    @torch.no_grad()
+    def put_back(*_: object) -> None:
+        for weight, mask, value in held:
+            weight.copy_(torch.where(mask, weight, value))
+
+    optimizer.register_step_post_hook(put_back)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -32,6 +69,17 @@ def warm_up_then_fall(lr: float, epochs: int) -> list[float]:
     up = [lr * epoch / rise for epoch in range(1, rise + 1)]
     down = [lr * (epochs + 1 - epoch) / (epochs + 1 - rise) for epoch in range(rise + 1, epochs + 1)]
     return up + down
+
+
+def thirds(epochs: int) -> list[int]:
+    """int(.5 E), int(.8 E), int(.9 E): the milestones of CF-k, EU-k and SCRUB."""
+    return [int(share * epochs) for share in (0.5, 0.8, 0.9)]
+
+
+def steps_down(lr: float, epochs: int, factor: float, milestones: Sequence[int], start: int = 0) -> list[float]:
+    """The rate of each epoch, numbered from `start`: multiplied by `factor` once the epoch exceeds each milestone."""
+    numbers = range(start, start + epochs)
+    return [lr * factor ** sum(epoch > milestone for milestone in milestones) for epoch in numbers]
 
 
 def descend(step: Step, batches: Callable[[], Iterable[tuple[Tensor, ...]]], rates: Iterable[float]) -> Iterator[None]:

@@ -20,7 +20,7 @@ def row(**changes: Any) -> dict[str, Any]:
     attack = {"MIA": 0.55, "Disc": 0.1, "Indisc": 0.9, "MIA_val": 0.5, "Disc_val": 0.0}
     chosen = {
         "result_set": RESULT_SET, "protocol": "paper", "search": "quick", "space": "paper", "selection": "paper",
-        "trials": 20, "method_version": 1, "params": '{"epochs": 3, "lr": 0.01}',
+        "trials": 20, "method_version": 1, "params": '{"epochs": 3, "lr": 0.01}', "notes": "{}",
     }  # fmt: skip
     return {
         "cell": CELL, "dataset": "digits", "dataset_title": "Digits", "arch": "resnet18", "arch_title": "ResNet18",

@@ -121,7 +121,7 @@ def test_the_small_net_learns() -> None:
 
 
 def arch_of(module: str) -> ArchConfig:
-    return ArchConfig(name="mine", title="Mine", module=module)
+    return ArchConfig(name="mine", title="Mine", module=module, blocks=1)
 
 
 @pytest.fixture

@@ -1,0 +1,44 @@
+"""Catastrophic forgetting of the last k blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from deepunlearn.methods.base import Method, Problem
+from deepunlearn.ops.optim import descend, steps_down, thirds
+from deepunlearn.ops.tail import parameters_of, tail, train_tail
+
+
+class CatastrophicForgettingK(Method):
+    """CF-k: fine-tune the last k blocks and the head, leave the rest as it is.
+
+    L = CE(f_theta; D_R) + (weight_decay / 2) ||theta - theta_O||^2 over the unfrozen parameters, SGD with momentum 0.9;
+    the rate is multiplied by `decay` once the epoch (from 0) exceeds each of int(.5E), int(.8E), int(.9E).
+    Source: Goel et al. 2022 (arXiv 2201.06640), section 4. Searched: lr, weight_decay, batch_size, epochs, decay, k.
+    Deviations: momentum 0.9 (published code: none); unfrozen blocks in training mode (all in evaluation mode).
+    """
+
+    lr: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    decay: float
+    k: int
+
+    def run(self, problem: Problem) -> Iterator[None]:
+        modules = tail(problem.parts, self.k)
+        params = parameters_of(modules)
+        train_tail(problem.model, modules)
+        problem.train_only(params)
+        start = [parameter.detach().clone() for parameter in params]
+
+        def loss(x: Tensor, y: Tensor) -> Tensor:
+            pull = sum(((a - b).square().sum() for a, b in zip(params, start, strict=True)), torch.zeros(()))
+            return problem.cross_entropy(x, y) + self.weight_decay / 2 * pull
+
+        rates = steps_down(self.lr, self.epochs, self.decay, thirds(self.epochs))
+        step = problem.step(loss, problem.sgd(lr=self.lr))
+        yield from descend(step, lambda: problem.batches(problem.retain, self.batch_size), rates)

@@ -1,0 +1,91 @@
+"""Per-sample gradients through torch.func, in chunks under a memory budget. The network must be in evaluation mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, vjp, vmap
+
+BUDGET = 1 << 30  # bytes of per-sample gradients that are held at a time
+
+Params = dict[str, Tensor]
+
+
+def parameters_of(model: nn.Module) -> Params:
+    """The trainable parameters by name, detached from their graph."""
+    return {name: value.detach() for name, value in model.named_parameters()}
+
+
+def chunk_size(params: Params, budget: int = BUDGET) -> int:
+    """Samples whose gradients fit into `budget` bytes, at least one."""
+    return max(1, budget // sum(value.numel() * value.element_size() for value in params.values()))
+
+
+def per_sample(model: nn.Module) -> Callable[[Params, Tensor, Tensor], Params]:
+    """f(params, x [B, 3, S, S], y [B]) -> the gradient of each sample's cross-entropy, [B, ...] per parameter."""
+    buffers = dict(model.named_buffers())
+
+    def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(functional_call(model, (params, buffers), (x[None],)), y[None])
+
+    return vmap(grad(loss), in_dims=(None, 0, 0))
+
+
+def fisher_diagonal(
+    model: nn.Module, batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]], classes: int, sampled: bool
+) -> Params:
+    """E_x E_{c ~ p(c|x)} (d log p_c / d theta)^2: mean over samples of squared per-sample gradients, per parameter.
+
+    The inner expectation is exact (one gradient per class), or with `sampled` over one label drawn from the model's own
+    predictive distribution. `batches(size)` yields the data in batches of that size.
+    """
+    params, gradients = parameters_of(model), per_sample(model)
+    total = {name: torch.zeros_like(value) for name, value in params.items()}
+    samples = 0
+    for x, _ in batches(chunk_size(params)):
+        with torch.no_grad():
+            probabilities = model(x).softmax(1)
+        samples += len(x)
+        if sampled:
+            labels = torch.multinomial(probabilities, 1)[:, 0]
+            _add_squares(total, gradients(params, x, labels), torch.ones_like(probabilities[:, 0]))
+            continue
+        for label in range(classes):
+            labels = torch.full((len(x),), label, device=x.device)
+            _add_squares(total, gradients(params, x, labels), probabilities[:, label])
+    return {name: value / samples for name, value in total.items()}
+
+
+def _add_squares(total: Params, gradients: Params, weights: Tensor) -> None:
+    for name, value in gradients.items():
+        total[name] += torch.einsum("b...,b->...", value.square(), weights)
+
+
+def gradient_products(model: nn.Module, x: Tensor, y: Tensor, direction: Params) -> Params:
+    """sum_i g_i (g_i . direction) over the samples of a batch, g_i the gradient of sample i's cross-entropy.
+
+    One Jacobian-vector and one vector-Jacobian product; no per-sample gradient is formed.
+    """
+    buffers = dict(model.named_buffers())
+
+    def losses(params: Params) -> Tensor:
+        return F.cross_entropy(functional_call(model, (params, buffers), (x,)), y, reduction="none")
+
+    params = parameters_of(model)
+    _, along = jvp(losses, (params,), (direction,))
+    _, back = vjp(losses, params)
+    result: Params = back(along)[0]
+    return result
+
+
+def dot(one: Params, other: Params) -> Tensor:
+    """The inner product over all entries, a scalar tensor."""
+    return torch.stack([(one[name] * other[name]).sum() for name in one]).sum()
+
+
+def add(one: Params, other: Params, factor: Tensor | float = 1.0) -> Params:
+    """one + factor * other."""
+    return {name: one[name] + factor * other[name] for name in one}

@@ -1,0 +1,31 @@
+"""Training only the last blocks and the head (CF-k, EU-k)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from deepunlearn.archs import Parts
+from deepunlearn.core.errors import ConfigError
+
+
+def tail(parts: Parts, k: int) -> list[nn.Module]:
+    """The last `k` blocks and the head. Raises ConfigError where there are fewer blocks."""
+    if k > len(parts.blocks):
+        raise ConfigError(
+            "k is larger than the number of blocks",
+            given=k,
+            allowed=f"1 to {len(parts.blocks)} for this architecture",
+            remedy="lower method.params.k",
+        )
+    return [*parts.blocks[len(parts.blocks) - k :], parts.head]
+
+
+def train_tail(model: nn.Module, modules: list[nn.Module]) -> None:
+    """`modules` in training mode, everything else in evaluation mode, so that its statistics stay as they are."""
+    model.eval()
+    for module in modules:
+        module.train()
+
+
+def parameters_of(modules: list[nn.Module]) -> list[nn.Parameter]:
+    return [parameter for module in modules for parameter in module.parameters()]
