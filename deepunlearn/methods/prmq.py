@@ -26,8 +26,8 @@ class PruneReinitialiseMatchQuantise(Method):
 
     The `amount` of all convolution and linear weights and biases with the smallest |theta| is pruned; pruned weights
     are re-drawn from U(-k, k), k = 1 / sqrt(fan_in), pruned biases stay 0. Then int(epochs x batches) SGD steps
-    (momentum 0.9, constant rate) on D_R: weighted CE (w_c = N_c^-0.1, normalised by the sum of weights) + MSE(H(f_theta(x)),
-    H(f_O(x))), H the entropy. At last all parameters are rounded to half precision.
+    (momentum 0.9, constant rate) on D_R: weighted CE (w_c = N_c^-0.1, normalised by the sum of weights) +
+    MSE(H(f_theta(x)), H(f_O(x))), H the entropy. At last all parameters are rounded to half precision.
     Source: 4th place of the NeurIPS 2023 machine unlearning challenge; the paper, section 3.
     Searched: lr, weight_decay, batch_size, epochs (real), amount. Escapes a weight mask: re-drawing and rounding.
     """
