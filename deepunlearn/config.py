@@ -14,11 +14,22 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.params import MASK_THRESHOLD
 from deepunlearn.core.paths import shipped
-from deepunlearn.core.schema import CellConfig, Frozen, MethodConfig, SweepConfig, validate
+from deepunlearn.core.schema import CellConfig, Frozen, MaskConfig, MethodConfig, SweepConfig, validate
 
 AXES = ("dataset", "arch", "method")
 GROUPS = (*AXES, "search", "protocol", "forget", "train", "runtime")
+STEP = re.compile(r"chain\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step
+MASK_SPEC = {
+    "type": "float",
+    "default": 0.5,
+    "low": 0.0,
+    "high": 1.0,
+    "gt": 0,
+    "le": 1,
+    "help": "fraction of all weights that may move, by the gradient on the forget set",
+}
 FLAGS = ("plan", "confirm", "retry_failed")
 
 
@@ -64,9 +75,12 @@ def options(group: str) -> dict[str, str]:
 
 
 def method_configs() -> dict[str, MethodConfig]:
-    """All methods there are, by name."""
+    """All methods there are, by name; chains are made of them."""
     files = sorted((shipped("conf") / "method").glob("*.yaml"))
-    return {file.stem: validate(MethodConfig, _read_yaml(file), f"method {file.name}") for file in files}
+    values = {file.stem: _read_yaml(file, resolve=False) for file in files}
+    return {
+        name: validate(MethodConfig, one, f"method {name}.yaml") for name, one in values.items() if "steps" not in one
+    }
 
 
 def sweep_files() -> dict[str, str]:
@@ -112,9 +126,9 @@ def _sweep_file(names: list[str]) -> tuple[SweepFile, str]:
     return validate(SweepFile, _read_yaml(path) or {}, f"sweep file {path.name}"), path.stem
 
 
-def _read_yaml(path: Path) -> Any:
+def _read_yaml(path: Path, resolve: bool = True) -> Any:
     try:
-        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
     except (OSError, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"cannot read {path}", given=str(error)[:300], remedy="correct the YAML file") from error
     except Exception as error:
@@ -162,11 +176,13 @@ def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None
 def _build(
     cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str]
 ) -> tuple[SweepConfig, Flags]:
+    steps = [override for override in overrides if STEP.match(override)]
+    overrides = [override for override in overrides if override not in steps]
     shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]
     base = _composed(shared)
     flags = validate(Flags, {name: base[name] for name in FLAGS}, "")
     ours = [override for override in overrides if override.startswith("method.")]
-    chosen = [_method(name, shared, ours) for name in (methods or [base["method"]["name"]])]
+    chosen = [_method(name, shared, ours, steps) for name in (methods or [base["method"]["name"]])]
     built = [_cell(dataset, arch, overrides, ours, base) for dataset, arch in cells]
     values = {
         "cells": built,
@@ -180,12 +196,81 @@ def _build(
     return validate(SweepConfig, values, ""), flags
 
 
-def _method(name: str, shared: list[str], ours: list[str]) -> MethodConfig:
+def _method(name: str, shared: list[str], ours: list[str], steps: list[str]) -> MethodConfig:
     values = _composed([f"method={name}", *shared, *ours])["method"]
-    changed = tuple(sorted(override.removeprefix("method.") for override in ours if not override.endswith("=null")))
+    if "steps" in values:
+        values = _chained(values, shared, steps)
+    values = _with_mask(values)
+    settings = [*ours, *(steps if "steps" in values else [])]
+    changed = tuple(sorted(override.removeprefix("method.") for override in settings if not override.endswith("=null")))
     method = validate(MethodConfig, {**values, "changed": changed}, "method")
     assert method.fixed is not None  # typed now, so that a bad value is refused before anything runs
     return method
+
+
+def _with_mask(values: dict[str, Any]) -> dict[str, Any]:
+    """A mask's threshold is a hyper-parameter of the method like any other."""
+    if values.get("mask") is None:
+        return values
+    mask = validate(MaskConfig, values["mask"], "method.mask")
+    if mask.threshold is None and not mask.search:
+        return values
+    spec = {**MASK_SPEC, "default": mask.threshold or MASK_SPEC["default"], "searched": mask.search}
+    return {
+        **values,
+        "reads": sorted({*values["reads"], "forget"}),
+        "space": {**values["space"], MASK_THRESHOLD: spec},
+        "params": {**values["params"], MASK_THRESHOLD: None if mask.search else mask.threshold},
+    }
+
+
+def _chained(values: dict[str, Any], shared: list[str], settings: list[str]) -> dict[str, Any]:
+    """A chain's hyper-parameters are those of its steps, with the step's number before them: 0.lr, 1.epochs."""
+    names = values["steps"]
+    if len(names) < 2:
+        raise ConfigError(
+            "a chain needs at least two steps",
+            given=str(names),
+            allowed=f"a list of {', '.join(method_configs())}",
+            remedy="give chain.steps=[ct,ngplus]",
+        )
+    steps = [_composed([f"method={name}", *shared])["method"] for name in names]
+    if any("steps" in step for step in steps):
+        raise ConfigError("a chain cannot be a step of a chain", given=str(names), remedy="list the methods themselves")
+    numbered = list(enumerate(_with_mask(step) for step in steps))
+    params = {f"{index}.{name}": None for index, step in numbered for name in step["params"]}
+    for setting in settings:
+        key, _, value = setting.removeprefix("chain.").partition("=")
+        if key not in params:
+            raise unknown("option", f"chain.{key}", [f"chain.{name}" for name in params])
+        params[key] = OmegaConf.from_dotlist([f"value={value}"])["value"]
+    return {
+        "name": "-".join(names),
+        "version": int("".join(str(step["version"]) for step in steps)),
+        "title": " + ".join(step["title"] for step in steps),
+        "paper": "; ".join(step["paper"] for step in steps),
+        "reads": sorted({part for step in steps for part in step["reads"]}),
+        "epoch_cost": sum(step["epoch_cost"] for step in steps) / len(steps),
+        "space": {
+            f"{index}.{name}": _numbered(spec, index)
+            for index, step in numbered
+            for name, spec in step["space"].items()
+        },
+        "params": params,
+        "steps": names,
+    }
+
+
+def _numbered(spec: dict[str, Any], index: int) -> dict[str, Any]:
+    """A step's parameter whose range names other parameters of the same step."""
+    if spec.get("between") is None:
+        return spec
+    ends = [re.sub(r"[a-z]\w*", lambda name: _own(name.group(), index), str(end)) for end in spec["between"]]
+    return {**spec, "between": [int(end) if end.isdigit() else end for end in ends]}
+
+
+def _own(name: str, index: int) -> str:
+    return name if name == "blocks" else f"{index}.{name}"
 
 
 def _cell(
@@ -223,7 +308,7 @@ def _explained(error: Exception, overrides: list[str]) -> ConfigError:
         return unknown(group, name, options(group))
     if key := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct|full_key: (\S+)", text):
         name = next(part for part in key.groups() if part)
-        return unknown("option", name, _known_keys(name))
+        return unknown("option", name, _known_keys(name, [one for one in overrides if one.split("=")[0] in AXES]))
     if "mismatched input" in text or "no viable alternative" in text or "token recognition" in text:
         return ConfigError(
             "an option cannot be read",
@@ -236,9 +321,9 @@ def _explained(error: Exception, overrides: list[str]) -> ConfigError:
     )
 
 
-def _known_keys(name: str) -> list[str]:
-    """The options beside `name`: of its group, or the top-level ones."""
-    config: Any = compose("sweep")
+def _known_keys(name: str, chosen: list[str]) -> list[str]:
+    """The options beside `name`, with these options of the axes: of its group, or the top-level ones."""
+    config: Any = compose("sweep", overrides=chosen)
     prefix = ""
     for part in name.split(".")[:-1]:
         if not isinstance(config, DictConfig) or part not in config or not isinstance(config[part], DictConfig):

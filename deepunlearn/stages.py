@@ -15,6 +15,7 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.cells import CellKeys, Role
+from deepunlearn.composition import make_method
 from deepunlearn.core.errors import Diverged
 from deepunlearn.core.keys import GivenKey, ReferenceKey, SearchKey, UnlearnedKey
 from deepunlearn.core.params import Value
@@ -26,7 +27,7 @@ from deepunlearn.core.store import Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import Split, make_split
-from deepunlearn.methods.base import Problem, Run, execute, load_method, working_copy
+from deepunlearn.methods.base import Problem, Run, execute, working_copy
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.scores import score
 from deepunlearn.runtime import Runtime
@@ -175,7 +176,7 @@ class Bench:
             )
 
         run_seed = derive_seed("unlearn", self.keys.reference("original", seed).hash, method.name)
-        return execute(load_method(method.name)(**params), problem_of, self.runtime, run_seed, on_epoch)
+        return execute(make_method(method, params), problem_of, self.runtime, run_seed, on_epoch)
 
     def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str) -> Entry:
         """An unlearned model of a report seed: timed, with its logits and, where kept, its weights."""

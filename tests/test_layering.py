@@ -19,6 +19,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["training"],
     ["cells"],
     ["methods"],
+    ["composition"],
     ["stages"],
     ["search"],
     ["analysis"],

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from deepunlearn.core.errors import ConfigError
 
 Value = float | int | bool | str
+MASK_THRESHOLD = "mask.threshold"  # of a saliency mask on any gradient method
 EPOCH_LIMIT = "E_max"  # a symbolic upper end: the search's epoch limit (protocol section 6)
 
 

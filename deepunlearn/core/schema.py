@@ -121,6 +121,13 @@ class RuntimeConfig(Frozen):
     data_budget_gb: PositiveFloat  # larger datasets stay memory-mapped on disk
 
 
+class MaskConfig(Frozen):
+    """A saliency mask on a gradient method: only this fraction of all weights may move."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] | None  # null: no mask
+    search: bool  # search the threshold, from `threshold` or 0.5 as default
+
+
 class MethodConfig(Frozen):
     """A method's YAML: identity, what it reads, its hyper-parameters (specs in `space`, fixed values in `params`)."""
 
@@ -132,6 +139,8 @@ class MethodConfig(Frozen):
     epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
     space: dict[str, ParamSpec]
     params: dict[str, Any]
+    mask: MaskConfig | None = None  # null: the method takes no mask (it uses no optimiser, or makes its own mask)
+    steps: tuple[str, ...] = ()  # of a chain: names of the methods that run one after the other
     changed: tuple[str, ...] = ()  # settings made by hand, for telling result sets apart
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deepunlearn.cells import REFERENCES
+from deepunlearn.core.params import Range, Value
 from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.schema import MethodConfig
 from deepunlearn.launch.plan import Planner, Stage, Task
@@ -93,9 +94,15 @@ class Estimator:
     def _epochs(self, task: Task, method: MethodConfig) -> float:
         """Epochs of the known hyper-parameters, else the middle of the searched range."""
         known = self.planner.params(task.cell, task.method) if task.stage == "evaluate" else method.fixed
-        if known and "epochs" in known:
-            return float(known["epochs"])
-        limits = self.planner.keys[task.cell].ranges(method, self.planner.sweep.search).get("epochs")
-        if limits is None or limits.low is None or limits.high is None:
-            return float(method.defaults.get("epochs", 1))
-        return (limits.low + limits.high) / 2
+        ranges = self.planner.keys[task.cell].ranges(method, self.planner.sweep.search)
+        names = [name for name in method.space if name.split(".")[-1] == "epochs"]  # a chain has one per step
+        return sum(_middle(name, known or {}, ranges, method) for name in names) or 1.0
+
+
+def _middle(name: str, known: dict[str, Value], ranges: dict[str, Range], method: MethodConfig) -> float:
+    if name in known:
+        return float(known[name])
+    limits = ranges.get(name)
+    if limits is None or limits.low is None or limits.high is None:
+        return float(method.defaults[name])
+    return (limits.low + limits.high) / 2

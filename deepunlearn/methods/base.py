@@ -8,7 +8,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -193,8 +193,14 @@ class Run:
     notes: dict[str, Value]
 
 
+class Runs(Protocol):
+    """A method, or what is made of methods."""
+
+    def run(self, problem: Problem) -> Iterator[None]: ...
+
+
 def execute(
-    method: Method,
+    method: Runs,
     problem_of: Callable[[torch.Generator], Problem],
     runtime: Runtime,
     seed: int,

@@ -1,0 +1,60 @@
+"""Methods made of methods: several in a row, and any gradient method within a saliency mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deepunlearn.core.params import MASK_THRESHOLD, Value
+from deepunlearn.core.schema import MethodConfig
+from deepunlearn.methods.base import Method, Problem, load_method
+from deepunlearn.ops.saliency import forget_saliency, largest
+
+
+class Chain:
+    """One method after the other on the same working copy. f_O stays the original throughout; times add up."""
+
+    def __init__(self, steps: list[Runnable]) -> None:
+        self.steps = steps
+
+    def run(self, problem: Problem) -> Iterator[None]:
+        for step in self.steps:
+            problem.train_only(problem.model.parameters())
+            problem.restrict({})
+            yield from step.run(problem)
+
+
+class Masked:
+    """A method whose updates reach only the weights that the forget set pulls on most (as SalUn's mask).
+
+    What a method does without an optimiser (re-initialising, transposing, adding noise) and the statistics of
+    normalisation layers escape the mask; the methods say so.
+    """
+
+    def __init__(self, method: Runnable, threshold: float) -> None:
+        self.method, self.threshold = method, threshold
+
+    def run(self, problem: Problem) -> Iterator[None]:
+        weights = list(problem.model.parameters())
+        problem.restrict(dict(zip(weights, largest(forget_saliency(problem), self.threshold), strict=True)))
+        yield from self.method.run(problem)
+
+
+Runnable = Method | Chain | Masked
+
+
+def make_method(config: MethodConfig, params: dict[str, Value]) -> Runnable:
+    """The method that `config` describes with these values: plain, masked or a chain of such."""
+    if not config.steps:
+        return _single(config.name, params)
+    return Chain([_single(name, _of_step(params, index)) for index, name in enumerate(config.steps)])
+
+
+def _single(name: str, params: dict[str, Value]) -> Runnable:
+    own = {key: value for key, value in params.items() if key != MASK_THRESHOLD}
+    method = load_method(name)(**own)
+    return Masked(method, float(params[MASK_THRESHOLD])) if MASK_THRESHOLD in params else method
+
+
+def _of_step(params: dict[str, Value], index: int) -> dict[str, Value]:
+    prefix = f"{index}."
+    return {key.removeprefix(prefix): value for key, value in params.items() if key.startswith(prefix)}

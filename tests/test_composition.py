@@ -1,0 +1,148 @@
+"""Chains and masks: what they are made of, what they leave alone, and that they can be searched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from deepunlearn.composition import make_method
+from deepunlearn.config import method_configs, read_command
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.params import MASK_THRESHOLD, Value
+from deepunlearn.core.schema import MethodConfig
+from deepunlearn.methods.base import execute
+from tests.commands import sweep
+from tests.helpers import equal_states, make_problem, model, parts, runtime, state
+
+DATA = parts()
+ORIGINAL = model().requires_grad_(False).eval()
+TAKES_MASK = [name for name, config in method_configs().items() if config.mask is not None]
+
+
+def config(*arguments: str) -> MethodConfig:
+    return read_command(arguments).sweep.methods[0]
+
+
+def run(method: MethodConfig, original: nn.Module = ORIGINAL, **params: Value) -> tuple[nn.Module, int]:
+    here = runtime()
+    values = method.complete(params)
+    net, done = execute(
+        make_method(method, values), lambda g: make_problem(original, "smallnet", g, DATA, here), here, seed=7
+    )
+    return net, done.epochs
+
+
+QUICK: dict[str, Any] = {"0.epochs": 1, "0.batch_size": 32, "1.epochs": 2, "1.batch_size": 32}
+
+
+def test_a_chain_is_its_steps_one_after_the_other() -> None:
+    chain = config("method=chain", "chain.steps=[ct,ft]", "chain.0.lr=0.02", "chain.1.lr=0.03")
+    both, epochs = run(chain, **QUICK)
+    assert epochs == 3
+
+    def steps() -> nn.Module:
+        here = runtime()
+        first, second = config("method=ct"), config("method=ft")
+        with here.seeded(7) as generator:
+            problem = make_problem(ORIGINAL, "smallnet", generator, DATA, here)
+            for method, lr, count in ((first, 0.02, 1), (second, 0.03, 2)):
+                made = make_method(method, method.complete({"lr": lr, "epochs": count, "batch_size": 32}))
+                assert len(list(made.run(problem))) == count
+        return problem.model
+
+    assert equal_states(state(both), state(steps()))
+
+
+def test_the_order_of_a_chain_matters_and_the_original_stays_the_teacher() -> None:
+    forward, _ = run(config("method=chain", "chain.steps=[ct,bt]"), **QUICK)
+    backward, _ = run(config("method=chain", "chain.steps=[bt,ct]"), **QUICK)
+    assert not equal_states(state(forward), state(backward))
+
+
+def test_a_step_that_freezes_or_masks_does_not_bind_the_next() -> None:
+    chain = config("method=chain", "chain.steps=[cfk,ft]")
+    net, _ = run(chain, **QUICK)
+    stem = next(iter(net.parameters()))
+    assert not torch.equal(stem, next(iter(ORIGINAL.parameters()))), "CF-k froze the stem, FT must move it"
+    masked, _ = run(config("method=chain", "chain.steps=[salun,ft]"), **QUICK, **{"0.threshold": 0.01})
+    same = sum(int((a == b).sum()) for a, b in zip(masked.parameters(), ORIGINAL.parameters(), strict=True))
+    assert same < 0.05 * sum(p.numel() for p in masked.parameters()), "SalUn's mask ends with SalUn"
+
+
+def test_a_chain_has_its_steps_parameters_ranges_and_data() -> None:
+    chain = config("method=chain", "chain.steps=[ct,scrub]")
+    assert {"0.lr", "1.msteps", "1.epochs"} <= set(chain.space)
+    assert chain.space["1.msteps"].between == (1, "1.epochs")
+    assert chain.from_search({"1.epochs": 4, "1.msteps": 0.99}, blocks=2)["1.msteps"] == 4
+    assert set(chain.reads) == {"retain", "forget", "val"}
+    assert chain.name == "ct-scrub"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["method=chain"], "at least two"),
+        (["method=chain", "chain.steps=[ct]"], "at least two"),
+        (["method=chain", "chain.steps=[ct,nosuch]"], "nosuch"),
+        (["method=chain", "chain.steps=[ct,chain]"], "chain"),
+        (["method=chain", "chain.steps=[ct,ft]", "chain.2.lr=0.1"], "chain.2.lr"),
+        (["method=chain", "chain.steps=[ct,ft]", "chain.0.lr=-1"], "lr"),
+        (["method=ft", "method.mask.threshold=1.5"], "method.mask.threshold"),
+        (["method=ff", "method.mask.threshold=0.5"], "method.mask"),
+    ],
+)
+def test_wrong_chains_and_masks(arguments: list[str], named: str) -> None:
+    with pytest.raises(ConfigError, match=named.replace(".", r"\.")):
+        read_command(arguments)
+
+
+@pytest.mark.parametrize("name", ["ft", "ga", "ngplus", "bt", "srl", "fcs", "scrub"])
+def test_a_mask_holds_the_other_weights_exactly(name: str) -> None:
+    masked = config(f"method={name}", "method.mask.threshold=0.1")
+    assert MASK_THRESHOLD in masked.fixed and "forget" in masked.reads
+    quick = {key: value for key, value in {"epochs": 2, "batch_size": 32, "lr": 0.05}.items() if key in masked.space}
+    net, _ = run(masked, **quick, **({"weight_decay": 0.01} if "weight_decay" in masked.space else {}))
+    pairs = list(zip(net.parameters(), ORIGINAL.parameters(), strict=True))
+    moved = sum(int((a != b).sum()) for a, b in pairs)
+    total = sum(a.numel() for a, _ in pairs)
+    assert 0.05 * total < moved <= 0.1 * total + 1, "momentum and weight decay must not leak through"
+
+
+def test_every_method_with_an_optimiser_takes_a_mask() -> None:
+    assert set(method_configs()) - set(TAKES_MASK) == {"ff", "iu", "salun"}
+
+
+def test_chains_and_masks_are_searched(tmp_path: Path) -> None:
+    done = sweep(
+        tmp_path,
+        "arch=smallnet",
+        "method=chain",
+        "chain.steps=[ct,ngplus]",
+        "search=quick",
+        "search.trials=2",
+        "train.epochs=1",
+        "seeds=1",
+        "dataset.limit=400",
+        "search.max_epochs=2",
+        "chain.1.alpha=0.9",
+    )
+    assert done.returncode == 0, done.stderr
+    row = next(
+        row
+        for row in (json.loads(path.read_text()) for path in tmp_path.rglob("row.json"))
+        if row["method"] == "ct-ngplus"
+    )
+    params = json.loads(row["params"])
+    assert params["1.alpha"] == 0.9 and {"0.lr", "1.lr"} <= set(params)
+    masked = sweep(
+        tmp_path, "arch=smallnet", "method=ft", "method.mask.search=true", "search=quick", "search.trials=2",
+        "train.epochs=1", "seeds=1", "dataset.limit=400", "search.max_epochs=1",
+    )  # fmt: skip
+    assert masked.returncode == 0, masked.stderr
+    values = [json.loads(json.loads(path.read_text())["params"]) for path in tmp_path.rglob("rows/ft/*/row.json")]
+    assert 0 < values[0][MASK_THRESHOLD] <= 1
