@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods.base import Method, Problem
+from deepunlearn.ops.convolutions import smallest
 from deepunlearn.ops.distillation import entropy
 from deepunlearn.ops.labels import class_counts
-from deepunlearn.ops.saliency import largest
 
 COUNT_POWER = -0.1  # class weights are counts to this power
 
@@ -49,12 +49,12 @@ class PruneReinitialiseMatchQuantise(Method):
             lambda x, y: self._loss(problem, weights, x, y),
             problem.sgd(lr=self.lr, weight_decay=self.weight_decay),
         )
-        steps = int(self.epochs * problem.retain.steps(self.batch_size))
-        while steps > 0:
-            for batch in itertools.islice(problem.batches(problem.retain, self.batch_size), steps):
+        batches = problem.retain.steps(self.batch_size)
+        steps = int(self.epochs * batches)
+        for done in range(0, max(steps, 1), batches):
+            for batch in itertools.islice(problem.batches(problem.retain, self.batch_size), steps - done):
                 step(*batch)
-                steps -= 1
-            if steps == 0:
+            if done + batches >= steps:
                 quantise(problem.model)
             yield
 
@@ -69,8 +69,9 @@ class PruneReinitialiseMatchQuantise(Method):
 def prune_and_redraw(layers: list[Layer], amount: float) -> None:
     """Global magnitude pruning of weights and biases, pruned weights re-drawn in place."""
     tensors = [tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
-    pruned = largest([-tensor.abs() for tensor in tensors], amount)
-    masks = dict(zip(tensors, pruned, strict=True))
+    pruned = smallest(torch.cat([tensor.abs().flatten() for tensor in tensors]), amount)
+    pieces = pruned.split([tensor.numel() for tensor in tensors])
+    masks = {tensor: piece.view(tensor.shape) for tensor, piece in zip(tensors, pieces, strict=True)}
     for layer in layers:
         bound = 1 / math.sqrt(layer.weight[0].numel())
         fresh = torch.empty(layer.weight.shape, device=layer.weight.device).uniform_(-bound, bound)
