@@ -84,7 +84,8 @@ class Draft:
         (self.path / name).write_text(text + "\n", encoding="utf-8")
 
     def write_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
-        np.savez(self.path / name, allow_pickle=False, **arrays)
+        assert not any(array.dtype.hasobject for array in arrays.values()), "objects would be stored as pickles"
+        np.savez(self.path / name, **arrays)
 
 
 class Store:

@@ -75,7 +75,9 @@ class FakeBench:
 
     def __init__(self, root: Path, settings: Any, behave: Any = lambda x: None) -> None:
         self.results, self.progress, self.behave, self.asked = Results(root), Progress(quiet=True), behave, []
-        self.cell = SimpleNamespace(name="d/a", dataset=SimpleNamespace(name="d"), arch=SimpleNamespace(name="a"))
+        self.cell = SimpleNamespace(
+            name="d/a", dataset=SimpleNamespace(name="d"), arch=SimpleNamespace(name="a", blocks=1)
+        )
         key = StudyKey(
             original=REFERENCE,
             retrained=REFERENCE,
@@ -100,7 +102,7 @@ class FakeBench:
         return params["x"], SimpleNamespace(seconds=0.1)
 
 
-METHOD: Any = SimpleNamespace(name="m", complete=dict)
+METHOD: Any = SimpleNamespace(name="m", from_search=lambda drawn, blocks: dict(drawn))
 
 
 @pytest.fixture(autouse=True)
