@@ -184,6 +184,7 @@ def network_outcome(model: nn.Module, mode: str, precision: torch.dtype) -> tupl
     """Logits and all gradients in one vector, for 16 images; the model's running statistics stay as they were."""
     state = deepcopy(model.state_dict())
     images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    model.train()  # empties timm's cache of attention biases, which holds on to a freed graph
     model.train(mode == "train")
     torch.manual_seed(7)  # drop path
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
