@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -72,7 +73,7 @@ def recurrence(problem: Problem, chosen: Tensor, v: Params) -> Params:
 
 
 def conjugate_gradients(problem: Problem, chosen: Tensor, v: Params) -> Params:
-    """k of (I + (1 / n) sum g g^T) k = v."""
+    """k of (I + (1 / n) sum g g^T) k = v; notes the relative residual, as there is a limit on iterations."""
 
     def matrix(direction: Params) -> Params:
         result = direction
@@ -91,4 +92,5 @@ def conjugate_gradients(problem: Problem, chosen: Tensor, v: Params) -> Params:
         k, residual = add(k, direction, step), add(residual, image, -step)
         previous, size = size, dot(residual, residual)
         direction = add(residual, direction, size / previous)
+    problem.notes["cg_residual"] = math.sqrt(float(size / wanted.clamp(min=torch.finfo(wanted.dtype).tiny)))
     return k

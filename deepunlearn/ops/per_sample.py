@@ -10,18 +10,20 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp, vmap
 
 BUDGET = 1 << 30  # bytes of per-sample gradients that are held at a time
+MOST_SAMPLES = 256  # of small networks, whose activations take more memory than their gradients; more is not faster
 
 Params = dict[str, Tensor]
 
 
 def parameters_of(model: nn.Module) -> Params:
-    """The trainable parameters by name, detached from their graph."""
+    """All parameters by name, detached from their graph."""
     return {name: value.detach() for name, value in model.named_parameters()}
 
 
 def chunk_size(params: Params, budget: int = BUDGET) -> int:
-    """Samples whose gradients fit into `budget` bytes, at least one."""
-    return max(1, budget // sum(value.numel() * value.element_size() for value in params.values()))
+    """Samples whose gradients fit into `budget` bytes, at least one, at most MOST_SAMPLES."""
+    fitting = budget // sum(value.numel() * value.element_size() for value in params.values())
+    return max(1, min(MOST_SAMPLES, fitting))
 
 
 def per_sample(model: nn.Module) -> Callable[[Params, Tensor, Tensor], Params]:

@@ -518,7 +518,21 @@ def test_iu_solves_the_fisher_system_as_a_dense_solver_does(tiny: nn.Module, sam
     matrix = torch.eye(len(v), dtype=torch.float64) + sum(torch.outer(g, g) for g in rows) / len(rows)
     k = torch.linalg.solve(matrix, v)
     assert float((k - v).norm() / v.norm()) > 0.5, "the Fisher matrix is to count"
-    near(moved(tiny, run_on_tiny(tiny, alpha=3.0, samples=samples, solver="cg")[0]), 3.0 * k)
+    unlearned, ran = run_on_tiny(tiny, alpha=3.0, samples=samples, solver="cg")
+    near(moved(tiny, unlearned), 3.0 * k)
+    assert isinstance(ran.notes["cg_residual"], float) and 0 < ran.notes["cg_residual"] < 1e-4
+
+
+def test_iu_notes_a_residual_that_its_iterations_did_not_remove(
+    monkeypatch: pytest.MonkeyPatch, tiny: nn.Module
+) -> None:
+    monkeypatch.setattr(iu, "MOST_ITERATIONS", 2)
+    rows, v = gradient_rows(tiny, DATA["retain"]), plain_influence(tiny, DATA)
+    unlearned, ran = run_on_tiny(tiny, alpha=3.0, samples=10_000, solver="cg")
+    k = moved(tiny, unlearned) / 3.0
+    residual = v - k - sum(g * float(g @ k) for g in rows) / len(rows)
+    assert ran.notes["cg_residual"] == pytest.approx(float(residual.norm() / v.norm()), rel=1e-2)
+    assert ran.notes["cg_residual"] > 0.01
 
 
 def test_iu_leaves_the_statistics(tiny: nn.Module) -> None:
@@ -559,6 +573,7 @@ def test_a_memory_budget_does_not_change_results(
 def test_the_budget_bounds_the_gradients_held_at_a_time() -> None:
     params = {"a": torch.zeros(10, 5), "b": torch.zeros(50)}  # 400 bytes
     assert [per_sample.chunk_size(params, budget) for budget in (1, 400, 799, 800, 4000)] == [1, 1, 1, 2, 10]
+    assert per_sample.chunk_size(params) == per_sample.MOST_SAMPLES, "activations of small networks need memory too"
 
 
 def test_per_sample_gradients_are_those_of_single_samples() -> None:
