@@ -24,6 +24,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["search"],
     ["analysis"],
     ["config"],
+    ["library"],
     ["launch"],
     ["doors"],
     ["sweep", "status", "tables", "methods.__main__"],

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +85,7 @@ class Draft:
 
     def write_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
         assert not any(array.dtype.hasobject for array in arrays.values()), "objects would be stored as pickles"
-        np.savez(self.path / name, **arrays)
+        np.savez(self.path / name, **cast(Any, arrays))
 
 
 class Store:

@@ -7,7 +7,7 @@ order with the same crops; the arithmetic on them is exact up to the two roundin
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,10 +105,40 @@ class Transform:
         return pixels.div_(255).sub_(self.mean).div_(self.std)
 
 
+class GivenData:
+    """Inputs that are as the model takes them: nothing is normalised. Offers what `Part` needs of `ResidentData`."""
+
+    def __init__(self, inputs: Tensor, labels: Tensor, device: torch.device) -> None:
+        """inputs: [N, ...]; labels: int64 [N]."""
+        self.device = self.index_device = device
+        self.image_size = inputs.shape[-1]
+        self.labels = labels.to(device)
+        self._inputs = inputs.to(device)
+
+    def gather(self, positions: Tensor) -> Tensor:
+        """The inputs at `positions`."""
+        return self._inputs.index_select(0, positions)
+
+
+class Untransformed:
+    """Leaves inputs as they are; there is nothing to augment."""
+
+    def draw(self, samples: int, generator: torch.Generator) -> None:
+        """No draws."""
+
+    def normalise(self, images: Tensor) -> Tensor:
+        return images
+
+
+def part_of(data: GivenData, positions: Iterable[int]) -> Part:
+    """The samples of `data` at `positions`."""
+    return Part(data, torch.tensor(list(positions), dtype=torch.int64), Untransformed())
+
+
 class Part:
     """Some samples of a dataset, e.g. the forget set: labelled, in a fixed order, served in normalised batches."""
 
-    def __init__(self, data: ResidentData, positions: Tensor, transform: Transform) -> None:
+    def __init__(self, data: ResidentData | GivenData, positions: Tensor, transform: Transform | Untransformed) -> None:
         """`positions`: int64 [N] on the CPU, into the rows of `data`."""
         self._data, self._positions, self._transform = data, positions, transform
         self.labels = data.labels[positions.to(data.device)]  # int64 [N] on the device
@@ -171,6 +201,7 @@ class Part:
         for span in _spans(len(self), batch_size):
             images = self._data.gather(positions[span])
             if draws is not None:
+                assert isinstance(self._transform, Transform)
                 images = self._transform.augment(images, draws[span])
             yield self._transform.normalise(images), labels[span]
 

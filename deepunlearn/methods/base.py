@@ -6,7 +6,7 @@ import copy
 import importlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepunlearn.archs import Parts
-from deepunlearn.core.errors import ConfigError, Diverged
+from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.core.errors import ConfigError, Diverged, NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
 from deepunlearn.ops.convolutions import Convolution, convolutions
@@ -36,7 +37,7 @@ class Problem:
 
     original: nn.Module
     model: nn.Module
-    parts: Parts
+    parts: Parts | Anatomy
     retain: Part
     forget: Part
     val: Part
@@ -44,6 +45,7 @@ class Problem:
     generator: torch.Generator
     _fresh: Callable[[], nn.Module]
     _runtime: Runtime
+    _kept: frozenset[str] = frozenset()  # parameters of fresh networks that are not fresh, for a user's model
     notes: dict[str, Value] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
     _masks: dict[Tensor, Tensor] = field(default_factory=dict)
@@ -84,14 +86,26 @@ class Problem:
 
     def fresh_model(self) -> nn.Module:
         """A newly initialised network of the same architecture, drawn from the global random state."""
+        self._refuse_kept(self._kept)
         return self._fresh()
 
     def reinitialise(self, modules: Iterable[nn.Module]) -> None:
         """Give `modules` of the working copy the values of a freshly built network, running statistics included."""
-        fresh = self.fresh_model()
         names = {id(module): name for name, module in self.model.named_modules()}
-        for module in modules:
-            module.load_state_dict(fresh.get_submodule(names[id(module)]).state_dict())
+        chosen = {names[id(module)]: module for module in modules}
+        self._refuse_kept({kept for kept in self._kept if any(kept.startswith(f"{name}.") for name in chosen)})
+        fresh = self._fresh()
+        for name, module in chosen.items():
+            module.load_state_dict(fresh.get_submodule(name).state_dict())
+
+    def _refuse_kept(self, kept: Set[str]) -> None:
+        if kept:
+            raise NotApplicable(
+                "some parameters cannot be initialised anew: no module of the model resets them",
+                given=", ".join(sorted(kept)[:5]),
+                allowed="layers with reset_parameters()",
+                remedy="give unlearn(..., fresh=FUNCTION) that builds a new network of this architecture",
+            )
 
     def stem_convolutions(self) -> list[Convolution]:
         """The convolutions that see the image."""

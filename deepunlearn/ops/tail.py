@@ -5,10 +5,11 @@ from __future__ import annotations
 from torch import nn
 
 from deepunlearn.archs import Parts
+from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import ConfigError
 
 
-def tail(parts: Parts, k: int) -> list[nn.Module]:
+def tail(parts: Parts | Anatomy, k: int) -> list[nn.Module]:
     """The last `k` blocks and the head. Raises ConfigError where there are fewer blocks."""
     if k > len(parts.blocks):
         raise ConfigError(
