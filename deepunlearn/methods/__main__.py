@@ -3,39 +3,68 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import unknown
 from deepunlearn.core.params import ParamSpec
+from deepunlearn.core.schema import MethodConfig
 from deepunlearn.doors import run_door, wants_help
+
+USAGE = """usage: python -m deepunlearn.methods [NAME ...] [--markdown]
+
+Lists the methods: where they come from, what data they read, their hyper-parameters with defaults and search ranges
+(ours: those of search.space=ours where they differ). --markdown prints the table that stands in docs/methods.md."""
 
 
 def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
-        print(
-            "usage: python -m deepunlearn.methods [NAME ...]\n\nLists the methods: source, data read, ranges, defaults."
-        )
+        print(USAGE)
         return 0
     methods = method_configs()
-    for name in arguments:
+    names = [argument for argument in arguments if argument != "--markdown"]
+    for name in names:
         if name not in methods:
             raise unknown("method", name, methods)
-    for name in arguments or methods:
-        method = methods[name]
-        print(f"{name}: {method.title} ({method.paper}); reads {', '.join(method.reads)}; version {method.version}")
-        for param, spec in method.space.items():
-            print(f"  {param:<14} default {spec.default!s:<8} {shown_range(spec):<28} {spec.help}")
+    chosen = [methods[name] for name in names or methods]
+    print(markdown(chosen) if "--markdown" in arguments else "\n".join(plain(method) for method in chosen))
     return 0
 
 
+def plain(method: MethodConfig) -> str:
+    """A method in a few lines."""
+    head = f"{method.name}: {method.title} ({method.paper}); reads {', '.join(method.reads)}; version {method.version}"
+    rows = [
+        f"  {name:<22} default {spec.default!s:<8} {shown_range(spec):<30} {spec.help}"
+        for name, spec in method.space.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def markdown(methods: Iterable[MethodConfig]) -> str:
+    """All methods as a Markdown table, a line per hyper-parameter."""
+    lines = ["| method | source | reads | hyper-parameter | default | searched in |", "|---|---|---|---|---|---|"]
+    for method in methods:
+        head = f"`{method.name}` {method.title} | {method.paper} | {', '.join(method.reads)}"
+        for name, spec in method.space.items():
+            lines.append(f"| {head} | `{name}`: {spec.help} | {spec.default} | {shown_range(spec)} |")
+            head = "| |"
+    return "\n".join(lines)
+
+
 def shown_range(spec: ParamSpec) -> str:
-    """The range of search.space=paper in words."""
+    """The search ranges in words."""
     if not spec.searched:
         return "not searched"
     if spec.choices is not None:
         return "{" + ", ".join(str(choice) for choice in spec.choices) + "}"
-    return f"[{spec.low:g}, {spec.high}]" + (" log" if spec.log else "")
+    if spec.between is not None:
+        return f"[{spec.between[0]}, {spec.between[1]}]"
+    text = f"[{spec.low:g}, {spec.high}]" + (" log" if spec.log else "")
+    if spec.ours is None:
+        return text
+    low, high = spec.ours.get("low", spec.low), spec.ours.get("high", spec.high)
+    return f"{text}; ours [{low:g}, {high:g}]" + (" log" if spec.ours.get("log", spec.log) else "")
 
 
 if __name__ == "__main__":
