@@ -34,8 +34,8 @@ class Masked:
         self.method, self.threshold = method, threshold
 
     def run(self, problem: Problem) -> Iterator[None]:
-        weights = list(problem.model.parameters())
-        problem.restrict(dict(zip(weights, largest(forget_saliency(problem), self.threshold), strict=True)))
+        masks = largest(forget_saliency(problem), self.threshold)
+        problem.restrict(dict(zip(problem.model.parameters(), masks, strict=True)))
         yield from self.method.run(problem)
 
 

@@ -59,6 +59,14 @@ def write_atomically(path: Path, text: str) -> None:
     sync_folder(path.parent)
 
 
+def sync_contents(folder: Path) -> None:
+    """Make the files in `folder`, and their being there, durable."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from deepunlearn.core.errors import StoreError
 from deepunlearn.core.keys import KEY_LENGTH, Key
-from deepunlearn.core.paths import sync_folder, write_atomically
+from deepunlearn.core.paths import sync_contents, sync_folder, write_atomically
 
 FailureKind = Literal["failed", "skipped", "not_applicable", "search_failed"]
 DRAFT = ".draft-"
@@ -287,10 +287,7 @@ def _sha256(path: Path) -> str:
 
 
 def _publish(folder: Path, final: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    sync_folder(folder)
+    sync_contents(folder)
     try:
         folder.rename(final)
     except OSError:

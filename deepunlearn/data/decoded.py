@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import uuid
@@ -23,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.paths import sync_folder, write_atomically
+from deepunlearn.core.paths import sync_contents, sync_folder, write_atomically
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.store import DRAFT, draft_name, remove_dead_drafts
 from deepunlearn.data import sources
@@ -201,10 +200,7 @@ def _facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _publish(draft: Path, folder: Path) -> None:
-    for path in draft.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    sync_folder(draft)
+    sync_contents(draft)
     try:
         draft.rename(folder)
     except OSError:

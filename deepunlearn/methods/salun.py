@@ -9,9 +9,7 @@ from torch import Tensor
 from deepunlearn.methods.base import Method, Problem
 from deepunlearn.ops.labels import random_labels, relabelled
 from deepunlearn.ops.optim import descend
-from deepunlearn.ops.saliency import largest
-
-GRADIENT_BATCH = 256  # of the gradient pass; does not change its result beyond rounding
+from deepunlearn.ops.saliency import forget_saliency, largest
 
 
 class SaliencyUnlearning(Method):
@@ -32,10 +30,8 @@ class SaliencyUnlearning(Method):
     threshold: float
 
     def run(self, problem: Problem) -> Iterator[None]:
-        problem.model.eval()
-        weights = list(problem.model.parameters())
-        gradients = problem.gradients(problem.batches(problem.forget, GRADIENT_BATCH), weights)
-        problem.restrict(dict(zip(weights, largest([g.abs() for g in gradients], self.threshold), strict=True)))
+        masks = largest(forget_saliency(problem), self.threshold)
+        problem.restrict(dict(zip(problem.model.parameters(), masks, strict=True)))
         problem.model.train()
         optimizer = problem.sgd(lr=self.lr, weight_decay=self.weight_decay, momentum=self.momentum)
         step = problem.step(problem.cross_entropy, optimizer)
