@@ -21,7 +21,7 @@ from deepunlearn.core.keys import GivenKey, ReferenceKey, SearchKey, UnlearnedKe
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import CellConfig, MethodConfig, SweepConfig
+from deepunlearn.core.schema import CellConfig, MethodConfig, SweepConfig, epochs_of
 from deepunlearn.core.seeding import derive_seed, derive_seed32
 from deepunlearn.core.store import Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
@@ -186,9 +186,7 @@ class Bench:
             return entry
         original = self.original(seed)
         step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
-        with self.progress.bar(
-            f"{self.cell.name} {method.name} seed {seed}: epoch", int(params.get("epochs", 1))
-        ) as bar:
+        with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", epochs_of(params)) as bar:
             model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance())
         logits = self.predict(model)
         with self.store.writing(

@@ -7,6 +7,7 @@ import pytest
 from deepunlearn.config import GROUPS, method_configs, options, read_command, sweep_files
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import ParamSpec
+from deepunlearn.core.schema import epochs_of
 
 
 @pytest.mark.parametrize("dataset", options("dataset"))
@@ -79,6 +80,8 @@ def test_ranges_follow_the_space_the_epoch_limit_and_the_largest_batch() -> None
     space = method_configs()["msg"].space
     assert space["epochs"].range("epochs", "paper", 37, None).high == 37
     assert space["batch_size"].range("batch_size", "paper", 37, 128).choices == (64, 128)
+    scrub = method_configs()["scrub"].space["retain_batch_size"]
+    assert scrub.range("retain_batch_size", "paper", 37, 128).choices == (64, 128), "every batch size is capped"
     assert isinstance(space["init_rate"].range("init_rate", "paper", 37, None).high, float)
     spec = ParamSpec(type="float", default=0.1, low=0, high=1, ours={"low": 1e-3, "log": True}, help="x")
     assert spec.range("x", "paper", 3, None).low == 0.0
@@ -102,6 +105,19 @@ def test_values_of_another_type_are_refused(kind: str, value: object) -> None:
     spec = ParamSpec(type=kind, default=0, searched=False, help="x")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="cannot be used"):
         spec.typed("x", value)
+
+
+@pytest.mark.parametrize(
+    ("params", "epochs"),
+    [
+        ({"epochs": 5, "fine_epochs": 2, "reset_epochs": 1}, 5),
+        ({"epochs": 3, "warmup_epochs": 3}, 6),  # a trial is not to be pruned in its warm-up
+        ({"0.epochs": 2, "1.epochs": 3.2}, 6),
+        ({"alpha": 0.1}, 1),
+    ],
+)
+def test_epochs_of_a_run(params: dict[str, float], epochs: int) -> None:
+    assert epochs_of(params) == epochs
 
 
 def test_numbers_are_typed() -> None:

@@ -96,7 +96,7 @@ class ParamSpec(BaseModel):
             fields["high"] = epoch_limit
         if self.type == "float":  # 0 and 1 in YAML are integers; the bounds of a real range are not
             fields.update({end: float(fields[end]) for end in ("low", "high") if fields[end] is not None})
-        if name == "batch_size" and max_batch_size is not None and fields["choices"] is not None:
+        if name.endswith("batch_size") and max_batch_size is not None and fields["choices"] is not None:
             fields["choices"] = tuple(size for size in fields["choices"] if size <= max_batch_size)
         try:
             return Range(**fields)

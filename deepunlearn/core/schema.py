@@ -7,6 +7,7 @@ so that types are settled before hashing and a wrong value is refused with its n
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -179,6 +180,14 @@ class MethodConfig(Frozen):
         if set(self.params) != set(self.space):
             raise ValueError(f"params {sorted(self.params)} and space {sorted(self.space)} must name the same")
         return self
+
+
+def epochs_of(params: Mapping[str, Any]) -> int:
+    """How often a run with these values yields: its epochs, a warm-up's and those of a chain's steps; at least 1."""
+    counts: list[float] = [
+        value for name, value in params.items() if name.split(".")[-1] in ("epochs", "warmup_epochs")
+    ]
+    return max(1, sum(math.ceil(count) for count in counts))
 
 
 class CellConfig(Frozen):

@@ -21,7 +21,7 @@ from torch import nn
 
 from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.core.params import Range, Value
-from deepunlearn.core.schema import MethodConfig, SearchConfig
+from deepunlearn.core.schema import MethodConfig, SearchConfig, epochs_of
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.search.objective import SEARCH_PARTS, Losses, accuracies, score
 from deepunlearn.search.slots import finished_slots, open_storage, owner_alive, owner_name, storage_url, study_name
@@ -54,7 +54,7 @@ class SlotStudy:
                 try:
                     note = self._run_slot(slot)
                 finally:
-                    self._claim_file(slot).unlink()
+                    self._claim_file(slot).unlink(missing_ok=True)
                 bar.advance(len(self.finished()) - bar.done, note)
         states = Counter(trial.state.name.lower() for trial in self.finished().values())
         self.bench.progress.say(
@@ -86,19 +86,28 @@ class SlotStudy:
         return None
 
     def _take(self, slot: int) -> bool:
+        """Claim `slot` by a file that holds our name from its first moment on: a claim without an owner would stay."""
         path = self._claim_file(slot)
+        own = path.with_name(f".{path.name}-{os.getpid()}")
         path.parent.mkdir(parents=True, exist_ok=True)
+        own.write_text(owner_name(), encoding="utf-8")
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            os.link(own, path)
         except FileExistsError:
-            owner = path.read_text(encoding="utf-8") if path.exists() else ""
-            if owner and not owner_alive(owner):
-                path.unlink(missing_ok=True)
-                return self._take(slot)
-            return False
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(owner_name())
+            if self._is_held(path):
+                return False
+            path.unlink(missing_ok=True)
+            return self._take(slot)
+        finally:
+            own.unlink(missing_ok=True)
         return True
+
+    @staticmethod
+    def _is_held(path: Path) -> bool:
+        try:
+            return owner_alive(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return False  # given back meanwhile
 
     def _bury(self, slot: int) -> None:
         """End trials of this slot that a dead worker left running; they do not count."""
@@ -167,7 +176,7 @@ class SlotStudy:
         """Prunes a hopeless trial at half and at three quarters of its epochs."""
         if not self.search.prune:
             return None
-        epochs = int(params.get("epochs", 1))
+        epochs = epochs_of(params)
         looks = {-(-epochs * share // 100): share for share in PRUNE_AT}
 
         def look(epoch: int, model: nn.Module) -> None:

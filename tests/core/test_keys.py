@@ -9,43 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.keys import LATER, Key, MetricsKey, ReferenceKey, SplitKey, StudyKey, UnlearnedKey, canonical_json
+from deepunlearn.core.keys import LATER, Key, MetricsKey, SplitKey, StudyKey, UnlearnedKey, canonical_json
 from deepunlearn.core.params import Range
 from deepunlearn.core.seeding import derive_seed, derive_seed32
-
-SPLIT = SplitKey(
-    data_digest="ab" * 32,
-    image_size=32,
-    limit=None,
-    val_ratio=0.15,
-    forget="random",
-    forget_ratio=0.1,
-    split_seed=123,
-    version=1,
-)
-
-
-def reference(**changes: object) -> ReferenceKey:
-    fields = {
-        "split": SPLIT,
-        "role": "original",
-        "arch": "resnet18",
-        "classes": 10,
-        "seed": 0,
-        "epochs": 182,
-        "lr": 0.1,
-        "momentum": 0.9,
-        "weight_decay": 5e-4,
-        "batch_size": 256,
-        "crop_padding": 4,
-        "flip": True,
-        "mean": (0.4914, 0.4822, 0.4465),
-        "std": (0.2023, 0.1994, 0.2010),
-        "precision": "fp32",
-        "version": 1,
-    }
-    return ReferenceKey(**{**fields, **changes})
-
+from tests.keys import SPLIT, reference
 
 UNLEARNED = UnlearnedKey(original=reference(), method="msg", method_version=1, params={"lr": 1e-3, "epochs": 5})
 GOLDEN = [  # a change here orphans every stored result: bump a VERSION instead, or declare the new field LATER

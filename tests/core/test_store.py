@@ -14,19 +14,10 @@ import numpy as np
 import pytest
 
 from deepunlearn.core.errors import StoreError
-from deepunlearn.core.keys import SplitKey
 from deepunlearn.core.store import FailureNote, Failures, Place, Store
+from tests.keys import SPLIT
 
-KEY = SplitKey(
-    data_digest="cd" * 32,
-    image_size=32,
-    limit=None,
-    val_ratio=0.15,
-    forget="random",
-    forget_ratio=0.1,
-    split_seed=123,
-    version=1,
-)
+KEY = SPLIT
 PLACE = Place("digits", "resnet18", "msg", 3)
 
 

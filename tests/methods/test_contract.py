@@ -11,6 +11,7 @@ from torch import nn
 
 from deepunlearn.config import method_configs
 from deepunlearn.core.params import ParamSpec, Value
+from deepunlearn.core.schema import epochs_of
 from deepunlearn.data.loader import Part
 from deepunlearn.methods.base import Run, execute, load_method
 from deepunlearn.stages import distances
@@ -52,12 +53,6 @@ def quick_params(name: str) -> dict[str, Value]:
     return METHODS[name].complete({**quick, **SPECIAL.get(name, {})})
 
 
-def expected_epochs(name: str) -> int:
-    """Yields of a run: its epochs, those of a warm-up included; 1 for methods without epochs."""
-    params = quick_params(name)
-    return int(params.get("epochs", 1)) + int(params.get("warmup_epochs", 0))
-
-
 def unlearn(
     name: str, arch: str, seed: int = 0, swap: dict[str, Part] | None = None, on_epoch: Any = None, **params: Value
 ) -> tuple[nn.Module, Run]:
@@ -90,7 +85,7 @@ def test_it_works_on_its_own_copy_and_moves_it(name: str, arch: str) -> None:
     assert [type(m) for m in unlearned.modules()] == [type(m) for m in original(arch).modules()]
     assert all(torch.isfinite(value).all() for value in unlearned.state_dict().values())
     assert distances(unlearned, original(arch))["moved"] > 1e-5, "a silent no-op"
-    assert run.epochs == expected_epochs(name) and run.seconds > 0
+    assert run.epochs == epochs_of(quick_params(name)) and run.seconds > 0
     assert len(set(parameters)) == 1, "parameter objects were replaced"
     owned = {value.data_ptr() for value in unlearned.state_dict().values() if value.numel()}
     assert not owned & {value.data_ptr() for value in original(arch).state_dict().values() if value.numel()}

@@ -16,7 +16,7 @@ import pytest
 from optuna.trial import TrialState
 
 from deepunlearn.core.errors import Diverged, NotApplicable
-from deepunlearn.core.keys import ReferenceKey, SplitKey, StudyKey
+from deepunlearn.core.keys import StudyKey
 from deepunlearn.core.params import Range
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
@@ -25,35 +25,9 @@ from deepunlearn.search.objective import Losses
 from deepunlearn.search.selection import completed
 from deepunlearn.search.slots import finished_slots, owner_alive, owner_name
 from deepunlearn.search.study import SlotStudy
+from tests.keys import reference
 
-SPLIT = SplitKey(
-    data_digest="ef" * 32,
-    image_size=32,
-    limit=None,
-    val_ratio=0.15,
-    forget="random",
-    forget_ratio=0.1,
-    split_seed=123,
-    version=1,
-)
-REFERENCE = ReferenceKey(
-    split=SPLIT,
-    role="original",
-    arch="smallnet",
-    classes=10,
-    seed=0,
-    epochs=1,
-    lr=0.1,
-    momentum=0.9,
-    weight_decay=0.0,
-    batch_size=64,
-    crop_padding=0,
-    flip=False,
-    mean=None,
-    std=None,
-    precision="fp32",
-    version=1,
-)
+REFERENCE = reference(arch="smallnet")
 RANGES = {"x": Range(low=0.0, high=1.0), "batch_size": Range(choices=(64, 128)), "epochs": Range(low=1, high=8)}
 
 
@@ -249,11 +223,27 @@ def test_a_live_claim_is_respected_and_a_dead_one_taken_over(tmp_path: Path) -> 
     assert sorted(study.finished()) == list(range(1, 8)), "slot 0 belongs to a live worker, slot 1 did to a dead one"
 
 
+def test_a_claim_names_its_owner_from_its_first_moment_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker killed right after claiming must not leave a claim that nobody may take over."""
+    study = SlotStudy(FakeBench(tmp_path, search()), METHOD, search(), 0)  # type: ignore[arg-type]
+    seen: list[str] = []
+    link = os.link
+
+    def watching(source: Path, target: Path) -> None:
+        link(source, target)
+        seen.append(Path(target).read_text())
+
+    monkeypatch.setattr(os, "link", watching)
+    study.run()
+    assert seen == [owner_name()] * 8
+    assert not [path for path in (tmp_path / "search" / "claims").rglob("*") if path.is_file()], "all given back"
+
+
 WORKER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-import test_slots as t
+import tests.search.test_slots as t
 t.study_module.score_model = lambda bench, x, seed: t.Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6))
 import time
 t.run(Path(sys.argv[1]), t.search(trials=12), lambda x: time.sleep(0.05))
@@ -262,7 +252,7 @@ t.run(Path(sys.argv[1]), t.search(trials=12), lambda x: time.sleep(0.05))
 
 def test_two_processes_on_one_study_finish_exactly_n(tmp_path: Path) -> None:
     SlotStudy(FakeBench(tmp_path, search()), METHOD, search(), 0)  # type: ignore[arg-type]
-    command = [sys.executable, "-c", WORKER, str(tmp_path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", WORKER, str(tmp_path), str(Path(__file__).parents[2])]
     workers = [subprocess.Popen(command) for _ in range(2)]
     assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
     study = SlotStudy(FakeBench(tmp_path, search()), METHOD, search(), 0)  # type: ignore[arg-type]
