@@ -62,8 +62,13 @@ def fisher_diagonal(
 
 
 def _add_squares(total: Params, gradients: Params, weights: Tensor) -> None:
-    for name, value in gradients.items():
-        total[name] += torch.einsum("b...,b->...", value.square(), weights)
+    """total += sum_i weights_i gradients_i^2, sample by sample: memory traffic is what this costs, so no squares are
+    kept; the gradients are used up."""
+    values, roots = [gradients[name] for name in total], weights.sqrt()
+    for value in values:
+        value.mul_(roots.view(-1, *[1] * (value.dim() - 1)))
+    for one in zip(*values, strict=True):
+        torch._foreach_addcmul_(list(total.values()), one, one)
 
 
 def gradient_products(model: nn.Module, x: Tensor, y: Tensor, direction: Params) -> Params:
