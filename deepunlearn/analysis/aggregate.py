@@ -30,8 +30,15 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     table["usable"] = table["n_usable"].astype(str) + "/" + table["n_seeds"].astype(str)
     table["status"] = _status(table, asked)
     table["reason"] = asked.groupby(GROUP)[["outcome", "usable", "why", "reason"]].apply(reasons)
+    table["reason"] = (table["reason"] + _unmoved(scored).reindex(table.index, fill_value="")).str.removeprefix("; ")
     table = table.join(_means(scored)).reset_index()
     return _in_order(table.assign(method_title=table["method_title"].fillna(table["method"])))
+
+
+def _unmoved(scored: pd.DataFrame) -> pd.Series[str]:
+    """Says of models that are the original itself that they are, with what the run noted, e.g. SCRUB's rewinding."""
+    same = scored[(scored["moved"] == 0) & ~scored["method"].isin(REFERENCES)]
+    return same.groupby(GROUP)["notes"].agg(lambda notes: f"; {len(notes)} equal to the original {notes.iloc[0]}")
 
 
 def result_set_rows(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
