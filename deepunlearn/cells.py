@@ -71,7 +71,11 @@ class CellKeys:
 
     def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int) -> UnlearnedKey:
         return UnlearnedKey(
-            original=self.reference("original", seed), method=method.name, method_version=method.version, params=params
+            original=self.reference("original", seed),
+            method=method.name,
+            method_version=method.version,
+            params=params,
+            code=method.code,
         )
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, seed: int) -> MetricsKey:
@@ -94,6 +98,7 @@ class CellKeys:
             population_size=search.population_size,
             prune=search.prune,
             version=keys.SCORE_VERSION,
+            code=method.code,
         )
 
     def ranges(self, method: MethodConfig, search: SearchConfig) -> dict[str, Range]:

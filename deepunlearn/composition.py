@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import MASK_THRESHOLD, Value
 from deepunlearn.core.schema import MethodConfig
 from deepunlearn.methods.base import Method, Problem, load_method
+from deepunlearn.methods.found import digest
 from deepunlearn.ops.saliency import forget_saliency, largest
 
 
@@ -43,15 +45,24 @@ Runnable = Method | Chain | Masked
 
 
 def make_method(config: MethodConfig, params: dict[str, Value]) -> Runnable:
-    """The method that `config` describes with these values: plain, masked or a chain of such."""
+    """The method that `config` describes with these values: plain, masked or a chain of such.
+
+    Raises ConfigError where its class cannot be loaded, disagrees with the YAML or was edited since.
+    """
+    if digest(config.modules.values()) != config.code:
+        raise ConfigError(
+            f"the code of method {config.name!r} was edited after the sweep was planned",
+            given=", ".join(config.modules.values()),
+            remedy="run the command again; results of the code as it was are kept",
+        )
     if not config.steps:
-        return _single(config.name, params)
-    return Chain([_single(name, _of_step(params, index)) for index, name in enumerate(config.steps)])
+        return _single(config, config.name, params)
+    return Chain([_single(config, name, _of_step(params, index)) for index, name in enumerate(config.steps)])
 
 
-def _single(name: str, params: dict[str, Value]) -> Runnable:
+def _single(config: MethodConfig, name: str, params: dict[str, Value]) -> Runnable:
     own = {key: value for key, value in params.items() if key != MASK_THRESHOLD}
-    method = load_method(name)(**own)
+    method = load_method(name, config.modules.get(name))(**own)
     return Masked(method, float(params[MASK_THRESHOLD])) if MASK_THRESHOLD in params else method
 
 

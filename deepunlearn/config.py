@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,10 +17,21 @@ from omegaconf.errors import OmegaConfBaseException
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.params import MASK_THRESHOLD
 from deepunlearn.core.paths import shipped
-from deepunlearn.core.schema import CellConfig, Frozen, MaskConfig, MethodConfig, SweepConfig, validate
+from deepunlearn.core.schema import (
+    LAUNCHERS,
+    CellConfig,
+    Frozen,
+    LocalLauncher,
+    MaskConfig,
+    MethodConfig,
+    SlurmLauncher,
+    SweepConfig,
+    validate,
+)
+from deepunlearn.methods.found import Found, digest, find_methods
 
 AXES = ("dataset", "arch", "method")
-GROUPS = (*AXES, "search", "protocol", "forget", "train", "runtime")
+GROUPS = (*AXES, "search", "protocol", "forget", "train", "launcher", "runtime")
 STEP = re.compile(r"chain\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step
 MASK_SPEC = {
     "type": "float",
@@ -30,7 +42,7 @@ MASK_SPEC = {
     "le": 1,
     "help": "fraction of all weights that may move, by the gradient on the forget set",
 }
-FLAGS = ("plan", "confirm", "retry_failed")
+FLAGS = ("plan", "confirm", "retry_failed", "wait")
 
 
 class Flags(Frozen):
@@ -39,6 +51,7 @@ class Flags(Frozen):
     plan: bool
     confirm: bool
     retry_failed: bool
+    wait: bool
 
 
 class SweepFile(Frozen):
@@ -63,29 +76,55 @@ def read_command(arguments: Sequence[str]) -> Command:
     overrides = [*file.overrides, *(f"{key}={value}" for key, value in given if key not in (*AXES, "sweep"))]
     for override in file.overrides:
         _refuse_axis(override)
+    found = find_methods(_extra_methods(overrides))
     with initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute())):
-        sweep, flags = _build(_cells(file, axes), axes.get("method") or list(file.methods), overrides)
+        sweep, flags = _build(_cells(file, axes), axes.get("method") or list(file.methods), overrides, found)
     return Command(sweep, flags, name)
 
 
 def options(group: str) -> dict[str, str]:
     """The options of a group with the one line that each file begins with."""
     files = sorted((shipped("conf") / group).glob("*.yaml"))
-    return {file.stem: file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for file in files}
+    return {file.stem: _first_line(file) for file in files}
 
 
-def method_configs() -> dict[str, MethodConfig]:
-    """All methods there are, by name; chains are made of them."""
-    files = sorted((shipped("conf") / "method").glob("*.yaml"))
-    values = {file.stem: _read_yaml(file, resolve=False) for file in files}
+def method_configs(folder: str | None = None) -> dict[str, MethodConfig]:
+    """All methods there are, by name, with those in `folder`; chains are made of them. Raises ConfigError."""
+    found = find_methods(folder)
+    values = {name: _read_method(one) for name, one in found.items()}
     return {
-        name: validate(MethodConfig, one, f"method {name}.yaml") for name, one in values.items() if "steps" not in one
+        name: validate(MethodConfig, {**one, **_code_of([found[name]])}, f"method {name}.yaml")
+        for name, one in values.items()
+        if "steps" not in one
     }
+
+
+def _read_method(found: Found) -> dict[str, Any]:
+    """A method's YAML. Raises ConfigError where it does not say the file's name."""
+    values = _read_yaml(found.yaml, resolve=False)
+    if not isinstance(values, dict) or ("steps" not in values and values.get("name") != found.name):
+        raise ConfigError(
+            f"{found.yaml} is not the YAML of method {found.name!r}",
+            given=f"name: {values.get('name') if isinstance(values, dict) else values}",
+            allowed=f"name: {found.name}",
+            remedy="give the method the name of its files",
+        )
+    return values
+
+
+def _code_of(found: Iterable[Found]) -> dict[str, Any]:
+    """What a configuration says of the code of methods that are not ours."""
+    modules = {one.name: one.module for one in found if one.module is not None}
+    return {"modules": modules, "code": digest(modules.values())}
 
 
 def sweep_files() -> dict[str, str]:
     files = sorted(shipped("sweeps").glob("*.yaml"))
-    return {file.stem: file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for file in files}
+    return {file.stem: _first_line(file) for file in files}
+
+
+def _first_line(file: Path) -> str:
+    return file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
 
 
 # ------------------------------------------------------------------------------------------------- the command's parts
@@ -108,6 +147,12 @@ def _parsed(argument: str) -> tuple[str, str]:
             remedy=f"drop the {key[0]!r}",
         )
     return key, value
+
+
+def _extra_methods(overrides: list[str]) -> str | None:
+    """`extra_methods=DIR` of the command line, which comes last, or of the sweep file."""
+    given = [value for key, value in map(_parsed, overrides) if key == "extra_methods" and value != "null"]
+    return given[-1] if given else None
 
 
 def _listed(value: str) -> list[str]:
@@ -174,15 +219,16 @@ def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None
 
 
 def _build(
-    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str]
+    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str], found: dict[str, Found]
 ) -> tuple[SweepConfig, Flags]:
+    _offer(found)
     steps = [override for override in overrides if STEP.match(override)]
     overrides = [override for override in overrides if override not in steps]
     shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]
     base = _composed(shared)
     flags = validate(Flags, {name: base[name] for name in FLAGS}, "")
     ours = [override for override in overrides if override.startswith("method.")]
-    chosen = [_method(name, shared, ours, steps) for name in (methods or [base["method"]["name"]])]
+    chosen = [_method(name, shared, ours, steps, found) for name in (methods or [base["method"]["name"]])]
     built = [_cell(dataset, arch, overrides, ours, base) for dataset, arch in cells]
     values = {
         "cells": built,
@@ -191,19 +237,35 @@ def _build(
         "results": base["results"],
         "hparams": _hparams(base["hparams"]),
         "keep": base["keep"],
+        "launcher": _launcher(base["launcher"]),
         **{name: base[name] for name in ("search", "protocol", "runtime")},
     }
+    if base["launcher"]["name"] == "slurm" and base["search"]["storage"] is None:
+        values["search"]["storage"] = "journal"  # SQLite's locks do not hold on file systems of several machines
     return validate(SweepConfig, values, ""), flags
 
 
-def _method(name: str, shared: list[str], ours: list[str], steps: list[str]) -> MethodConfig:
+def _offer(found: dict[str, Found]) -> None:
+    """Let Hydra compose methods that are not in conf/ like those that are."""
+    for one in found.values():
+        values = _read_method(one)
+        if one.yaml.parent != shipped("conf") / "method":
+            ConfigStore.instance().store(group="method", name=one.name, node=OmegaConf.create(values))
+
+
+def _method(name: str, shared: list[str], ours: list[str], steps: list[str], found: dict[str, Found]) -> MethodConfig:
+    if name not in found:
+        raise unknown("method", name, found)
     values = _composed([f"method={name}", *shared, *ours])["method"]
+    used = [name]
     if "steps" in values:
-        values = _chained(values, shared, steps)
+        used = values["steps"]
+        values = _chained(values, shared, steps, found)
     values = _with_mask(values)
     settings = [*ours, *(steps if "steps" in values else [])]
     changed = tuple(sorted(override.removeprefix("method.") for override in settings if not override.endswith("=null")))
-    method = validate(MethodConfig, {**values, "changed": changed}, "method")
+    code = _code_of(found[one] for one in dict.fromkeys(used))
+    method = validate(MethodConfig, {**values, **code, "changed": changed}, "method")
     assert method.fixed is not None  # typed now, so that a bad value is refused before anything runs
     return method
 
@@ -224,16 +286,19 @@ def _with_mask(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _chained(values: dict[str, Any], shared: list[str], settings: list[str]) -> dict[str, Any]:
+def _chained(values: dict[str, Any], shared: list[str], settings: list[str], found: dict[str, Found]) -> dict[str, Any]:
     """A chain's hyper-parameters are those of its steps, with the step's number before them: 0.lr, 1.epochs."""
     names = values["steps"]
     if len(names) < 2:
         raise ConfigError(
             "a chain needs at least two steps",
             given=str(names),
-            allowed=f"a list of {', '.join(method_configs())}",
+            allowed=f"a list of {', '.join(found)}",
             remedy="give chain.steps=[ct,ngplus]",
         )
+    for name in names:
+        if name not in found:
+            raise unknown("method", name, found)
     steps = [_composed([f"method={name}", *shared])["method"] for name in names]
     if any("steps" in step for step in steps):
         raise ConfigError("a chain cannot be a step of a chain", given=str(names), remedy="list the methods themselves")
@@ -284,6 +349,13 @@ def _cell(
     for name in ("dataset", "arch", "train", "forget"):
         validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]
     return validate(CellConfig, {**fields, "precision": base["runtime"]["precision"]}, "cell")
+
+
+def _launcher(values: dict[str, Any]) -> LocalLauncher | SlurmLauncher:
+    kind = LAUNCHERS.get(values["name"])
+    if kind is None:
+        raise unknown("launcher", values["name"], LAUNCHERS)
+    return validate(kind, values, "launcher")
 
 
 def _kept_as_files(dataset: dict[str, Any]) -> bool:

@@ -33,6 +33,7 @@ def unlearn(
     seed: int = 0,
     parts: Mapping[str, str | Sequence[str]] | None = None,
     fresh: Callable[[], nn.Module] | None = None,
+    extra_methods: str | None = None,
     **hyper_parameters: Value,
 ) -> nn.Module:
     """An unlearned copy of `model` in evaluation mode; `model` and the caller's random state stay as they are.
@@ -42,12 +43,12 @@ def unlearn(
     that read it. method: a name of `python -m deepunlearn.methods`; hyper_parameters: its values, others take defaults.
     parts: names of submodules for methods that address them, where they are not found: {"stem": [...], "blocks": [...],
     "head": "fc"}. fresh: builds a newly initialised network of the same architecture; without it layers are reset by
-    their own `reset_parameters`.
+    their own `reset_parameters`. extra_methods: a folder with methods of one's own (docs/adding.md).
 
     Raises ConfigError for unknown names and bad values, DataError for unusable data, NotApplicable where the method
     cannot work on this model, Diverged where weights or losses become non-finite.
     """
-    config = _config(method, val)
+    config = _config(method, val, extra_methods)
     params = config.complete(hyper_parameters)
     runtime = _runtime_of(model)
     data = _parts({"retain": retain, "forget": forget, **({} if val is None else {"val": val})}, runtime.device)
@@ -103,8 +104,8 @@ def _covered(model: nn.Module, name: str) -> bool:
     return any(isinstance(model.get_submodule(parent), owners) for parent in parents if parent)
 
 
-def _config(method: str, val: Data | None) -> MethodConfig:
-    configs = method_configs()
+def _config(method: str, val: Data | None, extra_methods: str | None) -> MethodConfig:
+    configs = method_configs(extra_methods)
     if method not in configs:
         raise unknown("method", method, configs)
     if "val" in configs[method].reads and val is None:

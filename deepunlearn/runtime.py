@@ -148,3 +148,12 @@ def commit() -> str:
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip()
+
+
+def gpu_environments() -> list[dict[str, str]]:
+    """For each GPU that this process may use, the environment in which a process sees that one alone."""
+    if not torch.cuda.is_available():
+        return []
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    count = torch.cuda.device_count()
+    return [{"CUDA_VISIBLE_DEVICES": name} for name in named[:count] or map(str, range(count))]

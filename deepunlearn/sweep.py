@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress, duration
+from deepunlearn.core.schema import MethodConfig, SlurmLauncher
 from deepunlearn.doors import run_door, table, wants_help
-from deepunlearn.launch.estimate import Estimator
-from deepunlearn.launch.plan import STAGES, Planner, State, Task
-from deepunlearn.launch.runs import running, write_winners
+from deepunlearn.launch import slurm
+from deepunlearn.launch.estimate import Estimator, cluster_speeds
+from deepunlearn.launch.plan import STAGES, Planner
+from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 
+MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
 CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU
 
 USAGE = """usage: python -m deepunlearn.sweep [sweep=NAME] [GROUP=OPTION ...] [NAME=VALUE ...]
@@ -31,15 +35,19 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(usage())
         return 0
+    arguments = [argument for argument in arguments if argument not in MULTIRUN]
     command = read_command(arguments)
     progress = Progress()
     planner = Planner(command.sweep, progress)
     check(planner)
-    open_tasks = [task for task in planner.tasks if planner.state(task) != "done"]
-    if not open_tasks:
+    if command.flags.retry_failed and not command.flags.plan:
+        planner.retry()
+    if all(planner.state(task) == "done" for task in planner.tasks):
         print(f"nothing to do: all {len(planner.tasks)} tasks are stored in {planner.results.store}")
         return 0
-    return _run(command, planner, progress, open_tasks, arguments)
+    if isinstance(command.sweep.launcher, SlurmLauncher):
+        return _submit(command, planner, command.sweep.launcher, arguments)
+    return _run(command, planner, progress, arguments)
 
 
 def usage() -> str:
@@ -56,10 +64,14 @@ _OPTIONS = {
     "search.trials=, search.seeds=, search.space=paper|ours, search.max_epochs=": "the search",
     "method.params.NAME=": "fix a hyper-parameter (it is then not searched); null: searched or default",
     "method.space.NAME.low=, .high=, .default=": "its range and default",
+    "extra_methods=DIR": "a folder with methods of your own, NAME.py beside NAME.yaml",
     "hparams=FILE": "use these hyper-parameters and do not search",
     "dataset.root=, dataset.source=, dataset.download=true, dataset.limit=N": "where images come from, and how many",
     "forget.ratio=0.1": "size of the forget set",
     "runtime.device=, runtime.precision=, runtime.threads=": "where and how it runs",
+    "launcher=slurm, launcher.partition=, launcher.gpus=, ...": "jobs on a cluster; see conf/launcher/slurm.yaml",
+    "launcher.workers=N, launcher.workers_per_gpu=, launcher.workers_per_study=": "processes beside each other",
+    "wait=true": "launcher=slurm: stay until all jobs have ended",
     "results=results": "where everything is stored",
     "keep=weights|logits": "what is stored of each unlearned model",
     "plan=true": "show what would run and what it would cost, and stop",
@@ -92,14 +104,16 @@ def _writable(root: Path) -> None:
         )
 
 
-def _run(
-    command: Command, planner: Planner, progress: Progress, open_tasks: list[Task], arguments: Sequence[str]
-) -> int:
+def _run(command: Command, planner: Planner, progress: Progress, arguments: Sequence[str]) -> int:
+    from deepunlearn.launch.local import Local  # noqa: PLC0415
     from deepunlearn.launch.worker import Worker  # noqa: PLC0415  torch takes seconds to import; only now is it needed
-    from deepunlearn.runtime import Runtime  # noqa: PLC0415
+    from deepunlearn.runtime import Runtime, gpu_environments  # noqa: PLC0415
 
+    _check_methods(command.sweep.methods)
     runtime = Runtime(command.sweep.runtime)
-    worker = Worker(planner, runtime, progress, command.flags.retry_failed)
+    worker = Worker(planner, runtime, progress)
+    gpus = gpu_environments() if runtime.device.type != "cpu" else []
+    local = Local(planner, folder_of(planner, command.name), progress, gpus, worker)
     seconds = describe_plan(planner, Estimator(planner, worker.speeds()), runtime.device_name())
     if command.flags.plan:
         return 0
@@ -109,11 +123,42 @@ def _run(
         progress.say(f"removed {removed} unfinished results of processes that were killed")
     started = time.monotonic()
     with running(planner, command.name, arguments) as folder:
-        outcome = worker.run(open_tasks)
+        local.run(planner.open_tasks())
         write_winners(planner, folder / "hparams.yaml")
     took = time.monotonic() - started
-    print(f"\ndone in {duration(took)} (estimated {duration(seconds)}; ratio {took / seconds:.2f})")
-    return report(planner, outcome, folder)
+    print(f"\ndone in {duration(took)} (estimated {duration(seconds)}; ratio {took / max(seconds, 1e-9):.2f})")
+    return report(planner, folder)
+
+
+def _submit(command: Command, planner: Planner, launcher: SlurmLauncher, arguments: Sequence[str]) -> int:
+    folder = folder_of(planner, command.name)
+    estimator = Estimator(planner, cluster_speeds(planner, launcher))
+    describe_plan(planner, estimator, "the cluster's nodes")
+    in_queue = {task for one in slurm.queued(folder) for task in one.tasks}
+    made = slurm.arrays(planner, estimator, [task for task in planner.open_tasks() if task not in in_queue], launcher)
+    if in_queue:
+        print(f"{len(in_queue)} tasks are in jobs that are queued already")
+    print(slurm.describe(made, launcher), flush=True)
+    if command.flags.plan:
+        return 0
+    _check_methods([method for method in planner.sweep.methods if method.modules])
+    prepared(planner, command.name, arguments)
+    for number in slurm.submit(planner, folder, made, launcher):
+        print(f"submitted job {number}")
+    print(f"watch it with: python -m deepunlearn.status results={planner.sweep.results} --watch")
+    if not command.flags.wait:
+        return 0
+    slurm.wait(folder)
+    write_winners(planner, folder / "hparams.yaml")
+    return report(planner, folder)
+
+
+def _check_methods(methods: Iterable[MethodConfig]) -> None:
+    """Code that cannot be loaded, or that disagrees with its YAML, is to be known before anything runs."""
+    from deepunlearn.composition import make_method  # noqa: PLC0415
+
+    for method in methods:
+        make_method(method, method.complete({}))
 
 
 def describe_plan(planner: Planner, estimator: Estimator, device: str) -> float:
@@ -161,9 +206,10 @@ def _confirm(flags: Flags, seconds: float, device: str) -> None:
         )
 
 
-def report(planner: Planner, outcome: dict[State, int], folder: Path) -> int:
-    """Print how the tasks ended; 1 where one failed or was skipped."""
-    print(", ".join(f"{count} {state}" for state, count in outcome.items()))
+def report(planner: Planner, folder: Path) -> int:
+    """Print how the tasks ended; 1 where one failed, was skipped or is still to do."""
+    states = Counter(planner.state(task) for task in planner.tasks)
+    print(", ".join(f"{count} {state}" for state, count in states.items()))
     bad = [task for task in planner.tasks if planner.state(task) in ("failed", "skipped")]
     for task in bad:
         note = planner.failure(task)
@@ -173,7 +219,7 @@ def report(planner: Planner, outcome: dict[State, int], folder: Path) -> int:
     print(f"tables: python -m deepunlearn.tables results={planner.sweep.results}")
     if bad:
         print("failed tasks run again with retry_failed=true; their tracebacks are in the store's failures folders")
-    return 1 if bad else 0
+    return 0 if set(states) == {"done"} else 1
 
 
 if __name__ == "__main__":

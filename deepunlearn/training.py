@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from deepunlearn.core import stopping
 from deepunlearn.core.errors import StoreError
 from deepunlearn.core.paths import sync_folder
 from deepunlearn.core.schema import TrainConfig
@@ -59,7 +60,8 @@ def train(
     """Train `model` in place on augmented `part`: SGD with momentum, cosine annealing to 0, cross-entropy.
 
     Everything random in epoch e depends on (`identity`, e) only; so a training that was killed continues from
-    `checkpoint` and ends with the same weights. Raises Diverged at the end of an epoch whose loss is not finite.
+    `checkpoint` and ends with the same weights. Raises Diverged at the end of an epoch whose loss is not finite, and
+    Stopped, with a checkpoint written, at the end of one during which that was asked for.
     """
     optimizer = sgd(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     step = classification_step(model, optimizer, runtime)
@@ -77,9 +79,11 @@ def train(
         clock.stop()
         history.losses.append(step.mean_loss())
         history.seconds += clock.seconds
-        if checkpoint and time.monotonic() - written >= checkpoint.seconds:
+        if checkpoint and (time.monotonic() - written >= checkpoint.seconds or stopping.requested()):
             _save(checkpoint.path, model, optimizer, history)
             written = time.monotonic()
+            if epoch + 1 < recipe.epochs:
+                stopping.check()
         if on_epoch:
             on_epoch(history)
     return history

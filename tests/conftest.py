@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.commands import SMALL, Finished, sweep
 
+pytest.register_assert_rewrite("deepunlearn.testing.contract")
 os.environ["OMP_NUM_THREADS"] = "1"  # test processes run beside each other; threads that wait for cores cost tenfold
 
 
@@ -27,3 +31,17 @@ def finished(finished_once: Finished, tmp_path: Path) -> Finished:
     folder = tmp_path / "copy"
     shutil.copytree(finished_once.folder, folder)
     return Finished(folder, finished_once.stdout, finished_once.stderr)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL server, one for each test process."""
+    script = Path(__file__).parent.parent / "scripts" / "postgres_server.sh"
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # short, since a socket's path may not be long
+    folder.chmod(0o755)
+    port = 15432 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    done = subprocess.run([str(script), "up", str(folder), str(port)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    yield done.stdout.splitlines()[-1]
+    subprocess.run([str(script), "down", str(folder)], check=True)
+    shutil.rmtree(folder)

@@ -34,7 +34,7 @@ CASES = {  # arguments, what the message must name
     "no seeds": (["seeds=0"], ["seeds", "0"]),
     "a seed twice": (["seeds=[1,1]"], ["seeds", "[1, 1]"]),
     "pruning four losses": (["search.prune=true"], ["search.prune", "search.objective=sum"]),
-    "an unusable storage": (["search.storage=nosuch://x"], ["search.storage", "nosuch://x", "sqlite:///"]),
+    "an unusable storage": (["search.storage=nosuch://x"], ["search.storage", "nosuch://x", "postgresql+psycopg://"]),
     "a missing dataset": (["dataset=mnist"], ["datasets", "train-images-idx3-ubyte", "dataset.download=true"]),
     "a missing folder": (
         ["dataset=cifar10", "dataset.source=folder", "dataset.root=nowhere"],

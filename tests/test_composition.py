@@ -16,8 +16,8 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import MASK_THRESHOLD, Value
 from deepunlearn.core.schema import MethodConfig
 from deepunlearn.methods.base import execute
+from deepunlearn.testing.small import equal_states, make_problem, model, parts, runtime, state
 from tests.commands import sweep
-from tests.helpers import equal_states, make_problem, model, parts, runtime, state
 
 DATA = parts()
 ORIGINAL = model().requires_grad_(False).eval()

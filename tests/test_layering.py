@@ -21,6 +21,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["methods"],
     ["composition"],
     ["stages"],
+    ["testing"],
     ["search"],
     ["analysis"],
     ["config"],
@@ -45,6 +46,7 @@ NO_TORCH = (
     "status",
     "tables",
     "methods.__main__",
+    "methods.found",
 )
 METHOD_MAY_NOT = ("deepunlearn.core.store", "deepunlearn.stages", "hydra", "torch.optim", "deepunlearn.search")
 

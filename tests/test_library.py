@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import deepunlearn
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import ConfigError, DataError, DeepUnlearnError, NotApplicable
-from tests.helpers import equal_states, state
+from deepunlearn.testing.small import equal_states, state
 
 CLASSES = 4
 DOCS = Path(__file__).parent.parent / "docs" / "own-models.md"

@@ -15,8 +15,8 @@ from deepunlearn.core.schema import TrainConfig
 from deepunlearn.core.seeding import derive_seed
 from deepunlearn.ops.optim import sgd
 from deepunlearn.ops.step import Step
+from deepunlearn.testing.small import dataset, equal_states, model, parts, runtime, state
 from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, seconds_per_step, train
-from tests.helpers import dataset, equal_states, model, parts, runtime, state
 
 RECIPE = TrainConfig(epochs=4, lr=0.05, momentum=0.9, weight_decay=5e-4, batch_size=32)
 AUGMENTED = parts(dataset(crop_padding=4, flip=True))["train"]

@@ -126,6 +126,7 @@ class UnlearnedKey(Key):
     method: str
     method_version: int
     params: dict[str, Value]
+    code: Annotated[str | None, LATER] = None  # digest of the files of methods that are not ours
 
 
 class MetricsKey(Key):
@@ -152,6 +153,7 @@ class StudyKey(Key):
     population_size: int | None
     prune: bool
     version: int
+    code: Annotated[str | None, LATER] = None
 
 
 class SearchKey(Key):

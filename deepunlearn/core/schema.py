@@ -97,7 +97,7 @@ class SearchConfig(Frozen):
     seeds: Annotated[int, Field(ge=0)]  # number of studies, one per search seed
     space: Literal["paper", "ours"]
     max_epochs: PositiveInt | None  # E_max; null: max(3, ceil(0.2 x training epochs))
-    storage: str | None  # Optuna storage URL; null: SQLite under results/search
+    storage: str | None  # sqlite, journal or an Optuna storage URL; null: sqlite, and journal with launcher=slurm
     population_size: Annotated[int, Field(ge=2)] | None = None  # NSGA-III
     prune: bool = False  # stop hopeless trials after half of their epochs
     selection: Literal["paper", "robust"] = "paper"
@@ -122,11 +122,56 @@ class RuntimeConfig(Frozen):
     data_budget_gb: PositiveFloat  # larger datasets stay memory-mapped on disk
 
 
+class LocalLauncher(Frozen):
+    """Worker processes on this machine."""
+
+    name: Literal["local"]
+    workers: PositiveInt | None  # null: workers_per_gpu for each GPU, one without a GPU
+    workers_per_gpu: PositiveInt
+    workers_per_study: PositiveInt
+
+
+class SlurmLauncher(Frozen):
+    """Jobs on a SLURM cluster; conf/launcher/slurm.yaml explains the fields."""
+
+    name: Literal["slurm"]
+    workers: PositiveInt | None
+    workers_per_gpu: PositiveInt
+    workers_per_study: PositiveInt
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    gpus: Annotated[int, Field(ge=0)]
+    gres: str | None
+    cpus: PositiveInt
+    memory_gb: PositiveFloat
+    minutes: PositiveInt
+    minutes_per_job: PositiveFloat
+    array_parallelism: PositiveInt
+    max_array_size: PositiveInt
+    max_requeues: Annotated[int, Field(ge=0)]
+    signal_seconds: PositiveInt
+    images_per_second: PositiveFloat
+    setup: tuple[str, ...]
+    tables: bool
+
+
+LAUNCHERS: dict[str, type[LocalLauncher | SlurmLauncher]] = {"local": LocalLauncher, "slurm": SlurmLauncher}
+
+
 class MaskConfig(Frozen):
     """A saliency mask on a gradient method: only this fraction of all weights may move."""
 
     threshold: Annotated[float, Field(gt=0, le=1)] | None  # null: no mask
     search: bool  # search the threshold, from `threshold` or 0.5 as default
+
+
+class ContractConfig(Frozen):
+    """Hyper-parameters for the contract tests, where their quick values would leave something without effect."""
+
+    params: dict[str, Any] = {}
+    val: dict[str, Any] = {}  # over these, where validation data is to matter
 
 
 class MethodConfig(Frozen):
@@ -143,6 +188,9 @@ class MethodConfig(Frozen):
     mask: MaskConfig | None = None  # null: the method takes no mask (it uses no optimiser, or makes its own mask)
     steps: tuple[str, ...] = ()  # of a chain: names of the methods that run one after the other
     changed: tuple[str, ...] = ()  # settings made by hand, for telling result sets apart
+    contract: ContractConfig = ContractConfig()
+    modules: dict[str, str] = {}  # of methods that are not ours: name -> where the class is, for `load_method`
+    code: str | None = None  # digest of these modules' files; identifies results of theirs beside the version
 
     @property
     def fixed(self) -> dict[str, Value]:
@@ -215,6 +263,7 @@ class SweepConfig(Frozen):
     methods: tuple[MethodConfig, ...]
     search: SearchConfig
     protocol: ProtocolConfig
+    launcher: Annotated[LocalLauncher | SlurmLauncher, Field(discriminator="name")]
     runtime: RuntimeConfig
     seeds: tuple[Annotated[int, Field(ge=0)], ...]  # report seeds
     hparams: dict[str, dict[str, Any]]  # "<dataset>/<arch>/<method>" -> given hyper-parameters (hparams=FILE)

@@ -9,13 +9,14 @@ from pathlib import Path
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.paths import write_atomically
-from deepunlearn.core.schema import MethodConfig
+from deepunlearn.core.schema import CellConfig, MethodConfig, SlurmLauncher
 from deepunlearn.launch.plan import Planner, Stage, Task
 
 TASK_OVERHEAD = 0.3  # seconds: loading, hashing and writing results
 SCORING_OVERHEAD = 0.2  # seconds: a model that is stored, against another
 TRIAL_OVERHEAD = 0.25  # seconds: attack, storage
 CALIBRATION_STEPS = 55  # warm-up included; once per cell and process
+INFERENCE_RATIO = 3  # images per second of inference to those of training, where neither was measured
 PRUNE_FACTOR = 0.9  # hopeless trials end early, but every trial is scored once or twice more on the way
 
 
@@ -43,8 +44,29 @@ class SpeedFile:
         found = self._all().get(name)
         return Speed(**found) if found else None
 
+    def like(self, start: str, end: str, gpu: bool) -> Speed | None:
+        """The newest of those whose name begins and ends so, measured on a GPU or not."""
+        names = [name for name in self._all() if name.startswith(start) and name.endswith(end)]
+        found = [name for name in names if (" cpu " not in name) == gpu]
+        return self.get(found[-1]) if found else None
+
     def put(self, name: str, speed: Speed) -> None:
         write_atomically(self.path, json.dumps({**self._all(), name: asdict(speed)}, indent=1) + "\n")
+
+
+def speed_name(cell: CellConfig, where: str) -> str:
+    """What a speed is kept under: it holds for one network, image size, batch size and precision somewhere."""
+    recipe = f"{cell.arch.name} {cell.dataset.image_size} {cell.train.batch_size}"
+    return f"{recipe} {where} {cell.precision}"
+
+
+def cluster_speeds(planner: Planner, launcher: SlurmLauncher) -> list[Speed]:
+    """Of each cell on the nodes: what jobs have measured there, else `launcher.images_per_second`."""
+    known = SpeedFile(planner.results.cache)
+    assumed = Speed(launcher.images_per_second, INFERENCE_RATIO * launcher.images_per_second)
+    gpu = bool(launcher.gpus or launcher.gres)
+    names = [speed_name(cell, "|").split("|") for cell in planner.sweep.cells]
+    return [known.like(start, end, gpu) or assumed for start, end in names]
 
 
 class Estimator:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from deepunlearn.cells import REFERENCES, CellKeys, Role
+from deepunlearn.core.claims import Claims, Owner
 from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey, canonical_json
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig, SweepConfig
-from deepunlearn.core.store import Failures, Place, Store
+from deepunlearn.core.store import FailureKind, FailureNote, Failures, Place, Store, now
 from deepunlearn.data.decoded import digest_of
 from deepunlearn.data.splits import make_split
-from deepunlearn.search.slots import count_finished
+from deepunlearn.search.slots import count_finished, study_name
 
 Stage = Literal["reference", "search", "select", "evaluate"]
 State = Literal["done", "to do", "failed", "skipped"]
@@ -38,6 +40,14 @@ class Task:
     method: str
     seed: int | None
 
+    @classmethod
+    def parse(cls, text: str) -> Task:
+        """The task whose `str` is `text`."""
+        return cls(**json.loads(text))
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
     def label(self, sweep: SweepConfig) -> str:
         seed = "" if self.seed is None else f" seed {self.seed}"
         return f"{sweep.cells[self.cell].name} {self.stage} {self.method}{seed}"
@@ -50,6 +60,7 @@ class Planner:
         self.sweep, self.progress = sweep, progress
         self.results = Results(Path(sweep.results))
         self.store, self.failures = Store(self.results.store), Failures(self.results.store)
+        self.claims = Claims(self.results.work / "claims")
         self.methods = {method.name: method for method in sweep.methods}
         self._sizes: dict[int, dict[str, int]] = {}
         self._winners: dict[tuple[int, str], dict[str, Value]] = {}
@@ -192,6 +203,42 @@ class Planner:
     def failure(self, task: Task) -> dict[str, Any] | None:
         return self.failures.find(self.place(task), self.task_id(task))
 
+    def note(self, task: Task, kind: FailureKind, error: str, message: str, trace: str) -> None:
+        """Store that `task` did not end well."""
+        place = self.place(task)
+        note = FailureNote(
+            stage=task.stage,
+            dataset=place.dataset,
+            arch=place.arch,
+            method=task.method,
+            seed=task.seed,
+            cell=self.keys[task.cell].cell_key.short,
+            result_set=self.result_set(task),
+            kind=kind,
+            error=error,
+            message=message,
+            traceback=trace,
+            date=now(),
+        )
+        self.failures.record(place, self.task_id(task), note)
+
+    def workers_at(self, task: Task) -> list[Owner]:
+        """Living processes that are at `task` now; several for a search that is shared."""
+        if task.stage == "search":
+            assert task.seed is not None
+            keys, search = self.keys[task.cell], self.sweep.search
+            study = study_name(keys.study(self.methods[task.method], search, task.seed), keys.cell, search)
+            return list(Claims(self.results.search / "claims" / study).held().values())
+        owner = self.claims.holder(self.task_id(task))
+        return [] if owner is None else [owner]
+
+    def seconds(self, task: Task) -> float | None:
+        """What a finished training or unlearning took; None of other tasks."""
+        timed = task.stage == "reference" or (task.stage == "evaluate" and task.method not in REFERENCES)
+        subject = self._subject(task) if timed else None
+        entry = self.store.find(subject, self.place(task)) if subject is not None else None
+        return None if entry is None else float(entry.meta["seconds"])
+
     def task_id(self, task: Task) -> str:
         """A name for `task` that another command with the same intent arrives at too."""
         keys = self.keys[task.cell]
@@ -223,6 +270,17 @@ class Planner:
             for task in self.tasks
             if task.stage == "evaluate"
         ]
+
+    def open_tasks(self) -> list[Task]:
+        """What a command has to do: all that is neither done nor failed."""
+        return [task for task in self.tasks if self.state(task) in ("to do", "skipped")]
+
+    def retry(self) -> int:
+        """Set the notes of failed tasks aside, so that they are to do again; how many."""
+        failed = [task for task in self.tasks if self.state(task) == "failed"]
+        for task in failed:
+            self.failures.settle(self.place(task), self.task_id(task), "earlier")
+        return len(failed)
 
     def counts(self) -> dict[Stage, Counter[str]]:
         """States by stage."""

@@ -19,14 +19,25 @@ from deepunlearn.core.store import now, process_alive
 from deepunlearn.launch.plan import Planner
 
 
+def folder_of(planner: Planner, name: str) -> Path:
+    """The folder of a sweep: commands that differ only in where and how they run share it."""
+    what = planner.sweep.model_dump(mode="json", exclude={"launcher": True, "runtime": True, "search": {"storage"}})
+    return planner.results.runs / f"{name}-{hash_of(what)}"
+
+
+def prepared(planner: Planner, name: str, arguments: Sequence[str]) -> Path:
+    """That folder, with the configuration, the rows expected of it and the command."""
+    folder = folder_of(planner, name)
+    write_atomically(folder / "sweep.json", planner.sweep.model_dump_json(indent=1) + "\n")
+    write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
+    write_atomically(folder / "command.txt", f"python -m deepunlearn.sweep {shlex.join(arguments)}\n")
+    return folder
+
+
 @contextmanager
 def running(planner: Planner, name: str, arguments: Sequence[str]) -> Iterator[Path]:
     """The folder of this run, which holds its configuration and expected rows, and says who is at it meanwhile."""
-    sweep = planner.sweep
-    folder = planner.results.runs / f"{name}-{hash_of(sweep.model_dump(mode='json'))}"
-    write_atomically(folder / "sweep.json", sweep.model_dump_json(indent=1) + "\n")
-    write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
-    write_atomically(folder / "command.txt", f"python -m deepunlearn.sweep {shlex.join(arguments)}\n")
+    folder = prepared(planner, name, arguments)
     marker = folder / f"driver-{socket.gethostname()}-{os.getpid()}.json"
     write_atomically(marker, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": now()}) + "\n")
     try:

@@ -7,10 +7,11 @@ from collections import Counter
 from functools import lru_cache
 
 from deepunlearn.cells import REFERENCES
+from deepunlearn.core import stopping
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.store import FailureKind, FailureNote, describe_error, now
-from deepunlearn.launch.estimate import Speed, SpeedFile
+from deepunlearn.core.store import FailureKind, describe_error
+from deepunlearn.launch.estimate import Speed, SpeedFile, speed_name
 from deepunlearn.launch.plan import Planner, State, Task, role_of
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select
@@ -19,44 +20,70 @@ from deepunlearn.stages import Bench
 from deepunlearn.training import seconds_per_step
 
 SPEED_STEPS = 5
+LOOK_AGAIN_SECONDS = 2.0  # at what another process does
 
 
 class Worker:
     """Runs tasks of a plan one after another, each to a stored result or a stored failure."""
 
-    def __init__(self, planner: Planner, runtime: Runtime, progress: Progress, retry_failed: bool = False) -> None:
-        self.planner, self.runtime, self.progress, self.retry_failed = planner, runtime, progress, retry_failed
+    def __init__(self, planner: Planner, runtime: Runtime, progress: Progress) -> None:
+        self.planner, self.runtime, self.progress = planner, runtime, progress
         self.bench = lru_cache(maxsize=2)(self._bench)
 
     def _bench(self, cell: int) -> Bench:
         return Bench(self.planner.sweep.cells[cell], self.planner.results, self.runtime, self.progress)
 
     def run(self, tasks: list[Task]) -> Counter[State]:
-        """Do `tasks` in their order; one that fails stops only those that need it."""
+        """Do `tasks` in their order; one that fails stops only those that need it.
+
+        Tasks that another process is at are waited for, and taken over if it dies. Raises Stopped between two tasks, or
+        within one, where this process was asked to stop.
+        """
         return Counter(self.run_task(task) for task in tasks)
 
     def run_task(self, task: Task) -> State:
         """The state of `task` afterwards."""
+        waiting = False
+        while (state := self._try(task)) is None:
+            if not waiting:
+                self.progress.say(f"{task.label(self.planner.sweep)}: another process is at it; waiting")
+            waiting = True
+            stopping.check()
+            time.sleep(LOOK_AGAIN_SECONDS)
+        return state
+
+    def _try(self, task: Task) -> State | None:
+        """Do `task` unless it is done or has failed; None where another process holds what is left of it."""
+        stopping.check()
         planner = self.planner
-        if planner.is_done(task):
-            return "done"
-        if planner.state(task) == "failed" and not self.retry_failed:
-            return "failed"
+        if (state := planner.state(task)) in ("done", "failed"):
+            return state
         blocking = next((one for one in planner.inputs(task) if not planner.is_done(one)), None)
         if blocking is not None:
+            if planner.workers_at(blocking):
+                return None
             needed = f"{blocking.label(planner.sweep)} ({planner.task_id(blocking)})"
-            self._note(task, "skipped", "InputMissing", f"needs {needed}, which is not there", "")
+            planner.note(task, "skipped", "InputMissing", f"needs {needed}, which is not there", "")
             return "skipped"
-        return self._attempt(task)
+        if task.stage == "search":
+            return self._attempt(task)  # its slots are claimed one by one, so that workers can share it
+        if not planner.claims.take(planner.task_id(task)):
+            return None
+        try:
+            return self._attempt(task)
+        finally:
+            planner.claims.release(planner.task_id(task))
 
-    def _attempt(self, task: Task) -> State:
+    def _attempt(self, task: Task) -> State | None:
         try:
             self._perform(task)
         except Exception as error:  # stored with its traceback: a failure is a result of the sweep, not its end
             kind = _kind(error)
-            self._note(task, kind, *describe_error(error))
+            self.planner.note(task, kind, *describe_error(error))
             self.progress.say(f"{kind.upper()}: {task.label(self.planner.sweep)}: {str(error).splitlines()[0]}")
             return "failed"
+        if not self.planner.is_done(task):
+            return None  # a search whose last slots other workers are at
         self.planner.failures.settle(self.planner.place(task), self.planner.task_id(task), "overcome")
         return "done"
 
@@ -77,25 +104,6 @@ class Worker:
             assert params is not None
             bench.method_row(sweep, self.planner.methods[task.method], params, task.seed)
 
-    def _note(self, task: Task, kind: FailureKind, error: str, message: str, trace: str) -> None:
-        planner, place = self.planner, self.planner.place(task)
-        cell = planner.keys[task.cell].cell_key.short
-        note = FailureNote(
-            stage=task.stage,
-            dataset=place.dataset,
-            arch=place.arch,
-            method=task.method,
-            seed=task.seed,
-            cell=cell,
-            result_set=planner.result_set(task),
-            kind=kind,
-            error=error,
-            message=message,
-            traceback=trace,
-            date=now(),
-        )
-        planner.failures.record(place, planner.task_id(task), note)
-
     # --------------------------------------------------------------------------------------------------------- speeds
 
     def speeds(self) -> list[Speed]:
@@ -105,18 +113,7 @@ class Worker:
     def _speed(self, cell: int) -> Speed:
         config, known = self.planner.sweep.cells[cell], SpeedFile(self.planner.results.cache)
         facts = self.runtime.describe()
-        name = " ".join(
-            str(part)
-            for part in (
-                config.arch.name,
-                config.dataset.image_size,
-                config.train.batch_size,
-                facts["machine"],
-                facts["device"],
-                facts["threads"],
-                config.precision,
-            )
-        )
+        name = speed_name(config, f"{facts['machine']} {facts['device']} {facts['threads']}")
         speed = known.get(name)
         if speed is None:
             speed = self._measured(self.bench(cell))

@@ -6,29 +6,51 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from deepunlearn.config import method_configs
-from deepunlearn.core.errors import unknown
+from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.params import ParamSpec
 from deepunlearn.core.schema import MethodConfig
 from deepunlearn.doors import run_door, wants_help
 
-USAGE = """usage: python -m deepunlearn.methods [NAME ...] [--markdown]
+FLAGS = ("--markdown", "--check")
+USAGE = """usage: python -m deepunlearn.methods [NAME ...] [extra_methods=DIR] [--markdown | --check]
 
 Lists the methods: where they come from, what data they read, their hyper-parameters with defaults and search ranges
-(ours: those of search.space=ours where they differ). --markdown prints the table that stands in docs/methods.md."""
+(ours: those of search.space=ours where they differ). --markdown prints the table that stands in docs/methods.md.
+--check runs the contract tests on the methods named, or on all (needs pytest); DIR holds methods of your own."""
 
 
 def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
-    methods = method_configs()
-    names = [argument for argument in arguments if argument != "--markdown"]
+    flags = [argument for argument in arguments if argument.startswith("-")]
+    folders = [argument.partition("=")[2] for argument in arguments if argument.startswith("extra_methods=")]
+    names = [argument for argument in arguments if not argument.startswith(("-", "extra_methods="))]
+    methods = method_configs(folders[-1] if folders else None)
+    for flag in flags:
+        if flag not in FLAGS:
+            raise unknown("option", flag, FLAGS)
     for name in names:
         if name not in methods:
             raise unknown("method", name, methods)
     chosen = [methods[name] for name in names or methods]
-    print(markdown(chosen) if "--markdown" in arguments else "\n".join(plain(method) for method in chosen))
+    if "--check" in flags:
+        return check(chosen)
+    print(markdown(chosen) if "--markdown" in flags else "\n".join(plain(method) for method in chosen))
     return 0
+
+
+def check(methods: list[MethodConfig]) -> int:
+    """Run the contract tests on `methods`; returns pytest's exit code."""
+    try:
+        from deepunlearn.testing.run import run_contract  # noqa: PLC0415  it needs pytest and torch, the catalogue neither
+    except ModuleNotFoundError as error:
+        if error.name != "pytest":
+            raise
+        raise ConfigError(
+            "the contract tests need pytest", given=str(error), remedy="pip install pytest, or deepunlearn[dev]"
+        ) from error
+    return run_contract(methods)
 
 
 def plain(method: MethodConfig) -> str:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import copy
 import importlib
+import importlib.util
 import inspect
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -179,19 +184,48 @@ class Method(ABC):
         """Unlearn. Raises NotApplicable, before changing anything, on a model it cannot work on."""
 
 
-def load_method(name: str) -> type[Method]:
-    """The class in `deepunlearn/methods/<name>.py`. Raises ConfigError unless there is exactly one."""
-    module = importlib.import_module(f"deepunlearn.methods.{name}")
-    classes = [item for item in vars(module).values() if _is_method(item) and item.__module__ == module.__name__]
+def load_method(name: str, module: str | None = None) -> type[Method]:
+    """The class of method `name`, in `deepunlearn/methods/<name>.py` or in `module`: its name, or a file's path.
+
+    Raises ConfigError unless it can be imported and holds exactly one.
+    """
+    where = module or f"deepunlearn.methods.{name}"
+    loaded = _imported(where)
+    classes = [item for item in vars(loaded).values() if _is_method(item) and item.__module__ == loaded.__name__]
     if len(classes) != 1:
         raise ConfigError(
             f"the file of method {name!r} must hold exactly one Method",
-            given=[item.__name__ for item in classes],
+            given=", ".join(item.__name__ for item in classes) or "none",
             allowed="one subclass of Method",
             remedy="move helpers to ops/, other methods to their own files",
         )
     classes[0].name = name
     return classes[0]
+
+
+@cache
+def _imported(where: str) -> ModuleType:
+    """The module of a method. Whatever goes wrong in another's file is told as the error of that file."""
+    if where.startswith("deepunlearn.methods."):
+        return importlib.import_module(where)
+    try:
+        return _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            "the code of an extra method cannot be imported",
+            given=f"{where}: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})",
+            allowed="a module that imports on its own and holds one subclass of Method",
+            remedy="correct the file",
+        ) from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"deepunlearn_extra_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _is_method(item: Any) -> bool:

@@ -2,49 +2,101 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from functools import cache
 from pathlib import Path
 
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.keys import StudyKey
 from deepunlearn.core.paths import Results
 from deepunlearn.core.schema import CellConfig, SearchConfig
-from deepunlearn.core.store import process_alive
 
+DEFAULTS = ("sqlite", "journal")
+LOCK_GRACE_SECONDS = 10  # a lock of a killed process counts as given up after so long
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def storage_url(search: SearchConfig, folder: Path) -> str:
-    """`search.storage`, or the SQLite file under the results folder."""
-    if search.storage:
-        return search.storage
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{database(folder).absolute()}"
+def storage_url(search: SearchConfig, folder: Path, study: str) -> str:
+    """Where a study is: `search.storage`; or below the results folder, where it is already or else as that says.
+
+    `sqlite` (or null) is one database, for processes of one machine; `journal` one file per study, for many machines.
+    """
+    if search.storage not in (None, *DEFAULTS):
+        return str(search.storage)
+    journal, sqlite = journal_url(folder, study), f"sqlite:///{database(folder).absolute()}"
+    if journal_file(journal).exists():
+        return journal
+    if search.storage == "journal" and not (database(folder).exists() and _has_study(sqlite, study)):
+        return journal
+    return sqlite
 
 
 def database(folder: Path) -> Path:
     return folder / "studies.db"
 
 
+def journal_url(folder: Path, study: str) -> str:
+    return f"journal:///{(folder / 'journals' / f'{study}.journal').absolute()}"
+
+
+def journal_file(url: str) -> Path:
+    return Path("/" + url.removeprefix("journal:").lstrip("/"))
+
+
+def _has_study(url: str, study: str) -> bool:
+    try:
+        open_storage(url).get_study_id_from_name(study)
+    except KeyError:
+        return False
+    return True
+
+
 @cache
 def open_storage(url: str) -> optuna.storages.BaseStorage:
     """Raises ConfigError where the URL cannot be used."""
     try:
+        if url.startswith("journal:"):
+            return _open_journal(journal_file(url))
         if url.startswith("sqlite:"):
+            database(Path(url.removeprefix("sqlite:///")).parent).parent.mkdir(parents=True, exist_ok=True)
             return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 120}})
         return optuna.storages.get_storage(url)
     except Exception as error:  # SQLAlchemy's and the drivers' own hierarchies have no common base
         raise ConfigError(
             "search.storage cannot be opened",
             given=f"{url} ({type(error).__name__}: {error})",
-            allowed="an Optuna storage URL, e.g. sqlite:///studies.db or postgresql+psycopg://user@host/db",
-            remedy="correct search.storage, or leave it null for SQLite under the results folder",
+            allowed="sqlite, journal, or an Optuna storage URL such as postgresql+psycopg://user@host/db",
+            remedy="correct search.storage, or leave it null for a file under the results folder",
         ) from error
+
+
+def _open_journal(path: Path) -> optuna.storages.BaseStorage:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=_TidyLock(path)))
+
+
+class _TidyLock(JournalFileOpenLock):
+    """Cuts off, before anything is appended, a last line that a killed process left unfinished.
+
+    Optuna would append to that line, and the study could not be read any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path.absolute()), grace_period=LOCK_GRACE_SECONDS)
+        self._path = path
+
+    def acquire(self) -> bool:
+        taken = super().acquire()
+        with self._path.open("rb+") as file:
+            content = file.read()
+            whole = content.rfind(b"\n") + 1
+            if whole != len(content):
+                file.truncate(whole)
+        return taken
 
 
 def study_name(key: StudyKey, cell: CellConfig, search: SearchConfig) -> str:
@@ -54,14 +106,23 @@ def study_name(key: StudyKey, cell: CellConfig, search: SearchConfig) -> str:
 
 def count_finished(key: StudyKey, cell: CellConfig, search: SearchConfig, results: Results) -> int:
     """Finished slots of a study; 0 where it does not exist yet. Creates nothing."""
-    if search.storage is None and not database(results.search).exists():
+    name = study_name(key, cell, search)
+    url = storage_url(search, results.search, name)
+    if not _is_there(url):
         return 0
-    storage = open_storage(storage_url(search, results.search))
+    storage = open_storage(url)
     try:
-        study_id = storage.get_study_id_from_name(study_name(key, cell, search))
+        study_id = storage.get_study_id_from_name(name)
     except KeyError:
         return 0
     return len(finished_slots(storage.get_all_trials(study_id, deepcopy=False), search.trials))
+
+
+def _is_there(url: str) -> bool:
+    """Whether a storage that is a file exists; of a server, that it does."""
+    if url.startswith("journal:"):
+        return journal_file(url).exists()
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
 
 
 def finished_slots(trials: list[FrozenTrial], count: int) -> dict[int, FrozenTrial]:
@@ -79,21 +140,3 @@ def is_finished(trial: FrozenTrial) -> bool:
     if trial.state == TrialState.FAIL:
         return bool(trial.user_attrs.get("outcome") == "diverged")
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-def owner_name() -> str:
-    """Who runs a trial: host, process, and the process's start, so that a reused process number is not mistaken."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_of(os.getpid())}"
-
-
-def owner_alive(owner: str) -> bool:
-    """Whether that worker still runs. Workers of other hosts cannot be asked and count as alive."""
-    host, pid, start = owner.rsplit(":", 2)
-    if host != socket.gethostname():
-        return True
-    return process_alive(int(pid)) and _start_of(int(pid)) == start
-
-
-def _start_of(pid: int) -> str:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.read_text(encoding="utf-8").rpartition(")")[2].split()[19] if stat.exists() else ""

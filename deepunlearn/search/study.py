@@ -8,23 +8,25 @@ that was not, and with several workers the count of finished trials is exact.
 from __future__ import annotations
 
 import datetime
-import os
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from torch import nn
 
+from deepunlearn.core import stopping
+from deepunlearn.core.claims import Claims, this_process
 from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import MethodConfig, SearchConfig, epochs_of
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.search.objective import SEARCH_PARTS, Losses, accuracies, score
-from deepunlearn.search.slots import finished_slots, open_storage, owner_alive, owner_name, storage_url, study_name
+from deepunlearn.search.slots import finished_slots, open_storage, storage_url, study_name
 from deepunlearn.stages import Bench
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
@@ -39,14 +41,17 @@ class SlotStudy:
         self.bench, self.method, self.search, self.seed = bench, method, search, seed
         self.key = bench.keys.study(method, search, seed)
         self.name = study_name(self.key, bench.cell, search)
-        self.storage = open_storage(storage_url(search, bench.results.search))
+        self.storage = open_storage(storage_url(search, bench.results.search, self.name))
         directions = ["minimize"] * (4 if search.objective == "four" else 1)
         optuna.create_study(storage=self.storage, study_name=self.name, directions=directions, load_if_exists=True)
-        self._claims = bench.results.search / "claims" / self.name
+        self._claims = Claims(bench.results.search / "claims" / self.name)
         self._errors: Counter[str] = Counter()
 
     def run(self) -> None:
-        """Finish `search.trials` slots. Raises the error that occurred 10 times alike, or NotApplicable at once."""
+        """Finish slots until none is left that nobody else is at.
+
+        Raises the error that occurred 10 times alike, NotApplicable at once, and Stopped between two trials.
+        """
         label = f"{self.bench.cell.name} {self.method.name} search seed {self.seed}: trial"
         with self.bench.progress.bar(label, self.search.trials) as bar:
             bar.advance(len(self.finished()))
@@ -54,12 +59,14 @@ class SlotStudy:
                 try:
                     note = self._run_slot(slot)
                 finally:
-                    self._claim_file(slot).unlink(missing_ok=True)
+                    self._claims.release(slot_name(slot))
                 bar.advance(len(self.finished()) - bar.done, note)
-        states = Counter(trial.state.name.lower() for trial in self.finished().values())
-        self.bench.progress.say(
-            f"{label}s finished: {', '.join(f'{count} {state}' for state, count in states.items())}"
-        )
+                stopping.check()
+        if len(self.finished()) == self.search.trials:
+            states = Counter(trial.state.name.lower() for trial in self.finished().values())
+            self.bench.progress.say(
+                f"{label}s finished: {', '.join(f'{count} {state}' for state, count in states.items())}"
+            )
 
     def trials(self) -> list[FrozenTrial]:
         study_id = self.storage.get_study_id_from_name(self.name)
@@ -71,50 +78,24 @@ class SlotStudy:
 
     # ---------------------------------------------------------------------------------------------------------- slots
 
-    def _claim_file(self, slot: int) -> Path:
-        return self._claims / f"{slot:04d}"
-
     def _claim(self) -> int | None:
         """The first slot that is neither finished nor being run, now ours; None when there is none."""
         done = self.finished()
         for slot in range(self.search.trials):
-            if slot not in done and self._take(slot):
+            if slot not in done and self._claims.take(slot_name(slot)):
                 if slot not in self.finished():  # another worker may have finished it since we looked
                     self._bury(slot)
                     return slot
-                self._claim_file(slot).unlink()
+                self._claims.release(slot_name(slot))
         return None
-
-    def _take(self, slot: int) -> bool:
-        """Claim `slot` by a file that holds our name from its first moment on: a claim without an owner would stay."""
-        path = self._claim_file(slot)
-        own = path.with_name(f".{path.name}-{os.getpid()}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        own.write_text(owner_name(), encoding="utf-8")
-        try:
-            os.link(own, path)
-        except FileExistsError:
-            if self._is_held(path):
-                return False
-            path.unlink(missing_ok=True)
-            return self._take(slot)
-        finally:
-            own.unlink(missing_ok=True)
-        return True
-
-    @staticmethod
-    def _is_held(path: Path) -> bool:
-        try:
-            return owner_alive(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return False  # given back meanwhile
 
     def _bury(self, slot: int) -> None:
         """End trials of this slot that a dead worker left running; they do not count."""
         for trial in self.trials():
             if trial.state == TrialState.RUNNING and trial.user_attrs.get("slot") == slot:
-                self.storage.set_trial_user_attr(trial._trial_id, "outcome", "lost")
-                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                with suppress(UpdateFinishedTrialError):  # its worker was not dead after all, and has just finished it
+                    self.storage.set_trial_user_attr(trial._trial_id, "outcome", "lost")
+                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     # --------------------------------------------------------------------------------------------------------- trials
 
@@ -127,7 +108,7 @@ class SlotStudy:
         study = optuna.load_study(
             study_name=self.name, storage=self.storage, sampler=make_sampler(self.search, seed), pruner=_pruner()
         )
-        marks = {"slot": slot, "owner": owner_name()}
+        marks = {"slot": slot, "owner": str(this_process())}
         template = create_trial(state=TrialState.RUNNING, user_attrs=marks)
         template.datetime_start = datetime.datetime.now()
         trial_id = self.storage.create_new_trial(self.storage.get_study_id_from_name(self.name), template)
@@ -136,9 +117,17 @@ class SlotStudy:
     def _run_slot(self, slot: int) -> str:
         study, trial = self._start(slot)
         try:
+            return self._finish_slot(study, trial)
+        except UpdateFinishedTrialError:
+            return "given up for dead meanwhile, and run by another worker"
+
+    def _finish_slot(self, study: optuna.Study, trial: Trial) -> str:
+        try:
             losses = self._score(trial)
+        except UpdateFinishedTrialError:
+            raise
         except optuna.TrialPruned:
-            study.tell(trial, state=TrialState.PRUNED)
+            study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
             return "pruned"
         except Diverged as error:
             self._fail(study, trial, "diverged", error)
@@ -152,7 +141,8 @@ class SlotStudy:
             if max(self._errors.values()) >= ERRORS_ALIKE:
                 raise
             return "error"
-        study.tell(trial, losses.four if self.search.objective == "four" else losses.sum)
+        values = losses.four if self.search.objective == "four" else losses.sum
+        study.tell(trial, values, skip_if_finished=True)
         return f"sum {losses.sum:.3f}"
 
     def _fail(self, study: optuna.Study, trial: Trial, outcome: str, error: BaseException) -> None:
@@ -160,7 +150,7 @@ class SlotStudy:
         trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
         if outcome == "error":
             trial.set_user_attr("traceback", "".join(traceback.format_exception(error))[-20_000:])
-        study.tell(trial, state=TrialState.FAIL)
+        study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
     def _score(self, trial: Trial) -> Losses:
         searched = {name: suggest(trial, name, limits) for name, limits in self.key.ranges.items()}
@@ -186,6 +176,10 @@ class SlotStudy:
                     raise optuna.TrialPruned
 
         return look
+
+
+def slot_name(slot: int) -> str:
+    return f"{slot:04d}"
 
 
 def score_model(bench: Bench, model: nn.Module, seed: int) -> Losses:

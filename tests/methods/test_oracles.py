@@ -14,7 +14,7 @@ from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods import msg
 from deepunlearn.methods.base import execute, load_method
 from deepunlearn.methods.ct import kernels, transpose
-from tests.helpers import CLASSES, make_problem, model, parts, runtime
+from deepunlearn.testing.small import CLASSES, make_problem, model, parts, runtime
 
 DATA = parts()
 SGD = {"lr": 0.05, "weight_decay": 0.01}

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from deepunlearn.data.loader import Part, Transform
 from deepunlearn.methods.base import Problem, execute, load_method
-from tests.helpers import CLASSES, make_problem, parts, problem, runtime
-from tests.helpers import model as single_precision
+from deepunlearn.testing.small import CLASSES, make_problem, parts, problem, runtime
+from deepunlearn.testing.small import model as single_precision
 
 SEED = 5
 DATA = parts()

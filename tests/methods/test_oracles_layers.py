@@ -18,7 +18,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.loader import Part
 from deepunlearn.methods import prmq
 from deepunlearn.methods.base import Problem, execute, load_method, working_copy
-from tests.helpers import ARCHS, CLASSES, equal_states, make_problem, model, parts, runtime, state
+from deepunlearn.testing.small import ARCHS, CLASSES, equal_states, make_problem, model, parts, runtime, state
 
 DATA = parts()
 SEED = 5

@@ -22,7 +22,7 @@ from deepunlearn.data.loader import Part
 from deepunlearn.methods import iu
 from deepunlearn.methods.base import Problem, Run, execute, load_method
 from deepunlearn.ops import distillation, per_sample
-from tests.helpers import ARCHS, CLASSES, equal_states, make_problem, model, parts, runtime, state
+from deepunlearn.testing.small import ARCHS, CLASSES, equal_states, make_problem, model, parts, runtime, state
 
 DATA = parts()
 TEACHERS_DATA = {**DATA, "forget": DATA["forget"].subset((DATA["forget"].labels < 2).nonzero().flatten())}
@@ -419,6 +419,28 @@ def test_ff_can_sample_labels_from_the_models_own_predictions() -> None:
         expected = noised(trained(), sampled_fisher(net, x, labels), 1e-4)
     unlearned, _ = execute_on("ff", trained(), few_retain(), alpha=1e-4, labels="sampled")
     close(unlearned, expected, rtol=1e-3)
+
+
+def accuracy(net: nn.Module, part: Part) -> float:
+    x, y = everything(part)
+    with torch.no_grad():
+        return float((net.eval()(x).argmax(1) == y).float().mean())
+
+
+@pytest.mark.slow
+def test_ffs_published_range_of_alpha_destroys_a_network_and_ours_does_not() -> None:
+    """Why FF fails in all nine cells of the paper's Table 1: alpha in [0, 1] is hardly ever below 0.01."""
+    data = parts(train=400, test=40)
+    net = model("resnet18")
+    execute_ft = {"lr": 0.02, "weight_decay": 0.0, "batch_size": 32, "epochs": 4}
+    net, _ = execute_on("ft", net.eval(), data, "resnet18", **execute_ft)
+    assert accuracy(net, data["retain"]) > 0.95, "it is to have learnt something that can be lost"
+    few = {**data, "retain": data["retain"].subset(range(64))}
+    after = {
+        alpha: accuracy(execute_on("ff", net, few, "resnet18", alpha=alpha, labels="sampled")[0], data["retain"])
+        for alpha in (1e-8, 0.01, 0.1, 0.5, 1.0)
+    }
+    assert after[1e-8] > 0.9 and all(after[alpha] < 0.5 for alpha in (0.01, 0.1, 0.5, 1.0)), after
 
 
 def test_ff_leaves_statistics_and_ignores_the_labels_of_the_data() -> None:

@@ -1,4 +1,4 @@
-"""Small data, models and problems for tests."""
+"""Small data, models and problems, for the contract tests and for tests of one's own methods."""
 
 from __future__ import annotations
 

@@ -1,0 +1,61 @@
+"""Runs tasks on this machine, be it a desk's or a node of a cluster: alone in this process, or in a pool of others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepunlearn.core.progress import Progress
+from deepunlearn.launch.plan import STAGES, Planner, Stage, Task
+from deepunlearn.launch.pool import Pool
+
+if TYPE_CHECKING:
+    from deepunlearn.launch.worker import Worker
+
+
+class Local:
+    """Runs the tasks of a sweep stage by stage.
+
+    gpus: for each visible GPU the environment of a process that is to use it; folder: of the run, for such processes.
+    """
+
+    def __init__(
+        self, planner: Planner, folder: Path, progress: Progress, gpus: list[dict[str, str]], worker: Worker
+    ) -> None:
+        self.planner, self.folder, self.progress, self.gpus, self.worker = planner, folder, progress, gpus, worker
+
+    def run(self, tasks: list[Task]) -> None:
+        """Raises Stopped where this process was asked to stop."""
+        for stage in STAGES:
+            chosen = [task for task in tasks if task.stage == stage]
+            if stage == "search":
+                chosen = [task for task in chosen for _ in range(self._shared(len(chosen)))]
+            count = min(self.workers(stage), len(chosen))
+            if count > 1:
+                pool = Pool(self.planner, self.folder, self.progress, count, self._environments(count))
+                pool.run(chosen)
+            else:
+                self.worker.run(chosen)
+
+    def workers(self, stage: Stage) -> int:
+        """Worker processes of a stage. What is timed has its device, and a CPU, to itself."""
+        devices = max(1, len(self.gpus))
+        if stage == "evaluate":
+            return devices
+        launcher = self.planner.sweep.launcher
+        return launcher.workers or (devices * launcher.workers_per_gpu if self.gpus else 1)
+
+    def _shared(self, studies: int) -> int:
+        """How many workers share a study: never more than there are."""
+        return min(self.planner.sweep.launcher.workers_per_study, self.workers("search"))
+
+    def _environments(self, count: int) -> list[dict[str, str]]:
+        """One GPU for each worker in turn, and a share of the cores, since threads that wait for cores cost tenfold."""
+        threads = {"OMP_NUM_THREADS": str(max(1, cores() // count))}
+        return [{**threads, **gpu} for gpu in self.gpus] or [threads]
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))

@@ -1,0 +1,151 @@
+"""Several worker processes on one machine, which take the tasks of a stage one by one. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, deque
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from deepunlearn.core import stopping
+from deepunlearn.core.progress import Progress, duration
+from deepunlearn.launch.plan import Planner, State, Task
+
+DEATHS = 3  # after so many processes died at a task it counts as failed
+POLL_SECONDS = 0.2
+
+
+class Pool:
+    """Runs tasks in `count` processes of `python -m deepunlearn.launch.work`, each with its share of the threads.
+
+    folder: of the run, with `sweep.json`; the processes' logs go to `logs/` there. environments: what each process's
+    environment has beside this one's, e.g. its GPU.
+    """
+
+    def __init__(
+        self, planner: Planner, folder: Path, progress: Progress, count: int, environments: list[dict[str, str]]
+    ) -> None:
+        self.planner, self.folder, self.progress = planner, folder, progress
+        self.count, self.environments = count, environments
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._lock = threading.Lock()
+
+    def run(self, tasks: list[Task]) -> Counter[State]:
+        """How the tasks ended. Raises Stopped where this process was asked to stop and the workers have followed."""
+        self._tasks, self._outcome, self._deaths = deque(tasks), Counter[State](), Counter[Task]()
+        self._total, self._told = len(tasks), False
+        threads = [threading.Thread(target=self._serve, args=(index,), daemon=True) for index in range(self.count)]
+        try:
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                self._pass_on_signal()
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._end()
+        stopping.check()
+        return self._outcome
+
+    def _pass_on_signal(self) -> None:
+        """What asks us to stop asks the workers to, once; they end at their next checkpoint or trial."""
+        if stopping.requested() and not self._told:
+            self._told = True
+            self._tasks.clear()
+            with self._lock:
+                for process in self._processes.values():
+                    process.send_signal(signal.SIGUSR2)
+
+    def _end(self) -> None:
+        """Workers end when their input does; those that are still busy (this process was interrupted) are ended."""
+        interrupted = sys.exc_info()[0] is not None
+        with self._lock:
+            processes = list(self._processes.values())
+        for process in processes:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            if interrupted and process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in processes:
+            process.wait()
+
+    # ---------------------------------------------------------------------------------------------------- one worker
+
+    def _serve(self, index: int) -> None:
+        """Give tasks to worker `index` until there are none; start another process where one died."""
+        while True:
+            try:
+                task = self._tasks.popleft()
+            except IndexError:
+                return
+            started = time.monotonic()
+            state = self._ask(index, task)
+            if state is not None:
+                self._outcome[state] += 1
+                self._tell(task, state, time.monotonic() - started)
+            elif stopping.requested():
+                return
+            else:
+                self._died(index, task)
+
+    def _ask(self, index: int, task: Task) -> State | None:
+        """The state that a worker leaves `task` in; None where its process ended instead."""
+        process = self._process(index)
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(f"{task}\n")
+            process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return None
+        answer = process.stdout.readline().strip()
+        return cast(State, answer) if answer else None
+
+    def _process(self, index: int) -> subprocess.Popen[str]:
+        with self._lock:
+            known = self._processes.get(index)
+            if known is None or known.poll() is not None:
+                self._processes[index] = self._start(index)
+            return self._processes[index]
+
+    def _start(self, index: int) -> subprocess.Popen[str]:
+        logs = self.folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        own = self.environments[index % len(self.environments)]
+        with (logs / f"worker-{os.environ.get('SLURM_JOB_ID', 'local')}-{index}.log").open(
+            "a", encoding="utf-8"
+        ) as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "deepunlearn.launch.work", str(self.folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **own},
+            )
+
+    def _died(self, index: int, task: Task) -> None:
+        """The task is given out again, and stored as failed after several deaths."""
+        code = self._processes[index].wait()
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        label = task.label(self.planner.sweep)
+        self._deaths[task] += 1
+        if self._deaths[task] < DEATHS:
+            self.progress.say(f"{label}: the worker process ended {how}; another takes over")
+            self._tasks.appendleft(task)
+            return
+        message = f"{DEATHS} worker processes at it ended, the last one {how}"
+        self.planner.note(
+            task, "failed", "WorkerDied", message, f"{message}; their logs are in {self.folder / 'logs'}\n"
+        )
+        self.progress.say(f"FAILED: {label}: {message}")
+        self._outcome["failed"] += 1
+
+    def _tell(self, task: Task, state: State, seconds: float) -> None:
+        done = sum(self._outcome.values())
+        self.progress.say(f"{state}: {task.label(self.planner.sweep)} ({duration(seconds)}); {done}/{self._total}")

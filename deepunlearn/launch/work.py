@@ -1,0 +1,38 @@
+"""`python -m deepunlearn.launch.work RUN`: a worker process. Reads tasks from its input, answers with their states."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from deepunlearn.core import stopping
+from deepunlearn.core.progress import Progress
+from deepunlearn.launch.plan import Planner, Task
+from deepunlearn.launch.runs import load_sweep
+from deepunlearn.launch.worker import Worker
+from deepunlearn.runtime import Runtime
+
+ASKED_TO_STOP = 75  # exit code; what is not done is to be done later
+
+
+def main(folder: Path) -> int:
+    stopping.listen()
+    sweep, progress = load_sweep(folder / "sweep.json"), Progress()
+    worker = Worker(Planner(sweep, progress), Runtime(sweep.runtime), progress)
+    answers = os.dup(1)  # so that whatever prints does not answer
+    os.dup2(2, 1)
+    try:
+        for line in sys.stdin:
+            state = worker.run_task(Task.parse(line))
+            os.write(answers, f"{state}\n".encode())
+    except stopping.Stopped:
+        progress.say("asked to stop; what was done is kept")
+        return ASKED_TO_STOP
+    except BrokenPipeError:
+        progress.say("the process that gave out tasks is gone")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

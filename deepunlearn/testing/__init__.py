@@ -1,0 +1,1 @@
+"""What tests of methods need: small problems, and the contract that every method keeps."""

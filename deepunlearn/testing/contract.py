@@ -1,0 +1,188 @@
+"""What every method must keep, for all that are discovered, on every architecture."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar, NoReturn
+
+import torch
+from torch import nn
+
+from deepunlearn.composition import make_method
+from deepunlearn.core.params import ParamSpec, Value
+from deepunlearn.core.schema import MethodConfig, epochs_of
+from deepunlearn.data.loader import Part
+from deepunlearn.methods.base import Run, execute, load_method
+from deepunlearn.stages import distances
+from deepunlearn.testing.small import CLASSES, equal_states, make_problem, model, parts, runtime, state
+
+QUICK = {
+    "epochs": 2,
+    "batch_size": 32,
+    "warmup_epochs": 1,
+    "retain_batch_size": 32,
+    "forget_batch_size": 16,
+    "samples": 20,
+}
+SMALL = {"resnet18": 60, "tinyvit": 60, "smallnet": 160}
+
+
+@cache
+def data(arch: str) -> dict[str, Part]:
+    return parts(train=SMALL[arch], test=40)
+
+
+@cache
+def original(arch: str) -> nn.Module:
+    net = model(arch)
+    return net.requires_grad_(False).eval()
+
+
+def quick_params(method: MethodConfig) -> dict[str, Value]:
+    """The defaults but for QUICK, and for what the YAML's `contract:` says where these would hide a hyper-parameter."""
+    quick = {key: value for key, value in QUICK.items() if key in method.space}
+    return method.complete({**quick, **method.contract.params})
+
+
+class Hidden:
+    """Stands for data that a method says it does not read."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AssertionError(f"it uses .{name} of data that `reads` does not list")
+
+
+def unlearn(
+    method: MethodConfig,
+    arch: str,
+    seed: int = 0,
+    swap: Mapping[str, Part | Hidden] | None = None,
+    on_epoch: Any = None,
+    **params: Value,
+) -> tuple[nn.Module, Run]:
+    here = runtime()
+    chosen: Any = {**data(arch), **(swap or {})}
+    return execute(
+        make_method(method, {**quick_params(method), **params}),
+        lambda generator: make_problem(original(arch), arch, generator, chosen, here),
+        here,
+        seed,
+        on_epoch,
+    )
+
+
+def test_it_works_on_its_own_copy_and_moves_it(method: MethodConfig, arch: str) -> None:
+    before, random_state = state(original(arch)), torch.get_rng_state()
+    parameters: list[tuple[str, int]] = []
+    types: list[type] = []
+
+    def look(_: int, net: nn.Module) -> None:
+        parameters.append(("ids", sum(id(p) for p in net.parameters())))
+        types.append(type(net))
+
+    unlearned, run = unlearn(method, arch, on_epoch=look)
+    assert equal_states(before, state(original(arch))), "the original was changed"
+    assert torch.equal(random_state, torch.get_rng_state()), "the caller's random state was changed"
+    assert list(unlearned.state_dict()) == list(original(arch).state_dict())
+    assert [type(m) for m in unlearned.modules()] == [type(m) for m in original(arch).modules()]
+    assert all(torch.isfinite(value).all() for value in unlearned.state_dict().values())
+    assert distances(unlearned, original(arch))["moved"] > 1e-5, "a silent no-op"
+    assert run.epochs == epochs_of(quick_params(method)) and run.seconds > 0
+    assert len(set(parameters)) == 1, "parameter objects were replaced"
+    owned = {value.data_ptr() for value in unlearned.state_dict().values() if value.numel()}
+    assert not owned & {value.data_ptr() for value in original(arch).state_dict().values() if value.numel()}
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not(method: MethodConfig) -> None:
+    first, again, other = (state(unlearn(method, "smallnet", seed)[0]) for seed in (3, 3, 4))
+    assert equal_states(first, again)
+    assert not equal_states(first, other)
+
+
+def other_samples(part: str, instead: str) -> dict[str, Part]:
+    """`part` replaced by as many other samples with other labels."""
+    own, others = data("smallnet")[part], data("smallnet")[instead]
+    chosen = others.subset(range(min(len(own), len(others))))
+    return {part: chosen.with_labels((chosen.labels + 1) % CLASSES)}
+
+
+def test_forget_data_matters_exactly_where_the_method_says_so(method: MethodConfig) -> None:
+    others = other_samples("forget", "val")
+    same = equal_states(state(unlearn(method, "smallnet")[0]), state(unlearn(method, "smallnet", swap=others)[0]))
+    assert same == ("forget" not in method.reads)
+
+
+def test_validation_data_matters_exactly_where_the_method_says_so(method: MethodConfig) -> None:
+    visible = method.contract.val
+    same = equal_states(
+        state(unlearn(method, "smallnet", **visible)[0]),
+        state(unlearn(method, "smallnet", swap=other_samples("val", "forget"), **visible)[0]),
+    )
+    assert same == ("val" not in method.reads)
+
+
+def test_data_that_it_does_not_name_is_not_even_looked_at(method: MethodConfig) -> None:
+    hidden = {part: Hidden() for part in ("retain", "forget", "val") if part not in method.reads}
+    shown, unseen = unlearn(method, "smallnet")[0], unlearn(method, "smallnet", swap=hidden)[0]
+    assert equal_states(state(shown), state(unseen))
+
+
+class Writes:
+    """Files that this process opens for writing while `watching`; an audit hook stays for the life of a process."""
+
+    watching = False
+    seen: ClassVar[list[str]] = []
+
+    @classmethod
+    def hook(cls, event: str, arguments: tuple[Any, ...]) -> None:
+        if cls.watching and event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            cls.seen.append(str(arguments[0]))
+
+
+sys.addaudithook(Writes.hook)
+
+
+def test_it_writes_nothing(method: MethodConfig) -> None:
+    Writes.seen.clear()
+    Writes.watching = True
+    try:
+        unlearn(method, "smallnet")
+    finally:
+        Writes.watching = False
+    assert not Writes.seen, "what it writes is timed as unlearning"
+
+
+def another(spec: ParamSpec, value: Value) -> Value:
+    """A legal value of the parameter other than `value`."""
+    if isinstance(value, bool):
+        return not value
+    if spec.choices is not None:
+        return next(choice for choice in (*spec.choices, 16) if choice != value)
+    if isinstance(value, float):
+        return value / 2 if value else 0.5
+    assert isinstance(value, int)
+    return value + 1
+
+
+def test_every_hyper_parameter_matters(method: MethodConfig, param: str) -> None:
+    spec = method.space[param]
+    changed = another(spec, quick_params(method)[param])
+    base, different = unlearn(method, "smallnet")[0], unlearn(method, "smallnet", **{param: changed})[0]
+    assert not equal_states(state(base), state(different)), f"{param} is searched and never read"
+
+
+def test_what_happens_at_a_yield_stays_outside_the_run(method: MethodConfig) -> None:
+    def disturb(_: int, net: nn.Module) -> None:
+        torch.rand(7)
+        torch.manual_seed(0)
+
+    assert equal_states(state(unlearn(method, "smallnet")[0]), state(unlearn(method, "smallnet", on_epoch=disturb)[0]))
+
+
+def test_yaml_and_class_agree_and_say_where_they_come_from(method: MethodConfig) -> None:
+    text = load_method(method.name, method.modules.get(method.name)).__doc__ or ""
+    assert "Source:" in text and "Searched:" in text
+    for spec in method.space.values():
+        assert spec.help

@@ -1,0 +1,83 @@
+"""Small sweeps for tests of launchers, and what they leave."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+WORK = (
+    "arch=smallnet",
+    "method=ft,msg",
+    "train.epochs=2",
+    "seeds=2",
+    "search=quick",
+    "search.trials=3",
+    "search.max_epochs=2",
+    "dataset.limit=400",
+    "runtime.threads=1",
+    "runtime.checkpoint_seconds=0",
+)
+TIMES = {"seconds", "retrain_seconds", "RTE", "date", "commit", "job"}
+
+
+def rows(folder: Path) -> dict[str, dict[str, Any]]:
+    """Row per model, apart from times; the path holds the key."""
+    return {
+        str(path.relative_to(folder)): {
+            name: value for name, value in json.loads(path.read_text()).items() if name not in TIMES
+        }
+        for path in folder.rglob("row.json")
+    }
+
+
+def until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
+    """Wait for `condition`; files that vanish while it looks are looked for again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(FileNotFoundError):
+            if condition():
+                return
+        time.sleep(0.1)
+    raise AssertionError("it did not come about")
+
+
+def own_method(folder: Path, name: str, body: str) -> None:
+    """A method `folder/name.py` whose run begins with `body` and then fine-tunes for an epoch."""
+    folder.mkdir(exist_ok=True)
+    code = '''
+        import os, signal, time
+        from pathlib import Path
+        from deepunlearn.methods.base import Method
+        from deepunlearn.ops.optim import descend
+
+        class Own(Method):
+            """Source: none. Searched: lr."""
+
+            lr: float
+
+            def run(self, problem):
+                BODY
+                problem.model.train()
+                step = problem.step(problem.cross_entropy, problem.sgd(lr=self.lr))
+                yield from descend(step, lambda: problem.batches(problem.retain, 64), [self.lr])
+    '''
+    (folder / f"{name}.py").write_text(textwrap.dedent(code).replace("BODY", body))
+    (folder / f"{name}.yaml").write_text(
+        textwrap.dedent(f"""
+            # a method for tests
+            name: {name}
+            version: 1
+            title: {name}
+            paper: none
+            reads: [retain]
+            epoch_cost: 1
+            params: {{lr: null}}
+            space:
+              lr: {{type: float, default: 0.01, low: 0.001, high: 0.1, log: true, gt: 0, help: learning rate}}
+        """).lstrip()
+    )

@@ -1,0 +1,131 @@
+"""Several worker processes on one machine, with faults injected for real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands import door, sweep
+from tests.launch.sweeps import WORK, own_method, rows, until
+
+pytestmark = pytest.mark.slow
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The sweep as a process that goes on."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "deepunlearn.sweep", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    )
+
+
+def workers_of(driver: subprocess.Popen[str]) -> list[int]:
+    """Process numbers of a driver's workers."""
+    found = subprocess.run(["pgrep", "-P", str(driver.pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep done by one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    done = sweep(folder, *WORK)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_three_workers_find_what_one_finds(tmp_path: Path, alone: Path) -> None:
+    done = sweep(tmp_path, *WORK, "launcher.workers=3")
+    assert done.returncode == 0, done.stderr
+    assert rows(tmp_path) == rows(alone) and len(rows(alone)) == 8
+    assert len(list((tmp_path / "results" / "runs").rglob("worker-local-*.log"))) == 3
+    assert "nothing to do" in sweep(tmp_path, *WORK).stdout, "the number of workers is no part of a result"
+
+
+def test_workers_that_share_a_study_finish_exactly_its_trials(tmp_path: Path) -> None:
+    work = [*WORK, "method=ft", "search.trials=9", "launcher.workers=3", "launcher.workers_per_study=3"]
+    done = sweep(tmp_path, *work)
+    assert done.returncode == 0, done.stderr
+    (table,) = (tmp_path / "results" / "store").rglob("trials.csv")
+    slots = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
+    assert len(slots) == len(set(slots)) == 9
+
+
+def test_a_worker_that_is_killed_is_replaced(tmp_path: Path, alone: Path) -> None:
+    driver = start(tmp_path, *WORK, "launcher.workers=2")
+    until(lambda: list((tmp_path / "results" / "work" / "claims").rglob("0000")))
+    os.kill(workers_of(driver)[0], signal.SIGKILL)
+    _, err = driver.communicate(timeout=300)
+    assert driver.returncode == 0, err
+    assert "another takes over" in err
+    assert rows(tmp_path) == rows(alone)
+
+
+def test_workers_end_with_a_driver_that_is_killed_and_nothing_is_lost(tmp_path: Path, alone: Path) -> None:
+    driver = start(tmp_path, *WORK, "launcher.workers=2")
+    until(lambda: list((tmp_path / "results" / "work" / "claims").rglob("0000")))
+    workers = workers_of(driver)
+    driver.kill()
+    driver.wait()
+    done = sweep(tmp_path, *WORK, "launcher.workers=2")
+    assert done.returncode == 0, done.stderr
+    assert rows(tmp_path) == rows(alone)
+    until(
+        lambda: (
+            not any(
+                Path(f"/proc/{worker}/cmdline").read_bytes() for worker in workers if Path(f"/proc/{worker}").exists()
+            )
+        )
+    )
+
+
+def test_two_drivers_of_the_same_sweep_share_the_work(tmp_path: Path, alone: Path) -> None:
+    drivers = [start(tmp_path, *WORK) for _ in range(2)]
+    ends = [driver.communicate(timeout=300) for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], ends
+    assert rows(tmp_path) == rows(alone)
+    assert "skipped" not in door("status", tmp_path).stdout.replace("skipped   to do", "")
+
+
+def test_a_task_that_kills_its_workers_fails_and_the_rest_goes_on(tmp_path: Path) -> None:
+    own_method(tmp_path / "own", "deadly", "os.kill(os.getpid(), signal.SIGKILL)")
+    work = [*WORK, "method=ft,deadly", "launcher.workers=2", "extra_methods=own", "seeds=1"]
+    done = sweep(tmp_path, *work)
+    assert done.returncode == 1
+    assert (
+        "failed: digits/smallnet search deadly seed 0: 3 worker processes at it ended, the last one by signal 9"
+        in done.stdout
+    )
+    assert "skipped: digits/smallnet evaluate deadly seed 0: needs digits/smallnet select deadly" in done.stdout
+    assert any("/ft/" in row for row in rows(tmp_path))
+
+
+def test_asked_to_stop_it_leaves_at_the_next_checkpoint_and_goes_on_from_there(tmp_path: Path) -> None:
+    work = [*WORK, "train.epochs=60", "seeds=1", "search=none", "launcher.workers=2", "method=ft"]
+    driver = start(tmp_path, *work)
+    until(lambda: list((tmp_path / "results" / "work").glob("*.safetensors")))
+    for worker in workers_of(driver):
+        os.kill(worker, signal.SIGUSR2)
+    _, err = driver.communicate(timeout=300)
+    assert driver.returncode == 0, err
+    assert "ended with exit code 75; another takes over" in err
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert sweep(whole, *work).returncode == 0
+    assert rows(tmp_path / "results") == rows(whole / "results")
+
+
+def test_status_shows_what_is_running(tmp_path: Path) -> None:
+    driver = start(tmp_path, *WORK, "train.epochs=60", "launcher.workers=2")
+    until(lambda: "digits/smallnet reference          0       2" in door("status", tmp_path).stdout)
+    driver.send_signal(signal.SIGINT)
+    driver.communicate(timeout=60)

@@ -1,0 +1,222 @@
+"""The same sweeps on a real SLURM of one node with fake GPUs, faults included."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands import door, sweep
+from tests.launch.sweeps import WORK, own_method, rows, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+CLUSTER = Path(__file__).parents[2] / "scripts" / "slurm_cluster.sh"
+STATE = Path(os.environ.get("DU_SLURM_DIR", "/var/tmp/deepunlearn-slurm"))
+NODES = ("launcher=slurm", "launcher.gpus=1", "launcher.cpus=1", "launcher.memory_gb=2", "launcher.minutes=30")
+EACH_ALONE = "launcher.minutes_per_job=0.0001"  # one task per job
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    if os.geteuid() != 0:
+        pytest.skip("the test cluster's daemons run as root")
+    ran = (STATE / "slurmctld.pid").exists()
+    up = subprocess.run([CLUSTER, "up"], capture_output=True, text=True, check=False)
+    assert up.returncode == 0, up.stderr
+    yield
+    if not ran:
+        subprocess.run([CLUSTER, "down"], check=True)
+
+
+@pytest.fixture(autouse=True)
+def empty_queue() -> Iterator[None]:
+    """No job of a test outlives it."""
+    yield
+    slurm("scancel", "--full", "--user=root")
+    until(lambda: not slurm("squeue", "--noheader"))
+
+
+def slurm(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or command[0] == "scancel", done.stderr
+    return done.stdout.strip()
+
+
+def submit(folder: Path, *arguments: str) -> list[str]:
+    """The ids of the arrays that the command submitted."""
+    done = sweep(folder, *arguments, *NODES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return re.findall(r"submitted job (\d+)", done.stdout)
+
+
+def jobs(stage: str, state: str = "RUNNING") -> list[str]:
+    """Queue's ids of single jobs of a stage."""
+    lines = slurm("squeue", "--noheader", "--array", f"--states={state}", "--format", "%A %j").splitlines()
+    return [line.split()[0] for line in lines if line.endswith(f"deepunlearn-{stage}")]
+
+
+def process_of(folder: Path) -> int:
+    """A process of a job that holds a claim."""
+    claims = (folder / "results").rglob("claims/**/00*")
+    return next(int(path.read_text().split(":")[1]) for path in claims if path.is_file())
+
+
+def holds_a_claim(folder: Path) -> bool:
+    return any(path.is_file() for path in (folder / "results").rglob("claims/**/00*"))
+
+
+def drained() -> None:
+    until(lambda: not slurm("squeue", "--noheader"), seconds=400)
+
+
+def logs(folder: Path) -> str:
+    return "\n".join(path.read_text() for path in (folder / "results" / "work").rglob("*.err"))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep done by one process of this machine."""
+    folder = tmp_path_factory.mktemp("alone")
+    done = sweep(folder, *WORK)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_three_stages_of_arrays_find_what_one_process_finds(tmp_path: Path, alone: Path) -> None:
+    planned = sweep(tmp_path, *WORK, *NODES, EACH_ALONE, "launcher.constraint=null", "plan=true")
+    assert re.search(r"reference +4 +4 ", planned.stdout) and "afterany:JOBS_BEFORE" in planned.stdout
+    assert not (tmp_path / "results" / "runs").exists(), "a plan submits and writes nothing"
+    arrays = submit(tmp_path, *WORK, EACH_ALONE, "launcher.tables=true")
+    assert len(arrays) == 4
+    status = door("status", tmp_path).stdout
+    assert all(f"job {array} " in status for array in arrays), status
+    again = sweep(tmp_path, *WORK, *NODES, EACH_ALONE)
+    assert "tasks are in jobs that are queued already" in again.stdout and "submitted job" not in again.stdout
+    drained()
+    assert rows(tmp_path) == rows(alone) and len(rows(alone)) == 8
+    assert (tmp_path / "results" / "tables" / "coverage.md").exists(), "the last job makes the tables"
+    (meta, *_) = (tmp_path / "results" / "store").rglob("reference/*/*/meta.json")
+    assert json.loads(meta.read_text())["job"]
+    done = sweep(tmp_path, *WORK, *NODES)
+    assert "nothing to do" in done.stdout
+
+
+def test_a_task_that_fails_stops_only_what_needs_it(tmp_path: Path) -> None:
+    own_method(tmp_path / "own", "broken", "raise RuntimeError('broken on purpose')")
+    work = [*WORK, "method=ft,broken", "extra_methods=own", "seeds=1"]
+    done = sweep(tmp_path, *work, *NODES, EACH_ALONE, "wait=true")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "failed: digits/smallnet search broken seed 0: broken on purpose" in done.stdout
+    assert "skipped: digits/smallnet evaluate broken seed 0: needs digits/smallnet select broken" in done.stdout
+    assert any("/ft/" in row for row in rows(tmp_path))
+    assert "RuntimeError: broken on purpose" in door("status", tmp_path).stdout
+
+
+def test_a_cancelled_job_is_made_good_by_the_same_command(tmp_path: Path, alone: Path) -> None:
+    submit(tmp_path, *WORK, EACH_ALONE)
+    until(lambda: jobs("reference"))
+    slurm("scancel", jobs("reference")[0])
+    drained()
+    assert rows(tmp_path) != rows(alone)
+    assert "skipped" in door("status", tmp_path).stdout
+    submit(tmp_path, *WORK, EACH_ALONE)
+    drained()
+    assert rows(tmp_path) == rows(alone)
+
+
+def test_time_runs_out_and_the_job_goes_on_where_it_was(tmp_path: Path) -> None:
+    work = [*WORK, "method=ft", "seeds=1", "search=none"]
+    long = [*work, "train.epochs=1500"]
+    (first, *_) = submit(tmp_path, *long, "launcher.minutes=1", "launcher.signal_seconds=30")
+    until(lambda: "Restarts=1" in slurm("scontrol", "show", "job", first), seconds=120)
+    checkpoints = list((tmp_path / "results" / "work").glob("*.safetensors"))
+    entries = list((tmp_path / "results" / "store").rglob("reference/*/*"))
+    assert checkpoints or entries, "what was done is kept"
+    assert "the job is requeued" in logs(tmp_path)
+    drained()
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert sweep(whole, *long).returncode == 0
+    assert rows(tmp_path / "results") == rows(whole / "results")
+
+
+def test_a_killed_worker_is_made_good_by_the_same_command(tmp_path: Path, alone: Path) -> None:
+    submit(tmp_path, *WORK)
+    until(lambda: holds_a_claim(tmp_path))
+    os.kill(process_of(tmp_path), signal.SIGKILL)
+    drained()
+    submit(tmp_path, *WORK)
+    drained()
+    assert rows(tmp_path) == rows(alone)
+
+
+def test_a_killed_slurmd_disturbs_no_job(tmp_path: Path, alone: Path) -> None:
+    submit(tmp_path, *WORK)
+    until(lambda: holds_a_claim(tmp_path))
+    os.kill(int((STATE / "slurmd.pid").read_text()), signal.SIGKILL)
+    time.sleep(1)
+    subprocess.run([CLUSTER, "up"], capture_output=True, check=True)
+    drained()
+    assert rows(tmp_path) == rows(alone)
+
+
+def test_a_lost_node_leaves_an_orphan_and_one_intact_result(tmp_path: Path) -> None:
+    """slurmd dies, the node is set down, SLURM requeues; the first process goes on all the while."""
+    work = [*WORK, "method=ft", "seeds=1", "search=none", "train.epochs=200"]
+    (first, *_) = submit(tmp_path, *work)
+    until(lambda: list((tmp_path / "results" / "work").glob("*.safetensors")))
+    orphan = process_of(tmp_path)
+    os.kill(int((STATE / "slurmd.pid").read_text()), signal.SIGKILL)
+    node = slurm("sinfo", "--noheader", "--format", "%n")
+    slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    until(lambda: "Restarts=1" in slurm("scontrol", "show", "job", first))
+    assert Path(f"/proc/{orphan}").exists()
+    subprocess.run([CLUSTER, "up"], capture_output=True, check=True)
+    drained()
+    until(lambda: not Path(f"/proc/{orphan}").exists())
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert sweep(whole, *work).returncode == 0
+    assert rows(tmp_path / "results") == rows(whole / "results")
+    assert "to do" not in [
+        line.split()[-3] for line in door("status", tmp_path).stdout.splitlines() if "reference" in line
+    ]
+
+
+def test_a_sweep_that_is_submitted_twice_at_once_is_done_once(tmp_path: Path, alone: Path) -> None:
+    for _ in range(2):  # as if neither had seen the other's jobs
+        submit(tmp_path, *WORK)
+        for note in (tmp_path / "results" / "runs").rglob("jobs/*.json"):
+            note.unlink()
+    drained()
+    assert rows(tmp_path) == rows(alone)
+    assert len(list((tmp_path / "results" / "store").rglob("row.json"))) == 8
+
+
+def test_three_jobs_on_one_study_one_killed_finish_exactly_its_trials(tmp_path: Path) -> None:
+    work = [*WORK, "method=ft", "seeds=1", "search.trials=24", "launcher.workers_per_study=3"]
+    submit(tmp_path, *work)
+    until(lambda: len(jobs("search")) == 3)
+    claims = tmp_path / "results" / "search" / "claims"
+    until(lambda: list(claims.rglob("0000")))
+    holder = next(path for path in claims.rglob("0000") if path.is_file())
+    os.kill(int(holder.read_text().split(":")[1]), signal.SIGKILL)
+    drained()
+    (table,) = (tmp_path / "results" / "store").rglob("trials.csv")
+    slots = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
+    assert len(slots) == len(set(slots)) == 24
+    assert list((tmp_path / "results" / "search" / "journals").glob("*.journal"))
+
+
+def test_a_method_and_dataset_grid_is_submitted_with_hydras_multirun(tmp_path: Path) -> None:
+    arrays = submit(tmp_path, "-m", *WORK, "method=ft,ct", "seeds=1", "search=none")
+    assert arrays
+    drained()
+    assert {Path(row).parts[-3] for row in rows(tmp_path)} == {"original", "retrained", "ft", "ct"}

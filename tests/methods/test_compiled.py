@@ -1,0 +1,48 @@
+"""Every method on a compiled network: tracing, guards and graph breaks are those of a GPU run; kernels are eager."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from deepunlearn.composition import make_method
+from deepunlearn.config import method_configs
+from deepunlearn.core.schema import MethodConfig
+from deepunlearn.methods.base import Problem, execute
+from deepunlearn.testing.contract import data, original, quick_params
+from deepunlearn.testing.small import make_problem, runtime, state
+
+METHODS = method_configs()
+
+
+def unlearned(method: MethodConfig, arch: str, compiled: bool) -> tuple[nn.Module, int]:
+    """The network that a method leaves, and how many graphs were compiled on the way."""
+    here = runtime()
+
+    def problem_of(generator: torch.Generator) -> Problem:
+        problem = make_problem(original(arch), arch, generator, data(arch), here)
+        if compiled:
+            problem.model.compile(backend="aot_eager")
+        return problem
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    net, _ = execute(make_method(method, quick_params(method)), problem_of, here, seed=3)
+    return net, torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["resnet18", "tinyvit"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_compiled_network_unlearns_as_an_eager_one(name: str, arch: str) -> None:
+    eager, _ = unlearned(METHODS[name], arch, compiled=False)
+    compiled, graphs = unlearned(METHODS[name], arch, compiled=True)
+    assert graphs > 0, "nothing was compiled"
+    expected, start = state(eager), state(original(arch))
+    for key, value in state(compiled).items():
+        if not value.is_floating_point():
+            assert torch.equal(value, expected[key])
+            continue
+        moved = float((expected[key] - start[key]).norm())
+        assert float((value - expected[key]).norm()) <= 1e-3 * moved + 1e-6, key
