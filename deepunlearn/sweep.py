@@ -18,6 +18,7 @@ from deepunlearn.launch import slurm
 from deepunlearn.launch.estimate import Estimator, cluster_speeds
 from deepunlearn.launch.plan import STAGES, Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
+from deepunlearn.search.slots import DEFAULTS, prepare_storage
 
 MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
 CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU
@@ -84,6 +85,8 @@ def check(planner: Planner) -> None:
     """Find what is wrong with a sweep before anything expensive starts. Raises DeepUnlearnError."""
     sweep = planner.sweep
     _writable(planner.results.root)
+    if sweep.search.sampler and sweep.search.storage not in (None, *DEFAULTS):
+        prepare_storage(sweep.search, planner.results.search)
     for cell, keys in enumerate(planner.keys):
         planner.sizes(cell)
         for method in sweep.methods:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import STAGES, Planner, Stage, Task
 from deepunlearn.launch.pool import Pool
+from deepunlearn.search.slots import prepare_storage
 
 if TYPE_CHECKING:
     from deepunlearn.launch.worker import Worker
@@ -29,7 +30,8 @@ class Local:
         """Raises Stopped where this process was asked to stop."""
         for stage in STAGES:
             chosen = [task for task in tasks if task.stage == stage]
-            if stage == "search":
+            if stage == "search" and chosen:
+                prepare_storage(self.planner.sweep.search, self.planner.results.search)
                 chosen = [task for task in chosen for _ in range(self._shared(len(chosen)))]
             count = min(self.workers(stage), len(chosen))
             if count > 1:

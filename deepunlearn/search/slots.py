@@ -74,6 +74,13 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         ) from error
 
 
+def prepare_storage(search: SearchConfig, folder: Path) -> None:
+    """Make the tables of a database, which several processes must not do at a time. Raises ConfigError."""
+    url = storage_url(search, folder, "")
+    if not url.startswith("journal:"):
+        open_storage(url)
+
+
 def _open_journal(path: Path) -> optuna.storages.BaseStorage:
     path.parent.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(path), lock_obj=_TidyLock(path)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.commands import door, sweep
@@ -56,7 +58,7 @@ def test_workers_that_share_a_study_finish_exactly_its_trials(tmp_path: Path) ->
     done = sweep(tmp_path, *work)
     assert done.returncode == 0, done.stderr
     (table,) = (tmp_path / "results" / "store").rglob("trials.csv")
-    slots = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
+    slots = pd.read_csv(table)["slot"].tolist()
     assert len(slots) == len(set(slots)) == 9
 
 
@@ -125,7 +127,7 @@ def test_asked_to_stop_it_leaves_at_the_next_checkpoint_and_goes_on_from_there(t
 
 
 def test_status_shows_what_is_running(tmp_path: Path) -> None:
-    driver = start(tmp_path, *WORK, "train.epochs=60", "launcher.workers=2")
-    until(lambda: "digits/smallnet reference          0       2" in door("status", tmp_path).stdout)
+    driver = start(tmp_path, *WORK, "train.epochs=600", "launcher.workers=2")
+    until(lambda: re.search(r"digits/smallnet reference +0 +2 ", door("status", tmp_path).stdout))
     driver.send_signal(signal.SIGINT)
     driver.communicate(timeout=60)

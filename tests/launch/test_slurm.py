@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.commands import door, sweep
@@ -210,7 +211,7 @@ def test_three_jobs_on_one_study_one_killed_finish_exactly_its_trials(tmp_path: 
     os.kill(int(holder.read_text().split(":")[1]), signal.SIGKILL)
     drained()
     (table,) = (tmp_path / "results" / "store").rglob("trials.csv")
-    slots = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
+    slots = pd.read_csv(table)["slot"].tolist()
     assert len(slots) == len(set(slots)) == 24
     assert list((tmp_path / "results" / "search" / "journals").glob("*.journal"))
 
