@@ -144,10 +144,14 @@ def _submit(command: Command, planner: Planner, launcher: SlurmLauncher, argumen
     print(slurm.describe(made, launcher), flush=True)
     if command.flags.plan:
         return 0
+    slurm.check_cluster()
+    if not made:
+        print("nothing to submit")
+        return 0
     _check_methods([method for method in planner.sweep.methods if method.modules])
     prepared(planner, command.name, arguments)
     for number in slurm.submit(planner, folder, made, launcher):
-        print(f"submitted job {number}")
+        print(f"submitted job {number}", flush=True)
     print(f"watch it with: python -m deepunlearn.status results={planner.sweep.results} --watch")
     if not command.flags.wait:
         return 0

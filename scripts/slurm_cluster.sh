@@ -144,7 +144,7 @@ up() {
   running slurmd >/dev/null || slurmd
   until_true 30 bash -c "sinfo -h -o %t | grep -qE '^(idle|mix|alloc|drain|down)'"
   ! sinfo -h -o %t | grep -qE 'drain|down' || scontrol update nodename="$NODE" state=resume
-  until_true 30 bash -c "sacctmgr -n show cluster | grep -q deepunlearn && sinfo -h -o %t | grep -qE '^(idle|mix|alloc)'"
+  until_true 30 bash -c "sacctmgr -nP show cluster format=cluster | grep -q deepunlearn && sinfo -h -o %t | grep -qE '^(idle|mix|alloc)'"
   sinfo
 }
 

@@ -106,37 +106,37 @@ def describe(made: list[Array], launcher: SlurmLauncher) -> str:
     return "\n".join(lines)
 
 
-def submit(planner: Planner, folder: Path, made: list[Array], launcher: SlurmLauncher) -> list[str]:
-    """Submit `made` and note it in the run's folder; the ids of the arrays. Each stage waits for those before it."""
+def submit(planner: Planner, folder: Path, made: list[Array], launcher: SlurmLauncher) -> Iterator[str]:
+    """Submit `made` and note it in the run's folder; yields the id of each array.
+
+    Each stage waits until those before it have ended, however, jobs of earlier commands for this run included.
+    """
     import submitit  # noqa: PLC0415  planning and status need none
 
     from deepunlearn.launch import job  # noqa: PLC0415
 
-    _check()
-    stamp = time.strftime("%Y%m%dT%H%M%S")
-    work = planner.results.work / "submitit" / f"{folder.name}-{stamp}"
+    work = planner.results.work / "submitit" / f"{folder.name}-{time.strftime('%Y%m%dT%H%M%S')}"
     work.mkdir(parents=True, mode=0o700)
     executor = submitit.AutoExecutor(folder=work.absolute(), cluster="slurm")
-    before, now_submitting = list(queued_before(folder)), ""
-    same_stage: list[str] = []
-    for array in made:
-        if array.stage != now_submitting:
-            before, same_stage, now_submitting = before + same_stage, [], array.stage
-        executor.update_parameters(**parameters(launcher, array.stage, before))
-        texts = [[str(task) for task in bundle] for bundle in array.bundles]
-        jobs = executor.map_array(job.run_tasks, [str(folder.absolute())] * len(texts), texts)
-        same_stage.append(jobs[0].job_id.split("_")[0])
-        _note(folder, same_stage[-1], array.stage, texts)
-    submitted = before + same_stage
+    ended = sorted({one.job for one in queued(folder)}, key=int)
+    for stage in SUBMITTED:
+        before = list(ended)
+        for array in (array for array in made if array.stage == stage):
+            executor.update_parameters(**parameters(launcher, stage, before))
+            texts = [[str(task) for task in bundle] for bundle in array.bundles]
+            jobs = executor.map_array(job.run_tasks, [str(folder.absolute())] * len(texts), texts)
+            ended.append(jobs[0].job_id.split("_")[0])
+            _note(folder, ended[-1], stage, texts)
+            yield ended[-1]
     if launcher.tables:
-        executor.update_parameters(**parameters(launcher, "tables", submitted))
+        executor.update_parameters(**parameters(launcher, "tables", ended))
         last = executor.submit(job.make_tables, str(planner.results.root.absolute()))
         _note(folder, last.job_id, "tables", [[]])
-        submitted.append(last.job_id)
-    return submitted
+        yield last.job_id
 
 
-def _check() -> None:
+def check_cluster() -> None:
+    """Raises ConfigError where jobs cannot be submitted."""
     if shutil.which("sbatch") is None:
         raise ConfigError(
             "launcher=slurm, but this machine has no sbatch",
@@ -183,11 +183,6 @@ def queued(folder: Path) -> list[Queued]:
             tasks = [Task.parse(text) for text in notes[job]["tasks"][number]]
             found.append(Queued(job, number, notes[job]["stage"], state, reason, tasks))
     return found
-
-
-def queued_before(folder: Path) -> list[str]:
-    """Ids of this run's arrays that earlier commands submitted and that have not ended."""
-    return sorted({one.job for one in queued(folder)}, key=int)
 
 
 def wait(folder: Path) -> None:
