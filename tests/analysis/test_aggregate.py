@@ -44,6 +44,12 @@ def test_unusable_models_are_not_averaged_and_fail_the_method(shelf: Shelf) -> N
     assert line["reason"] == "1 not usable: TA 0.100 is not above ..."
 
 
+def test_a_method_that_left_the_original_as_it_was_is_said_to(shelf: Shelf) -> None:
+    shelf.add(method="scrub", seed=0, moved=0.0, notes='{"rewound_to": 0}')
+    shelf.add(method="scrub", seed=1, moved=1e-9)
+    assert table_of(shelf).loc["scrub", "reason"] == '1 equal to the original {"rewound_to": 0}'
+
+
 @pytest.mark.parametrize("kind", ["failed", "skipped", "not_applicable", "search_failed"])
 def test_fewer_models_than_report_seeds_is_a_failure(shelf: Shelf, kind: str) -> None:
     for seed in range(2):

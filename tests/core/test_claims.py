@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,8 @@ def test_the_last_holder_counts_not_the_dead_ones_before(tmp_path: Path) -> None
 
 
 def race(root: str, rounds: int, barrier: object, wins: object) -> None:
+    look = claims_module.alive
+    claims_module.alive = lambda owner: (look(owner), time.sleep(0.005))[0]  # all have looked before one acts
     for number in range(rounds):
         barrier.wait()  # type: ignore[attr-defined]
         if Claims(Path(root)).take(str(number)):

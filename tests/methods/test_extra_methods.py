@@ -59,6 +59,10 @@ def test_the_documented_method_runs_in_a_sweep_and_is_searched(tmp_path: Path) -
     code.write_text(
         code.read_text().replace("problem.batches(problem.retain, 64)", "problem.batches(problem.retain, 32)")
     )
+    assert sweep(tmp_path, *arguments, "search=none").returncode == 0
+    code.write_text(code.read_text() + "# edited\n")
+    again = sweep(tmp_path, *arguments, "search=none", "plan=true").stdout
+    assert re.search(r"^evaluate +3 +0 +0 +1 ", again, re.MULTILINE), "models of the old code would be reused"
     edited = sweep(tmp_path, *arguments, "plan=true")
     assert re.search(r"^search +1 +0 +0 +1 ", edited.stdout, re.MULTILINE), "results of the old code would be reused"
 
