@@ -29,10 +29,10 @@ demo: .venv/.installed  ## digits x ResNet18, methods ft, ct, msg: sweep and tab
 	$(BIN)/python -m deepunlearn.tables results=results/demo
 
 test: .venv/.dev lint  ## all checks: ruff, mypy, every test
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: .venv/.dev lint  ## what to run all day: ruff, mypy, the quick tests
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -183,8 +183,8 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str) -> float:
     for line in method_lines(planner):
         print(line)
     print(
-        f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, one worker, "
-        f"{planner.sweep.runtime.threads or 'all'} threads",
+        f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, if one worker "
+        f"with {planner.sweep.runtime.threads or 'all'} threads did everything",
         flush=True,
     )
     return total

@@ -98,6 +98,7 @@ def test_one_deleted_result_is_recomputed_and_no_other(finished: Finished) -> No
     assert before.keys() == after.keys()
 
 
+@pytest.mark.slow
 def test_deleting_a_reference_brings_back_the_same_bits(finished: Finished) -> None:
     before = rows(finished.folder)
     shutil.rmtree(finished.store / "digits" / "smallnet")
@@ -169,6 +170,7 @@ def test_a_fixed_value_is_not_searched(tmp_path: Path) -> None:
     assert references == {"seed0", "seed10", "seed11"}, "held-out search seeds are not report seeds"
 
 
+@pytest.mark.slow
 def test_both_spaces_and_robust_selection_run(tmp_path: Path) -> None:
     done = sweep(
         tmp_path,

@@ -117,6 +117,7 @@ def test_every_method_with_an_optimiser_takes_a_mask() -> None:
     assert set(method_configs()) - set(TAKES_MASK) == {"ff", "iu", "salun"}
 
 
+@pytest.mark.slow
 def test_chains_and_masks_are_searched(tmp_path: Path) -> None:
     done = sweep(
         tmp_path,

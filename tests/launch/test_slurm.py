@@ -133,7 +133,7 @@ def test_a_cancelled_job_is_made_good_by_the_same_command(tmp_path: Path, alone:
 
 
 def test_time_runs_out_and_the_job_goes_on_where_it_was(tmp_path: Path) -> None:
-    long = [*WORK, "method=ft", "seeds=1", "search=none", "train.epochs=8000", "runtime.checkpoint_seconds=3600"]
+    long = [*WORK, "method=ft", "seeds=1", "search=none", "train.epochs=2500", "runtime.checkpoint_seconds=3600"]
     (first, *_) = submit(tmp_path, *long, "launcher.minutes=1", "launcher.signal_seconds=30")
     until(lambda: "Restarts=1" in slurm("scontrol", "show", "job", first), seconds=150)
     assert "what was done is kept, and the job is requeued" in logs(tmp_path)

@@ -45,6 +45,7 @@ def install(site: Path, name: str = "mine") -> None:
     (metadata / "entry_points.txt").write_text(f"[deepunlearn.methods]\n{name} = theirpackage.{name}\n")
 
 
+@pytest.mark.slow
 def test_the_documented_method_runs_in_a_sweep_and_is_searched(tmp_path: Path) -> None:
     write_method(tmp_path / "my_methods")
     arguments = [*SMALL, "method=ft,mine", "search.trials=2", "seeds=1", "extra_methods=my_methods"]

@@ -264,7 +264,8 @@ def worker(root: Path, storage: str, trials: int, seconds: float) -> subprocess.
     return subprocess.Popen([sys.executable, "-c", WORKER, str(root), repository, storage, str(trials), str(seconds)])
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "journal", pytest.param("postgres", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["sqlite", "journal", "postgres"])
 def test_three_workers_one_killed_mid_trial_finish_exactly_n(
     tmp_path: Path, storage: str, request: pytest.FixtureRequest
 ) -> None:
