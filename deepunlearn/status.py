@@ -101,13 +101,21 @@ class Status:
                     yield f"{cell.name:<{width}} {stage:<10} {numbers}  {self._times(stage, tasks, counts)}"
 
     def _times(self, stage: Stage, tasks: list[Task], counts: Counter[str]) -> str:
-        seconds = [took for task in tasks if (took := self.planner.seconds(task)) is not None]
+        """Of searches the median is that of a trial."""
+        if stage == "search":
+            seconds = [took for task in tasks for took in self.planner.trial_seconds(task)]
+            missing = sum(self._missing_trials(task) for task in tasks if self.states[task] not in ("done", "failed"))
+        else:
+            seconds = [took for task in tasks if (took := self.planner.seconds(task)) is not None]
+            missing = counts["to do"] + counts["running"] + counts["skipped"]
         if not seconds:
             return f"{'-':>6} {'-':>6}"
-        missing = counts["to do"] + counts["running"] + counts["skipped"]
         workers = max(1, sum(len(self.planner.workers_at(task)) for task in tasks if self.states[task] == "running"))
         left = duration(missing * statistics.median(seconds) / workers) if missing else "-"
         return f"{duration(statistics.median(seconds)):>6} {left:>6}"
+
+    def _missing_trials(self, task: Task) -> int:
+        return self.planner.sweep.search.trials - self.planner.trials_done(task)
 
     def _studies(self) -> Iterator[str]:
         trials = self.planner.sweep.search.trials
@@ -119,7 +127,12 @@ class Status:
 
     def _queue(self) -> Iterator[str]:
         """SLURM's jobs of this run, alike ones of an array together."""
-        groups = Counter((one.job, one.stage, one.state, one.reason) for one in slurm.queued(self.folder))
+        try:
+            jobs = slurm.queued(self.folder)
+        except ConfigError as error:
+            yield f"{error.problem}: {error.given}"
+            return
+        groups = Counter((one.job, one.stage, one.state, one.reason) for one in jobs)
         for (job, stage, state, reason), count in groups.items():
             why = f" ({reason})" if state == "PENDING" and reason != "None" else ""
             yield f"job {job} {stage}: {count} {state}{why}"

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from optuna.trial import FrozenTrial
+
 from deepunlearn.cells import REFERENCES, CellKeys, Role
 from deepunlearn.core.claims import Claims, Owner
 from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey, canonical_json
@@ -21,7 +23,7 @@ from deepunlearn.core.schema import CellConfig, SweepConfig
 from deepunlearn.core.store import FailureKind, FailureNote, Failures, Place, Store, now
 from deepunlearn.data.decoded import digest_of
 from deepunlearn.data.splits import make_split
-from deepunlearn.search.slots import count_finished, study_name
+from deepunlearn.search.slots import stored_trials, study_name
 
 Stage = Literal["reference", "search", "select", "evaluate"]
 State = Literal["done", "to do", "failed", "skipped"]
@@ -193,9 +195,17 @@ class Planner:
 
     def trials_done(self, task: Task) -> int:
         """Finished trials of a study; 0 where it does not exist yet."""
+        return len(self._trials(task))
+
+    def trial_seconds(self, task: Task) -> list[float]:
+        """Wall seconds of each finished trial of a study, scoring included."""
+        durations = [trial.duration for trial in self._trials(task).values()]
+        return [duration.total_seconds() for duration in durations if duration is not None]
+
+    def _trials(self, task: Task) -> dict[int, FrozenTrial]:
         assert task.seed is not None
         keys, search = self.keys[task.cell], self.sweep.search
-        return count_finished(keys.study(self.methods[task.method], search, task.seed), keys.cell, search, self.results)
+        return stored_trials(keys.study(self.methods[task.method], search, task.seed), keys.cell, search, self.results)
 
     def place(self, task: Task) -> Place:
         return self.keys[task.cell].place(task.method, task.seed)

@@ -111,18 +111,18 @@ def study_name(key: StudyKey, cell: CellConfig, search: SearchConfig) -> str:
     return f"{cell.dataset.name}-{cell.arch.name}-{key.method}-{search.space}-seed{key.original.seed}-{key.short}"
 
 
-def count_finished(key: StudyKey, cell: CellConfig, search: SearchConfig, results: Results) -> int:
-    """Finished slots of a study; 0 where it does not exist yet. Creates nothing."""
+def stored_trials(key: StudyKey, cell: CellConfig, search: SearchConfig, results: Results) -> dict[int, FrozenTrial]:
+    """The finished trial of each slot of a study; none where it does not exist yet. Creates nothing."""
     name = study_name(key, cell, search)
     url = storage_url(search, results.search, name)
     if not _is_there(url):
-        return 0
+        return {}
     storage = open_storage(url)
     try:
         study_id = storage.get_study_id_from_name(name)
     except KeyError:
-        return 0
-    return len(finished_slots(storage.get_all_trials(study_id, deepcopy=False), search.trials))
+        return {}
+    return finished_slots(storage.get_all_trials(study_id, deepcopy=False), search.trials)
 
 
 def _is_there(url: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +18,7 @@ from deepunlearn.launch import slurm
 from deepunlearn.launch.estimate import Estimator, Speed, SpeedFile, cluster_speeds, speed_name
 from deepunlearn.launch.local import Local
 from deepunlearn.launch.plan import Planner, Task
-from tests.commands import sweep
+from tests.commands import Finished, door, sweep
 
 
 def planner_of(root: Path, *arguments: str) -> Planner:
@@ -149,3 +151,18 @@ def test_slurm_journals_and_its_absence(tmp_path: Path, monkeypatch: pytest.Monk
 def test_wrong_launchers(tmp_path: Path, arguments: list[str], named: str) -> None:
     done = sweep(tmp_path, *arguments)
     assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_status_goes_on_without_slurms_answer(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = (finished.folder / "results" / "runs").iterdir()
+    (run / "jobs").mkdir()
+    (run / "jobs" / "7.json").write_text('{"date": "", "stage": "search", "job": "7", "tasks": []}')
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho 'no controller' >&2\nexit 1\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    status = door("status", finished.folder)
+    assert status.returncode == 0 and "SLURM does not answer: no controller" in status.stdout
+    assert re.search(r"digits/smallnet search +3 +0 +0 +0 +0 +\d+ s +-$", status.stdout, re.MULTILINE)
