@@ -28,11 +28,12 @@ demo: .venv/.installed  ## digits x ResNet18, methods ft, ct, msg: sweep and tab
 	$(BIN)/python -m deepunlearn.sweep sweep=demo results=results/demo
 	$(BIN)/python -m deepunlearn.tables results=results/demo
 
-test: .venv/.dev lint  ## all checks: ruff, mypy, every test
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+test: .venv/.dev lint  ## all checks: ruff, mypy, every test; those on a real SLURM one after the other
+	$(BIN)/python -m pytest -n auto -m "not cluster"
+	$(BIN)/python -m pytest -m cluster
 
 check: .venv/.dev lint  ## what to run all day: ruff, mypy, the quick tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow and not cluster"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

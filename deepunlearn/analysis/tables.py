@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 
 import pandas as pd
 
 from deepunlearn.analysis.aggregate import aggregate, result_set_rows
-from deepunlearn.analysis.coverage import coverage, holes, name_holes
+from deepunlearn.analysis.captions import caption_text, describe, remark_on, values_of
+from deepunlearn.analysis.coverage import coverage
+from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, current
 
@@ -23,27 +24,6 @@ HEADERS = {  # metric -> (column header with the direction that is better, forma
     "seconds": ("seconds ↓", ".2f"),
     "moved": ("moved", ".2g"),
 }
-FACTS = {  # what every caption states -> column of the rows
-    "dataset": "dataset_title",
-    "arch": "arch_title",
-    "protocol": "protocol",
-    "search": "search",
-    "space": "space",
-    "selection": "selection",
-    "trials": "trials",
-    "seeds": "seed",
-    "epochs": "train_epochs",
-    "batch size": "train_batch_size",
-    "learning rate": "train_lr",
-    "limit": "limit",
-    "forget ratio": "forget_ratio",
-    "precision": "precision",
-    "machine": "machine",
-    "device": "device",
-    "threads": "threads",
-    "torch": "torch",
-    "commit": "commit",
-}
 LEGEND = (
     "Mean ± standard deviation over the usable models. F: fewer usable models than report seeds. "
     "n/a: not measured on every usable model. Seconds of original and retrained are training times; "
@@ -52,22 +32,17 @@ LEGEND = (
 
 
 def build(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Table]:
-    """All tables: coverage first, then the scores of each result set, then the hyper-parameters.
+    """All tables: coverage first, then those over all cells, the scores of each result set, and the hyper-parameters.
 
     frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it. Every caption names missing rows.
     """
-    remark = _remark(frame, cases)
-    return [_coverage_table(frame, cases, remark), *_score_tables(frame, cases, remark), *_winners(frame, remark)]
-
-
-def describe(rows: pd.DataFrame) -> dict[str, str]:
-    """What `rows` have in common, or the values they have: `FACTS` and the dates, "none" where there is no value."""
-    rows = rows.assign(limit=rows["limit"].astype("string").fillna("none"))
-    facts = {name: _values(rows[column]) for name, column in FACTS.items()}
-    facts["seeds"] = _ranges(sorted(set(rows["seed"].tolist())))
-    dates = rows["date"].str[:10]
-    facts["dates"] = "none" if dates.empty else " to ".join(dict.fromkeys([dates.min(), dates.max()]))
-    return facts
+    remark = remark_on(frame, cases)
+    return [
+        _coverage_table(frame, cases, remark),
+        *over_cells(frame, cases, remark),
+        *_score_tables(frame, cases, remark),
+        *_winners(frame, remark),
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------------- the tables
@@ -76,7 +51,7 @@ def describe(rows: pd.DataFrame) -> dict[str, str]:
 def _coverage_table(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> Table:
     data = coverage(cases)
     shown = data.drop(columns="cell").rename(columns=lambda name: str(name).replace("_", " ")).astype(str)
-    caption = remark + "Rows expected of all runs and what came of them. " + _caption(describe(current(frame)))
+    caption = remark + "Rows expected of all runs and what came of them. " + caption_text(describe(current(frame)))
     return Table("coverage", "Coverage", caption, data, shown, {"why": 7})
 
 
@@ -96,7 +71,7 @@ def _score_table(part: pd.DataFrame, rows: pd.DataFrame, remark: str) -> Table:
     more = {name.replace(" ", "_"): value for name, value in facts.items() if name not in part}
     data = part.drop(columns="name").assign(**more)
     title = f"{_title(own, 'dataset', first)}, {_title(own, 'arch', first)}: unlearning scores"
-    return Table(first["name"], title, f"{remark}{LEGEND} {_caption(facts, ids)}", data, _shown(part), {"why": 4})
+    return Table(first["name"], title, f"{remark}{LEGEND} {caption_text(facts, ids)}", data, _shown(part), {"why": 4})
 
 
 def _winners(frame: pd.DataFrame, remark: str) -> list[Table]:
@@ -107,14 +82,14 @@ def _winners(frame: pd.DataFrame, remark: str) -> list[Table]:
         return []
     chosen = ["dataset", "arch", "result_set", "protocol", "search", "space", "selection", "trials"]
     columns = [*chosen, "method", "method_title", "method_version", "params"]
-    data = methods[columns].drop_duplicates().sort_values(["dataset", "arch", "result_set", "method"])
+    data = methods[columns].drop_duplicates().sortvalues_of(["dataset", "arch", "result_set", "method"])
     shown = (
         data.assign(params=data["params"].map(_params))
         .drop(columns="method_title")
         .rename(columns={"method_version": "version"})
     )
     shown = shown.astype("string").fillna("").rename(columns=lambda name: str(name).replace("_", " "))
-    caption = f"{remark}Values that each method ran with. {_caption(describe(methods))}"
+    caption = f"{remark}Values that each method ran with. {caption_text(describe(methods))}"
     return [Table("hyper-parameters", "Hyper-parameters", caption, data, shown, {"params": 7})]
 
 
@@ -147,39 +122,4 @@ def _names(table: pd.DataFrame) -> pd.Series[str]:
 
 
 def _title(rows: pd.DataFrame, name: str, first: pd.Series) -> str:
-    return str(first[name]) if rows.empty else _values(rows[f"{name}_title"])
-
-
-# ------------------------------------------------------------------------------------------------------------- captions
-
-
-def _remark(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
-    """What a reader must know first: holes, and rows that later ones replaced."""
-    missing, superseded = len(holes(cases)), len(frame) - len(current(frame))
-    remarks = []
-    if missing:
-        remarks.append(f"PARTIAL: {missing} of {len(cases)} expected rows are missing ({name_holes(cases)}). ")
-    if superseded:
-        remarks.append(f"Rows replaced by later ones and left out: {superseded}. ")
-    return "".join(remarks)
-
-
-def _caption(facts: Mapping[str, str], ids: str = "") -> str:
-    return "; ".join([f"{name}: {value}" for name, value in facts.items()] + ([ids] if ids else [])) + "."
-
-
-def _values(column: pd.Series) -> str:
-    """The distinct values in order, "none" where there is none."""
-    values = sorted(column.dropna().unique())
-    return ", ".join(f"{value:g}" if column.dtype == "float64" else str(value) for value in values) or "none"
-
-
-def _ranges(numbers: list[int]) -> str:
-    """Sorted whole numbers in words, e.g. "0-4, 7"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"
+    return str(first[name]) if rows.empty else values_of(rows[f"{name}_title"])

@@ -17,7 +17,7 @@ import pytest
 from tests.commands import door, sweep
 from tests.launch.sweeps import WORK, own_method, rows, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.cluster
 CLUSTER = Path(__file__).parents[2] / "scripts" / "slurm_cluster.sh"
 STATE = Path(os.environ.get("DU_SLURM_DIR", "/var/tmp/deepunlearn-slurm"))
 NODES = ("launcher=slurm", "launcher.gpus=1", "launcher.cpus=1", "launcher.memory_gb=2", "launcher.minutes=30")

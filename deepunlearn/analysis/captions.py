@@ -1,0 +1,74 @@
+"""What every caption states: the conditions under which rows came about, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from deepunlearn.analysis.coverage import holes, name_holes
+from deepunlearn.analysis.rows import current
+
+FACTS = {  # what every caption states -> column of the rows
+    "dataset": "dataset_title",
+    "arch": "arch_title",
+    "protocol": "protocol",
+    "search": "search",
+    "space": "space",
+    "selection": "selection",
+    "trials": "trials",
+    "seeds": "seed",
+    "epochs": "train_epochs",
+    "batch size": "train_batch_size",
+    "learning rate": "train_lr",
+    "limit": "limit",
+    "forget ratio": "forget_ratio",
+    "precision": "precision",
+    "machine": "machine",
+    "device": "device",
+    "threads": "threads",
+    "torch": "torch",
+    "commit": "commit",
+}
+
+
+def describe(rows: pd.DataFrame) -> dict[str, str]:
+    """What `rows` have in common, or the values they have: `FACTS` and the dates, "none" where there is no value."""
+    rows = rows.assign(limit=rows["limit"].astype("string").fillna("none"))
+    facts = {name: values_of(rows[column]) for name, column in FACTS.items()}
+    facts["seeds"] = _ranges(sorted(set(rows["seed"].tolist())))
+    dates = rows["date"].str[:10]
+    facts["dates"] = "none" if dates.empty else " to ".join(dict.fromkeys([dates.min(), dates.max()]))
+    return facts
+
+
+def remark_on(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
+    """What a reader must know first: holes, and rows that later ones replaced."""
+    missing, superseded = len(holes(cases)), len(frame) - len(current(frame))
+    remarks = []
+    if missing:
+        remarks.append(f"PARTIAL: {missing} of {len(cases)} expected rows are missing ({name_holes(cases)}). ")
+    if superseded:
+        remarks.append(f"Rows replaced by later ones and left out: {superseded}. ")
+    return "".join(remarks)
+
+
+def caption_text(facts: Mapping[str, str], ids: str = "") -> str:
+    return "; ".join([f"{name}: {value}" for name, value in facts.items()] + ([ids] if ids else [])) + "."
+
+
+def values_of(column: pd.Series) -> str:
+    """The distinct values in order, "none" where there is none."""
+    values = sorted(column.dropna().unique())
+    return ", ".join(f"{value:g}" if column.dtype == "float64" else str(value) for value in values) or "none"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Sorted whole numbers in words, e.g. "0-4, 7"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"

@@ -1,0 +1,133 @@
+"""The paper's table 1 from rows: methods by groups over cells, per architecture and dataset, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from deepunlearn.analysis.aggregate import FAILED as METHOD_FAILED
+from deepunlearn.analysis.aggregate import INCOMPLETE, aggregate
+from deepunlearn.analysis.rank import LOWER_IS_BETTER, Bootstrap, Scores, count_groups, dense_ranks
+from deepunlearn.analysis.rows import REFERENCES, current
+
+KIND = ["protocol", "search", "space", "selection", "trials"]  # what results of different cells must have in common
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Methods ranked over the cells of a scope by each metric.
+
+    scope: e.g. "all cells"; name: of its files; rows: that it rests on; left_out: methods and cells that could not take
+    part, in words. groups, counts, ranks, shares, neighbours: by metric, as `rank.Scores` and its helpers give them.
+    """
+
+    name: str
+    scope: str
+    rows: pd.DataFrame
+    left_out: str
+    titles: dict[str, str]
+    groups: dict[str, pd.DataFrame]
+    ranks: dict[str, pd.Series[int]]
+    bootstraps: dict[str, Bootstrap]
+    neighbours: dict[str, pd.DataFrame]
+
+    def counts(self, metric: str) -> pd.DataFrame:
+        return count_groups(self.groups[metric])
+
+    def disagree(self, method: str) -> bool:
+        """Whether the rank intervals of the metrics have no rank in common."""
+        intervals = [self.bootstraps[metric].interval.loc[method] for metric in LOWER_IS_BETTER]
+        return bool(max(one["low"] for one in intervals) > min(one["high"] for one in intervals))
+
+
+def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
+    """One per way of choosing hyper-parameters and scope: all cells; with several, each architecture and each dataset.
+
+    frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it.
+    """
+    rows = current(frame)
+    rows = rows[~rows["method"].isin(REFERENCES)].copy()
+    if rows.empty:
+        return []
+    rows["column"] = _cell_names(rows)
+    status = aggregate(frame, cases).set_index(["cell", "result_set", "method"])["status"]
+    kinds = [part for _, part in rows.groupby(KIND, dropna=False)]
+    made = []
+    for number, part in enumerate(kinds):
+        suffix = f"-{number + 1}" if len(kinds) > 1 else ""
+        distinct, remarks = _one_set_per_cell(part)
+        scopes = _scopes(distinct) if len(distinct) else iter(())
+        made += [_ranking(f"ranking{name}{suffix}", scope, own, status, remarks) for name, scope, own in scopes]
+    return made
+
+
+def _cell_names(rows: pd.DataFrame) -> pd.Series[str]:
+    """Dataset and architecture; followed by the cell's first digits where several recipes share these."""
+    names = rows["dataset_title"] + " " + rows["arch_title"]
+    several = rows.groupby(names)["cell"].transform("nunique") > 1
+    return names.mask(several, names + " " + rows["cell"].str[:8])
+
+
+def _scopes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    yield "", "all cells", rows
+    for field in ("arch", "dataset"):
+        parts = rows.groupby([field, f"{field}_title"])
+        if len(parts) > 1:
+            yield from ((f"-{name}", str(title), part) for (name, title), part in parts)
+
+
+def _ranking(name: str, scope: str, rows: pd.DataFrame, status: pd.Series[str], left_out: list[str]) -> Ranking:
+    remarks = list(left_out)
+    found = {(str(column), str(method)): part for (column, method), part in rows.groupby(["column", "method"])}
+    state = {
+        place: str(status[(part["cell"].iloc[0], part["result_set"].iloc[0], place[1])])
+        for place, part in found.items()
+    }
+    columns, methods = sorted({column for column, _ in found}), sorted({method for _, method in found})
+    complete = [
+        method for method in methods if all(state.get((column, method), INCOMPLETE) != INCOMPLETE for column in columns)
+    ]
+    missing = sorted(set(methods) - set(complete))
+    if missing:
+        remarks.append(f"not in every cell, and so not ranked: {', '.join(missing)}")
+    scores = {metric: _scores(found, state, columns, complete, metric) for metric in LOWER_IS_BETTER}
+    groups = {metric: one.groups() for metric, one in scores.items()}
+    return Ranking(
+        name=name,
+        scope=scope,
+        rows=rows,
+        left_out="; ".join(remarks),
+        titles=dict(zip(rows["method"], rows["method_title"], strict=True)),
+        groups=groups,
+        ranks={metric: dense_ranks(count_groups(one)) for metric, one in groups.items()},
+        bootstraps={metric: one.bootstrap() for metric, one in scores.items()},
+        neighbours={metric: one.neighbours() for metric, one in scores.items()},
+    )
+
+
+def _one_set_per_cell(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Without cells that have several result sets of one kind (settings made by hand), which cannot be told apart."""
+    several = rows.groupby("column")["result_set"].transform("nunique") > 1
+    names = sorted(rows.loc[several, "column"].unique())
+    return rows[~several], [f"several result sets, and so left out: {', '.join(names)}"] if names else []
+
+
+def _scores(
+    found: dict[tuple[str, str], pd.DataFrame],
+    state: dict[tuple[str, str], str],
+    columns: list[str],
+    methods: list[str],
+    metric: str,
+) -> Scores:
+    """The metric's values per cell; a method that failed there, or has no value on some seed, has no column."""
+    values = {}
+    for column in columns:
+        own = {
+            method: found[column, method].set_index("seed")[metric]
+            for method in methods
+            if state[column, method] != METHOD_FAILED
+        }
+        values[column] = pd.DataFrame(own).sort_index().dropna(axis="columns")
+    return Scores(values, methods, LOWER_IS_BETTER[metric])

@@ -1,0 +1,113 @@
+"""Groups, ranks and their uncertainty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepunlearn.analysis.rank import COUNTED, Scores, count_groups, dense_ranks, group, holm
+
+RETDEV = "FT 8/1/0/0, MSG 8/1/0/0, PRMQ 7/2/0/0, CT 7/1/1/0, KDE 7/1/1/0, CFW 7/1/1/0, FCS 6/3/0/0, SalUn 6/3/0/0, NG+ 5/4/0/0, SRL 5/4/0/0, SCRUB 4/3/1/1, BT 2/7/0/0, RNI 2/7/0/0, CF-k 2/3/2/2, IU 1/0/2/6, EU-k 0/5/0/4, GA 0/1/7/1, FF 0/0/0/9"  # fmt: skip  # noqa: E501
+INDISC = "CT 9/0/0/0, MSG 9/0/0/0, CFW 7/2/0/0, RNI 7/2/0/0, KDE 7/2/0/0, FT 6/3/0/0, PRMQ 6/3/0/0, SalUn 6/3/0/0, SRL 6/2/1/0, NG+ 5/4/0/0, FCS 5/4/0/0, SCRUB 5/3/0/1, BT 4/5/0/0, CF-k 1/2/4/2, EU-k 1/2/2/4, GA 0/4/4/1, IU 0/0/3/6, FF 0/0/0/9"  # fmt: skip  # noqa: E501
+
+
+def published(text: str) -> pd.DataFrame:
+    lines = [line.rsplit(" ", 1) for line in text.split(", ")]
+    numbers = {name: [int(count) for count in counts.split("/")] for name, counts in lines}
+    return pd.DataFrame.from_dict(numbers, orient="index", columns=list(COUNTED))
+
+
+@pytest.mark.parametrize(
+    ("counts", "ranks"),
+    [
+        (RETDEV, [1, 1, 2, 3, 3, 3, 4, 4, 5, 5, 6, 7, 7, 8, 9, 10, 11, 12]),
+        (INDISC, [1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12]),
+    ],
+)
+def test_the_papers_counts_give_the_papers_ranks(counts: str, ranks: list[int]) -> None:
+    table = published(counts)
+    assert (table.sum(axis=1) == 9).all() and len(table) == 18
+    assert dense_ranks(table).tolist() == ranks
+
+
+def test_groups_of_well_separated_values() -> None:
+    values = np.array([0.5, 0.02, 0.9, 0.01, 0.52, 0.03])
+    assert group(values, lower_is_better=True).tolist() == [1, 0, 2, 0, 1, 0]
+    assert group(values, lower_is_better=False).tolist() == [1, 2, 0, 2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "groups"), [([0.3], [0]), ([0.3, 0.3], [0, 0]), ([0.4, 0.3, 0.4], [1, 0, 1]), ([3, 1, 2], [2, 0, 1])]
+)
+def test_few_distinct_values_are_groups_of_their_own(values: list[float], groups: list[int]) -> None:
+    assert group(np.array(values, float), lower_is_better=True).tolist() == groups
+
+
+def best_three_way_split(values: list[float]) -> float:
+    """Least within-group sum of squares of a split of sorted values into three runs, by trying all."""
+    ordered = np.sort(np.array(values))
+    cuts = [(i, j) for i in range(1, len(ordered)) for j in range(i + 1, len(ordered))]
+    return min(sum(((run - run.mean()) ** 2).sum() for run in np.split(ordered, cut)) for cut in cuts)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=4, max_size=9, unique=True))
+def test_groups_are_runs_of_neighbours_and_the_better_are_before_the_worse(values: list[int]) -> None:
+    numbers = np.array(values, float)
+    places = group(numbers, lower_is_better=True)
+    assert set(places.tolist()) == {0, 1, 2}
+    assert (np.diff(places[np.argsort(numbers)]) >= 0).all()
+    spread = sum(((numbers[places == one] - numbers[places == one].mean()) ** 2).sum() for one in range(3))
+    assert spread >= best_three_way_split(values) - 1e-6
+
+
+def scores(seeds: int = 10, noise: float = 0.001) -> Scores:
+    random = np.random.RandomState(0)
+    centres = {"a": 0.01, "b": 0.012, "c": 0.5, "d": 0.52, "e": 0.95}
+    table = pd.DataFrame({name: centre + noise * random.randn(seeds) for name, centre in centres.items()})
+    return Scores({"one": table, "two": table.drop(columns="e")}, list(centres), lower_is_better=True)
+
+
+def test_failures_are_counted_and_ranked_last() -> None:
+    counts = count_groups(scores().groups())
+    assert counts.loc["e"].tolist() == [0, 0, 1, 1] and counts.loc["a"].tolist() == [2, 0, 0, 0]
+    assert dense_ranks(counts).to_dict() == {"a": 1, "b": 1, "c": 2, "d": 3, "e": 4}
+
+
+def test_clear_differences_have_certain_groups_and_noise_has_not() -> None:
+    clear = scores().bootstrap(resamples=50)
+    assert clear.shares.loc[("G1", "a"), "one"] == pytest.approx(1.0)
+    assert clear.shares.loc[("F", "e"), "two"] == pytest.approx(1.0)
+    assert clear.shares["one"].groupby(level=1).sum().tolist() == pytest.approx([1.0] * 5)
+    assert (clear.interval.loc["a"] == 1).all()
+    noisy = scores(noise=0.6).bootstrap(resamples=50)
+    assert ((noisy.interval["high"] - noisy.interval["low"]) > 0).any()
+
+
+def test_the_bootstrap_draws_seeds_for_all_methods_alike() -> None:
+    """Two methods that differ by a constant keep their order in every resample, however noisy the seeds are."""
+    random = np.random.RandomState(1)
+    base = random.randn(10)
+    table = pd.DataFrame({"a": base, "b": base + 0.01, "c": base + 0.02})
+    shares = Scores({"one": table}, ["a", "b", "c"], lower_is_better=True).bootstrap(resamples=40).shares["one"]
+    assert [shares[place, name] for name, place in (("a", "G1"), ("b", "G2"), ("c", "G3"))] == pytest.approx([1.0] * 3)
+
+
+def test_neighbours_that_differ_and_neighbours_that_do_not() -> None:
+    found = scores().neighbours().set_index(["cell", "better", "worse"])
+    assert found.loc[("one", "d", "e"), "verdict"] == "differ"
+    assert found.loc[("one", "d", "e"), "p"] == pytest.approx(min(1.0, 2 / 2**10 * 4)), "the smallest p, times 4 pairs"
+    same = pd.DataFrame({"a": [0.1] * 8, "b": [0.1] * 8})
+    (line,) = Scores({"one": same}, ["a", "b"], lower_is_better=True).neighbours().itertuples()
+    assert (line.p, line.verdict) == (1.0, "not distinguished")
+
+
+def test_five_seeds_cannot_tell() -> None:
+    assert set(scores(seeds=5).neighbours()["verdict"]) == {"not testable"}
+
+
+def test_holm_against_a_worked_example() -> None:
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.9, 0.8])).tolist() == pytest.approx([1.0, 1.0])
