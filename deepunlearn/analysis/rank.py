@@ -128,6 +128,10 @@ class Bootstrap:
     def __init__(self, shares: pd.DataFrame, interval: pd.DataFrame) -> None:
         self.shares, self.interval = shares, interval
 
+    def share(self, group: str, method: str, cell: str) -> float:
+        """How often `method` was in `group` of `cell`."""
+        return float(self.shares[cell].loc[group].loc[method])
+
 
 def holm(p: Floats) -> Floats:
     """Holm's step-down correction of p-values [n]."""

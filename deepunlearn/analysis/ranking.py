@@ -52,14 +52,15 @@ def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
     if rows.empty:
         return []
     rows["column"] = _cell_names(rows)
-    status = aggregate(frame, cases).set_index(["cell", "result_set", "method"])["status"]
+    lines = aggregate(frame, cases)
+    lines = lines[~lines["method"].isin(REFERENCES)]
     kinds = [part for _, part in rows.groupby(KIND, dropna=False)]
     made = []
     for number, part in enumerate(kinds):
         suffix = f"-{number + 1}" if len(kinds) > 1 else ""
         distinct, remarks = _one_set_per_cell(part)
         scopes = _scopes(distinct) if len(distinct) else iter(())
-        made += [_ranking(f"ranking{name}{suffix}", scope, own, status, remarks) for name, scope, own in scopes]
+        made += [_ranking(f"ranking{name}{suffix}", scope, own, lines, remarks) for name, scope, own in scopes]
     return made
 
 
@@ -78,14 +79,14 @@ def _scopes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
             yield from ((f"-{name}", str(title), part) for (name, title), part in parts)
 
 
-def _ranking(name: str, scope: str, rows: pd.DataFrame, status: pd.Series[str], left_out: list[str]) -> Ranking:
+def _ranking(name: str, scope: str, rows: pd.DataFrame, lines: pd.DataFrame, left_out: list[str]) -> Ranking:
+    """lines: of `aggregate`; a method that failed in a cell has a line there although it may have no row."""
     remarks = list(left_out)
     found = {(str(column), str(method)): part for (column, method), part in rows.groupby(["column", "method"])}
-    state = {
-        place: str(status[(part["cell"].iloc[0], part["result_set"].iloc[0], place[1])])
-        for place, part in found.items()
-    }
-    columns, methods = sorted({column for column, _ in found}), sorted({method for _, method in found})
+    own = lines.merge(rows[["cell", "result_set", "column"]].drop_duplicates(), on=["cell", "result_set"])
+    places = zip(own["column"], own["method"], own["status"], strict=True)
+    state = {(str(column), str(method)): str(status) for column, method, status in places}
+    columns, methods = sorted({column for column, _ in state}), sorted({method for _, method in state})
     complete = [
         method for method in methods if all(state.get((column, method), INCOMPLETE) != INCOMPLETE for column in columns)
     ]
@@ -99,7 +100,11 @@ def _ranking(name: str, scope: str, rows: pd.DataFrame, status: pd.Series[str], 
         scope=scope,
         rows=rows,
         left_out="; ".join(remarks),
-        titles=dict(zip(rows["method"], rows["method_title"], strict=True)),
+        titles={
+            method: title
+            for method, title in zip(own["method"], own["method_title"], strict=True)
+            if method in complete
+        },
         groups=groups,
         ranks={metric: dense_ranks(count_groups(one)) for metric, one in groups.items()},
         bootstraps={metric: one.bootstrap() for metric, one in scores.items()},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from deepunlearn.analysis.aggregate import aggregate
@@ -68,23 +70,24 @@ def _ranks_shown(data: pd.DataFrame) -> pd.DataFrame:
 
 def _groups(ranking: Ranking, before: str, after: str) -> Table:
     """Methods x cells x metrics: the group, and how often the bootstrap gave each."""
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "method": method,
             "method_title": ranking.titles[method],
-            "cell": cell,
+            "cell": str(cell),
             "metric": metric,
-            "group": groups.loc[method, cell],
-            **{f"p_{name}": ranking.bootstraps[metric].shares.loc[(name, method), cell] for name in COUNTED},
+            "group": group,
+            **{f"p_{name}": ranking.bootstraps[metric].share(name, method, str(cell)) for name in COUNTED},
         }
         for metric, groups in ranking.groups.items()
-        for method in groups.index
-        for cell in groups
+        for method in ranking.titles
+        for cell, group in groups.loc[method].items()
     ]
     data = pd.DataFrame(lines)
     sure = [f"{line['group']} ({line['p_' + line['group']]:.2f})" for line in lines]
     column = data["cell"] + ": " + data["metric"]
-    wide = data.assign(column=column, shown=sure).pivot(index="method_title", columns="column", values="shown")
+    wide = data.assign(column=column, shown=sure).pivot(index="method", columns="column", values="shown")
+    wide.index = wide.index.map(ranking.titles)
     caption = f"{before}Group of each method in each cell, and the share of bootstraps over seeds that agree.{after}"
     shown = wide.rename_axis("method").rename_axis(columns=None).reset_index().astype(str)
     return Table(ranking.name.replace("ranking", "groups", 1), "Groups per cell", caption, data, shown)
@@ -121,11 +124,12 @@ def _rte(frame: pd.DataFrame, remark: str) -> list[Table]:
 
 
 def _rte_table(arch: str, rows: pd.DataFrame, remark: str) -> Table:
-    means = rows.groupby(["method_title", "search", "dataset_title"])["RTE"].mean().unstack()
+    means = rows.groupby(["method", "method_title", "search", "dataset_title"])["RTE"].mean().unstack()
     data = means.assign(average=means.mean(axis=1, skipna=False)).sort_values("average", ascending=False).reset_index()
-    shown = data.rename(columns={"method_title": "method"})
+    shown = data.drop(columns="method").rename(columns={"method_title": "method"})
     numbers = [name for name in shown if name not in ("method", "search")]
-    shown[numbers] = shown[numbers].map(lambda value: "n/a" if pd.isna(value) else f"{value:.2f}")
+    for name in numbers:
+        shown[name] = shown[name].map(lambda value: "n/a" if pd.isna(value) else f"{value:.2f}")
     title = f"RTE per dataset, {rows['arch_title'].iloc[0]}"
     caption = (
         f"{remark}How many times faster than retraining, mean over usable models (retraining has 1); the average is "
@@ -172,10 +176,9 @@ def _distances(frame: pd.DataFrame, remark: str) -> list[Table]:
     rows = rows[rows["L2_original_rel"].notna() & rows["L2_retrained_rel"].notna()]
     if rows.empty:
         return []
-    grouped = rows.groupby(["dataset_title", "arch_title", "search", "method_title"], dropna=False)
+    grouped = rows.groupby(["dataset_title", "arch_title", "search", "method", "method_title"], dropna=False)
     data = grouped[["L2_original_rel", "L2_retrained_rel"]].agg(["mean", "std"])
-    data.columns = pd.Index([f"{name}_{part}" for name, part in data.columns])
-    data = data.reset_index()
+    data = data.set_axis(["_".join(column) for column in data.columns], axis="columns").reset_index()
     shown = data[["dataset_title", "arch_title", "search", "method_title"]].astype("string").fillna("")
     for name in ("L2_original_rel", "L2_retrained_rel"):
         mean, spread = data[f"{name}_mean"].map(_digits), data[f"{name}_std"].map(_digits)

@@ -11,6 +11,9 @@ import pandas as pd
 
 from deepunlearn.core.paths import write_atomically
 
+OVER_CELLS = re.compile(
+    "(ranking|groups|neighbours|rte|reliability|distances)(-|$)"
+)  # tables that may have fallen away
 PREAMBLE = """\\documentclass{article}
 \\usepackage[T1]{fontenc}
 \\usepackage[a4paper,landscape,margin=12mm]{geometry}
@@ -90,12 +93,12 @@ def _to_csv(table: Table) -> str:
 
 
 def _stale(folder: Path, written: Mapping[Path, str]) -> list[Path]:
-    """Tables of an earlier call for the same dataset and arch under a name that this call did not use."""
+    """Tables of an earlier call, over cells or of the same dataset and arch, whose name this call did not use."""
     stems = {re.sub("-[0-9a-f]{8}$", "", path.stem) for path in written}
     return [
         path
         for path in folder.iterdir()
         if path not in written
         and path.suffix in (".md", ".csv", ".tex")
-        and re.sub("-[0-9a-f]{8}$", "", path.stem) in stems
+        and (OVER_CELLS.match(path.stem) or re.sub("-[0-9a-f]{8}$", "", path.stem) in stems)
     ]

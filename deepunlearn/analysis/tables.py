@@ -82,7 +82,7 @@ def _winners(frame: pd.DataFrame, remark: str) -> list[Table]:
         return []
     chosen = ["dataset", "arch", "result_set", "protocol", "search", "space", "selection", "trials"]
     columns = [*chosen, "method", "method_title", "method_version", "params"]
-    data = methods[columns].drop_duplicates().sortvalues_of(["dataset", "arch", "result_set", "method"])
+    data = methods[columns].drop_duplicates().sort_values(["dataset", "arch", "result_set", "method"])
     shown = (
         data.assign(params=data["params"].map(_params))
         .drop(columns="method_title")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepunlearn.analysis.coverage import outcomes
 from deepunlearn.analysis.rank import COUNTED, Scores, count_groups, dense_ranks, group, holm
+from deepunlearn.analysis.ranking import Ranking, rankings
+from deepunlearn.analysis.ranking_tables import over_cells
+from deepunlearn.analysis.rows import collect
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Shelf
 
 RETDEV = "FT 8/1/0/0, MSG 8/1/0/0, PRMQ 7/2/0/0, CT 7/1/1/0, KDE 7/1/1/0, CFW 7/1/1/0, FCS 6/3/0/0, SalUn 6/3/0/0, NG+ 5/4/0/0, SRL 5/4/0/0, SCRUB 4/3/1/1, BT 2/7/0/0, RNI 2/7/0/0, CF-k 2/3/2/2, IU 1/0/2/6, EU-k 0/5/0/4, GA 0/1/7/1, FF 0/0/0/9"  # fmt: skip  # noqa: E501
 INDISC = "CT 9/0/0/0, MSG 9/0/0/0, CFW 7/2/0/0, RNI 7/2/0/0, KDE 7/2/0/0, FT 6/3/0/0, PRMQ 6/3/0/0, SalUn 6/3/0/0, SRL 6/2/1/0, NG+ 5/4/0/0, FCS 5/4/0/0, SCRUB 5/3/0/1, BT 4/5/0/0, CF-k 1/2/4/2, EU-k 1/2/2/4, GA 0/4/4/1, IU 0/0/3/6, FF 0/0/0/9"  # fmt: skip  # noqa: E501
@@ -111,3 +120,75 @@ def test_five_seeds_cannot_tell() -> None:
 def test_holm_against_a_worked_example() -> None:
     assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm(np.array([0.9, 0.8])).tolist() == pytest.approx([1.0, 1.0])
+
+
+def ranked(shelf: Shelf) -> dict[str, Ranking]:
+    frame = collect(shelf.root)
+    return {one.name: one for one in rankings(frame, outcomes(frame, shelf.root))}
+
+
+def fill(shelf: Shelf) -> None:
+    """Two datasets x two seeds: a always good, b middling and unusable on one dataset, c bad, d without any model."""
+    for number, dataset in enumerate(("digits", "mnist")):
+        place = {
+            "dataset": dataset,
+            "dataset_title": dataset,
+            "cell": f"{number}" * 16,
+            "result_set": f"{number + 5}" * 16,
+        }
+        for seed in (0, 1):
+            noise = 0.001 * seed
+            shelf.add(method="a", method_title="A", seed=seed, RetDev=0.01 + noise, Indisc=0.5 + noise, **place)
+            shelf.add(method="c", method_title="C", seed=seed, RetDev=0.9 + noise, Indisc=0.99 - noise, **place)
+            bad = {"usable": False, "reason": "TA too low"} if (dataset, seed) == ("mnist", 1) else {}
+            shelf.add(method="b", method_title="B", seed=seed, RetDev=0.4 + noise, Indisc=0.7, **bad, **place)
+            shelf.fail(method="d", seed=seed, dataset=dataset, cell=place["cell"], result_set=place["result_set"])
+        ids = {"cell": place["cell"], "result_set": place["result_set"], "dataset": dataset, "method": "d"}
+        shelf.expect(f"run{number}", {**ids, "seed": 0}, {**ids, "seed": 1})
+
+
+def test_rows_become_groups_over_cells_and_failures_without_rows_count(shelf: Shelf) -> None:
+    fill(shelf)
+    made = ranked(shelf)
+    assert set(made) == {"ranking", "ranking-digits", "ranking-mnist"}
+    counts = made["ranking"].counts("RetDev")
+    assert {method: counts.loc[method].tolist() for method in "abcd"} == {
+        "a": [2, 0, 0, 0], "b": [0, 1, 0, 1], "c": [0, 1, 1, 0], "d": [0, 0, 0, 2],
+    }  # fmt: skip
+    assert made["ranking"].ranks["RetDev"].to_dict() == {"a": 1, "b": 3, "c": 2, "d": 4}
+    assert made["ranking"].ranks["Indisc"]["c"] == 1
+    assert made["ranking-digits"].ranks["RetDev"].to_dict() == {"a": 1, "b": 2, "c": 3, "d": 4}
+    assert made["ranking"].disagree("a") and made["ranking"].disagree("c") and not made["ranking"].disagree("d")
+
+
+def test_a_method_that_was_not_run_everywhere_is_not_ranked_and_named(shelf: Shelf) -> None:
+    fill(shelf)
+    extra = {"dataset": "mnist", "dataset_title": "mnist", "cell": "1" * 16, "result_set": "6" * 16}
+    for seed in (0, 1):
+        shelf.add(method="e", method_title="E", seed=seed, **extra)
+    made = ranked(shelf)
+    assert "e" not in made["ranking"].ranks["RetDev"] and "not ranked: e" in made["ranking"].left_out
+    assert "e" in made["ranking-mnist"].ranks["RetDev"]
+
+
+def test_the_tables_over_cells_say_what_the_ranking_says(shelf: Shelf) -> None:
+    fill(shelf)
+    frame = collect(shelf.root)
+    tables = {table.name: table for table in over_cells(frame, outcomes(frame, shelf.root), "")}
+    ranking = tables["ranking"].shown.set_index("method")
+    assert ranking.loc["A", ["RetDev G1", "RetDev rank", "RetDev 95 %", "metrics"]].tolist() == [
+        "2",
+        "1",
+        "1 to 1",
+        "disagree",
+    ]
+    assert ranking.index.tolist() == ["A", "C", "B", "d"]
+    assert tables["groups"].shown.set_index("method").loc["B", "mnist ResNet18: RetDev"] == "F (1.00)"
+    assert set(tables["neighbours"].shown["verdict"]) == {"not testable"}
+    assert (
+        tables["rte-resnet18"].shown.set_index("method").loc["A", ["digits", "mnist", "average"]].tolist()
+        == ["4.00"] * 3
+    )
+    reliable = tables["reliability"].shown.set_index("method")
+    assert reliable.loc["B", ["usable models", "failed in"]].tolist() == ["3/4", "1 of 2"]
+    assert reliable.loc["d", ["usable models", "failed in"]].tolist() == ["0/4", "2 of 2"]
