@@ -1,9 +1,10 @@
 """Tables of all stored results, printed and written to <results>/tables/ as Markdown, CSV and LaTeX, and a figure each.
 
-usage: python -m deepunlearn.tables [results=DIR] [partial=true]
+usage: python -m deepunlearn.tables [results=DIR] [partial=true] [compare=paper]
 
   results=DIR    the results folder (default: results)
   partial=true   make tables although expected rows are missing; every table then says which
+  compare=paper  put the ranks and RTE of Deep Unlearn's tables 1 and 2 beside ours, and its findings
 
 Opens with a coverage table: what the sweeps asked for, what was found, what failed and why.
 """
@@ -20,11 +21,13 @@ from rich.markdown import Markdown
 from deepunlearn.analysis import figures, render, rows, tables
 from deepunlearn.analysis.coverage import outcomes, require_complete
 from deepunlearn.analysis.options import parse_options
-from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.doors import run_door, wants_help
 
+COMPARED = ("none", "paper")
 
-def make_tables(results: Path, partial: bool) -> list[render.Table]:
+
+def make_tables(results: Path, partial: bool, compare: bool = False) -> list[render.Table]:
     """Collect the rows below `results`, write `rows.parquet`, `tables/` and `figures/` there, and return the tables.
 
     Raises ConfigError where there is nothing to tabulate, or expected rows are missing and `partial` is false.
@@ -40,7 +43,7 @@ def make_tables(results: Path, partial: bool) -> list[render.Table]:
     if not partial:
         require_complete(cases)
     rows.write(frame, results)
-    made = tables.build(frame, cases)
+    made = tables.build(frame, cases, compare)
     render.write(made, results / "tables")
     figures.draw(frame, cases, results / "figures")
     return made
@@ -59,9 +62,11 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(__doc__)
         return 0
-    options = parse_options(arguments, {"results": "results", "partial": False})
+    options = parse_options(arguments, {"results": "results", "partial": False, "compare": "none"})
+    if options["compare"] not in COMPARED:
+        raise unknown("comparison", str(options["compare"]), COMPARED)
     results = Path(str(options["results"]))
-    for table in make_tables(results, partial=options["partial"] is True):
+    for table in make_tables(results, options["partial"] is True, options["compare"] == "paper"):
         show(render.to_markdown(table))
     print(f"written to {results / 'tables'} and {results / 'figures'}", file=sys.stderr)
     return 0

@@ -7,7 +7,7 @@ import pandas as pd
 from deepunlearn.analysis.coverage import GROUP, reasons
 from deepunlearn.analysis.rows import REFERENCES, current
 
-METRICS = ("RA", "FA", "TA", "RetDev", "Indisc", "RTE", "seconds", "moved")
+METRICS = ("RA", "FA", "TA", "RR", "FR", "TR", "RetDev", "MIA", "Indisc", "RTE", "seconds", "moved")
 FAILED, INCOMPLETE = "F", "incomplete"
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from deepunlearn.analysis.aggregate import aggregate, result_set_rows
 from deepunlearn.analysis.captions import caption_text, describe, remark_on, values_of
+from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
 from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.render import Table
@@ -18,20 +19,26 @@ HEADERS = {  # metric -> (column header with the direction that is better, forma
     "RA": ("RA", ".3f"),
     "FA": ("FA", ".3f"),
     "TA": ("TA", ".3f"),
+    "RR": ("RR (ideal 1)", ".3f"),
+    "FR": ("FR (ideal 1)", ".3f"),
+    "TR": ("TR (ideal 1)", ".3f"),
     "RetDev": ("RetDev ↓ (best 0)", ".3f"),
+    "MIA": ("MIA (ideal 0.5)", ".3f"),
     "Indisc": ("Indisc ↑ (best 1)", ".3f"),
     "RTE": ("RTE ↑ (higher is faster)", ".2f"),
     "seconds": ("seconds ↓", ".2f"),
     "moved": ("moved", ".2g"),
 }
+IDEAL = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0, "MIA": 0.5, "Indisc": 1.0}
 LEGEND = (
     "Mean ± standard deviation over the usable models. F: fewer usable models than report seeds. "
     "n/a: not measured on every usable model. Seconds of original and retrained are training times; "
-    "moved: relative weight distance to the original."
+    "moved: relative weight distance to the original. ¹ best and ² second best method that did not fail: closest to "
+    "the retrained model (RA, FA, TA), to 1 (RR, FR, TR, Indisc), 0 (RetDev) or 0.5 (MIA), or fastest."
 )
 
 
-def build(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Table]:
+def build(frame: pd.DataFrame, cases: pd.DataFrame, compare: bool = False) -> list[Table]:
     """All tables: coverage first, then those over all cells, the scores of each result set, and the hyper-parameters.
 
     frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it. Every caption names missing rows.
@@ -40,6 +47,7 @@ def build(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Table]:
     return [
         _coverage_table(frame, cases, remark),
         *over_cells(frame, cases, remark),
+        *(against_paper(frame, cases, remark) if compare else []),
         *_score_tables(frame, cases, remark),
         *_winners(frame, remark),
     ]
@@ -103,8 +111,27 @@ def _shown(part: pd.DataFrame) -> pd.DataFrame:
     columns = {"method": part["method_title"], "usable": part["usable"], "status": part["status"]}
     for name, (header, digits) in HEADERS.items():
         pairs = zip(part[f"{name}_mean"], part[f"{name}_sd"], strict=True)
-        columns[header] = pd.Series([_number(mean, sd, digits) for mean, sd in pairs], index=part.index)
+        columns[header] = pd.Series([_number(mean, sd, digits) for mean, sd in pairs], index=part.index) + _marks(
+            part, name
+        )
     return pd.DataFrame({**columns, "why": part["reason"]}).astype(str)
+
+
+def _marks(part: pd.DataFrame, metric: str) -> pd.Series[str]:
+    """¹ and ² for the best and the second best methods of a metric, equal ones alike; nothing elsewhere."""
+    means = part[f"{metric}_mean"]
+    retrained = means[part["method"] == "retrained"]
+    if metric in IDEAL:
+        distance = (means - IDEAL[metric]).abs()
+    elif metric in ("RA", "FA", "TA") and len(retrained):
+        distance = (means - retrained.iloc[0]).abs()
+    elif metric in ("RTE", "seconds"):
+        distance = -means if metric == "RTE" else means
+    else:
+        return pd.Series("", index=part.index)
+    judged = ~part["method"].isin(REFERENCES) & (part["status"] == "")
+    places = distance.where(judged).round(9).rank(method="dense")
+    return places.map({1.0: " ¹", 2.0: " ²"}).fillna("")
 
 
 def _number(mean: float, sd: float, digits: str) -> str:

@@ -1,0 +1,108 @@
+"""Our results beside the paper's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deepunlearn.analysis.compare import against_paper, published, published_ranks
+from deepunlearn.analysis.coverage import outcomes
+from deepunlearn.analysis.render import Table
+from deepunlearn.analysis.rows import collect
+from deepunlearn.config import method_configs
+from deepunlearn.tables import main
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Shelf
+
+LIKE_THE_PAPER = {"ft": 0.02, "msg": 0.01, "ct": 0.012, "kde": 0.03, "ngplus": 0.5, "ga": 0.95}  # RetDev
+
+
+def compared(shelf: Shelf) -> dict[str, Table]:
+    frame = collect(shelf.root)
+    return {table.name: table for table in against_paper(frame, outcomes(frame, shelf.root), "")}
+
+
+def fill(shelf: Shelf, retdev: dict[str, float], datasets: int = 3) -> None:
+    for number in range(datasets):
+        ids = {"cell": f"{number}" * 16, "result_set": f"{number + 5}" * 16}
+        place = {"dataset": f"d{number}", "dataset_title": f"D{number}", **ids}
+        for method, value in retdev.items():
+            for seed in (0, 1):
+                own = {"RetDev": value + 0.001 * seed, "Indisc": 1 - value, "RTE": 4.0 - value}
+                shelf.add(method=method, method_title=method.upper(), seed=seed, **own, **place)
+
+
+def test_what_was_published_is_whole() -> None:
+    table, rte = published("table1"), published("table2").set_index("method")
+    assert len(table) == 36 and (table[["G1", "G2", "G3", "F"]].sum(axis=1) == 9).all()
+    assert set(table["method"]) <= set(method_configs())
+    assert (rte.drop(columns="average").mean(axis=1) - rte["average"]).abs().max() < 0.006
+    assert published_ranks()["Indisc"].sort_values().tolist() == [
+        1,
+        1,
+        2,
+        2,
+        2,
+        3,
+        3,
+        3,
+        4,
+        5,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+        12,
+    ]
+
+
+def test_results_like_the_papers_agree_with_it(shelf: Shelf) -> None:
+    fill(shelf, LIKE_THE_PAPER)
+    tables = compared(shelf)
+    assert tables["findings"].shown["our results"].tolist() == ["agrees"] * 4
+    line = tables["paper"].shown.set_index("method").loc["GA"]
+    assert line[["RetDev rank", "RetDev rank paper", "RTE", "RTE paper"]].tolist() == ["3", "11", "3.05", ""]
+    assert "RetDev 0.8" in tables["paper"].caption and "(6 methods)" in tables["paper"].caption
+
+
+def test_results_unlike_the_papers_do_not(shelf: Shelf) -> None:
+    fill(shelf, {name: 1 - value for name, value in LIKE_THE_PAPER.items()})
+    said = compared(shelf)["findings"].shown["our results"].tolist()
+    assert said == [*["disagrees"] * 3, "agrees"], "with three ranks in all everybody is in the top three"
+
+
+def test_too_little_is_said_to_be(shelf: Shelf) -> None:
+    fill(shelf, {"ft": 0.02, "ga": 0.9}, datasets=2)
+    said = compared(shelf)["findings"].shown["our results"].tolist()
+    assert said == ["not enough cells (2)", "not run: ngplus", "not run: msg, ct", "not run: msg, ct, kde"]
+    assert "not defined (2 methods)" in compared(shelf)["paper"].caption
+
+
+def test_the_door(shelf: Shelf) -> None:
+    fill(shelf, LIKE_THE_PAPER, datasets=1)
+    assert main([f"results={shelf.root}", "compare=paper"]) == 0
+    assert (shelf.root / "tables" / "findings.md").exists()
+    assert main([f"results={shelf.root}"]) == 0
+    assert not (shelf.root / "tables" / "findings.md").exists()
+    with pytest.raises(Exception, match="paper"):
+        main([f"results={shelf.root}", "compare=papers"])
+
+
+def test_best_and_second_best_are_marked(shelf: Shelf) -> None:
+    from deepunlearn.analysis.tables import build
+
+    shelf.references(0, TA=0.88)
+    for name, value in {"a": 0.3, "b": 0.1, "c": 0.1, "d": 0.2}.items():
+        shelf.add(method=name, method_title=name, RetDev=value, TA=0.88 - value, Indisc=value, seconds=value)
+    frame = collect(shelf.root)
+    (table,) = [one for one in build(frame, outcomes(frame, shelf.root)) if one.name == "digits-resnet18"]
+    shown = table.shown.set_index("method")
+    assert shown.loc[list("abcd"), "RetDev ↓ (best 0)"].str[5:].tolist() == ["", " ¹", " ¹", " ²"]
+    assert shown.loc[list("abcd"), "TA"].str[5:].tolist() == ["", " ¹", " ¹", " ²"]
+    assert shown.loc[list("abcd"), "Indisc ↑ (best 1)"].str[5:].tolist() == [" ¹", "", "", " ²"]
+    assert not shown.loc[["original", "retrained"]].to_string().count("¹")
