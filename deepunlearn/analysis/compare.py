@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from deepunlearn.analysis.captions import caption_text, describe
 from deepunlearn.analysis.rank import LOWER_IS_BETTER, dense_ranks
-from deepunlearn.analysis.ranking import Ranking, rankings
+from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.render import Table
 
 FEWEST_CELLS = 3  # of the paper's nine, for a statement about its findings
@@ -32,9 +32,9 @@ def published_ranks() -> Ranks:
     return {metric: dense_ranks(table[table["metric"] == metric].drop(columns="metric")) for metric in LOWER_IS_BETTER}
 
 
-def against_paper(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
+def against_paper(ranked: list[Ranking], remark: str) -> list[Table]:
     """For each ranking over all cells: ranks and RTE beside the paper's, and what became of its findings."""
-    made = [ranking for ranking in rankings(frame, cases) if ranking.scope == "all cells"]
+    made = [ranking for ranking in ranked if ranking.scope == "all cells"]
     return [table for ranking in made for table in (_beside(ranking, remark), _findings(ranking, remark))]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.stats import wilcoxon
+from sklearn import config_context
 from sklearn.cluster import AgglomerativeClustering
 
 GROUPS = ("G1", "G2", "G3")
@@ -88,9 +89,12 @@ class Scores:
         generator = np.random.default_rng(seed)
         tables = [table.to_numpy(float) for table in self.values.values()]
         drawn = np.empty((resamples, len(self.methods), len(tables)), dtype=np.int64)
-        for number in range(resamples):
-            chosen = [generator.integers(len(table), size=len(table)) for table in tables]
-            drawn[number] = self._places([table[rows].mean(0) for table, rows in zip(tables, chosen, strict=True)])
+        with config_context(
+            skip_parameter_validation=True, assume_finite=True
+        ):  # else most of the time goes into checks
+            for number in range(resamples):
+                chosen = [generator.integers(len(table), size=len(table)) for table in tables]
+                drawn[number] = self._places([table[rows].mean(0) for table, rows in zip(tables, chosen, strict=True)])
         counts = np.stack([(drawn == place).sum(2) for place in range(len(COUNTED))], axis=2)
         ranks = np.stack([_dense_ranks(count) for count in counts])
         low, high = np.percentile(ranks, [2.5, 97.5], axis=0, method="nearest")

@@ -9,7 +9,7 @@ import pandas as pd
 from deepunlearn.analysis.aggregate import aggregate
 from deepunlearn.analysis.captions import caption_text, describe
 from deepunlearn.analysis.rank import COUNTED, FAILED, LOWER_IS_BETTER
-from deepunlearn.analysis.ranking import Ranking, rankings
+from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, current
 
@@ -20,11 +20,10 @@ LEGEND = (
 )
 
 
-def over_cells(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
-    """All tables that put cells together; none where no method was run."""
-    made = rankings(frame, cases)
-    ranked = [table for one in made for table in _of_ranking(one, remark)]
-    return [*ranked, *_rte(frame, remark), *_reliability(frame, cases, remark), *_distances(frame, remark)]
+def over_cells(ranked: list[Ranking], frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
+    """All tables that put cells together, `ranked` (what `rankings` returned) first; none where no method was run."""
+    ranks = [table for one in ranked for table in _of_ranking(one, remark)]
+    return [*ranks, *_rte(frame, remark), *_reliability(frame, cases, remark), *_distances(frame, remark)]
 
 
 # -------------------------------------------------------------------------------------------------------------- ranking

@@ -11,6 +11,7 @@ from deepunlearn.analysis.aggregate import aggregate, result_set_rows
 from deepunlearn.analysis.captions import caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
+from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, current
@@ -44,10 +45,11 @@ def build(frame: pd.DataFrame, cases: pd.DataFrame, compare: bool = False) -> li
     frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it. Every caption names missing rows.
     """
     remark = remark_on(frame, cases)
+    ranked = rankings(frame, cases)
     return [
         _coverage_table(frame, cases, remark),
-        *over_cells(frame, cases, remark),
-        *(against_paper(frame, cases, remark) if compare else []),
+        *over_cells(ranked, frame, cases, remark),
+        *(against_paper(ranked, remark) if compare else []),
         *_score_tables(frame, cases, remark),
         *_winners(frame, remark),
     ]

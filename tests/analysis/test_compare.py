@@ -8,6 +8,7 @@ import pytest
 
 from deepunlearn.analysis.compare import against_paper, published, published_ranks
 from deepunlearn.analysis.coverage import outcomes
+from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import collect
 from deepunlearn.config import method_configs
@@ -21,7 +22,7 @@ LIKE_THE_PAPER = {"ft": 0.02, "msg": 0.01, "ct": 0.012, "kde": 0.03, "ngplus": 0
 
 def compared(shelf: Shelf) -> dict[str, Table]:
     frame = collect(shelf.root)
-    return {table.name: table for table in against_paper(frame, outcomes(frame, shelf.root), "")}
+    return {table.name: table for table in against_paper(rankings(frame, outcomes(frame, shelf.root)), "")}
 
 
 def fill(shelf: Shelf, retdev: dict[str, float], datasets: int = 3) -> None:

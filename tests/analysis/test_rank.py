@@ -174,7 +174,8 @@ def test_a_method_that_was_not_run_everywhere_is_not_ranked_and_named(shelf: She
 def test_the_tables_over_cells_say_what_the_ranking_says(shelf: Shelf) -> None:
     fill(shelf)
     frame = collect(shelf.root)
-    tables = {table.name: table for table in over_cells(frame, outcomes(frame, shelf.root), "")}
+    cases = outcomes(frame, shelf.root)
+    tables = {table.name: table for table in over_cells(rankings(frame, cases), frame, cases, "")}
     ranking = tables["ranking"].shown.set_index("method")
     assert ranking.loc["A", ["RetDev G1", "RetDev rank", "RetDev 95 %", "metrics"]].tolist() == [
         "2",
