@@ -39,7 +39,7 @@ class Pool:
     def run(self, tasks: list[Task]) -> Counter[State]:
         """How the tasks ended. Raises Stopped where this process was asked to stop and the workers have followed."""
         self._tasks, self._outcome, self._deaths = deque(tasks), Counter[State](), Counter[Task]()
-        self._total, self._told = len(tasks), False
+        self._total, self._told, self._ending = len(tasks), False, False
         threads = [threading.Thread(target=self._serve, args=(index,), daemon=True) for index in range(self.count)]
         try:
             for thread in threads:
@@ -64,6 +64,7 @@ class Pool:
     def _end(self) -> None:
         """Workers end when their input does; those that are still busy (this process was interrupted) are ended."""
         interrupted = sys.exc_info()[0] is not None
+        self._ending = True
         with self._lock:
             processes = list(self._processes.values())
         for process in processes:
@@ -89,7 +90,7 @@ class Pool:
             if state is not None:
                 self._outcome[state] += 1
                 self._tell(task, state, time.monotonic() - started)
-            elif stopping.requested():
+            elif stopping.requested() or self._ending:
                 return
             else:
                 self._died(index, task)

@@ -129,5 +129,9 @@ def test_asked_to_stop_it_leaves_at_the_next_checkpoint_and_goes_on_from_there(t
 def test_status_shows_what_is_running(tmp_path: Path) -> None:
     driver = start(tmp_path, *WORK, "train.epochs=600", "launcher.workers=2")
     until(lambda: re.search(r"digits/smallnet reference +0 +2 ", door("status", tmp_path).stdout))
-    driver.send_signal(signal.SIGINT)
-    driver.communicate(timeout=60)
+    workers = workers_of(driver)
+    driver.kill()
+    driver.wait()
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    assert re.search(r"digits/smallnet reference +0 +0 ", door("status", tmp_path).stdout), "dead ones do not run"
