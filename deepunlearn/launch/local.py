@@ -42,6 +42,8 @@ class Local:
 
     def workers(self, stage: Stage) -> int:
         """Worker processes of a stage. What is timed has its device, and a CPU, to itself."""
+        if stage == "select":
+            return 1  # it takes less time than starting a process
         devices = max(1, len(self.gpus))
         if stage == "evaluate":
             return devices

@@ -115,7 +115,7 @@ def test_searches_share_devices_and_timed_unlearning_does_not(
     gpus: int, launcher: dict[str, int], searching: int, evaluating: int
 ) -> None:
     made = local(gpus, **launcher)
-    assert (made.workers("search"), made.workers("evaluate")) == (searching, evaluating)
+    assert (made.workers("search"), made.workers("evaluate"), made.workers("select")) == (searching, evaluating, 1)
 
 
 def test_workers_take_the_gpus_in_turn_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
