@@ -6,8 +6,12 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SMALL = (
     "arch=smallnet",
@@ -56,3 +60,14 @@ def tree(root: Path) -> dict[str, str]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
+
+
+def until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
+    """Wait for `condition`; files that vanish while it looks are looked for again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(FileNotFoundError):
+            if condition():
+                return
+        time.sleep(0.1)
+    raise AssertionError("it did not come about")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +30,6 @@ def rows(folder: Path) -> dict[str, dict[str, Any]]:
         }
         for path in folder.rglob("row.json")
     }
-
-
-def until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
-    """Wait for `condition`; files that vanish while it looks are looked for again."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with suppress(FileNotFoundError):
-            if condition():
-                return
-        time.sleep(0.1)
-    raise AssertionError("it did not come about")
 
 
 def own_method(folder: Path, name: str, body: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.commands import door, sweep
-from tests.launch.sweeps import WORK, own_method, rows, until
+from tests.commands import door, sweep, until
+from tests.launch.sweeps import WORK, own_method, rows
 
 pytestmark = pytest.mark.slow
 
@@ -34,15 +34,6 @@ def workers_of(driver: subprocess.Popen[str]) -> list[int]:
     """Process numbers of a driver's workers."""
     found = subprocess.run(["pgrep", "-P", str(driver.pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sweep done by one process."""
-    folder = tmp_path_factory.mktemp("alone")
-    done = sweep(folder, *WORK)
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 def test_three_workers_find_what_one_finds(tmp_path: Path, alone: Path) -> None:

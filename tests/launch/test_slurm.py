@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.commands import door, sweep
-from tests.launch.sweeps import WORK, own_method, rows, until
+from tests.commands import door, sweep, until
+from tests.launch.sweeps import WORK, own_method, rows
 
 pytestmark = pytest.mark.cluster
 CLUSTER = Path(__file__).parents[2] / "scripts" / "slurm_cluster.sh"
@@ -79,15 +79,6 @@ def drained() -> None:
 
 def logs(folder: Path) -> str:
     return "\n".join(path.read_text() for path in (folder / "results" / "work").rglob("*.err"))
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sweep done by one process of this machine."""
-    folder = tmp_path_factory.mktemp("alone")
-    done = sweep(folder, *WORK)
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 def test_three_stages_of_arrays_find_what_one_process_finds(tmp_path: Path, alone: Path) -> None:

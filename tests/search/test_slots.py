@@ -6,9 +6,6 @@ import math
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +26,7 @@ from deepunlearn.search.objective import Losses
 from deepunlearn.search.selection import completed
 from deepunlearn.search.slots import finished_slots, open_storage, storage_url
 from deepunlearn.search.study import SlotStudy
+from tests.commands import until
 from tests.keys import reference
 
 REFERENCE = reference(arch="smallnet")
@@ -287,17 +285,6 @@ def test_three_workers_one_killed_mid_trial_finish_exactly_n(
 
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for `condition`; files that vanish while it looks are looked for again."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with suppress(FileNotFoundError):
-            if condition():
-                return
-        time.sleep(0.02)
-    raise AssertionError("it did not come about")
 
 
 def test_a_torn_last_line_of_a_journal_is_cut_before_anything_follows_it(tmp_path: Path) -> None:
