@@ -109,6 +109,7 @@ def test_deleting_a_reference_brings_back_the_same_bits(finished: Finished) -> N
         assert without_times(after[model]) == without_times(row)
 
 
+@pytest.mark.slow
 def test_the_winners_file_reruns_without_a_search(finished: Finished) -> None:
     hparams = next((finished.folder / "results" / "runs").glob("*/hparams.yaml"))
     given = OmegaConf.to_container(OmegaConf.load(hparams))
@@ -141,6 +142,7 @@ def test_defaults_and_fixed_values_are_evaluated_without_a_search(tmp_path: Path
     assert params == {"lr": 0.02, "weight_decay": 5e-4, "batch_size": 256, "epochs": 1}
 
 
+@pytest.mark.slow
 def test_a_fixed_value_is_not_searched(tmp_path: Path) -> None:
     done = sweep(
         tmp_path,
@@ -201,6 +203,7 @@ def test_a_plan_shows_stages_and_costs_and_computes_nothing(tmp_path: Path) -> N
     assert "runs" not in stored and not list(tmp_path.rglob("weights.safetensors"))
 
 
+@pytest.mark.slow
 def test_long_work_on_a_cpu_asks_first(tmp_path: Path) -> None:
     done = sweep(tmp_path, "method=ft", "train.epochs=100000", "runtime.device=cpu")
     assert done.returncode == 2
@@ -256,6 +259,7 @@ sys.exit(run_door(main))
 """
 
 
+@pytest.mark.slow
 def test_a_failing_method_is_stored_with_its_traceback_and_stops_no_other(tmp_path: Path) -> None:
     import subprocess
     import sys

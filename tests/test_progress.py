@@ -39,6 +39,7 @@ def seen_on_a_terminal(folder: Path, *arguments: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_bars_with_cell_stage_seed_and_epoch_or_trial(tmp_path: Path) -> None:
     text = seen_on_a_terminal(
         tmp_path,

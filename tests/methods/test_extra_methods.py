@@ -89,6 +89,7 @@ def test_the_contract_runs_on_it_with_the_documented_command(tmp_path: Path) -> 
     assert done.returncode == 1 and "lr is searched and never read" in done.stdout, done.stdout
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_its_method(tmp_path: Path) -> None:
     install(tmp_path / "site")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
@@ -136,6 +137,7 @@ def test_code_that_is_edited_after_planning_is_not_run_under_the_old_name(tmp_pa
         make_method(config, config.complete({}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "code", "yaml", "named"),
     [
