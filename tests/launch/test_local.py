@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -32,8 +33,13 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def workers_of(driver: subprocess.Popen[str]) -> list[int]:
     """Process numbers of a driver's workers."""
-    found = subprocess.run(["pgrep", "-P", str(driver.pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            number, rest = stat.parent.name, stat.read_text().rpartition(")")[2].split()
+            if int(rest[1]) == driver.pid:
+                found.append(int(number))
+    return found
 
 
 def test_three_workers_find_what_one_finds(tmp_path: Path, alone: Path) -> None:
