@@ -28,7 +28,10 @@ def run_tasks(folder: str, tasks: list[str]) -> dict[str, int]:
     planner = Planner(sweep, progress)
     chosen = [Task.parse(task) for task in tasks]
     try:
-        _local(planner, Path(folder), progress).run(chosen)
+        local = _local(planner, Path(folder), progress)
+        for cell in {task.cell for task in chosen}:
+            local.worker.speed(cell)  # known from now on, for the estimates of later commands
+        local.run(chosen)
     except stopping.Stopped:
         _leave(sweep.launcher.max_requeues if sweep.launcher.name == "slurm" else 0, progress)
     states = [planner.state(task) for task in chosen]
@@ -40,7 +43,6 @@ def _local(planner: Planner, folder: Path, progress: Progress) -> Local:
     from deepunlearn.runtime import Runtime, gpu_environments  # noqa: PLC0415
 
     worker = Worker(planner, Runtime(planner.sweep.runtime), progress)
-    worker.speeds()  # known from now on, for the estimates of later commands
     return Local(planner, folder, progress, gpu_environments(), worker)
 
 

@@ -82,8 +82,8 @@ class Worker:
             self.planner.note(task, kind, *describe_error(error))
             self.progress.say(f"{kind.upper()}: {task.label(self.planner.sweep)}: {str(error).splitlines()[0]}")
             return "failed"
-        if not self.planner.is_done(task):
-            return None  # a search whose last slots other workers are at
+        if task.stage == "search" and not self.planner.is_done(task):
+            return None  # other workers are at its last slots
         self.planner.failures.settle(self.planner.place(task), self.planner.task_id(task), "overcome")
         return "done"
 
@@ -108,9 +108,10 @@ class Worker:
 
     def speeds(self) -> list[Speed]:
         """Of each cell here; timed over a few steps where not known yet."""
-        return [self._speed(cell) for cell in range(len(self.planner.sweep.cells))]
+        return [self.speed(cell) for cell in range(len(self.planner.sweep.cells))]
 
-    def _speed(self, cell: int) -> Speed:
+    def speed(self, cell: int) -> Speed:
+        """Of one cell here; timed over a few steps where not known yet."""
         config, known = self.planner.sweep.cells[cell], SpeedFile(self.planner.results.cache)
         facts = self.runtime.describe()
         name = speed_name(config, f"{facts['machine']} {facts['device']} {facts['threads']}")
