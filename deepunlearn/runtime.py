@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import shutil
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from deepunlearn import __version__
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.schema import RuntimeConfig
 
 
@@ -122,32 +118,6 @@ def _make_deterministic() -> None:
     # adaptive average pooling has no deterministic backward on GPUs, hence a warning rather than an error there
     torch.use_deterministic_algorithms(True, warn_only=True)
     warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
-
-
-@cache
-def machine() -> str:
-    """The processor's name, as results name it; host names are nobody's business."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return " ".join(line.partition(":")[2].split())
-    return platform.processor() or platform.machine()
-
-
-@cache
-def commit() -> str:
-    """The git commit of the running code, `+` appended where the tree has changes; else the package version."""
-    folder = Path(__file__).resolve().parent.parent
-    if not (folder / ".git").exists() or shutil.which("git") is None:
-        return f"v{__version__}"
-    head = _git(folder, "rev-parse", "--short=12", "HEAD")
-    return head + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 def gpu_environments() -> list[dict[str, str]]:

@@ -1,0 +1,37 @@
+"""Which program on which machine: what every result and page says of its making."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from deepunlearn import __version__
+
+
+@cache
+def machine() -> str:
+    """The processor's name, as results name it; host names are nobody's business."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    return platform.processor() or platform.machine()
+
+
+@cache
+def commit() -> str:
+    """The git commit of the running code, `+` appended where the tree has changes; else the package version."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists() or shutil.which("git") is None:
+        return f"v{__version__}"
+    head = _git(folder, "rev-parse", "--short=12", "HEAD")
+    return head + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
