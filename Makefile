@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint tables clean
+.PHONY: help install demo test check lint tables report clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -29,6 +29,7 @@ demo: .venv/.installed  ## digits x ResNet18, methods ft, ct, msg: sweep and tab
 	$(BIN)/python -m deepunlearn.tables results=results/demo
 
 test: .venv/.dev lint  ## all checks: ruff, mypy, every test; those on a real SLURM one after the other
+	scripts/debian_programs.sh
 	$(BIN)/python -m pytest -n auto -m "not cluster"
 	$(BIN)/python -m pytest -m cluster
 
@@ -41,6 +42,9 @@ lint: .venv/.dev
 
 tables: .venv/.installed  ## tables from the stored rows into results/tables/
 	$(BIN)/python -m deepunlearn.tables
+
+report: .venv/.installed  ## figures and the page results/index.html from the stored rows
+	$(BIN)/python -m deepunlearn.report
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

@@ -29,6 +29,7 @@ from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import Split, make_split
 from deepunlearn.methods.base import Problem, Run, execute, working_copy
 from deepunlearn.metrics.efficiency import rte
+from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.scores import score
 from deepunlearn.runtime import Runtime
 from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, seconds_per_step, train
@@ -218,12 +219,12 @@ class Bench:
         found = self.store.find(key, place)
         if found is not None:
             return found
-        scores = score(
-            entry.arrays("logits.npz"), self.logits("retrained", seed), self.labels, derive_seed32("mia", subject.hash)
-        )
+        logits = entry.arrays("logits.npz")
+        scores = score(logits, self.logits("retrained", seed), self.labels, derive_seed32("mia", subject.hash))
         scores.update(self._distances(entry, seed))
         with self.store.writing(key, place, self._facts()) as draft:
             draft.write_json("metrics.json", scores)
+            draft.write_json("losses.json", loss_histograms(logits, self.labels))
         return self._stored(key, place)
 
     def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:

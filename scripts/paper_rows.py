@@ -1,21 +1,27 @@
 """A results folder as the paper's full sweep would leave it, with invented numbers: nine cells, 18 methods, 10 seeds.
 
     python scripts/paper_rows.py DIR [SEED]
-    time python -m deepunlearn.tables results=DIR compare=paper
+    python scripts/bench_analysis.py
 
-For measuring the pace of the analysis; nothing in it was measured.
+With the 300 trials of each search and the loss histograms of each model. For measuring the pace of the analysis;
+nothing in it was measured.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import itertools
 import json
+import math
 import random
 import sys
 from pathlib import Path
 from typing import Any
 
 from deepunlearn.config import method_configs, read_command
+from deepunlearn.core.keys import canonical_json
+from deepunlearn.metrics.histograms import LOSS_EDGES
 
 RETDEV = {"ft": 0.03, "msg": 0.03, "prmq": 0.04, "ct": 0.05, "kde": 0.05, "ga": 0.9, "ff": 2.0, "iu": 0.8, "euk": 0.5}
 SEEDS = range(10)
@@ -56,6 +62,44 @@ def row(cell: Any, method: str, title: str, seed: int, chance: random.Random) ->
     }  # fmt: skip
 
 
+def losses(retdev: float, chance: random.Random) -> dict[str, list[int]]:
+    """Histograms of invented losses, those of the forget set lower."""
+    bins = len(LOSS_EDGES) - 1
+    counts = {}
+    for part, size, centre in (
+        ("retain", 500, 10),
+        ("forget", 500, 20 + 5 * retdev),
+        ("val", 500, 25),
+        ("test", 900, 25),
+    ):
+        drawn = [min(bins - 1, max(0, round(chance.gauss(centre, 6)))) for _ in range(size)]
+        counts[part] = [drawn.count(number) for number in range(bins)]
+    return counts
+
+
+def search(folder: Path, cell: Any, method: Any, chance: random.Random) -> dict[str, Any]:
+    """A search of three times 100 trials in the store; returns its key, as a row's config.json has it."""
+    key = {"trials": 100, "invented": f"{cell.name} {method.name}"}
+    short = hashlib.sha256(canonical_json(["search", key]).encode()).hexdigest()[:16]
+    place = folder / "store" / cell.name / "search" / method.name / short
+    place.mkdir(parents=True)
+    with (place / "trials.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["seed", "slot", "state", "reason", "retain", "forget", "val", "mia", "seconds", "params"])
+        for seed, slot in itertools.product(range(3), range(100)):
+            lr = 10 ** chance.uniform(-5, -1)
+            params = {"lr": lr, "weight_decay": 10 ** chance.uniform(-5, -1), "epochs": chance.randint(1, 10),
+                      "batch_size": chance.choice([64, 128, 256])}  # fmt: skip
+            gap = abs(math.log10(lr) + 2.5) / 10
+            four = [min(1 / 3, abs(chance.gauss(gap, 0.02))) for _ in range(4)]
+            fine = chance.random() > 0.05
+            told = [*four, 30.0] if fine else [""] * 5
+            writer.writerow(
+                [seed, slot, "COMPLETE" if fine else "FAIL", "" if fine else "Diverged", *told, json.dumps(params)]
+            )
+    return key
+
+
 def main(folder: Path, seed: int) -> None:
     chance = random.Random(seed)
     sweep = read_command(["sweep=paper"]).sweep
@@ -64,11 +108,18 @@ def main(folder: Path, seed: int) -> None:
     expected = []
     for cell in sweep.cells:
         for method, title in titles.items():
+            reference = method in ("original", "retrained")
+            key = None if reference else search(folder, cell, method_configs()[method], chance)
             for number in SEEDS:
                 made = row(cell, method, title, number, chance)
                 place = folder / "store" / cell.name / "rows" / method / f"seed{number}-{digits(made['metrics_key'])}"
                 place.mkdir(parents=True)
                 (place / "row.json").write_text(json.dumps(made), encoding="utf-8")
+                (place / "config.json").write_text(json.dumps({"key": {"search": key}}), encoding="utf-8")
+                scored = folder / "store" / cell.name / "metrics" / method / f"seed{number}-{made['metrics_key'][:16]}"
+                scored.mkdir(parents=True)
+                counts = losses(made["RetDev"], chance)
+                (scored / "losses.json").write_text(json.dumps(counts), encoding="utf-8")
                 expected.append({name: made[name] for name in EXPECTED})
     (folder / "runs" / "paper").mkdir(parents=True)
     (folder / "runs" / "paper" / "expected.json").write_text(json.dumps(expected), encoding="utf-8")

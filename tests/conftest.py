@@ -33,6 +33,25 @@ def finished(finished_once: Finished, tmp_path: Path) -> Finished:
     return Finished(folder, finished_once.stdout, finished_once.stderr)
 
 
+def program(name: str) -> str:
+    """The path of a program that scripts/debian_programs.sh installs; where nothing may be skipped it must be there."""
+    found = shutil.which(name)
+    if found is None and "DEEPUNLEARN_CI" not in os.environ:
+        pytest.skip(f"{name} is not installed (scripts/debian_programs.sh)")
+    assert found, f"{name} is not installed"
+    return found
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    return program("chromium")
+
+
+@pytest.fixture(scope="session")
+def pdflatex() -> str:
+    return program("pdflatex")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a real PostgreSQL server, one for each test process."""

@@ -28,7 +28,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["library"],
     ["launch"],
     ["doors"],
-    ["sweep", "status", "tables", "methods.__main__"],
+    ["sweep", "status", "tables", "report", "methods.__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 NO_TORCH = (
@@ -45,6 +45,7 @@ NO_TORCH = (
     "launch.estimate",
     "status",
     "tables",
+    "report",
     "methods.__main__",
     "methods.found",
 )

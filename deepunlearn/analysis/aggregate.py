@@ -46,6 +46,17 @@ def result_set_rows(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     return _with_references(current(frame), _report_seeds(cases))
 
 
+def with_names(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` (dataset, arch, cell, result_set) and `name`, that of each result set's files.
+
+    dataset-arch, followed by the result set's first digits where a dataset and arch have several.
+    """
+    stem = table["dataset"] + "-" + table["arch"]
+    ids = table["result_set"].where(table["result_set"] != "", table["cell"])
+    several = ids.groupby(stem).transform("nunique") > 1
+    return table.assign(name=stem.mask(several, stem + "-" + ids.str[:8]))
+
+
 def _report_seeds(cases: pd.DataFrame) -> pd.DataFrame:
     """cell, result_set, seed: every report seed of each result set; of cells without one, those of the references."""
     methods = cases[cases["result_set"] != ""]

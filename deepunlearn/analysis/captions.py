@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from deepunlearn.analysis import extra
 from deepunlearn.analysis.coverage import holes, name_holes
 from deepunlearn.analysis.rows import current
 
@@ -34,6 +35,7 @@ FACTS = {  # what every caption states -> column of the rows
 
 def describe(rows: pd.DataFrame) -> dict[str, str]:
     """What `rows` have in common, or the values they have: `FACTS` and the dates, "none" where there is no value."""
+    rows = rows[rows["machine"] != extra.ELSEWHERE]  # these have conditions of their own: `extra.remark`
     rows = rows.assign(limit=rows["limit"].astype("string").fillna("none"))
     facts = {name: values_of(rows[column]) for name, column in FACTS.items()}
     facts["seeds"] = _ranges(sorted(set(rows["seed"].tolist())))
@@ -50,7 +52,7 @@ def remark_on(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
         remarks.append(f"PARTIAL: {missing} of {len(cases)} expected rows are missing ({name_holes(cases)}). ")
     if superseded:
         remarks.append(f"Rows replaced by later ones and left out: {superseded}. ")
-    return "".join(remarks)
+    return "".join(remarks) + extra.remark(frame)
 
 
 def caption_text(facts: Mapping[str, str], ids: str = "") -> str:

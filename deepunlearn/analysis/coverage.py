@@ -34,6 +34,13 @@ class Expected(BaseModel):
     seed: int
 
 
+CASES = {  # column of `outcomes` -> dtype
+    **dict.fromkeys(("cell", "result_set", "method"), "string"),
+    "seed": "int64",
+    **dict.fromkeys(("dataset", "arch", "run"), "string"),
+    "usable": "bool",
+    **dict.fromkeys(("reason", "outcome", "why"), "string"),
+}
 Notes = dict[tuple[Any, ...], tuple[str, str]]  # (cell, result set, method, seed or None for all) -> (outcome, why)
 
 _EXPECTED = TypeAdapter(list[Expected])
@@ -56,7 +63,7 @@ def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     explained = [("found", "") if there else _explain(notes, tuple(model)) for there, *model in models]
     cases[["outcome", "why"]] = pd.DataFrame(explained, columns=["outcome", "why"], dtype="string")
     cases["usable"] = cases["usable"].astype("boolean").fillna(False).astype(bool)
-    return cases.sort_values(["dataset", "arch", *MODEL], ignore_index=True)
+    return cases[list(CASES)].astype(CASES).sort_values(["dataset", "arch", *MODEL], ignore_index=True)
 
 
 def coverage(cases: pd.DataFrame) -> pd.DataFrame:
@@ -105,13 +112,14 @@ def require_complete(cases: pd.DataFrame) -> None:
     missing = holes(cases)
     if missing.empty:
         return
-    runs = ", ".join(f"runs/{run}" for run in sorted(set(missing["run"])))
+    runs = ", ".join(f"runs/{run}" for run in sorted(set(missing["run"]) - {""}))
+    given_up = f", or delete a run that was given up ({runs})" if runs else ""
     raise ConfigError(
         f"{len(missing)} of {len(cases)} expected rows are missing",
         given=name_holes(cases),
         allowed="every expected row found, or explained by a stored failure",
-        remedy=f"finish the sweep (the same command again does only what is missing), give partial=true to mark the "
-        f"holes instead, or delete a run that was given up ({runs})",
+        remedy="finish the sweep (the same command again does only what is missing) or complete the file of extra=, "
+        f"give partial=true to mark the holes instead{given_up}",
     )
 
 
@@ -126,12 +134,16 @@ def _expected(results: Path) -> pd.DataFrame:
     return frame.astype({name: "string" for name in frame if name != "seed"} | {"seed": "int64"}).drop_duplicates(MODEL)
 
 
+def failure_notes(results: Path) -> list[FailureNote]:
+    """The failures that stand, those overcome left out. Raises StoreError naming a file that cannot be read."""
+    paths = Results(results).store.glob("*/*/failures/**/failure.json")
+    return [read_json(path, _FAILURE) for path in sorted(paths)]
+
+
 def _failures(results: Path) -> Notes:
     """What explains missing rows; of several failures of one model the latest, a cause before what it made skip."""
-    paths = Results(results).store.glob("*/*/failures/**/failure.json")
-    found = [read_json(path, _FAILURE) for path in paths]
     notes: Notes = {}
-    for note in sorted(found, key=lambda note: (note.kind != "skipped", note.date)):
+    for note in sorted(failure_notes(results), key=lambda note: (note.kind != "skipped", note.date)):
         every_seed = note.stage in SEARCH_STAGES or note.kind == "not_applicable"
         outcome = "failed" if note.kind == "search_failed" else note.kind
         problem = (note.message.strip().splitlines() or [""])[0]

@@ -27,10 +27,11 @@ def _typed(name: str, value: str, default: str | bool) -> str | bool:
     if isinstance(default, bool) and value in TRUTH:
         return TRUTH[value]
     if isinstance(default, bool) or not value:
+        example = str(default).lower() if isinstance(default, bool) else default or "VALUE"
         raise ConfigError(
             f"option {name} has a value that cannot be used",
             given=repr(value),
             allowed=" or ".join(TRUTH) if isinstance(default, bool) else "text",
-            remedy=f"give {name}=VALUE, e.g. {name}={str(default).lower() if isinstance(default, bool) else default}",
+            remedy=f"give {name}=VALUE, e.g. {name}={example}",
         )
     return value

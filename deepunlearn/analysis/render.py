@@ -33,6 +33,7 @@ SPECIAL = {
     "↓": "$\\downarrow$",
     "↑": "$\\uparrow$",
     "±": "$\\pm$",
+    "‡": "$\\ddagger$",
 }
 
 
@@ -40,7 +41,8 @@ SPECIAL = {
 class Table:
     """A table to render: `data` goes into the CSV as it is, `shown` (text only) is what people read.
 
-    name: file name without suffix; widths: centimetres of the columns of `shown` that wrap in LaTeX.
+    name: file name without suffix; widths: centimetres of the columns of `shown` that wrap in LaTeX; group: the result
+    set's file name where it is about one, else "".
     """
 
     name: str
@@ -49,6 +51,7 @@ class Table:
     data: pd.DataFrame
     shown: pd.DataFrame
     widths: Mapping[str, float] = field(default_factory=dict)
+    group: str = ""
 
 
 def to_markdown(table: Table) -> str:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -16,12 +15,11 @@ import pandas as pd
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, create_model
 
 from deepunlearn.core.errors import StoreError
-from deepunlearn.core.paths import Results, sync_folder
+from deepunlearn.core.paths import Results
 from deepunlearn.core.store import DRAFT
 
 REFERENCES = ("original", "retrained")  # `method` of the rows that methods are read against
 MODEL = ["cell", "result_set", "method", "seed"]  # identifies a model among the rows
-PARQUET = "rows.parquet"
 T = TypeVar("T")
 
 
@@ -160,19 +158,6 @@ def collect(results: Path) -> pd.DataFrame:
     return frame.astype({column.name: column.pandas for column in COLUMNS}).sort_values(
         [*MODEL, "date"], ignore_index=True
     )
-
-
-def write(frame: pd.DataFrame, results: Path) -> Path:
-    """Write `frame` as `rows.parquet` in `results`; readers see the old file or the new one, never a part."""
-    path = results / PARQUET
-    draft = path.with_name(f".{PARQUET}.{os.getpid()}")
-    try:
-        frame.to_parquet(draft, index=False)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    sync_folder(results)
-    return path
 
 
 def current(frame: pd.DataFrame) -> pd.DataFrame:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pandas as pd
 
-from deepunlearn.analysis.aggregate import aggregate, result_set_rows
+from deepunlearn.analysis import extra
+from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_names
 from deepunlearn.analysis.captions import caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
-from deepunlearn.analysis.ranking import rankings
+from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.ranking_tables import over_cells
+from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, current
+from deepunlearn.analysis.search_spread import METHOD, spread
 
 HEADERS = {  # metric -> (column header with the direction that is better, format of a number)
     "RA": ("RA", ".3f"),
@@ -30,6 +34,11 @@ HEADERS = {  # metric -> (column header with the direction that is better, forma
     "seconds": ("seconds ↓", ".2f"),
     "moved": ("moved", ".2g"),
 }
+SPREAD = {  # column of `search_spread.spread` -> header
+    "finished": "finished trials",
+    "norm_by_seed": "best norm by search seed",
+    "best_trials": "among the best trials",
+}
 IDEAL = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0, "MIA": 0.5, "Indisc": 1.0}
 LEGEND = (
     "Mean ± standard deviation over the usable models. F: fewer usable models than report seeds. "
@@ -39,19 +48,19 @@ LEGEND = (
 )
 
 
-def build(frame: pd.DataFrame, cases: pd.DataFrame, compare: bool = False) -> list[Table]:
+def build(records: Records, ranked: list[Ranking], compare: bool = False) -> list[Table]:
     """All tables: coverage first, then those over all cells, the scores of each result set, and the hyper-parameters.
 
-    frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it. Every caption names missing rows.
+    ranked: what `ranking.rankings` made of the records. Every caption names missing rows.
     """
+    frame, cases = records.rows, records.cases
     remark = remark_on(frame, cases)
-    ranked = rankings(frame, cases)
     return [
         _coverage_table(frame, cases, remark),
         *over_cells(ranked, frame, cases, remark),
         *(against_paper(ranked, remark) if compare else []),
         *_score_tables(frame, cases, remark),
-        *_winners(frame, remark),
+        *_winners(frame, records.trials, remark),
     ]
 
 
@@ -66,8 +75,7 @@ def _coverage_table(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> Ta
 
 
 def _score_tables(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
-    table, rows = aggregate(frame, cases), result_set_rows(frame, cases)
-    table["name"] = _names(table)
+    table, rows = with_names(aggregate(frame, cases)), result_set_rows(frame, cases)
     parts = [part for _, part in table.groupby(["dataset", "arch", "cell", "result_set"])]
     assert len(parts) == table["name"].nunique(), "two result sets would write one file"
     return [_score_table(part, rows, remark) for part in parts]
@@ -81,52 +89,65 @@ def _score_table(part: pd.DataFrame, rows: pd.DataFrame, remark: str) -> Table:
     more = {name.replace(" ", "_"): value for name, value in facts.items() if name not in part}
     data = part.drop(columns="name").assign(**more)
     title = f"{_title(own, 'dataset', first)}, {_title(own, 'arch', first)}: unlearning scores"
-    return Table(first["name"], title, f"{remark}{LEGEND} {caption_text(facts, ids)}", data, _shown(part), {"why": 4})
+    caption = f"{remark}{LEGEND} {caption_text(facts, ids)}"
+    return Table(first["name"], title, caption, data, _shown(part), {"why": 4}, group=first["name"])
 
 
-def _winners(frame: pd.DataFrame, remark: str) -> list[Table]:
-    """The hyper-parameters that the models of each result set and method were made with."""
+def _winners(frame: pd.DataFrame, trials: pd.DataFrame, remark: str) -> list[Table]:
+    """The hyper-parameters that the models of each result set and method were made with, and how sure the search is."""
     rows = current(frame)
     methods = rows[~rows["method"].isin(REFERENCES)]
     if methods.empty:
         return []
     chosen = ["dataset", "arch", "result_set", "protocol", "search", "space", "selection", "trials"]
     columns = [*chosen, "method", "method_title", "method_version", "params"]
-    data = methods[columns].drop_duplicates().sort_values(["dataset", "arch", "result_set", "method"])
-    shown = (
-        data.assign(params=data["params"].map(_params))
-        .drop(columns="method_title")
-        .rename(columns={"method_version": "version"})
+    data = methods[["cell", *columns]].drop_duplicates().sort_values(["dataset", "arch", "result_set", "method"])
+    data = data.merge(spread(trials), how="left", on=METHOD).drop(columns="cell")
+    told = ["dataset", "arch", "search", "method_title", "method_version", "params", *SPREAD]
+    shown = data[told].assign(params=data["params"].map(_params))
+    shown = shown.rename(columns={"method_title": "method", "method_version": "version", **SPREAD})
+    if data["result_set"].nunique() > 1:
+        shown.insert(0, "result set", data["result_set"].str[:8])
+    widths = {"params": 5.5, SPREAD["best_trials"]: 6.5, SPREAD["finished"]: 2.5, SPREAD["norm_by_seed"]: 2.2}
+    caption = (
+        f"{remark}Values that each method ran with, and, of those that were searched, the smallest norm of the losses "
+        "that each search seed found (0 is best), and the values' ranges among the best tenth of the completed trials, "
+        f"at least 3. {caption_text(describe(methods))}"
     )
-    shown = shown.astype("string").fillna("").rename(columns=lambda name: str(name).replace("_", " "))
-    caption = f"{remark}Values that each method ran with. {caption_text(describe(methods))}"
-    return [Table("hyper-parameters", "Hyper-parameters", caption, data, shown, {"params": 7})]
+    return [Table("hyper-parameters", "Hyper-parameters", caption, data, shown.astype("string").fillna(""), widths)]
 
 
-def _params(text: str) -> str:
+def _params(text: Any) -> str:
     """The JSON of a row's `params` for people: floats to four digits (the CSV has them all)."""
+    if pd.isna(text):
+        return ""
     values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in json.loads(text).items()}
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _shown(part: pd.DataFrame) -> pd.DataFrame:
     columns = {"method": part["method_title"], "usable": part["usable"], "status": part["status"]}
-    for name, (header, digits) in HEADERS.items():
-        pairs = zip(part[f"{name}_mean"], part[f"{name}_sd"], strict=True)
-        columns[header] = pd.Series([_number(mean, sd, digits) for mean, sd in pairs], index=part.index) + _marks(
-            part, name
-        )
+    columns |= {header: formatted(part, name) + _marks(part, name) for name, (header, _) in HEADERS.items()}
     return pd.DataFrame({**columns, "why": part["reason"]}).astype(str)
 
 
+def formatted(part: pd.DataFrame, metric: str) -> pd.Series[str]:
+    """Mean ± standard deviation of `metric` for people; part: lines of `aggregate`."""
+    pairs = zip(part[f"{metric}_mean"], part[f"{metric}_sd"], strict=True)
+    return pd.Series([_number(mean, sd, HEADERS[metric][1]) for mean, sd in pairs], index=part.index, dtype="object")
+
+
 def _marks(part: pd.DataFrame, metric: str) -> pd.Series[str]:
-    """¹ and ² for the best and the second best methods of a metric, equal ones alike; nothing elsewhere."""
+    """¹ and ² for the best and the second best methods of a metric, equal ones alike; nothing elsewhere.
+
+    Accuracies of methods that were run elsewhere are not judged: theirs is another retrained model.
+    """
     means = part[f"{metric}_mean"]
     retrained = means[part["method"] == "retrained"]
     if metric in IDEAL:
         distance = (means - IDEAL[metric]).abs()
     elif metric in ("RA", "FA", "TA") and len(retrained):
-        distance = (means - retrained.iloc[0]).abs()
+        distance = (means - retrained.iloc[0]).abs().mask(part["method_title"].str.endswith(extra.MARK))
     elif metric in ("RTE", "seconds"):
         distance = -means if metric == "RTE" else means
     else:
@@ -140,14 +161,6 @@ def _number(mean: float, sd: float, digits: str) -> str:
     if math.isnan(mean):
         return "n/a"
     return f"{mean:{digits}}" if math.isnan(sd) else f"{mean:{digits}} ± {sd:{digits}}"
-
-
-def _names(table: pd.DataFrame) -> pd.Series[str]:
-    """File names: dataset-arch, followed by the result set's first digits where a dataset and arch have several."""
-    stem = table["dataset"] + "-" + table["arch"]
-    ids = table["result_set"].where(table["result_set"] != "", table["cell"])
-    several = ids.groupby(stem).transform("nunique") > 1
-    return stem.mask(several, stem + "-" + ids.str[:8])
 
 
 def _title(rows: pd.DataFrame, name: str, first: pd.Series) -> str:

@@ -49,10 +49,15 @@ class Results:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write `path` so that readers see the old or the new text, never a part; survives a power cut once returned."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """As `write_atomically`, for bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    with draft.open("x", encoding="utf-8") as file:
-        file.write(text)
+    with draft.open("xb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

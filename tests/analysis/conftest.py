@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from deepunlearn.core.keys import canonical_json
+
+TRIALS_HEAD = "seed,slot,state,reason,retain,forget,val,mia,seconds,params\n"
 CELL, RESULT_SET = "c" * 16, "a1b2c3d4" * 2
 
 
@@ -41,6 +45,23 @@ class Shelf:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.rows: list[dict[str, Any]] = []
+
+    def searched(self, trials: str, **changes: Any) -> Path:
+        """Store a row of a searched method with its key and the search it rests on, whose trials.csv is `trials`."""
+        path = self.add(**changes)
+        key = {"trials": 2, "invented": str(changes)}
+        path.with_name("config.json").write_text(json.dumps({"key": {"search": key}}), encoding="utf-8")
+        short = hashlib.sha256(canonical_json(["search", key]).encode()).hexdigest()[:16]
+        folder = self.root / "store/digits/resnet18/search" / self.rows[-1]["method"] / short
+        folder.mkdir(parents=True)
+        (folder / "trials.csv").write_text(TRIALS_HEAD + trials, encoding="utf-8")
+        return folder
+
+    def histogram(self, **counts: list[int]) -> Path:
+        """Store the losses of the model of the last row."""
+        made = self.rows[-1]
+        place = f"store/{made['dataset']}/{made['arch']}/metrics/{made['method']}"
+        return self._put(f"{place}/seed{made['seed']}-{made['metrics_key'][:16]}/losses.json", counts)
 
     def _put(self, path: str, content: Any) -> Path:
         file = self.root / path

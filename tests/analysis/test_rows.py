@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis.rows import COLUMNS, MODEL, NAMES, collect, current, write
+from deepunlearn.analysis.rows import COLUMNS, MODEL, NAMES, collect, current
 from deepunlearn.core.errors import StoreError
 
 if TYPE_CHECKING:
@@ -83,16 +83,6 @@ def test_drafts_of_running_writers_are_not_rows(shelf: Shelf) -> None:
     draft.mkdir()
     (draft / "row.json").write_text("{")
     assert len(collect(shelf.root)) == 1
-
-
-def test_parquet_is_replaced_as_a_whole(shelf: Shelf) -> None:
-    shelf.references(0)
-    shelf.add()
-    for _ in range(2):
-        path = write(collect(shelf.root), shelf.root)
-        pd.testing.assert_frame_equal(pd.read_parquet(path), collect(shelf.root))
-        shelf.add(seed=1)
-    assert [file.name for file in shelf.root.iterdir() if file.is_file()] == ["rows.parquet"]
 
 
 def test_of_a_model_evaluated_twice_the_later_row_counts(shelf: Shelf) -> None:

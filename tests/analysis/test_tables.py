@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis.coverage import outcomes
 from deepunlearn.analysis.options import parse_options
+from deepunlearn.analysis.ranking import rankings
+from deepunlearn.analysis.records import collect
 from deepunlearn.analysis.render import Table, escape, to_latex, to_markdown
-from deepunlearn.analysis.rows import collect
 from deepunlearn.analysis.tables import build
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.doors import run_door
@@ -39,8 +39,8 @@ def fill(shelf: Shelf) -> None:
 
 
 def tables_of(shelf: Shelf) -> dict[str, Table]:
-    frame = collect(shelf.root)
-    return {table.name: table for table in build(frame, outcomes(frame, shelf.root))}
+    found = collect(shelf.root)
+    return {table.name: table for table in build(found, rankings(found.rows, found.cases))}
 
 
 def run(shelf: Shelf, *options: str) -> int:
@@ -95,7 +95,7 @@ def test_hyper_parameters_of_each_method(shelf: Shelf) -> None:
         shelf.add(seed=seed)
         shelf.add(seed=seed, method="msg", params=exact)
     table = tables_of(shelf)["hyper-parameters"]
-    assert table.shown["method"].tolist() == ["ft", "msg"]
+    assert table.shown["method"].tolist() == ["FT", "FT"]
     assert table.shown["params"].tolist() == ["epochs=3, lr=0.01", "batch_size=64, lr=0.001235"]
     assert table.data["params"].tolist()[1] == exact
 
@@ -118,6 +118,22 @@ def test_latex_is_a_balanced_document(shelf: Shelf) -> None:
         text.encode("latin-1")
 
 
+@pytest.mark.slow
+def test_latex_compiles_on_its_own(shelf: Shelf, pdflatex: str, tmp_path: Path) -> None:
+    """Every table, over several pages, with the worst characters; nothing runs off the page by more than a letter."""
+    fill(shelf)
+    for number in range(60):
+        shelf.add(method=f"x{number}", method_title='A_b & 50% #1 {x} \\ ~^<>|$"± ‡', seed=0, machine="bücher_β")
+        shelf.add(method=f"x{number}", method_title='A_b & 50% #1 {x} \\ ~^<>|$"± ‡', seed=1)
+    assert run(shelf) == 0
+    for path in sorted((shelf.root / "tables").glob("*.tex")):
+        command = [pdflatex, "-interaction=nonstopmode", "-halt-on-error", f"-output-directory={tmp_path}", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        assert done.returncode == 0, done.stdout[-3000:]
+        too_wide = [float(width) for width in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", done.stdout)]
+        assert max(too_wide, default=0) < 10, (path.name, too_wide)
+
+
 def test_escape() -> None:
     assert escape("a_b 5% ± ↓ \\") == "a\\_b 5\\% $\\pm$ $\\downarrow$ \\textbackslash{}"
     assert escape("β") == "?"
@@ -138,7 +154,7 @@ def test_door_writes_and_prints(shelf: Shelf, capsys: pytest.CaptureFixture[str]
     assert {path.name for path in (shelf.root / "tables").iterdir()} == {
         f"{name}{suffix}" for name in names for suffix in (".md", ".csv", ".tex")
     }
-    assert len(pd.read_parquet(shelf.root / "rows.parquet")) == len(shelf.rows)
+    assert len(pd.read_parquet(shelf.root / "records" / "rows.parquet")) == len(shelf.rows)
 
 
 def test_tables_of_another_name_are_removed(shelf: Shelf) -> None:

@@ -1,0 +1,51 @@
+"""Every figure of the report, from records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
+from multiprocessing import get_context
+
+import pandas as pd
+
+from deepunlearn.analysis.aggregate import result_set_rows, with_names
+from deepunlearn.analysis.figures.over_cells import cell_figures
+from deepunlearn.analysis.figures.scores import score_figures
+from deepunlearn.analysis.figures.search import search_figures
+from deepunlearn.analysis.figures.style import Picture, titles_of
+from deepunlearn.analysis.ranking import Ranking
+from deepunlearn.analysis.records import Records
+from deepunlearn.analysis.rows import REFERENCES
+
+FEW = 4  # result sets that are drawn before other processes have started
+MOST_WORKERS = 4  # each takes a fifth of a gigabyte
+
+Drawing = tuple[str, pd.DataFrame, pd.DataFrame, pd.DataFrame]
+
+
+def draw(records: Records, ranked: list[Ranking]) -> list[Picture]:
+    """The figures over all cells, then those of each result set; many result sets are shared out to processes."""
+    sets = list(_result_sets(records))
+    if len(sets) <= FEW:
+        return [*cell_figures(ranked, records.rows), *chain.from_iterable(map(_draw, sets))]
+    workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        drawn = pool.map(_draw, sets)  # under way while the first are drawn here
+        return [*cell_figures(ranked, records.rows), *chain.from_iterable(drawn)]
+
+
+def _result_sets(records: Records) -> Iterator[Drawing]:
+    """Name, rows with references, losses and trials of each."""
+    rows = with_names(result_set_rows(records.rows, records.cases))
+    for name, part in rows.groupby("name"):
+        losses = records.losses[records.losses["metrics_key"].isin(part["metrics_key"])]
+        yield str(name), part, losses, records.trials[records.trials["result_set"] == part["result_set"].iloc[0]]
+
+
+def _draw(drawing: Drawing) -> list[Picture]:
+    name, rows, losses, trials = drawing
+    place = f"{rows['dataset_title'].iloc[0]}, {rows['arch_title'].iloc[0]}"
+    methods = titles_of(rows[~rows["method"].isin(REFERENCES)])
+    return [*score_figures(rows, losses, name), *search_figures(trials, methods, name, place)]

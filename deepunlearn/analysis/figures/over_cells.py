@@ -1,0 +1,76 @@
+"""Figures over all cells: groups of methods x cells, and RTE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import ListedColormap
+
+from deepunlearn.analysis.figures.style import (
+    INK,
+    MARKERS,
+    Picture,
+    canvas,
+    finish,
+    in_order,
+    looks,
+    rows_of,
+    titles_of,
+)
+from deepunlearn.analysis.rank import COUNTED
+from deepunlearn.analysis.ranking import Ranking
+from deepunlearn.analysis.rows import REFERENCES, current
+
+GROUP_COLOURS = ("#2c7fb8", "#7fcdbb", "#edf8b1", "#d9d9d9")  # dark to light as groups get worse, grey for failed
+GROUP_INK = ("#ffffff", "#1a1b1d", "#1a1c1d", "#1a1c1e")  # on those, in either theme of the page
+MAIN = "all cells"
+
+
+def cell_figures(ranked: list[Ranking], frame: pd.DataFrame) -> Iterator[Picture]:
+    """ranked: as `ranking.rankings`; frame: as `Records.rows`."""
+    for ranking in ranked:
+        if ranking.scope == MAIN and ranking.titles:
+            yield from (_heatmap(ranking, metric) for metric in ranking.groups)
+    rows = current(frame)
+    measured = rows[rows["usable"] & rows["RTE"].notna() & ~rows["method"].isin(REFERENCES)]
+    yield from (_rte(part, str(arch)) for arch, part in measured.groupby("arch"))
+
+
+def _heatmap(ranking: Ranking, metric: str) -> Picture:
+    methods = in_order(ranking.titles)
+    groups = ranking.groups[metric].loc[methods]
+    numbers = groups.replace({name: place for place, name in enumerate(COUNTED)}).to_numpy(int)
+    with canvas(max(4.5, 2.2 + 0.75 * groups.shape[1]), 1.6 + 0.24 * len(methods)) as axes:
+        axes.imshow(numbers, cmap=ListedColormap(GROUP_COLOURS), vmin=-0.5, vmax=len(COUNTED) - 0.5, aspect="auto")
+        for (line, column), number in np.ndenumerate(numbers):
+            axes.text(column, line, COUNTED[number], ha="center", va="center", fontsize=7.5, color=GROUP_INK[number])
+        rows_of(axes, [ranking.titles[method] for method in methods])
+        axes.grid(visible=False)
+        axes.set_xticks(
+            range(groups.shape[1]), [str(name).replace(" ", "\n", 1) for name in groups], fontsize=7.5, rotation=30
+        )
+        title = f"{metric}: group of each method in each cell, G1 best, F failed"
+        return finish(axes, ranking.name.replace("ranking", f"groups-{metric.lower()}", 1), title)
+
+
+def _rte(rows: pd.DataFrame, arch: str) -> Picture:
+    """A bar for the mean over datasets, a mark for each dataset."""
+    means = rows.groupby(["method", "dataset_title"])["RTE"].mean().unstack()
+    titles = titles_of(rows)
+    look = looks(titles)
+    average = means.mean(axis=1).loc[list(titles)]
+    with canvas(7.2, 0.9 + 0.24 * len(titles)) as axes:
+        axes.barh(range(len(titles)), average, height=0.62, alpha=0.75, color=[look[name].colour for name in titles])
+        for number, dataset in enumerate(means):
+            marker = MARKERS[number % len(MARKERS)]
+            values = means[dataset].loc[list(titles)]
+            axes.scatter(values, range(len(titles)), s=16, marker=marker, facecolors="none", edgecolors=INK,
+                         linewidths=0.8, label=str(dataset), zorder=3)  # fmt: skip
+        rows_of(axes, list(titles.values()))
+        axes.axvline(1, color=INK, linestyle="--", linewidth=1)
+        axes.set_xlabel("RTE: times faster than retraining (dashed: retraining itself)")
+        axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        title = f"RTE on {rows['arch_title'].iloc[0]}: bars are means over datasets, marks are datasets"
+        return finish(axes, f"rte-{arch}", title)

@@ -1,0 +1,52 @@
+"""What the doors that read results share: their options, and the records that these ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deepunlearn.analysis import extra, records
+from deepunlearn.analysis.coverage import require_complete
+from deepunlearn.analysis.records import Records
+from deepunlearn.core.errors import ConfigError, unknown
+
+OPTIONS: Mapping[str, str | bool] = {
+    "results": "results",
+    "records": "",
+    "partial": False,
+    "compare": "none",
+    "extra": "",
+}
+HELP = """\
+  results=DIR       the results folder, read from and written to (default: results)
+  records=DIR,DIR   read the records/ of these folders instead, and join them
+  partial=true      go on although expected rows are missing; every table then says which
+  compare=paper     put the ranks and RTE of Deep Unlearn's tables 1 and 2 beside ours, and its findings
+  extra=FILE.csv    add methods that were run elsewhere, marked as such (columns: docs/extra.md)"""
+COMPARED = ("none", "paper")
+
+
+def gather(options: Mapping[str, str | bool]) -> Records:
+    """The records that `options` (names as in `OPTIONS`) ask for; those of a store are written beside it.
+
+    Raises ConfigError where there are none, or expected rows are missing and `partial` is false.
+    """
+    if options["compare"] not in COMPARED:
+        raise unknown("comparison", str(options["compare"]), COMPARED)
+    results = Path(str(options["results"]))
+    named = [Path(name) for name in str(options["records"]).split(",") if name]
+    found = records.read(named) if named else records.collect(results)
+    if found.cases.empty:
+        raise ConfigError(
+            f"there are no results in {', '.join(map(str, named)) or results}",
+            allowed="a folder that a sweep wrote into",
+            remedy="make some: python -m deepunlearn.sweep method=ft dataset=digits (or give results=DIR)",
+        )
+    if not named:
+        found.write(results)
+    if options["extra"]:
+        rows, cases = extra.join(found.rows, found.cases, Path(str(options["extra"])))
+        found = Records(rows, cases, found.failures, found.trials, found.losses)
+    if options["partial"] is not True:
+        require_complete(found.cases)
+    return found

@@ -1,0 +1,198 @@
+"""Everything the tables and the page are made of, gathered from a results folder into five small files.
+
+The files (`<results>/records/*.parquet`) can be copied, kept and joined without the store that they came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from deepunlearn.analysis import rows
+from deepunlearn.analysis.coverage import CASES, OUTCOMES, failure_notes, outcomes
+from deepunlearn.analysis.rows import MODEL, read_json
+from deepunlearn.core.errors import ConfigError, StoreError
+from deepunlearn.core.keys import KEY_LENGTH, canonical_json
+from deepunlearn.core.paths import Results, sync_folder
+from deepunlearn.core.store import DRAFT, FailureNote
+
+FOLDER = "records"
+LOSS_PARTS = ("retain", "forget", "val", "test")
+COMPONENTS = ("retain", "forget", "val", "mia")  # the four losses of a trial
+DTYPES: Mapping[str, Mapping[str, str]] = {
+    "rows": {column.name: column.pandas for column in rows.COLUMNS},
+    "cases": CASES,
+    "failures": {name: "Int64" if name == "seed" else "string" for name in FailureNote.__dataclass_fields__},
+    "trials": {
+        **dict.fromkeys(("cell", "result_set", "method"), "string"),
+        **dict.fromkeys(("seed", "slot"), "int64"),
+        **dict.fromkeys(("state", "reason", "params"), "string"),
+        **dict.fromkeys((*COMPONENTS, "seconds"), "float64"),
+    },
+    "losses": {"metrics_key": "string", **dict.fromkeys(LOSS_PARTS, "object")},
+}
+
+
+@dataclass(frozen=True)
+class Records:
+    """rows: as `rows.collect`; cases: as `coverage.outcomes`; failures: the fields of `store.FailureNote`.
+
+    trials: one line per finished trial of the searches that rows rest on (cell, result_set, method; seed: the search
+    seed; slot; state COMPLETE, PRUNED or FAIL; reason; the four losses; seconds; params as JSON). losses: per
+    metrics_key of a row the counts of `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers.
+    """
+
+    rows: pd.DataFrame
+    cases: pd.DataFrame
+    failures: pd.DataFrame
+    trials: pd.DataFrame
+    losses: pd.DataFrame
+
+    def write(self, results: Path) -> None:
+        """Write each table below `results`; readers see the old file or the new one, never a part."""
+        folder = results / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in DTYPES:
+            path = folder / f"{name}.parquet"
+            draft = path.with_name(f".{path.name}.{os.getpid()}")
+            try:
+                getattr(self, name).to_parquet(draft, index=False)
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+        sync_folder(folder)
+
+
+def collect(results: Path) -> Records:
+    """What lies in the store and the runs of `results`. Raises StoreError naming a file that cannot be read.
+
+    Losses of models that were scored before they were kept, and searches that no row rests on, are left out.
+    """
+    frame = rows.collect(results)
+    return Records(
+        rows=frame,
+        cases=outcomes(frame, results),
+        failures=_table("failures", [vars(note) for note in failure_notes(results)]),
+        trials=_table("trials", list(_trials(results))),
+        losses=_table("losses", list(_losses(frame, results))),
+    )
+
+
+def read(folders: Sequence[Path]) -> Records:
+    """The records that `Records.write` left in each of `folders`, joined; a model that several have counts once.
+
+    Raises ConfigError for a folder without them, StoreError for files of another version.
+    """
+    parts = [{name: _read_file(folder, name) for name in DTYPES} for folder in folders]
+    joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in DTYPES}
+    by_outcome = joined["cases"]["outcome"].map({name: place for place, name in enumerate(OUTCOMES)})
+    joined["cases"] = joined["cases"].assign(order=by_outcome).sort_values("order", kind="stable")
+    joined["cases"] = joined["cases"].drop_duplicates(MODEL).drop(columns="order")
+    joined["cases"] = joined["cases"].sort_values(["dataset", "arch", *MODEL], ignore_index=True)
+    joined["losses"] = joined["losses"].drop_duplicates("metrics_key", ignore_index=True)
+    for name in ("rows", "failures", "trials"):
+        joined[name] = joined[name].drop_duplicates(ignore_index=True)
+    joined["rows"] = joined["rows"].sort_values([*MODEL, "date"], ignore_index=True)
+    return Records(**joined)
+
+
+def _read_file(folder: Path, name: str) -> pd.DataFrame:
+    path = folder / FOLDER / f"{name}.parquet"
+    if not path.is_file():
+        raise ConfigError(
+            f"{folder} has no records",
+            given=f"no file {path}",
+            allowed="folders in which `tables` or `report` has written records/",
+            remedy=f"make them where the store is: python -m deepunlearn.tables results={folder}",
+        )
+    try:
+        frame = pd.read_parquet(path)
+        return frame[list(DTYPES[name])].astype(dict(DTYPES[name]))
+    except (KeyError, ValueError, OSError) as error:
+        raise StoreError(
+            f"{path} cannot be used",
+            given=str(error)[:200],
+            allowed=f"the columns {', '.join(DTYPES[name])}",
+            remedy="make the records again with this version, where the store is",
+        ) from error
+
+
+def _table(name: str, lines: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(lines, columns=list(DTYPES[name]))
+    return frame.astype(dict(DTYPES[name])).sort_values(
+        [column for column, dtype in DTYPES[name].items() if dtype != "object"], ignore_index=True
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- trials
+
+
+class _Labels(BaseModel):
+    """What tells whose search it was, among the fields of a row."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    cell: str
+    result_set: str | None
+    method: str
+
+
+_LABELS = TypeAdapter(_Labels)
+
+
+def _trials(results: Path) -> Iterator[dict[str, Any]]:
+    """Every trial of the searches that rows rest on."""
+    store = Results(results).store
+    for folder, labels in sorted(_searches(store).items()):
+        path = store / folder / "trials.csv"
+        if path.is_file():
+            found = pd.read_csv(path, dtype={"params": "string", "reason": "string"})
+            yield from ({**labels, **line} for line in found.to_dict("records"))
+
+
+def _searches(store: Path) -> dict[str, dict[str, Any]]:
+    """Folder of each search in the store -> cell, result_set and method of the rows that rest on it."""
+    found = {}
+    for path in store.glob("*/*/rows/*/*/row.json"):
+        if path.parent.name.startswith(DRAFT):
+            continue
+        chosen = _row_key(path.with_name("config.json")).get("search")
+        if chosen is None or "trials" not in chosen:
+            continue  # a reference, or hyper-parameters that were given
+        short = hashlib.sha256(canonical_json(["search", chosen]).encode()).hexdigest()[:KEY_LENGTH]
+        dataset, arch, _, method = path.relative_to(store).parts[:4]
+        folder = f"{dataset}/{arch}/search/{method}/{short}"
+        if folder not in found:
+            found[folder] = vars(read_json(path, _LABELS))
+    return found
+
+
+def _row_key(path: Path) -> dict[str, Any]:
+    key: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["key"] if path.is_file() else {}
+    return key
+
+
+# ------------------------------------------------------------------------------------------------------------- losses
+
+_COUNTS: TypeAdapter[dict[str, list[int]]] = TypeAdapter(dict[str, list[int]])
+
+
+def _losses(frame: pd.DataFrame, results: Path) -> Iterator[dict[str, Any]]:
+    """The histograms beside the metrics of each row, where they are kept."""
+    store = Results(results).store
+    for row in rows.current(frame).itertuples():
+        key = str(row.metrics_key)
+        path = store / f"{row.dataset}/{row.arch}/metrics/{row.method}/seed{row.seed}-{key[:KEY_LENGTH]}/losses.json"
+        if path.is_file():
+            counts = read_json(path, _COUNTS)
+            yield {"metrics_key": key, **counts}
+
+
+assert {field.name for field in fields(Records)} == set(DTYPES)

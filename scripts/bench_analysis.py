@@ -1,0 +1,67 @@
+"""Pace and memory of tables and report over the paper's full result set (invented, scripts/paper_rows.py).
+
+    python scripts/bench_analysis.py [REPEATS]
+
+Prints a Markdown table: the median of the repeats, and the highest sum of resident memory of all processes at one time.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from deepunlearn.core.provenance import commit, machine
+
+PAGE = 4096  # bytes, of /proc/*/statm
+EVERY = 0.05  # seconds between two looks at the memory
+
+
+def measure(*command: str) -> tuple[float, float]:
+    """(seconds, gigabytes) of a command and the processes that it starts."""
+    before, peak = time.perf_counter(), 0
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        peak = max(peak, sum(resident(pid) for pid in family(process.pid)))
+        time.sleep(EVERY)
+    assert process.returncode == 0, command
+    return time.perf_counter() - before, peak / 1e9
+
+
+def family(pid: int) -> Iterator[int]:
+    """`pid` and all that descend from it."""
+    yield pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:  # it has ended
+        return
+    for child in children:
+        yield from family(int(child))
+
+
+def resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def main(repeats: int) -> None:
+    print(
+        f"9 cells, 18 methods, 10 seeds, 300 trials per search; {machine()}; commit {commit()}; median of {repeats}\n"
+    )
+    print("| door | seconds | peak GB, all processes |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "scripts/paper_rows.py", folder], check=True, stdout=subprocess.DEVNULL)
+        for door in ("tables", "report"):
+            taken = [measure("-m", f"deepunlearn.{door}", f"results={folder}", "compare=paper") for _ in range(repeats)]
+            seconds, memory = statistics.median(one for one, _ in taken), max(one for _, one in taken)
+            print(f"| {door} | {seconds:.1f} | {memory:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)

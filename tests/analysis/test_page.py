@@ -1,0 +1,142 @@
+"""The page as HTML: what it holds, that it needs nothing else, and that nothing in it is taken for markup."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deepunlearn.analysis.glossary import TERMS, explain, to_markdown
+from deepunlearn.analysis.tables import HEADERS
+from deepunlearn.doors import run_door
+from deepunlearn.report import main
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Shelf
+
+NASTY = '<script>alert("x")</script> & co'
+
+
+class Page(HTMLParser):
+    """Ids, links, what would be fetched, and the text of each view."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: set[str] = set()
+        self.fetched: list[str] = []
+        self.scripts = 0
+        self.views: dict[str, str] = {}
+        self._view = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        own = {name: value or "" for name, value in attrs}
+        self.ids += [own["id"]] if "id" in own else []
+        self.links |= {own["href"]} if tag == "a" else set()
+        self.fetched += [own[name] for name in ("src", "href", "xlink:href") if name in own and tag != "a"]
+        self.scripts += tag == "script"
+        if tag == "section" and "view" in own.get("class", "").split():
+            self._view = own["id"]
+
+    def handle_data(self, data: str) -> None:
+        self.views[self._view] = self.views.get(self._view, "") + data
+
+
+def fill(shelf: Shelf) -> None:
+    shelf.references(0, 1)
+    for seed in (0, 1):
+        shelf.add(seed=seed)
+        shelf.add(seed=seed, method="x", method_title=NASTY, params='{"kind": "<b>", "lr": 0.125}')
+    shelf.add(method="iu", method_title="IU", seed=0, usable=False, reason="weights are not finite")
+    shelf.expect("run1", {"method": "ct", "seed": 0}, {"method": "iu", "seed": 1})
+    shelf.fail(method="ct", traceback="Traceback\n  <module>\nRuntimeError", message="out of memory")
+    shelf.fail(method="iu", seed=1)
+
+
+def page_of(shelf: Shelf, *options: str) -> Page:
+    assert run_door(main, [f"results={shelf.root}", *options]) == 0
+    return Page((shelf.root / "index.html").read_text(encoding="utf-8"))
+
+
+def test_every_link_leads_somewhere_and_every_id_is_one(shelf: Shelf) -> None:
+    fill(shelf)
+    page = page_of(shelf)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert {"overview", "digits-resnet18", "coverage", "methods", "method-ft", "method-ct", "glossary"} <= set(
+        page.views
+    )
+
+
+def test_nothing_is_fetched(shelf: Shelf) -> None:
+    fill(shelf)
+    page = page_of(shelf)
+    assert all(target.startswith(("#", "data:")) for target in page.fetched)
+    text = (shelf.root / "index.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in text
+    assert not re.findall(r"url\((?!#)|@import|fetch\(|https?://(?!www\.w3\.org/)", text)
+
+
+def test_text_is_text(shelf: Shelf) -> None:
+    fill(shelf)
+    page = page_of(shelf)
+    assert page.scripts == 1
+    assert NASTY in page.views["methods"] and "<module>" in page.views["method-ct"]
+    assert "<b>" in page.views["method-x"]
+
+
+def test_a_methods_view_holds_scores_winners_and_failures(shelf: Shelf) -> None:
+    fill(shelf)
+    views = page_of(shelf).views
+    assert all(header in views["method-ft"] for header, _ in HEADERS.values())
+    assert "0.01" in views["method-ft"] and "None." in views["method-ft"]
+    assert "out of memory" in views["method-ct"] and "RuntimeError" in views["method-ct"]
+    assert "weights are not finite" in views["method-iu"] and "None." not in views["method-iu"]
+    assert "classical baseline" in views["method-ft"] and "not one of the methods" in views["method-x"]
+    assert "failed or not usable" in views["methods"]
+
+
+def test_holes_are_refused_or_marked(shelf: Shelf) -> None:
+    fill(shelf)
+    shelf.expect("run2", {"method": "ga"})
+    assert run_door(main, [f"results={shelf.root}"]) == 2
+    assert not (shelf.root / "index.html").exists()
+    assert "1 missing" in page_of(shelf, "partial=true").views["overview"]
+
+
+def test_records_alone_make_the_same_page(shelf: Shelf, tmp_path: Path) -> None:
+    fill(shelf)
+    page = page_of(shelf)
+    assert run_door(main, [f"records={shelf.root}", f"results={tmp_path / 'elsewhere'}"]) == 0
+    copy = Page((tmp_path / "elsewhere" / "index.html").read_text(encoding="utf-8"))
+    assert copy.views == page.views
+    assert {path.suffix for path in (tmp_path / "elsewhere" / "figures").iterdir()} == {".svg", ".png"}
+
+
+def test_old_figures_do_not_stay(shelf: Shelf) -> None:
+    fill(shelf)
+    page_of(shelf)
+    before = {path.name for path in (shelf.root / "figures").iterdir()}
+    shelf.add(result_set="1" * 16)
+    page_of(shelf)
+    after = {path.name for path in (shelf.root / "figures").iterdir()}
+    assert "seconds-digits-resnet18.png" in before - after
+
+
+@pytest.mark.parametrize("header", [header for header, _ in HEADERS.values()])
+def test_every_score_is_explained(header: str) -> None:
+    assert "Reference:" in explain(header)
+
+
+def test_explanations_belong_to_their_headers() -> None:
+    assert explain("RetDev ↓ (best 0)").startswith("RetDev: abs(RR - 1)")
+    assert explain("Indisc G1").startswith("Disc, Indisc") and explain("method") == ""
+    assert len({name for term in TERMS for name in term.names}) == sum(len(term.names) for term in TERMS)
+
+
+def test_the_guide_has_the_glossary() -> None:
+    assert to_markdown() in (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")

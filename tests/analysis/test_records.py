@@ -1,0 +1,103 @@
+"""What is gathered from a store, kept in files and joined again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from deepunlearn.analysis import records
+from deepunlearn.analysis.records import DTYPES, Records
+from deepunlearn.core.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Shelf
+
+TRIALS = (
+    '0,0,COMPLETE,,0.1,0.2,0.05,0.3,1.5,"{""lr"": 0.12345678901234567}"\n'
+    '1,0,FAIL,Diverged: not finite,,,,,,"{""lr"": 1.0}"\n'
+)
+
+
+def fill(shelf: Shelf) -> None:
+    shelf.references(0)
+    shelf.searched(TRIALS)
+    shelf.histogram(retain=[1, 2], forget=[3], val=[], test=[4])
+    shelf.expect("run1", {"method": "ct"})
+    shelf.fail(method="ct", traceback="Traceback: line 7")
+
+
+def assert_equal(one: Records, other: Records) -> None:
+    for name in DTYPES:
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(other, name), obj=name)
+
+
+def test_what_the_store_holds_is_found(shelf: Shelf) -> None:
+    fill(shelf)
+    found = records.collect(shelf.root)
+    assert found.rows["method"].tolist() == ["ft", "original", "retrained"]
+    assert dict(zip(found.cases["method"], found.cases["outcome"], strict=True))["ct"] == "failed"
+    assert found.failures["traceback"].tolist() == ["Traceback: line 7"]
+    assert found.trials["method"].tolist() == ["ft", "ft"]
+    assert found.trials["params"].iloc[0] == '{"lr": 0.12345678901234567}'
+    assert found.trials[["retain", "forget", "val", "mia"]].iloc[0].tolist() == [0.1, 0.2, 0.05, 0.3]
+    assert found.trials["retain"].isna().tolist() == [False, True]
+    assert found.losses.iloc[0][["retain", "forget", "val", "test"]].tolist() == [[1, 2], [3], [], [4]]
+
+
+def test_a_search_that_no_row_rests_on_is_left_out(shelf: Shelf) -> None:
+    folder = shelf.searched(TRIALS)
+    folder.rename(folder.with_name("0" * 16))
+    assert records.collect(shelf.root).trials.empty
+
+
+def test_files_hold_all_of_it(shelf: Shelf) -> None:
+    fill(shelf)
+    found = records.collect(shelf.root)
+    found.write(shelf.root)
+    read = records.read([shelf.root])
+    for name in set(DTYPES) - {"losses"}:
+        pd.testing.assert_frame_equal(getattr(read, name), getattr(found, name), obj=name)
+    assert [list(counts) for counts in read.losses["retain"]] == [[1, 2]]
+    assert sorted(path.name for path in (shelf.root / "records").iterdir()) == sorted(
+        f"{name}.parquet" for name in DTYPES
+    )
+
+
+def test_an_empty_store_has_empty_tables_that_can_be_kept(tmp_path: Path) -> None:
+    found = records.collect(tmp_path)
+    found.write(tmp_path)
+    assert_equal(records.read([tmp_path]), found)
+
+
+def test_folders_are_joined_and_nothing_counts_twice(shelf: Shelf) -> None:
+    """Of a model that one folder has and another only expected, the row counts."""
+    fill(shelf)
+    before = records.collect(shelf.root)
+    before.write(shelf.root / "first")
+    shelf.add(method="ct", method_title="CT")
+    records.collect(shelf.root).write(shelf.root / "second")
+    joined = records.read([shelf.root / "first", shelf.root / "second", shelf.root / "first"])
+    assert joined.rows["method"].tolist() == ["ct", "ft", "original", "retrained"]
+    assert joined.cases[joined.cases["method"] == "ct"]["outcome"].tolist() == ["found"]
+    assert len(joined.trials) == 2 and len(joined.failures) == 1 and len(joined.losses) == 1
+
+
+def test_a_folder_without_records_says_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"deepunlearn\.tables results="):
+        records.read([tmp_path])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other columns"])
+def test_a_damaged_file_is_named(shelf: Shelf, damage: str) -> None:
+    fill(shelf)
+    records.collect(shelf.root).write(shelf.root)
+    path = shelf.root / "records" / "trials.parquet"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        pd.read_parquet(path).drop(columns="mia").to_parquet(path)
+    with pytest.raises(StoreError, match=str(path)):
+        records.read([shelf.root])
