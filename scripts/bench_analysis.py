@@ -17,7 +17,6 @@ from pathlib import Path
 
 from deepunlearn.core.provenance import commit, machine
 
-PAGE = 4096  # bytes, of /proc/*/statm
 EVERY = 0.05  # seconds between two looks at the memory
 
 
@@ -44,10 +43,12 @@ def family(pid: int) -> Iterator[int]:
 
 
 def resident(pid: int) -> int:
+    """Bytes; pages that several processes share count in parts, so that the sum is what the machine gives."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE
-    except (OSError, IndexError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:  # it has ended
         return 0
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
 
 
 def main(repeats: int) -> None:

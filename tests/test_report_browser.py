@@ -51,13 +51,12 @@ def column(page: Page, table: str, number: int) -> list[str]:
 
 def test_a_table_sorts_by_number_and_by_name(opened: Opened) -> None:
     page = opened.page
-    page.click("nav >> text=ResNet18") if page.locator("nav >> text=ResNet18").count() else page.click(
-        "nav a:nth-child(2)"
-    )
+    page.click("nav a:nth-child(2)")
+    page.wait_for_selector(".view.shown h2:has-text('scores')")
     table = page.locator(".view.shown table.sortable").first
     name = str(table.get_attribute("id"))
     headers = table.locator("thead th").all_inner_texts()
-    place = next(number for number, header in enumerate(headers, start=1) if header.startswith("RA"))
+    place = next(number for number, header in enumerate(headers, start=1) if header.strip() == "RA")
     table.locator(f"thead th:nth-child({place})").click()
     values = [float(text.split()[0]) for text in column(page, name, place)]
     assert values == sorted(values) and len(set(values)) > 1
@@ -73,10 +72,12 @@ def test_a_click_opens_a_method_and_back_returns(opened: Opened) -> None:
     page = opened.page
     assert page.locator(".view.shown").count() == 1
     page.locator(".view.shown a", has_text="MSG").first.click()
+    page.wait_for_selector("#method-msg.shown")
     assert page.locator(".view.shown").get_attribute("id") == "method-msg"
     assert page.locator(".view.shown h2").is_visible()
     assert "init_rate" in page.locator(".view.shown").inner_text()
     page.go_back()
+    page.wait_for_selector("#overview.shown")
     assert page.locator(".view.shown").get_attribute("id") == "overview"
 
 
@@ -101,6 +102,7 @@ def test_figures_are_legible(opened: Opened) -> None:
     """Text in a figure is drawn at no less than eight pixels, and none lies outside its figure."""
     page = opened.page
     page.click("nav a:nth-child(2)")
+    page.wait_for_selector(".view.shown h2:has-text('scores')")
     sizes = page.evaluate(
         """() => [...document.querySelectorAll('.view.shown svg')].flatMap(svg => {
              const box = svg.getBoundingClientRect();

@@ -16,11 +16,12 @@ OVER_CELLS = re.compile(
 )  # tables that may have fallen away
 PREAMBLE = """\\documentclass{article}
 \\usepackage[T1]{fontenc}
-\\usepackage[a4paper,landscape,margin=12mm]{geometry}
+\\usepackage[PAPER,landscape,margin=12mm]{geometry}
 \\usepackage{booktabs,longtable}
 \\setlength{\\tabcolsep}{3pt}
 \\setlength{\\LTcapwidth}{\\textwidth}
 """
+MOST_ON_A4 = 12  # columns; more go on A3
 SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": "\\textbackslash{}",
@@ -69,7 +70,8 @@ def to_latex(table: Table) -> str:
         column_format="".join(widths),
         caption=escape(f"{table.title}. {table.caption}"),
     )
-    return f"{PREAMBLE}\\begin{{document}}\n\\footnotesize\n{body}\\end{{document}}\n"
+    preamble = PREAMBLE.replace("PAPER", "a4paper" if len(widths) <= MOST_ON_A4 else "a3paper")
+    return f"{preamble}\\begin{{document}}\n\\footnotesize\n{body}\\end{{document}}\n"
 
 
 def write(tables: list[Table], folder: Path) -> list[Path]:

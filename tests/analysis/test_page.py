@@ -34,6 +34,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs), "an attribute twice"
         own = {name: value or "" for name, value in attrs}
         self.ids += [own["id"]] if "id" in own else []
         self.links |= {own["href"]} if tag == "a" else set()

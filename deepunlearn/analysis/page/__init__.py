@@ -120,8 +120,8 @@ def _cell(text: str) -> str:
 def _to_html(shown: pd.DataFrame, name: str, title: str, caption: str) -> str:
     """shown: cells are HTML."""
     style = shown.rename(columns=_header).reset_index(drop=True).style.hide(axis="index")
-    body = style.to_html(table_attributes=f'class="sortable" id="table-{html.escape(name)}"', cell_ids=False)
-    body = re.sub(r"<style.*?</style>\s*|(?<=<t[dh]) (?:id|class)=\"[^\"]*\"", "", body, flags=re.DOTALL)
+    body = style.to_html(table_uuid=html.escape(name), table_attributes='class="sortable"')
+    body = re.sub(r"<style.*?</style>\s*", "", re.sub(r"(<t[dh])\b[^>]*>", r"\1>", body), flags=re.DOTALL)
     return (
         f'<section class="sheet"><h3>{html.escape(title)}</h3><div class="wide">{body}</div>'
         f"<details><summary>what this table shows</summary><p>{html.escape(caption)}</p></details></section>"
