@@ -57,7 +57,13 @@ def _beside(ranking: Ranking, remark: str) -> Table:
     for name in shown.columns.drop("method"):
         digits = ".2f" if "RTE" in name else ".0f"
         shown[name] = [("" if pd.isna(value) else f"{value:{digits}}") for value in shown[name]]
-    return Table(ranking.name.replace("ranking", "paper", 1), "Against the paper", caption, data, shown.astype(str))
+    return Table(
+        ranking.name.replace("ranking", "paper", 1),
+        f"Against the paper{ranking.kind}",
+        caption,
+        data,
+        shown.astype(str),
+    )
 
 
 def _own_rte(ranking: Ranking) -> pd.Series[float]:
@@ -86,7 +92,7 @@ def _findings(ranking: Ranking, remark: str) -> Table:
         f"{caption_text(describe(ranking.rows))}"
     )
     name = ranking.name.replace("ranking", "findings", 1)
-    return Table(name, "The paper's findings", caption, data, data.astype(str), {"finding": 12})
+    return Table(name, f"The paper's findings{ranking.kind}", caption, data, data.astype(str), {"finding": 12})
 
 
 def _verdict(ranking: Ranking, methods: tuple[str, ...], holds: Callable[[Ranking], bool], cells: int) -> str:

@@ -19,12 +19,14 @@ KIND = ["protocol", "search", "space", "selection", "trials"]  # what results of
 class Ranking:
     """Methods ranked over the cells of a scope by each metric.
 
-    scope: e.g. "all cells"; name: of its files; rows: that it rests on; left_out: methods and cells that could not take
+    scope: e.g. "all cells"; kind: how hyper-parameters were chosen, in words, where there are several ways, else "";
+    name: of its files; rows: that it rests on; left_out: methods and cells that could not take
     part, in words. groups, counts, ranks, shares, neighbours: by metric, as `rank.Scores` and its helpers give them.
     """
 
     name: str
     scope: str
+    kind: str
     rows: pd.DataFrame
     left_out: str
     titles: dict[str, str]
@@ -60,7 +62,8 @@ def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
         suffix = f"-{number + 1}" if len(kinds) > 1 else ""
         distinct, remarks = _one_set_per_cell(part)
         scopes = _scopes(distinct) if len(distinct) else iter(())
-        made += [_ranking(f"ranking{name}{suffix}", scope, own, lines, remarks) for name, scope, own in scopes]
+        kind = in_words(part.iloc[0]) if len(kinds) > 1 else ""
+        made += [_ranking((f"ranking{name}{suffix}", scope, kind), own, lines, remarks) for name, scope, own in scopes]
     return made
 
 
@@ -79,8 +82,13 @@ def _scopes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
             yield from ((f"-{name}", str(title), part) for (name, title), part in parts)
 
 
-def _ranking(name: str, scope: str, rows: pd.DataFrame, lines: pd.DataFrame, left_out: list[str]) -> Ranking:
-    """lines: of `aggregate`; a method that failed in a cell has a line there although it may have no row."""
+def in_words(row: pd.Series) -> str:
+    """How the hyper-parameters of a row's result set were chosen, e.g. " (quick, 20 trials)"."""
+    return f" ({row['search']}" + ("" if pd.isna(row["trials"]) else f", {row['trials']} trials") + ")"
+
+
+def _ranking(labels: tuple[str, str, str], rows: pd.DataFrame, lines: pd.DataFrame, left_out: list[str]) -> Ranking:
+    """labels: name, scope, kind; lines: of `aggregate`; a method that failed in a cell has a line there although it may have no row."""
     remarks = list(left_out)
     found = {(str(column), str(method)): part for (column, method), part in rows.groupby(["column", "method"])}
     own = lines.merge(rows[["cell", "result_set", "column"]].drop_duplicates(), on=["cell", "result_set"])
@@ -95,9 +103,11 @@ def _ranking(name: str, scope: str, rows: pd.DataFrame, lines: pd.DataFrame, lef
         remarks.append(f"not in every cell, and so not ranked: {', '.join(missing)}")
     scores = {metric: _scores(found, state, columns, complete, metric) for metric in LOWER_IS_BETTER}
     groups = {metric: one.groups() for metric, one in scores.items()}
+    name, scope, kind = labels
     return Ranking(
         name=name,
         scope=scope,
+        kind=kind,
         rows=rows,
         left_out="; ".join(remarks),
         titles={

@@ -34,7 +34,11 @@ def _of_ranking(ranking: Ranking, remark: str) -> list[Table]:
     left_out = f"{ranking.left_out}. " if ranking.left_out else ""
     before, after = f"{remark}{left_out}", f" {facts}"
     data = _ranks(ranking)
-    tables = [Table(ranking.name, f"Ranking, {ranking.scope}", before + LEGEND + after, data, _ranks_shown(data))]
+    tables = [
+        Table(
+            ranking.name, f"Ranking, {ranking.scope}{ranking.kind}", before + LEGEND + after, data, _ranks_shown(data)
+        )
+    ]
     if ranking.scope == "all cells":
         tables += [_groups(ranking, before, after), _neighbours(ranking, before, after)]
     return tables
@@ -89,7 +93,7 @@ def _groups(ranking: Ranking, before: str, after: str) -> Table:
     wide.index = wide.index.map(ranking.titles)
     caption = f"{before}Group of each method in each cell, and the share of bootstraps over seeds that agree.{after}"
     shown = wide.rename_axis("method").rename_axis(columns=None).reset_index().astype(str)
-    return Table(ranking.name.replace("ranking", "groups", 1), "Groups per cell", caption, data, shown)
+    return Table(ranking.name.replace("ranking", "groups", 1), f"Groups per cell{ranking.kind}", caption, data, shown)
 
 
 def _neighbours(ranking: Ranking, before: str, after: str) -> Table:
@@ -105,7 +109,7 @@ def _neighbours(ranking: Ranking, before: str, after: str) -> Table:
     )
     return Table(
         ranking.name.replace("ranking", "neighbours", 1),
-        "Neighbours in the ranking",
+        f"Neighbours in the ranking{ranking.kind}",
         caption,
         data,
         shown[["cell", "metric", "better", "worse", "p", "verdict"]].astype(str),

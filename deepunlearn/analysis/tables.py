@@ -13,7 +13,7 @@ from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_name
 from deepunlearn.analysis.captions import caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
-from deepunlearn.analysis.ranking import Ranking
+from deepunlearn.analysis.ranking import Ranking, in_words
 from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
@@ -89,6 +89,8 @@ def _score_table(part: pd.DataFrame, rows: pd.DataFrame, remark: str) -> Table:
     more = {name.replace(" ", "_"): value for name, value in facts.items() if name not in part}
     data = part.drop(columns="name").assign(**more)
     title = f"{_title(own, 'dataset', first)}, {_title(own, 'arch', first)}: unlearning scores"
+    if first["name"] != f"{first['dataset']}-{first['arch']}" and first["result_set"]:  # others have the same title
+        title += in_words(own[own["search"].notna()].iloc[-1]) if own["search"].notna().any() else ""
     caption = f"{remark}{LEGEND} {caption_text(facts, ids)}"
     return Table(first["name"], title, caption, data, _shown(part), {"why": 4}, group=first["name"])
 

@@ -51,7 +51,7 @@ def _heatmap(ranking: Ranking, metric: str) -> Picture:
         axes.set_xticks(
             range(groups.shape[1]), [str(name).replace(" ", "\n", 1) for name in groups], fontsize=7.5, rotation=30
         )
-        title = f"{metric}: group of each method in each cell, G1 best, F failed"
+        title = f"{metric}: group of each method in each cell, G1 best, F failed{ranking.kind}"
         return finish(axes, ranking.name.replace("ranking", f"groups-{metric.lower()}", 1), title)
 
 

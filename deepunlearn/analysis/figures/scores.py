@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from deepunlearn.analysis.figures.style import INK, Look, Picture, canvas, finish, looks, rows_of, titles_of
 from deepunlearn.metrics.histograms import LOSS_EDGES
@@ -74,7 +74,9 @@ def _seconds(rows: pd.DataFrame, name: str, place: str) -> Picture:
             axes.text(1.01, line, f"{mean:.3g} s", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
         rows_of(axes, list(titles.values()))
         axes.set_xlim(left=lowest)
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("seconds (logarithmic); training for original and retrained, unlearning for methods")
         title = f"{place}: wall time; bars are means, dots are seeds"
         return finish(axes, f"seconds-{name}", title, name)

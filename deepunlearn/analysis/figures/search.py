@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
@@ -46,6 +47,7 @@ def _history(done: pd.DataFrame, titles: dict[str, str], name: str, place: str) 
             style: Any = {"color": look[method].colour, "linestyle": look[method].line}
             axes.step(best.index + 1, best.mean(axis=1), where="post", label=titles[method], linewidth=1.4, **style)
         axes.set_xlabel("trial")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("best norm of the losses so far, best 0")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
