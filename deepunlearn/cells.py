@@ -46,7 +46,23 @@ class CellKeys:
             forget_ratio=cell.forget.ratio,
             split_seed=dataset.split_seed,
             version=keys.SPLIT_VERSION,
+            halvings=cell.halves.halvings if cell.halves else None,
+            parts=cell.halves.parts if cell.halves else None,
         )
+
+    def first_of(self, role: Role, seed: int) -> int:
+        """The smallest seed that has the same reference as `seed`: of halves, one original serves several models."""
+        halves = self.cell.halves
+        return halves.original(seed) if halves and role == "original" else seed
+
+    def _trained_on(self, role: Role, seed: int) -> tuple[SplitKey, int]:
+        """The split of a reference, and the seed of its initial weights."""
+        if self.cell.halves is None:
+            return self.split, seed
+        halving, part = self.cell.halves.place(seed)
+        if role == "original":
+            return self.split.model_copy(update={"halving": halving}), halving
+        return self.split.model_copy(update={"halving": halving, "part": part}), seed
 
     def place(self, method: str = "-", seed: int | None = None) -> Place:
         return Place(self.cell.dataset.name, self.cell.arch.name, method, seed)
@@ -57,20 +73,26 @@ class CellKeys:
 
     def reference(self, role: Role, seed: int) -> ReferenceKey:
         dataset = self.cell.dataset
+        split, init_seed = self._trained_on(role, seed)
         return ReferenceKey(
-            split=self.split,
+            split=split,
             role=role,
             arch=self.cell.arch.name,
             classes=self.classes,
-            seed=seed,
+            seed=init_seed,
             mean=dataset.mean,
             std=dataset.std,
             version=keys.TRAINING_VERSION,
             **self._recipe(),
         )
 
+    def drawn_for(self, seed: int) -> str:
+        """What the randomness of unlearning the model of `seed` derives from: equal for all methods."""
+        return self.reference("retrained" if self.cell.halves else "original", seed).hash
+
     def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int) -> UnlearnedKey:
         return UnlearnedKey(
+            forget=self._trained_on("retrained", seed)[0] if self.cell.halves else None,
             original=self.reference("original", seed),
             method=method.name,
             method_version=method.version,

@@ -18,9 +18,11 @@ from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.params import MASK_THRESHOLD
 from deepunlearn.core.paths import shipped
 from deepunlearn.core.schema import (
+    FORGETS,
     LAUNCHERS,
     CellConfig,
     Frozen,
+    HalvesForget,
     LocalLauncher,
     MaskConfig,
     MethodConfig,
@@ -233,7 +235,7 @@ def _build(
     values = {
         "cells": built,
         "methods": chosen,
-        "seeds": _seeds(base["seeds"]),
+        "seeds": _seeds(base),
         "results": base["results"],
         "hparams": _hparams(base["hparams"]),
         "keep": base["keep"],
@@ -346,8 +348,9 @@ def _cell(
     fields = {name: values[name] for name in ("dataset", "arch", "train", "forget")}
     if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
         fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
-    for name in ("dataset", "arch", "train", "forget"):
+    for name in ("dataset", "arch", "train"):
         validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]
+    fields["forget"] = validate(FORGETS[fields["forget"]["name"]], fields["forget"], "forget")
     return validate(CellConfig, {**fields, "precision": base["runtime"]["precision"]}, "cell")
 
 
@@ -404,8 +407,11 @@ def _known_keys(name: str, chosen: list[str]) -> list[str]:
     return [f"{prefix}{key}" for key in config]
 
 
-def _seeds(value: Any) -> list[int]:
-    """`10` -> seeds 0 to 9; a list stays as it is."""
+def _seeds(base: dict[str, Any]) -> list[int]:
+    """`10` -> seeds 0 to 9; a list stays as it is; with forget=halves the design's models."""
+    value = base["seeds"]
+    if base["forget"]["name"] == "halves":
+        return list(range(validate(HalvesForget, base["forget"], "forget").models))
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return list(range(value))
     if isinstance(value, list) and value and len(set(value)) == len(value) and all(type(one) is int for one in value):

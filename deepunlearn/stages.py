@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -23,11 +24,12 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig, MethodConfig, SweepConfig, epochs_of
 from deepunlearn.core.seeding import derive_seed, derive_seed32
-from deepunlearn.core.store import Entry, Place, Store
+from deepunlearn.core.store import Draft, Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import Split, make_split
 from deepunlearn.methods.base import Problem, Run, execute, working_copy
+from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.scores import score
@@ -35,9 +37,21 @@ from deepunlearn.runtime import Runtime
 from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, seconds_per_step, train
 
 PARTS = ("retain", "forget", "val", "test")
+SEARCH_PARTS = ("retain", "forget", "val")  # the parts that a search may look at
 RECALIBRATE_SECONDS = 600.0  # a machine's speed drifts; older step timings are taken again
 
 Logits = dict[str, npt.NDArray[np.float32]]
+
+
+class Side:
+    """The data as one or more models divide it."""
+
+    def __init__(self, parts: dict[str, Part]) -> None:
+        self.parts = parts
+
+    @cached_property
+    def labels(self) -> dict[str, npt.NDArray[np.int64]]:
+        return {name: part.labels.cpu().numpy() for name, part in self.parts.items()}
 
 
 class Bench:
@@ -80,14 +94,18 @@ class Bench:
             assert entry is not None
         return Split(**entry.arrays("split.npz"))
 
-    @cached_property
-    def parts(self) -> dict[str, Part]:
-        budget = int(self.runtime.config.data_budget_gb * 1e9)
-        return make_parts(self.decoded, self.split, self.cell.dataset, self.runtime.device, budget)
+    def side(self, seed: int) -> Side:
+        """The data as the models of `seed` divide it; here that is the same for all."""
+        return self._side
 
     @cached_property
-    def labels(self) -> dict[str, npt.NDArray[np.int64]]:
-        return {name: self.parts[name].labels.cpu().numpy() for name in PARTS}
+    def _side(self) -> Side:
+        return Side(make_parts(self.decoded, self.split, self.cell.dataset, self.runtime.device, self.data_budget))
+
+    @property
+    def data_budget(self) -> int:
+        """Bytes of images that may lie on the device."""
+        return int(self.runtime.config.data_budget_gb * 1e9)
 
     # ---------------------------------------------------------------------------------------------------- references
 
@@ -104,33 +122,42 @@ class Bench:
 
     def reference(self, role: Role, seed: int) -> Entry:
         """An original or retrained model: weights, logits on all parts, history."""
+        seed = self.keys.first_of(role, seed)
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
         entry = self.store.find(key, place)
-        return entry or self._train_reference(key, place)
+        return entry or self._train_reference(key, place, self.side(seed))
 
-    def _train_reference(self, key: ReferenceKey, place: Place) -> Entry:
+    def _train_reference(self, key: ReferenceKey, place: Place, side: Side) -> Entry:
         model = self.fresh_model(key.seed)
         checkpoint = Checkpoint(self.results.work / f"{key.hash}.safetensors", self.runtime.config.checkpoint_seconds)
-        part = self.parts["train" if key.role == "original" else "retain"]
-        label = f"{self.cell.name} {key.role} seed {key.seed}"
+        part = side.parts["train" if key.role == "original" else "retain"]
+        label = f"{self.cell.name} {key.role} seed {place.seed}"
         with self.progress.bar(f"{label}: epoch", key.epochs) as bar:
 
             def show(history: History) -> None:
                 bar.advance(len(history.losses) - bar.done, f"loss {history.losses[-1]:.3f}")
 
             history = train(model, part, self.cell.train, self.runtime, key.hash, checkpoint=checkpoint, on_epoch=show)
-        logits = self.predict(model)
-        with self.store.writing(key, place, self._facts(seconds=history.seconds)) as draft:
-            save_weights(draft.path / "weights.safetensors", model)
-            draft.write_arrays("logits.npz", **logits)
+        with self._writing_reference(key, place, model, side, self._facts(seconds=history.seconds)) as draft:
             draft.write_json("history.json", history.__dict__)
         checkpoint.path.unlink(missing_ok=True)
         self.progress.say(f"{label}: trained {key.epochs} epochs in {history.seconds:.1f} s")
         return self._stored(key, place)
 
-    def predict(self, model: nn.Module, parts: tuple[str, ...] = PARTS) -> Logits:
+    @contextmanager
+    def _writing_reference(
+        self, key: ReferenceKey, place: Place, model: nn.Module, side: Side, facts: dict[str, Any]
+    ) -> Iterator[Draft]:
+        """An entry with what is kept of a reference; `facts` were taken before anything else ran."""
+        logits = self.predict(model, side)
+        with self.store.writing(key, place, facts) as draft:
+            save_weights(draft.path / "weights.safetensors", model)
+            draft.write_arrays("logits.npz", **logits)
+            yield draft
+
+    def predict(self, model: nn.Module, side: Side, parts: tuple[str, ...] = PARTS) -> Logits:
         """Logits per part. Raises Diverged where one is not finite."""
-        logits = {name: predict(model, self.parts[name], self.runtime) for name in parts}
+        logits = {name: predict(model, side.parts[name], self.runtime) for name in parts}
         for name, values in logits.items():
             if not np.isfinite(values).all():
                 raise Diverged(f"the logits on the {name} part are not finite", remedy="use a smaller learning rate")
@@ -141,13 +168,17 @@ class Bench:
         return model.requires_grad_(False).eval()
 
     def load(self, role: Role, seed: int) -> nn.Module:
-        model = self.fresh_model(seed)
+        model = self.fresh_model(self.keys.reference(role, seed).seed)
         load_weights(self.reference(role, seed).file("weights.safetensors"), model)
         return model
 
     def _load_logits(self, role: Role, seed: int) -> Logits:
         """A reference's stored logits; computed once per seed, whatever asks."""
         return self.reference(role, seed).arrays("logits.npz")
+
+    def retrained_accuracies(self, seed: int) -> dict[str, float]:
+        """RA, FA, VA of the retrained model by part: what a trial is held against."""
+        return accuracies(self.logits("retrained", seed), self.side(seed))
 
     # ---------------------------------------------------------------------------------------------------- unlearning
 
@@ -159,7 +190,7 @@ class Bench:
         on_epoch: Callable[[int, nn.Module], None] | None = None,
     ) -> tuple[nn.Module, Run]:
         """Run a method on the original of `seed`. Equal values give the equal model, in a trial or the evaluation."""
-        original = self.original(seed)
+        original, side = self.original(self.keys.first_of("original", seed)), self.side(seed)
 
         def problem_of(generator: torch.Generator) -> Problem:
             model = working_copy(original)
@@ -167,16 +198,16 @@ class Bench:
                 original=original,
                 model=model,
                 parts=archs.parts(self.cell.arch, model),
-                retain=self.parts["retain"],
-                forget=self.parts["forget"],
-                val=self.parts["val"],
+                retain=side.parts["retain"],
+                forget=side.parts["forget"],
+                val=side.parts["val"],
                 classes=len(self.decoded.class_names),
                 generator=generator,
                 _fresh=self._another,
                 _runtime=self.runtime,
             )
 
-        run_seed = derive_seed("unlearn", self.keys.reference("original", seed).hash, method.name)
+        run_seed = derive_seed("unlearn", self.keys.drawn_for(seed), method.name)
         return execute(make_method(method, params), problem_of, self.runtime, run_seed, on_epoch)
 
     def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str) -> Entry:
@@ -189,7 +220,7 @@ class Bench:
         step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
         with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", epochs_of(params)) as bar:
             model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance())
-        logits = self.predict(model)
+        logits = self.predict(model, self.side(seed))
         with self.store.writing(
             key, place, self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
         ) as draft:
@@ -203,13 +234,14 @@ class Bench:
     def retrain_step_seconds(self) -> float:
         """Seconds per retrain step in this process (protocol section 5), taken again when older than 10 minutes."""
         if self._step_seconds is None or time.monotonic() - self._step_seconds[0] > RECALIBRATE_SECONDS:
-            seconds = seconds_per_step(self.fresh_model(0), self.parts["retain"], self.cell.train, self.runtime)
+            retain = self._side.parts["retain"]
+            seconds = seconds_per_step(self.fresh_model(0), retain, self.cell.train, self.runtime)
             self._step_seconds = time.monotonic(), seconds
         return self._step_seconds[1]
 
     def retrain_seconds(self, step_seconds: float) -> float:
         """RT(retrain) = seconds per step x steps of the recipe."""
-        return step_seconds * self.parts["retain"].steps(self.cell.train.batch_size) * self.cell.train.epochs
+        return step_seconds * self._side.parts["retain"].steps(self.cell.train.batch_size) * self.cell.train.epochs
 
     # ---------------------------------------------------------------------------------------------- metrics and rows
 
@@ -220,11 +252,12 @@ class Bench:
         if found is not None:
             return found
         logits = entry.arrays("logits.npz")
-        scores = score(logits, self.logits("retrained", seed), self.labels, derive_seed32("mia", subject.hash))
+        labels = self.side(seed).labels
+        scores = score(logits, self.logits("retrained", seed), labels, derive_seed32("mia", subject.hash))
         scores.update(self._distances(entry, seed))
         with self.store.writing(key, place, self._facts()) as draft:
             draft.write_json("metrics.json", scores)
-            draft.write_json("losses.json", loss_histograms(logits, self.labels))
+            draft.write_json("losses.json", loss_histograms(logits, labels))
         return self._stored(key, place)
 
     def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
@@ -321,7 +354,7 @@ class Bench:
             "forget_ratio": cell.forget.ratio,
             "classes": len(self.decoded.class_names),
             "precision": cell.precision,
-            **{f"n_{name}": len(self.labels[name]) for name in PARTS},
+            **{f"n_{name}": len(self._side.parts[name]) for name in PARTS},
             **dict.fromkeys(
                 (
                     "result_set",
@@ -346,6 +379,11 @@ class Bench:
         entry = self.store.find(key, place)
         assert entry is not None, "an entry that was just written is there"
         return entry
+
+
+def accuracies(logits: Logits, side: Side) -> dict[str, float]:
+    """By part, without the test part."""
+    return {part: accuracy(logits[part], side.labels[part]) for part in SEARCH_PARTS}
 
 
 def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:

@@ -21,6 +21,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["methods"],
     ["composition"],
     ["stages"],
+    ["shadows"],
     ["testing"],
     ["search"],
     ["analysis"],
@@ -28,7 +29,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["library"],
     ["launch"],
     ["doors"],
-    ["sweep", "status", "tables", "report", "methods.__main__"],
+    ["sweep", "status", "tables", "report", "lira", "methods.__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 NO_TORCH = (
@@ -46,6 +47,8 @@ NO_TORCH = (
     "status",
     "tables",
     "report",
+    "lira",
+    "launch.attacks",
     "methods.__main__",
     "methods.found",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from deepunlearn.analysis import extra, records
@@ -36,7 +37,7 @@ def gather(options: Mapping[str, str | bool]) -> Records:
     results = Path(str(options["results"]))
     named = [Path(name) for name in str(options["records"]).split(",") if name]
     found = records.read(named) if named else records.collect(results)
-    if found.cases.empty:
+    if found.cases.empty and found.attacks.empty:
         raise ConfigError(
             f"there are no results in {', '.join(map(str, named)) or results}",
             allowed="a folder that a sweep wrote into",
@@ -46,7 +47,7 @@ def gather(options: Mapping[str, str | bool]) -> Records:
         found.write(results)
     if options["extra"]:
         rows, cases = extra.join(found.rows, found.cases, Path(str(options["extra"])))
-        found = Records(rows, cases, found.failures, found.trials, found.losses)
+        found = replace(found, rows=rows, cases=cases)
     if options["partial"] is not True:
         require_complete(found.cases)
     return found

@@ -88,7 +88,7 @@ def in_words(row: pd.Series) -> str:
 
 
 def _ranking(labels: tuple[str, str, str], rows: pd.DataFrame, lines: pd.DataFrame, left_out: list[str]) -> Ranking:
-    """labels: name, scope, kind; lines: of `aggregate`: a method that failed has a line there, perhaps without a row."""
+    """labels: name, scope, kind; lines: of `aggregate`: of failed methods too, perhaps without a row."""
     remarks = list(left_out)
     found = {(str(column), str(method)): part for (column, method), part in rows.groupby(["column", "method"])}
     own = lines.merge(rows[["cell", "result_set", "column"]].drop_duplicates(), on=["cell", "result_set"])

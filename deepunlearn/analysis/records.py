@@ -1,4 +1,4 @@
-"""Everything the tables and the page are made of, gathered from a results folder into five small files.
+"""Everything the tables and the page are made of, gathered from a results folder into a few small files.
 
 The files (`<results>/records/*.parquet`) can be copied, kept and joined without the store that they came from.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from deepunlearn.analysis import rows
+from deepunlearn.analysis import attacks, rows
 from deepunlearn.analysis.coverage import CASES, OUTCOMES, failure_notes, outcomes
 from deepunlearn.analysis.rows import MODEL, read_json
 from deepunlearn.core.errors import ConfigError, StoreError
@@ -37,6 +37,7 @@ DTYPES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("state", "reason", "params"), "string"),
         **dict.fromkeys((*COMPONENTS, "seconds"), "float64"),
     },
+    "attacks": attacks.DTYPES,
     "losses": {"metrics_key": "string", **dict.fromkeys(LOSS_PARTS, "object")},
 }
 
@@ -47,7 +48,8 @@ class Records:
 
     trials: one line per finished trial of the searches that rows rest on (cell, result_set, method; seed: the search
     seed; slot; state COMPLETE, PRUNED or FAIL; reason; the four losses; seconds; params as JSON). losses: per
-    metrics_key of a row the counts of `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers.
+    metrics_key of a row the counts of `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers. attacks:
+    one line per design, method, question and variant of U-LiRA, columns as `attacks.DTYPES`.
     """
 
     rows: pd.DataFrame
@@ -55,6 +57,7 @@ class Records:
     failures: pd.DataFrame
     trials: pd.DataFrame
     losses: pd.DataFrame
+    attacks: pd.DataFrame
 
     def write(self, results: Path) -> None:
         """Write each table below `results`; readers see the old file or the new one, never a part."""
@@ -83,6 +86,7 @@ def collect(results: Path) -> Records:
         failures=_table("failures", [vars(note) for note in failure_notes(results)]),
         trials=_table("trials", list(_trials(results))),
         losses=_table("losses", list(_losses(frame, results))),
+        attacks=attack_table(attacks.collect(results)),
     )
 
 
@@ -98,7 +102,7 @@ def read(folders: Sequence[Path]) -> Records:
     joined["cases"] = joined["cases"].drop_duplicates(MODEL).drop(columns="order")
     joined["cases"] = joined["cases"].sort_values(["dataset", "arch", *MODEL], ignore_index=True)
     joined["losses"] = joined["losses"].drop_duplicates("metrics_key", ignore_index=True)
-    for name in ("rows", "failures", "trials"):
+    for name in ("rows", "failures", "trials", "attacks"):
         joined[name] = joined[name].drop_duplicates(ignore_index=True)
     joined["rows"] = joined["rows"].sort_values([*MODEL, "date"], ignore_index=True)
     return Records(**joined)
@@ -123,6 +127,11 @@ def _read_file(folder: Path, name: str) -> pd.DataFrame:
             allowed=f"the columns {', '.join(DTYPES[name])}",
             remedy="make the records again with this version, where the store is",
         ) from error
+
+
+def attack_table(lines: list[dict[str, Any]]) -> pd.DataFrame:
+    """`Records.attacks` of what `attacks.collect` found."""
+    return _table("attacks", lines)
 
 
 def _table(name: str, lines: list[dict[str, Any]]) -> pd.DataFrame:

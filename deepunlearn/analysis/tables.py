@@ -10,6 +10,7 @@ import pandas as pd
 
 from deepunlearn.analysis import extra
 from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_names
+from deepunlearn.analysis.attacks import attack_tables
 from deepunlearn.analysis.captions import caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
@@ -60,6 +61,7 @@ def build(records: Records, ranked: list[Ranking], compare: bool = False) -> lis
         *over_cells(ranked, frame, cases, remark),
         *(against_paper(ranked, remark) if compare else []),
         *_score_tables(frame, cases, remark),
+        *attack_tables(records.attacks, remark),
         *_winners(frame, records.trials, remark),
     ]
 

@@ -93,6 +93,10 @@ class SplitKey(Key):
     forget_ratio: float
     split_seed: int
     version: int
+    halvings: Annotated[int | None, LATER] = None  # of forget=halves, as are those below
+    parts: Annotated[int | None, LATER] = None
+    halving: Annotated[int | None, LATER] = None  # null: of the whole design
+    part: Annotated[int | None, LATER] = None  # null: of a halving's original, which all parts share
 
 
 class ReferenceKey(Key):
@@ -127,6 +131,7 @@ class UnlearnedKey(Key):
     method_version: int
     params: dict[str, Value]
     code: Annotated[str | None, LATER] = None  # digest of the files of methods that are not ours
+    forget: Annotated[SplitKey | None, LATER] = None  # where the original's split does not name the forget set
 
 
 class MetricsKey(Key):
@@ -182,6 +187,15 @@ class RowKey(Key):
     stage: ClassVar[str] = "rows"
     metrics: MetricsKey
     search: SearchKey | GivenKey | None
+
+
+class AttackKey(Key):
+    """The per-sample attack on all models of a method, e.g. on what they forgot."""
+
+    stage: ClassVar[str] = "attacks"
+    models: str  # digest of their keys
+    question: Literal["forgotten", "retained"]
+    version: int
 
 
 class CellKey(Key):

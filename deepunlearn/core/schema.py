@@ -71,11 +71,54 @@ class TrainConfig(Frozen):
     batch_size: PositiveInt
 
 
-class ForgetConfig(Frozen):
-    """How the forget set is drawn from the training part without validation."""
+class RandomForget(Frozen):
+    """One forget set, drawn at random from the training part without validation."""
 
     name: Literal["random"]
     ratio: Ratio
+
+
+FEWEST_FORGOTTEN = 6  # models in which each sample is forgotten: with fewer the per-sample attack says nothing
+
+
+class HalvesForget(Frozen):
+    """U-LiRA's design: random halvings into train and held-out, each train half cut into disjoint forget sets.
+
+    Its models are numbered halving x parts + part; these numbers stand where other sweeps have seeds.
+    """
+
+    name: Literal["halves"]
+    halvings: PositiveInt  # in pairs: what one trains on the other holds out
+    parts: Annotated[int, Field(ge=2)]  # forget sets per halving
+
+    @property
+    def ratio(self) -> float:
+        """Share of the train half in each forget set."""
+        return 1 / self.parts
+
+    @property
+    def models(self) -> int:
+        return self.halvings * self.parts
+
+    def place(self, model: int) -> tuple[int, int]:
+        """(halving, part) of a model."""
+        return divmod(model, self.parts)
+
+    def original(self, model: int) -> int:
+        """The first model of the same halving: they share its original."""
+        return model - model % self.parts
+
+    @model_validator(mode="after")
+    def _enough(self) -> HalvesForget:
+        if self.halvings % 2 or self.halvings // 2 < FEWEST_FORGOTTEN:
+            raise ValueError(
+                f"an even number of halvings, at least {2 * FEWEST_FORGOTTEN}: each sample is forgotten in half of "
+                f"them, and fewer than {FEWEST_FORGOTTEN} observations say nothing"
+            )
+        return self
+
+
+FORGETS: dict[str, type[RandomForget | HalvesForget]] = {"random": RandomForget, "halves": HalvesForget}
 
 
 class ProtocolConfig(Frozen):
@@ -244,12 +287,17 @@ class CellConfig(Frozen):
     dataset: DatasetConfig
     arch: ArchConfig
     train: TrainConfig
-    forget: ForgetConfig
+    forget: Annotated[RandomForget | HalvesForget, Field(discriminator="name")]
     precision: Literal["fp32", "bf16"]
 
     @property
     def name(self) -> str:
         return f"{self.dataset.name}/{self.arch.name}"
+
+    @property
+    def halves(self) -> HalvesForget | None:
+        """The design of a U-LiRA cell; None of any other."""
+        return self.forget if isinstance(self.forget, HalvesForget) else None
 
     def epoch_limit(self, search: SearchConfig) -> int:
         """E_max: the most epochs a searched method may take (protocol section 6)."""
@@ -272,8 +320,18 @@ class SweepConfig(Frozen):
 
     @property
     def search_seeds(self) -> tuple[int, ...]:
+        """Seeds of the searches; with forget=halves the first model of as many halvings."""
         first = self.protocol.first_search_seed
-        return tuple(range(first, first + self.search.seeds)) if self.search.sampler else ()
+        numbers = range(first, first + self.search.seeds) if self.search.sampler else range(0)
+        halves = self.cells[0].halves
+        return tuple(number * halves.parts for number in numbers) if halves else tuple(numbers)
+
+    @model_validator(mode="after")
+    def _searched_halvings_exist(self) -> SweepConfig:
+        for cell in self.cells:
+            if cell.halves and self.search_seeds and self.search_seeds[-1] >= cell.halves.models:
+                raise ValueError(f"search.seeds of at most {cell.halves.halvings}, the number of halvings")
+        return self
 
 
 Model = TypeVar("Model", bound=BaseModel)

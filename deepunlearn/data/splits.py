@@ -52,11 +52,7 @@ def make_split(
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     random = np.random.RandomState(seed)
-    train, test = np.arange(len(train_labels)), np.arange(len(test_labels))
-    if limit is not None:
-        _check_limit(limit, train_labels)
-        train = stratified(train_labels, limit, random)
-        test = stratified(test_labels, round(limit * len(test) / len(train_labels)), random)
+    train, test = _drawn(train_labels, test_labels, limit, random)
     n_val = round(val_ratio * len(train))
     n_forget = round(forget_ratio * (len(train) - n_val))
     shuffled = train[random.permutation(len(train))]
@@ -65,6 +61,73 @@ def make_split(
     _check_sizes(split, {"forget": forget_ratio, "val": val_ratio})
     _check_classes(split, train_labels)
     return split
+
+
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """U-LiRA's splits (protocol section 8): sorted indices, `pool` and `val` into the training part, `test` as above.
+
+    part: int8 [halvings, pool]: in which forget set of its halving a sample is, -1 where it is held out.
+    """
+
+    pool: Indices
+    val: Indices
+    test: Indices
+    part: npt.NDArray[np.int8]
+
+    def split(self, halving: int, part: int) -> Split:
+        """What one model of a halving retains and forgets."""
+        own = self.part[halving]
+        return Split(self.pool[(own >= 0) & (own != part)], self.pool[own == part], self.val, self.test)
+
+
+def make_halves(
+    train_labels: npt.ArrayLike,
+    test_labels: npt.ArrayLike,
+    *,
+    limit: int | None,
+    val_ratio: float,
+    halvings: int,
+    parts: int,
+    seed: int,
+) -> Halves:
+    """Cut the training part at random into val and the pool, and the pool `halvings` times into train and held-out.
+
+    Halvings come in pairs, each the other's complement, so that every sample is trained on in exactly half of them;
+    each train half is cut into `parts` disjoint forget sets of equal size (up to one sample). Raises ConfigError as
+    `make_split` does, for every model of the design.
+    """
+    train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
+    random = np.random.RandomState(seed)
+    train, test = _drawn(train_labels, test_labels, limit, random)
+    shuffled = train[random.permutation(len(train))]
+    val, pool = (np.sort(one).astype(np.int64) for one in np.split(shuffled, [round(val_ratio * len(train))]))
+    part = np.full((halvings, len(pool)), -1, dtype=np.int8)
+    for first in range(0, halvings, 2):
+        for halving, half in enumerate(np.array_split(random.permutation(len(pool)), 2), start=first):
+            for number, forget in enumerate(np.array_split(half, parts)):
+                part[halving, forget] = number
+    halves = Halves(pool, val, test.astype(np.int64), part)
+    for halving in range(halvings):
+        for number in range(parts):
+            split = halves.split(halving, number)
+            _check_sizes(split, {"forget": 1 / parts, "val": val_ratio})
+            _check_classes(split, train_labels)
+    return halves
+
+
+def _drawn(
+    train_labels: npt.NDArray[np.int64],
+    test_labels: npt.NDArray[np.int64],
+    limit: int | None,
+    random: np.random.RandomState,
+) -> tuple[Indices, Indices]:
+    """The samples that take part, of the training and of the test part: all, or `limit` and in proportion."""
+    if limit is None:
+        return np.arange(len(train_labels)), np.arange(len(test_labels))
+    _check_limit(limit, train_labels)
+    train = stratified(train_labels, limit, random)
+    return train, stratified(test_labels, round(limit * len(test_labels) / len(train_labels)), random)
 
 
 def stratified(labels: npt.ArrayLike, size: int, random: np.random.RandomState, keep: int = 0) -> Indices:

@@ -93,7 +93,13 @@ class Estimator:
         """Seconds of everything of `stage` that is not done."""
         open_tasks = [task for task in self.planner.tasks if task.stage == stage and not self.planner.is_done(task)]
         seconds = sum(self.task(task) for task in open_tasks)
-        timed = {task.cell for task in open_tasks if task.stage == "evaluate" and not self.planner.has_model(task)}
+        timed = {
+            task.cell
+            for task in open_tasks
+            if task.stage == "evaluate"
+            and not self.planner.sweep.cells[task.cell].halves
+            and not self.planner.has_model(task)
+        }
         return seconds + sum(self._calibration(cell) for cell in timed)
 
     def _train_epochs(self, task: Task) -> int:

@@ -22,7 +22,7 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig, SweepConfig
 from deepunlearn.core.store import FailureKind, FailureNote, Failures, Place, Store, now
 from deepunlearn.data.decoded import digest_of
-from deepunlearn.data.splits import make_split
+from deepunlearn.data.splits import Halves, Split, make_halves, make_split
 from deepunlearn.search.slots import stored_trials, study_name
 
 Stage = Literal["reference", "search", "select", "evaluate"]
@@ -86,15 +86,18 @@ class Planner:
     def _tasks(self, stage: Stage, cell: int) -> Iterator[Task]:
         if stage == "reference":
             seeds = sorted({*self.sweep.seeds, *(self.sweep.search_seeds if self._searched(cell) else ())})
-            yield from (Task(stage, cell, role, seed) for seed in seeds for role in REFERENCES)
+            yield from dict.fromkeys(self._reference(cell, role, seed) for seed in seeds for role in REFERENCES)
         elif stage == "search":
             searched = self._searched(cell)
             yield from (Task(stage, cell, name, seed) for name in searched for seed in self.sweep.search_seeds)
         elif stage == "select":
             yield from (Task(stage, cell, name, None) for name in self._searched(cell))
         else:
-            names = [*REFERENCES, *self.methods]
+            names = [*self.methods] if self.sweep.cells[cell].halves else [*REFERENCES, *self.methods]
             yield from (Task(stage, cell, name, seed) for name in names for seed in self.sweep.seeds)
+
+    def _reference(self, cell: int, role: Role, seed: int) -> Task:
+        return Task("reference", cell, role, self.keys[cell].first_of(role, seed))
 
     def _searched(self, cell: int) -> list[str]:
         source = self.keys[cell].source
@@ -102,9 +105,9 @@ class Planner:
 
     def inputs(self, task: Task) -> list[Task]:
         """The tasks that `task` reads directly."""
-        references = [Task("reference", task.cell, role, task.seed) for role in REFERENCES]
         if task.stage == "reference":
             return []
+        references = [] if task.seed is None else [self._reference(task.cell, role, task.seed) for role in REFERENCES]
         if task.stage == "search" or task.method in REFERENCES:
             return references
         if task.stage == "select":
@@ -115,18 +118,36 @@ class Planner:
     def sizes(self, cell: int) -> dict[str, int]:
         """Samples of retain, forget, val and test part."""
         if cell not in self._sizes:
-            config, key = self.sweep.cells[cell], self.keys[cell].split
-            data = digest_of(config.dataset, self.results.cache, self.progress)
-            split = make_split(
-                data.train_labels,
-                data.test_labels,
-                limit=key.limit,
-                val_ratio=key.val_ratio,
-                forget_ratio=key.forget_ratio,
-                seed=key.split_seed,
-            )
+            split = self.halves(cell).split(0, 0) if self.sweep.cells[cell].halves else self._split(cell)
             self._sizes[cell] = {name: len(getattr(split, name)) for name in ("retain", "forget", "val", "test")}
         return self._sizes[cell]
+
+    def _split(self, cell: int) -> Split:
+        config, key = self.sweep.cells[cell], self.keys[cell].split
+        data = digest_of(config.dataset, self.results.cache, self.progress)
+        return make_split(
+            data.train_labels,
+            data.test_labels,
+            limit=key.limit,
+            val_ratio=key.val_ratio,
+            forget_ratio=key.forget_ratio,
+            seed=key.split_seed,
+        )
+
+    def halves(self, cell: int) -> Halves:
+        """The splits of a U-LiRA cell."""
+        config, key = self.sweep.cells[cell], self.keys[cell].split
+        assert key.halvings is not None and key.parts is not None
+        data = digest_of(config.dataset, self.results.cache, self.progress)
+        return make_halves(
+            data.train_labels,
+            data.test_labels,
+            limit=key.limit,
+            val_ratio=key.val_ratio,
+            halvings=key.halvings,
+            parts=key.parts,
+            seed=key.split_seed,
+        )
 
     # --------------------------------------------------------------------------------------------------------- states
 
@@ -166,6 +187,8 @@ class Planner:
 
     def _row_stored(self, task: Task) -> bool:
         """Whether the model, its metrics and its row are all there."""
+        if self.sweep.cells[task.cell].halves:
+            return self.has_model(task)  # attacked all together, not scored one by one
         keys, subject = self.keys[task.cell], self._subject(task)
         if subject is None or task.seed is None:
             return False
@@ -278,7 +301,7 @@ class Planner:
                 "seed": task.seed,
             }
             for task in self.tasks
-            if task.stage == "evaluate"
+            if task.stage == "evaluate" and not self.sweep.cells[task.cell].halves
         ]
 
     def open_tasks(self) -> list[Task]:

@@ -16,6 +16,7 @@ from deepunlearn.launch.plan import Planner, State, Task, role_of
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select
 from deepunlearn.search.study import SlotStudy
+from deepunlearn.shadows import ShadowBench
 from deepunlearn.stages import Bench
 from deepunlearn.training import seconds_per_step
 
@@ -31,7 +32,9 @@ class Worker:
         self.bench = lru_cache(maxsize=2)(self._bench)
 
     def _bench(self, cell: int) -> Bench:
-        return Bench(self.planner.sweep.cells[cell], self.planner.results, self.runtime, self.progress)
+        config = self.planner.sweep.cells[cell]
+        kind = Bench if config.halves is None else ShadowBench
+        return kind(config, self.planner.results, self.runtime, self.progress)
 
     def run(self, tasks: list[Task]) -> Counter[State]:
         """Do `tasks` in their order; one that fails stops only those that need it.
@@ -102,7 +105,11 @@ class Worker:
         else:
             params = self.planner.params(task.cell, task.method)
             assert params is not None
-            bench.method_row(sweep, self.planner.methods[task.method], params, task.seed)
+            method = self.planner.methods[task.method]
+            if isinstance(bench, ShadowBench):
+                bench.unlearned(method, params, task.seed, sweep.keep)
+            else:
+                bench.method_row(sweep, method, params, task.seed)
 
     # --------------------------------------------------------------------------------------------------------- speeds
 
@@ -122,13 +129,14 @@ class Worker:
         return speed
 
     def _measured(self, bench: Bench) -> Speed:
-        part = bench.parts["retain"]
+        side = bench.side(0)
+        part = side.parts["retain"]
         batch = min(bench.cell.train.batch_size, len(part))
         step = seconds_per_step(bench.fresh_model(0), part, bench.cell.train, self.runtime, SPEED_STEPS)
         started, model = time.perf_counter(), bench.fresh_model(0)
-        bench.predict(model, ("val",))
+        bench.predict(model, side, ("val",))
         self.runtime.synchronize()
-        return Speed(train=batch / step, predict=len(bench.parts["val"]) / (time.perf_counter() - started))
+        return Speed(train=batch / step, predict=len(side.parts["val"]) / (time.perf_counter() - started))
 
 
 def _kind(error: Exception) -> FailureKind:

@@ -17,6 +17,7 @@ from scipy.stats import spearmanr
 from deepunlearn.metrics.accuracy import Floats, Integers
 from deepunlearn.metrics.lira_scores import Bools, Scores, Variance, Wide, log_odds
 
+VERSION = 1  # bump when the attack would come out differently
 REPLICATES = 1000
 SMALL_RATES = (0.001, 0.01)  # false positive rates at which the true positive rate is reported
 _FURTHEST = 1e6  # log odds beyond it are counted at it

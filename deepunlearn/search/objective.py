@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from deepunlearn.metrics.accuracy import accuracy, losses
 from deepunlearn.metrics.mia import discernibility, mia_accuracy
+from deepunlearn.stages import SEARCH_PARTS
 
-SEARCH_PARTS = ("retain", "forget", "val")
 WEIGHT = 1 / 3  # a = b = c of the paper; d = 1
 
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -47,8 +47,3 @@ def score(unlearned: Arrays, retrained_accuracies: dict[str, float], labels: Lab
     forget = losses(unlearned["forget"], labels["forget"])
     mia = mia_accuracy(forget, losses(unlearned["val"], labels["val"]), seed)
     return Losses(*gaps, mia=discernibility(mia))
-
-
-def accuracies(logits: Arrays, labels: Labels) -> dict[str, float]:
-    """RA, FA, VA by part, without the test part."""
-    return {part: accuracy(logits[part], labels[part]) for part in SEARCH_PARTS}

@@ -25,9 +25,9 @@ from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import MethodConfig, SearchConfig, epochs_of
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.search.objective import SEARCH_PARTS, Losses, accuracies, score
+from deepunlearn.search.objective import Losses, score
 from deepunlearn.search.slots import finished_slots, open_storage, storage_url, study_name
-from deepunlearn.stages import Bench
+from deepunlearn.stages import SEARCH_PARTS, Bench
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
 PRUNE_AT = (50, 75)  # per cent of a trial's epochs; never before half: CT and MSG start broken by design
@@ -184,9 +184,11 @@ def slot_name(slot: int) -> str:
 
 def score_model(bench: Bench, model: nn.Module, seed: int) -> Losses:
     """The four losses of a model in memory. Raises Diverged where its logits are not finite."""
-    logits = bench.predict(model, SEARCH_PARTS)
-    retrained = accuracies(bench.logits("retrained", seed), bench.labels)
-    return score(logits, retrained, bench.labels, derive_seed32("mia-val", bench.keys.reference("original", seed).hash))
+    side = bench.side(seed)
+    logits = bench.predict(model, side, SEARCH_PARTS)
+    return score(
+        logits, bench.retrained_accuracies(seed), side.labels, derive_seed32("mia-val", bench.keys.drawn_for(seed))
+    )
 
 
 def make_sampler(search: SearchConfig, seed: int) -> optuna.samplers.BaseSampler:

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 import pandas as pd
 
 from deepunlearn.analysis.aggregate import result_set_rows, with_names
+from deepunlearn.analysis.figures.attacks import attack_figures
 from deepunlearn.analysis.figures.over_cells import cell_figures
 from deepunlearn.analysis.figures.scores import score_figures
 from deepunlearn.analysis.figures.search import search_figures
@@ -29,11 +30,16 @@ def draw(records: Records, ranked: list[Ranking]) -> list[Picture]:
     """The figures over all cells, then those of each result set; many result sets are shared out to processes."""
     sets = list(_result_sets(records))
     if len(sets) <= FEW:
-        return [*cell_figures(ranked, records.rows), *chain.from_iterable(map(_draw, sets))]
+        return [*_over_sets(records, ranked), *chain.from_iterable(map(_draw, sets))]
     workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         drawn = pool.map(_draw, sets)  # under way while the first are drawn here
-        return [*cell_figures(ranked, records.rows), *chain.from_iterable(drawn)]
+        return [*_over_sets(records, ranked), *chain.from_iterable(drawn)]
+
+
+def _over_sets(records: Records, ranked: list[Ranking]) -> Iterator[Picture]:
+    yield from cell_figures(ranked, records.rows)
+    yield from attack_figures(records.attacks)
 
 
 def _result_sets(records: Records) -> Iterator[Drawing]:

@@ -1,0 +1,104 @@
+"""The per-sample attack (U-LiRA, protocol section 8) from what the store has of it: its table and figure's data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter
+
+from deepunlearn.analysis.captions import caption_text, values_of
+from deepunlearn.analysis.render import Table
+from deepunlearn.analysis.rows import REFERENCES, read_json
+from deepunlearn.core.paths import Results
+from deepunlearn.core.store import DRAFT
+
+ESTIMATES = ("accuracy", "balanced", "auc", "tpr_at_1_in_1000", "tpr_at_1_in_100")
+DTYPES: dict[str, str] = {
+    **dict.fromkeys(("cell", "result_set", "dataset", "dataset_title", "arch", "arch_title"), "string"),
+    **dict.fromkeys(("method", "method_title", "search", "question", "variant"), "string"),
+    **dict.fromkeys(("halvings", "parts", "models", "pool", "n_forget", "train_epochs"), "int64"),
+    "limit": "Int64",
+    "seconds": "float64",
+    **dict.fromkeys(("samples", "left_out"), "int64"),
+    **{f"{name}{end}": "float64" for name in ESTIMATES for end in ("", "_low", "_high")},
+    "accuracy_sd": "float64",
+    **dict.fromkeys(("equal_decisions", "correlation", "accuracy_difference", "auc_difference"), "float64"),
+    **dict.fromkeys(("machine", "device", "torch", "commit", "date"), "string"),
+}
+SET = ["cell", "halvings", "parts"]
+LEGEND = (
+    "U-LiRA: for each sample, how well an attacker who knows how such models behave tells a model that unlearned it "
+    "from one that never saw it. accuracy: mean over samples of the two classes' rates of right decisions (0.5 is "
+    "chance; the retrained models show where it lies in a design of this size), ± its standard deviation over "
+    "samples; in brackets 95 % bootstrap intervals over halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over samples "
+    "and models. retained: the same attack on samples that were to stay. cheap: Gaussians with pooled variance from few "
+    "halvings, and its agreement with the full attack."
+)
+FACTS = {
+    "dataset": "dataset_title", "arch": "arch_title", "halvings": "halvings", "forget sets per halving": "parts",
+    "samples in the pool": "pool", "forget set": "n_forget", "epochs": "train_epochs", "limit": "limit",
+    "search": "search", "machine": "machine", "device": "device", "torch": "torch", "commit": "commit",
+}  # fmt: skip
+
+_LINES: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
+
+
+def collect(results: Path) -> list[dict[str, Any]]:
+    """The lines of all stored attacks. Raises StoreError naming a file that cannot be read."""
+    paths = sorted(Results(results).store.glob("*/*/attacks/*/*/attack.json"))
+    return [line for path in paths if not path.parent.name.startswith(DRAFT) for line in read_json(path, _LINES)]
+
+
+def current(attacks: pd.DataFrame) -> pd.DataFrame:
+    """Of each design, result set, method, question and variant the attack on the latest models, references first."""
+    keys = [*SET, "result_set", "method", "question", "variant"]
+    latest = attacks.sort_values("date", kind="stable").drop_duplicates(keys, keep="last")
+    place = latest["method"].map({name: number for number, name in enumerate(REFERENCES)}).fillna(len(REFERENCES))
+    order = latest.assign(place=place, by_title=latest["method_title"].str.casefold())
+    index = order.sort_values([*SET, "question", "variant", "place", "by_title"]).index
+    return latest.loc[index].reset_index(drop=True)
+
+
+def designs(attacks: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """File name and lines of each design: dataset, architecture and splits."""
+    found = [part for _, part in current(attacks).groupby(SET)]
+    stems = [f"ulira-{part['dataset'].iloc[0]}-{part['arch'].iloc[0]}" for part in found]
+    for stem, part in zip(stems, found, strict=True):
+        yield stem if stems.count(stem) == 1 else f"{stem}-{part['cell'].iloc[0][:8]}", part
+
+
+def attack_tables(attacks: pd.DataFrame, remark: str) -> list[Table]:
+    """One per design; attacks: as `Records.attacks`."""
+    return [_table(name, part, remark) for name, part in designs(attacks)]
+
+
+def _table(name: str, part: pd.DataFrame, remark: str) -> Table:
+    shown: dict[str, Any] = {"method": part["method_title"], "attacked": part["question"], "variant": part["variant"]}
+    shown["accuracy (chance 0.5)"] = [
+        f"{line.accuracy:.3f} ± {line.accuracy_sd:.3f} [{line.accuracy_low:.3f}, {line.accuracy_high:.3f}]"
+        for line in part.itertuples()
+    ]
+    titles = {
+        "balanced": "balanced accuracy",
+        "auc": "AUC",
+        "tpr_at_1_in_1000": "TPR at 0.1 %",
+        "tpr_at_1_in_100": "TPR at 1 %",
+    }
+    for column, title in titles.items():
+        ends = zip(part[column], part[f"{column}_low"], part[f"{column}_high"], strict=True)
+        shown[title] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in ends]
+    shown["samples"] = part["samples"].astype(str) + " of " + part["pool"].astype(str)
+    shown["same decisions as full"] = part["equal_decisions"].map(_share)
+    shown["models"] = part["models"].astype(str)
+    facts = {fact: values_of(part[column]) for fact, column in FACTS.items()}
+    facts["dates"] = " to ".join(dict.fromkeys([part["date"].min()[:10], part["date"].max()[:10]]))
+    title = f"{part['dataset_title'].iloc[0]}, {part['arch_title'].iloc[0]}: per-sample attack (U-LiRA)"
+    caption = f"{remark}{LEGEND} {caption_text(facts)}"
+    return Table(name, title, caption, part, pd.DataFrame(shown).astype(str), group=name)
+
+
+def _share(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.3f}"

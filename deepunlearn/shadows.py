@@ -1,0 +1,106 @@
+"""The models of a U-LiRA cell (protocol section 8): what they are trained on, and the little that is kept of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from deepunlearn.core.errors import Diverged
+from deepunlearn.core.keys import ReferenceKey
+from deepunlearn.core.params import Value
+from deepunlearn.core.paths import Results
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import CellConfig, HalvesForget, MethodConfig, epochs_of
+from deepunlearn.core.store import STATISTIC, Draft, Entry, Place
+from deepunlearn.data.loader import Part, make_parts
+from deepunlearn.data.splits import Halves, Split, make_halves
+from deepunlearn.metrics.lira_scores import scaled_confidence
+from deepunlearn.runtime import Runtime
+from deepunlearn.stages import SEARCH_PARTS, Bench, Side, accuracies
+from deepunlearn.training import predict, save_weights
+
+
+class ShadowBench(Bench):
+    """A cell with `forget=halves`. Seeds are the design's models; its original is the halving's, shared by its parts.
+
+    Kept of an original: weights and statistic; of a retrained model: statistic and the accuracies that a search needs;
+    of an unlearned one: statistic and seconds.
+    """
+
+    def __init__(self, cell: CellConfig, results: Results, runtime: Runtime, progress: Progress) -> None:
+        super().__init__(cell, results, runtime, progress)
+        assert cell.halves is not None
+        self.design: HalvesForget = cell.halves
+        self.side = lru_cache(maxsize=2)(self._divided)  # type: ignore[method-assign]
+
+    @cached_property
+    def halves(self) -> Halves:
+        """The split stage of all models."""
+        key = self.keys.split
+        return make_halves(
+            self.decoded.train_labels,
+            self.decoded.test_labels,
+            limit=key.limit,
+            val_ratio=key.val_ratio,
+            halvings=self.design.halvings,
+            parts=self.design.parts,
+            seed=key.split_seed,
+        )
+
+    @cached_property
+    def _everything(self) -> dict[str, Part]:
+        """The whole pool as `train`, with val and test: uploaded once, and normalised alike for all models."""
+        none = np.empty(0, dtype=np.int64)
+        whole = Split(retain=self.halves.pool, forget=none, val=self.halves.val, test=self.halves.test)
+        return make_parts(self.decoded, whole, self.cell.dataset, self.runtime.device, self.data_budget)
+
+    def _divided(self, seed: int) -> Side:
+        halving, part = self.design.place(seed)
+        own, pool = self.halves.part[halving], self._everything["train"]
+        members = {"retain": (own >= 0) & (own != part), "forget": own == part, "train": own >= 0}
+        parts = {name: pool.subset(np.flatnonzero(chosen)) for name, chosen in members.items()}
+        return Side({**parts, "val": self._everything["val"], "test": self._everything["test"], "pool": pool})
+
+    def statistic(self, model: nn.Module) -> npt.NDArray[np.float32]:
+        """The scaled confidence on every sample of the pool. Raises Diverged where a logit is not finite."""
+        pool = self._everything["train"]
+        logits = predict(model, pool, self.runtime)
+        if not np.isfinite(logits).all():
+            raise Diverged("the logits on the pool are not finite", remedy="use a smaller learning rate")
+        return scaled_confidence(logits, pool.labels.cpu().numpy()).astype(np.float32)
+
+    @contextmanager
+    def _writing_reference(
+        self, key: ReferenceKey, place: Place, model: nn.Module, side: Side, facts: dict[str, Any]
+    ) -> Iterator[Draft]:
+        statistic = self.statistic(model)
+        with self.store.writing(key, place, facts) as draft:
+            draft.write_arrays(STATISTIC, phi=statistic)
+            if key.role == "original":
+                save_weights(draft.path / "weights.safetensors", model)
+            else:
+                draft.write_json("accuracies.json", accuracies(self.predict(model, side, SEARCH_PARTS), side))
+            yield draft
+
+    def retrained_accuracies(self, seed: int) -> dict[str, float]:
+        found: dict[str, float] = self.reference("retrained", seed).json("accuracies.json")
+        return found
+
+    def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str) -> Entry:
+        """An unlearned model: only its statistic and seconds are kept."""
+        key, place = self.keys.unlearned(method, params, seed), self.keys.place(method.name, seed)
+        entry = self.store.find(key, place)
+        if entry is not None:
+            return entry
+        with self.progress.bar(f"{self.cell.name} {method.name} model {seed}: epoch", epochs_of(params)) as bar:
+            model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance())
+        statistic = self.statistic(model)
+        with self.store.writing(key, place, self._facts(seconds=run.seconds, notes=run.notes)) as draft:
+            draft.write_arrays(STATISTIC, phi=statistic)
+        return self._stored(key, place)
