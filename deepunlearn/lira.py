@@ -19,9 +19,9 @@ from deepunlearn.launch.plan import Planner
 DESIGN = "forget=halves"
 USAGE = """usage: python -m deepunlearn.lira [sweep=ulira_small] [GROUP=OPTION ...] [NAME=VALUE ...]
 
-How well can an attacker tell, for each sample, a model that unlearned it from one that never saw it? Trains originals on
-halvings of the data and retrained models without each forget set, searches, unlearns, attacks; what is stored is not
-computed again, and the same command goes on after a stop.
+How well can an attacker tell, for each sample, a model that unlearned it from one that never saw it? Trains originals
+on halvings of the data and retrained models without each forget set, searches, unlearns, attacks; what is stored is
+not computed again, and the same command goes on after a stop.
   python -m deepunlearn.lira sweep=ulira_small plan=true
   python -m deepunlearn.lira sweep=ulira_small
   python -m deepunlearn.lira sweep=ulira launcher=slurm
@@ -40,11 +40,12 @@ def main(arguments: Sequence[str]) -> int:
         print(USAGE)
         return 0
     arguments = [argument for argument in arguments if argument != DESIGN]
+    for argument in arguments:
+        if argument.startswith("forget="):
+            raise ConfigError("U-LiRA has its own forget sets", given=argument, allowed=DESIGN, remedy="leave it out")
     command = read_command([*arguments, DESIGN])
     planner = Planner(command.sweep, Progress())
-    for cell, config in enumerate(planner.sweep.cells):
-        if config.halves is None:
-            raise ConfigError("lira needs forget=halves", given=config.forget.name, remedy="leave forget= out")
+    for cell in range(len(planner.sweep.cells)):
         describe(planner, cell)
     code = sweep.main([*arguments, DESIGN])
     if not command.flags.plan:

@@ -34,8 +34,8 @@ LEGEND = (
     "from one that never saw it. accuracy: mean over samples of the two classes' rates of right decisions (0.5 is "
     "chance; the retrained models show where it lies in a design of this size), ± its standard deviation over "
     "samples; in brackets 95 % bootstrap intervals over halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over samples "
-    "and models. retained: the same attack on samples that were to stay. cheap: Gaussians with pooled variance from few "
-    "halvings, and its agreement with the full attack."
+    "and models. retained: the same attack on samples that were to stay. cheap: Gaussians with pooled variance from "
+    "few halvings, and its agreement with the full attack."
 )
 FACTS = {
     "dataset": "dataset_title", "arch": "arch_title", "halvings": "halvings", "forget sets per halving": "parts",
@@ -57,8 +57,10 @@ def current(attacks: pd.DataFrame) -> pd.DataFrame:
     keys = [*SET, "result_set", "method", "question", "variant"]
     latest = attacks.sort_values("date", kind="stable").drop_duplicates(keys, keep="last")
     place = latest["method"].map({name: number for number, name in enumerate(REFERENCES)}).fillna(len(REFERENCES))
-    order = latest.assign(place=place, by_title=latest["method_title"].str.casefold())
-    index = order.sort_values([*SET, "question", "variant", "place", "by_title"]).index
+    order = latest.assign(
+        place=place, by_title=latest["method_title"].str.casefold(), cheap=latest["variant"] != "full"
+    )
+    index = order.sort_values([*SET, "cheap", "question", "place", "by_title"]).index
     return latest.loc[index].reset_index(drop=True)
 
 
@@ -76,6 +78,20 @@ def attack_tables(attacks: pd.DataFrame, remark: str) -> list[Table]:
 
 
 def _table(name: str, part: pd.DataFrame, remark: str) -> Table:
+    title = f"{part['dataset_title'].iloc[0]}, {part['arch_title'].iloc[0]}: per-sample attack (U-LiRA)"
+    caption = f"{remark}{LEGEND} {caption_text(facts(part))}"
+    return Table(name, title, caption, part, formatted(part), group=name)
+
+
+def facts(part: pd.DataFrame) -> dict[str, str]:
+    """The conditions under which lines of attacks came about, for captions."""
+    found = {fact: values_of(part[column]) for fact, column in FACTS.items()}
+    found["dates"] = " to ".join(dict.fromkeys([part["date"].min()[:10], part["date"].max()[:10]]))
+    return found
+
+
+def formatted(part: pd.DataFrame) -> pd.DataFrame:
+    """Lines of attacks for people."""
     shown: dict[str, Any] = {"method": part["method_title"], "attacked": part["question"], "variant": part["variant"]}
     shown["accuracy (chance 0.5)"] = [
         f"{line.accuracy:.3f} ± {line.accuracy_sd:.3f} [{line.accuracy_low:.3f}, {line.accuracy_high:.3f}]"
@@ -93,11 +109,7 @@ def _table(name: str, part: pd.DataFrame, remark: str) -> Table:
     shown["samples"] = part["samples"].astype(str) + " of " + part["pool"].astype(str)
     shown["same decisions as full"] = part["equal_decisions"].map(_share)
     shown["models"] = part["models"].astype(str)
-    facts = {fact: values_of(part[column]) for fact, column in FACTS.items()}
-    facts["dates"] = " to ".join(dict.fromkeys([part["date"].min()[:10], part["date"].max()[:10]]))
-    title = f"{part['dataset_title'].iloc[0]}, {part['arch_title'].iloc[0]}: per-sample attack (U-LiRA)"
-    caption = f"{remark}{LEGEND} {caption_text(facts)}"
-    return Table(name, title, caption, part, pd.DataFrame(shown).astype(str), group=name)
+    return pd.DataFrame(shown).astype(str)
 
 
 def _share(value: float) -> str:

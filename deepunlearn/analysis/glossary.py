@@ -62,6 +62,12 @@ TERMS = (
         "1; its interval is that of 95 % of 1,000 bootstraps over seeds",
     ),
     Term(
+        ("accuracy", "balanced", "AUC", "TPR"),
+        "of U-LiRA, the per-sample attack: right decisions, area under the ROC curve, true positive rate at a false "
+        "positive rate",
+        "0.5, 0.5, 0.5 and the false positive rate: what the retrained models have",
+    ),
+    Term(
         ("norm",),
         "Euclidean norm of a trial's losses: gaps to the retrained accuracies on D_R, D_F, D_V, each / 3; Disc(D_V)",
         "0: lower is better",

@@ -56,6 +56,8 @@ def build(records: Records, ranked: list[Ranking], compare: bool = False) -> lis
     """
     frame, cases = records.rows, records.cases
     remark = remark_on(frame, cases)
+    if cases.empty:
+        return attack_tables(records.attacks, remark)
     return [
         _coverage_table(frame, cases, remark),
         *over_cells(ranked, frame, cases, remark),

@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
+from deepunlearn.analysis import attacks
 from deepunlearn.analysis.aggregate import aggregate, with_names
 from deepunlearn.analysis.captions import describe
 from deepunlearn.analysis.figures.style import INK, Picture, in_order, looks
@@ -36,7 +37,7 @@ def build(
     commit the page was made.
     """
     titles = _titles(records)
-    lines = with_names(aggregate(records.rows, records.cases))
+    lines = with_names(aggregate(records.rows, records.cases)) if len(records.cases) else None
     sheets = {table.name: _sheet(table, titles) for table in tables}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -45,8 +46,9 @@ def build(
         css=(FOLDER / "page.css").read_text(encoding="utf-8"),
         js=(FOLDER / "page.js").read_text(encoding="utf-8"),
         made=made,
-        facts=describe(current(records.rows)),
+        facts=describe(current(records.rows)) if len(records.rows) else attacks.facts(records.attacks),
         coverage=_coverage(records.cases),
+        scored=lines is not None,
         views=_views(tables, pictures, sheets),
         methods=[_method(name, title, records, lines, about) for name, title in titles.items()],
         terms=TERMS,
@@ -81,12 +83,14 @@ def _views(tables: Sequence[Table], pictures: Sequence[Picture], sheets: Mapping
             "pictures": list(map(_inline, drawn)),
         }
         for name, title, own, drawn in views
-        if own or drawn
+        if own or drawn or name == "overview"
     ]
 
 
 def _coverage(cases: pd.DataFrame) -> str:
     """In words: how many models were asked for and what came of them."""
+    if cases.empty:
+        return "No models were scored one by one"
     counts = cases["outcome"].value_counts()
     parts = ", ".join(f"{count} {str(outcome).replace('_', ' ')}" for outcome, count in counts.items())
     return f"{len(cases)} models asked for: {parts}; {int(cases['usable'].sum())} usable"
@@ -138,26 +142,34 @@ def _header(name: str) -> str:
 
 def _titles(records: Records) -> dict[str, str]:
     """method -> title of all that were asked for, in the order of figures; references are none."""
-    rows = records.rows
+    rows = pd.concat([records.attacks[["method", "method_title"]], records.rows[["method", "method_title"]]])
     known = dict(zip(rows["method"].tolist(), rows["method_title"].tolist(), strict=True))
     names = (set(known) | set(records.cases["method"])) - set(REFERENCES)
     return {name: str(known.get(name, name)) for name in in_order(map(str, names))}
 
 
 def _method(
-    name: str, title: str, records: Records, lines: pd.DataFrame, about: Mapping[str, str]
+    name: str, title: str, records: Records, lines: pd.DataFrame | None, about: Mapping[str, str]
 ) -> dict[str, object]:
-    """A method's view; lines: as `aggregate.with_names`."""
-    own = lines[lines["method"] == name]
+    """A method's view; lines: as `aggregate.with_names`, None where no method was scored."""
     rows = current(records.rows)
     rows = rows[rows["method"] == name]
+    sheets = []
+    if lines is not None and len(own := lines[lines["method"] == name]):
+        sheets += [
+            _to_html(_metrics(own), f"metrics-{name}", "Scores in each cell", "Mean ± sd over usable models."),
+            _to_html(_winners(rows), f"winners-{name}", "Hyper-parameters used", "Values of the models above."),
+        ]
+    attacked = attacks.current(records.attacks)
+    if len(attacked := attacked[attacked["method"] == name]):
+        shown = attacks.formatted(attacked).map(_cell)
+        sheets += [_to_html(shown, f"attacks-{name}", "Per-sample attack (U-LiRA)", attacks.LEGEND)]
     return {
         "name": name,
         "title": title,
         "about": about.get(name, "not one of the methods of this program"),
         "colour": looks([name])[name].colour,
-        "metrics": _to_html(_metrics(own), f"metrics-{name}", "Scores in each cell", "Mean ± sd over usable models."),
-        "winners": _to_html(_winners(rows), f"winners-{name}", "Hyper-parameters used", "Values of the models above."),
+        "sheets": sheets,
         "unusable": _unusable(rows),
         "failures": _failures(records.failures[records.failures["method"] == name]),
     }

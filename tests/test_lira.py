@@ -1,0 +1,226 @@
+"""The U-LiRA door on a small network: what is trained on what, what is kept, going on, attack and table."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepunlearn.analysis import attacks as attack_results
+from deepunlearn.config import read_command
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import HalvesForget
+from deepunlearn.launch.attacks import Attacks, _judged, roles
+from deepunlearn.launch.plan import Planner, Task
+from deepunlearn.metrics.lira_scores import scaled_confidence
+from deepunlearn.runtime import Runtime
+from deepunlearn.shadows import ShadowBench
+from tests.commands import door, tree
+
+pytestmark = pytest.mark.slow
+HALVINGS, PARTS = 12, 2
+SMALL = (
+    "dataset=digits", "dataset.limit=400", "dataset.val_ratio=0.1", "arch=smallnet", "method=ft,ga", "train.epochs=3",
+    "train.batch_size=32", f"forget.halvings={HALVINGS}", f"forget.parts={PARTS}", "search=quick", "search.trials=2",
+    "search.seeds=2", "runtime.threads=1",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Done:
+    folder: Path
+    stdout: str
+
+    @property
+    def planner(self) -> Planner:
+        command = read_command([*SMALL, "forget=halves", f"results={self.folder / 'results'}"])
+        return Planner(command.sweep, Progress())
+
+    @property
+    def bench(self) -> ShadowBench:
+        planner = self.planner
+        return ShadowBench(planner.sweep.cells[0], planner.results, Runtime(planner.sweep.runtime), Progress())
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("lira")
+    ran = door("lira", folder, *SMALL)
+    assert ran.returncode == 0, ran.stderr
+    return Done(folder, ran.stdout)
+
+
+def test_the_plan_says_how_many_models_and_observations(tmp_path: Path) -> None:
+    ran = door("lira", tmp_path, *SMALL, "plan=true")
+    assert ran.returncode == 0, ran.stderr
+    assert "12 originals, 24 retrained and 48 unlearned models" in ran.stdout
+    assert "forgotten in 6 and never seen in 12" in ran.stdout
+    assert "device hours" in ran.stdout
+    assert not (tmp_path / "results" / "store").exists()
+
+
+def test_as_many_models_as_planned_and_only_what_is_needed_of_each(done: Done) -> None:
+    store = done.folder / "results" / "store" / "digits" / "smallnet"
+    kinds = {
+        "reference/original": (HALVINGS, {"phi.npz", "weights.safetensors", "history.json"}),
+        "reference/retrained": (HALVINGS * PARTS, {"phi.npz", "accuracies.json", "history.json"}),
+        "unlearned/ft": (HALVINGS * PARTS, {"phi.npz"}),
+        "unlearned/ga": (HALVINGS * PARTS, {"phi.npz"}),
+    }
+    for kind, (count, files) in kinds.items():
+        entries = list((store / kind).iterdir())
+        assert len(entries) == count, kind
+        for entry in entries:
+            assert {path.name for path in entry.iterdir()} == files | {"config.json", "meta.json"}
+    assert not (store / "rows").exists() and not (store / "metrics").exists()
+
+
+def test_searched_on_the_first_forget_set_of_the_first_halvings(done: Done) -> None:
+    searches = [task.seed for task in done.planner.tasks if task.stage == "search" and task.method == "ft"]
+    assert searches == [0, PARTS]
+
+
+def test_models_of_a_halving_share_its_original_and_nothing_else(done: Done) -> None:
+    keys = done.planner.keys[0]
+    originals = {keys.reference("original", model).hash for model in range(HALVINGS * PARTS)}
+    retrained = {keys.reference("retrained", model).hash for model in range(HALVINGS * PARTS)}
+    assert len(originals) == HALVINGS and len(retrained) == HALVINGS * PARTS
+    assert keys.reference("original", 2).hash == keys.reference("original", 3).hash
+    assert keys.reference("original", 1).seed != keys.reference("original", 2).seed, "each its own initial weights"
+    task = Task("evaluate", 0, "ft", 3)
+    needed = {(one.stage, one.method, one.seed) for one in done.planner.inputs(task)}
+    assert needed == {("reference", "original", 2), ("reference", "retrained", 3), ("select", "ft", None)}
+
+
+def test_statistics_are_those_of_the_models(done: Done) -> None:
+    """The stored phi of an original against its weights, sample by sample of the pool."""
+    bench = done.bench
+    entry = bench.reference("original", 5)
+    model = bench.load("original", 5)
+    pool = bench.side(5).parts["pool"]
+    assert np.array_equal(pool.labels.numpy(), bench.decoded.train_labels[bench.halves.pool])
+    logits = bench.predict(model, bench.side(5), ("pool",))["pool"]
+    again = scaled_confidence(logits, pool.labels.numpy())
+    np.testing.assert_allclose(entry.arrays("phi.npz")["phi"], again, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_sees_its_half_without_its_forget_set(done: Done) -> None:
+    bench = done.bench
+    side, split = bench.side(7), bench.halves.split(7 // PARTS, 7 % PARTS)
+    for name in ("retain", "forget", "train"):
+        expected = bench.decoded.train_images[getattr(split, name)]
+        images = np.concatenate([batch.numpy() for batch, _ in side.parts[name].batches(64)])
+        scale = (expected.max() - expected.min()) / (images.max() - images.min())
+        assert len(images) == len(expected), name
+        flat, raw = images[:, 0].reshape(len(images), -1), expected[:, 0].reshape(len(images), -1).astype(float)
+        np.testing.assert_allclose((flat - flat.min()) * scale, raw - raw.min(), atol=1.0)
+
+
+def test_roles(done: Done) -> None:
+    halves, design = done.planner.halves(0), HalvesForget(name="halves", halvings=HALVINGS, parts=PARTS)
+    own = roles(halves, design, [3], shared=False)
+    split = halves.split(1, 1)
+    assert np.array_equal(halves.pool[own["positive"]["forgotten"][0]], split.forget)
+    assert np.array_equal(halves.pool[own["positive"]["retained"][0]], split.retain)
+    assert np.array_equal(halves.pool[own["never"][0]], np.setdiff1d(halves.pool, split.train))
+    shared = roles(halves, design, [2], shared=True)
+    assert np.array_equal(halves.pool[shared["positive"]["forgotten"][0]], split.train)
+
+
+def test_the_attack_is_stored_printed_and_tabulated(done: Done) -> None:
+    assert "per-sample attack (U-LiRA)" in done.stdout and "| GA" in done.stdout
+    lines = pd.DataFrame(attack_results.collect(done.folder / "results"))
+    expected = {
+        ("original", "forgotten"),
+        *((name, q) for name in ("retrained", "ft", "ga") for q in ("forgotten", "retained")),
+    }
+    assert set(zip(lines["method"], lines["question"], strict=True)) == expected
+    assert set(lines["variant"]) == {"full", "cheap"}
+    assert lines["accuracy"].between(0, 1).all() and (lines["accuracy_low"] <= lines["accuracy_high"]).all()
+    assert (lines["samples"] + lines["left_out"] == lines["pool"]).all()
+    for name in ("tables", "report"):
+        assert door(name, done.folder).returncode == 0
+    assert (done.folder / "results" / "tables" / "ulira-digits-smallnet.csv").is_file()
+    assert (done.folder / "results" / "figures" / "ulira-digits-smallnet.svg").is_file()
+    assert "attacks-ga" in (done.folder / "results" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_second_run_computes_nothing(done: Done) -> None:
+    before = tree(done.folder / "results" / "store")
+    ran = door("lira", done.folder, *SMALL)
+    assert ran.returncode == 0 and "nothing to do" in ran.stdout
+    assert tree(done.folder / "results" / "store") == before
+
+
+def test_what_is_missing_is_made_again_and_attacked_alike(done: Done, tmp_path: Path) -> None:
+    """Models, searches and attacks deleted: the same numbers come back."""
+    folder = tmp_path / "copy"
+    shutil.copytree(done.folder, folder)
+    store = folder / "results" / "store" / "digits" / "smallnet"
+    shutil.rmtree(next((store / "unlearned" / "ft").iterdir()))
+    shutil.rmtree(next((store / "reference" / "retrained").iterdir()))
+    shutil.rmtree(store / "attacks")
+    assert door("lira", folder, *SMALL).returncode == 0
+    one, other = (attack_results.collect(place / "results") for place in (done.folder, folder))
+    for line, again in zip(one, other, strict=True):
+        assert {**line, "seconds": 0, "date": ""} == {**again, "seconds": 0, "date": ""}
+
+
+def test_a_method_with_missing_models_is_not_attacked(done: Done, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(done.folder, folder)
+    store = folder / "results" / "store" / "digits" / "smallnet"
+    shutil.rmtree(store / "attacks")
+    shutil.rmtree(next((store / "unlearned" / "ft").iterdir()))
+    planner = Done(folder, "").planner
+    Attacks(planner, 0).run()
+    assert {line["method"] for line in attack_results.collect(folder / "results")} == {"original", "retrained", "ga"}
+
+
+def test_retrained_models_are_alike_and_originals_are_not(done: Done) -> None:
+    """The ends of the scale, with statistics planted over the real ones: +1 on what each original was trained on."""
+    planner = done.planner
+    attacks = Attacks(planner, 0)
+    generator = np.random.default_rng(0)
+    for name, least, most in (("original", 0.6, 1.0), ("retrained", 0.42, 0.56)):
+        models = attacks._read(name, attacks._tasks(name))
+        noise = generator.normal(size=models.phi.shape).astype(np.float32)
+        models.phi[:] = noise + (2.0 * models.positive["forgotten"] if name == "original" else 0)
+        lines, accuracies = _judged(models, "forgotten", 0)
+        assert least < lines[0]["accuracy"] < most, name
+        assert accuracies["accuracies"].mean() == pytest.approx(lines[0]["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("forget.halvings=10", "at least 12"),
+        ("forget.halvings=13", "even number"),
+        ("forget.parts=1", "greater than or equal to 2"),
+        ("search.seeds=13", "at most 12"),
+        ("forget.parts=40", "too small"),
+        ("forget.ratio=0.1", "forget.ratio"),
+    ],
+)
+def test_bad_designs_are_refused_before_anything_runs(tmp_path: Path, argument: str, words: str) -> None:
+    name = argument.split("=", maxsplit=1)[0]
+    ran = door("lira", tmp_path, *(one for one in SMALL if not one.startswith(f"{name}=")), argument)
+    assert ran.returncode == 2 and words in ran.stderr and "Traceback" not in ran.stderr
+    assert not (tmp_path / "results" / "store").exists()
+
+
+def test_shipped_designs(tmp_path: Path) -> None:
+    paper = read_command(["sweep=ulira", "forget=halves", f"results={tmp_path}"]).sweep
+    assert paper.cells[0].halves is not None and paper.cells[0].halves.models == 640
+    assert len(paper.search_seeds) == 32 and paper.search_seeds[:2] == (0, 10) and len(paper.seeds) == 640
+    small = read_command(["sweep=ulira_small", "forget=halves", f"results={tmp_path}"]).sweep
+    assert small.cells[0].halves is not None and small.cells[0].halves.models == 80
+
+
+def test_random_forgetting_is_no_design(tmp_path: Path) -> None:
+    ran = door("lira", tmp_path, *SMALL, "forget=random")
+    assert ran.returncode == 2 and "Traceback" not in ran.stderr
