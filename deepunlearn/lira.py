@@ -50,7 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     code = sweep.main([*arguments, DESIGN])
     if not command.flags.plan:
         for cell in range(len(planner.sweep.cells)):
-            Attacks(planner, cell).run()
+            for name, missing in Attacks(planner, cell).run().items():
+                print(f"{name} is not attacked yet: {missing} of its models are missing; the same command goes on")
         show(planner)
     return code
 

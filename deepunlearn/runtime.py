@@ -45,6 +45,12 @@ class Runtime:
         """`model` on the device, in the memory format that is fastest for convolutions."""
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def compiled(self, model: torch.nn.Module) -> torch.nn.Module:
+        """`model` itself, its forward pass compiled from the next call on where `runtime.compile` asks for it."""
+        if self.config.compile is not None:
+            model.compile(backend=self.config.compile)
+        return model
+
     @contextmanager
     def seeded(self, seed: int) -> Iterator[torch.Generator]:
         """Fork and seed the global random state for the block; yields a CPU generator with the same seed.
@@ -67,6 +73,7 @@ class Runtime:
             "device": self.device_name(),
             "threads": self.threads,
             "precision": self.config.precision,
+            "compile": self.config.compile,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "commit": commit(),

@@ -128,7 +128,7 @@ class Bench:
         return entry or self._train_reference(key, place, self.side(seed))
 
     def _train_reference(self, key: ReferenceKey, place: Place, side: Side) -> Entry:
-        model = self.fresh_model(key.seed)
+        model = self.runtime.compiled(self.fresh_model(key.seed))
         checkpoint = Checkpoint(self.results.work / f"{key.hash}.safetensors", self.runtime.config.checkpoint_seconds)
         part = side.parts["train" if key.role == "original" else "retain"]
         label = f"{self.cell.name} {key.role} seed {place.seed}"
@@ -193,7 +193,7 @@ class Bench:
         original, side = self.original(self.keys.first_of("original", seed)), self.side(seed)
 
         def problem_of(generator: torch.Generator) -> Problem:
-            model = working_copy(original)
+            model = self.runtime.compiled(working_copy(original))
             return Problem(
                 original=original,
                 model=model,
@@ -235,7 +235,8 @@ class Bench:
         """Seconds per retrain step in this process (protocol section 5), taken again when older than 10 minutes."""
         if self._step_seconds is None or time.monotonic() - self._step_seconds[0] > RECALIBRATE_SECONDS:
             retain = self._side.parts["retain"]
-            seconds = seconds_per_step(self.fresh_model(0), retain, self.cell.train, self.runtime)
+            model = self.runtime.compiled(self.fresh_model(0))
+            seconds = seconds_per_step(model, retain, self.cell.train, self.runtime)
             self._step_seconds = time.monotonic(), seconds
         return self._step_seconds[1]
 

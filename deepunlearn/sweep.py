@@ -69,7 +69,7 @@ _OPTIONS = {
     "hparams=FILE": "use these hyper-parameters and do not search",
     "dataset.root=, dataset.source=, dataset.download=true, dataset.limit=N": "where images come from, and how many",
     "forget.ratio=0.1": "size of the forget set",
-    "runtime.device=, runtime.precision=, runtime.threads=": "where and how it runs",
+    "runtime.device=, runtime.precision=, runtime.threads=, runtime.compile=": "where and how it runs",
     "launcher=slurm, launcher.partition=, launcher.gpus=, ...": "jobs on a cluster; see conf/launcher/slurm.yaml",
     "launcher.workers=N, launcher.workers_per_gpu=, launcher.workers_per_study=": "processes beside each other",
     "wait=true": "launcher=slurm: stay until all jobs have ended",

@@ -12,6 +12,7 @@ import optuna
 import pytest
 from omegaconf import OmegaConf
 
+from deepunlearn.analysis.rows import collect
 from tests.commands import SMALL, Finished, door, sweep, tree
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -233,7 +234,7 @@ def test_the_catalogue_lists_every_method(tmp_path: Path) -> None:
     assert "init_rate" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["sweep", "status", "tables", "methods"])
+@pytest.mark.parametrize("name", ["sweep", "status", "tables", "report", "lira", "methods"])
 def test_every_door_has_help(tmp_path: Path, name: str) -> None:
     done = door(name, tmp_path, "--help")
     assert done.returncode == 0
@@ -303,3 +304,20 @@ def test_a_reference_that_diverges_skips_what_needs_it_and_names_it(tmp_path: Pa
     assert notes["evaluate", "ft"]["kind"] == "skipped"
     assert "digits/smallnet reference original seed 0" in notes["evaluate", "ft"]["message"]
     assert rows(tmp_path) == {}
+
+
+@pytest.mark.slow
+def test_a_compiled_sweep_says_so_and_finds_the_same(tmp_path: Path) -> None:
+    """Reference, unlearning and timing run compiled; numbers agree up to rounding, and the store takes them as equal."""
+    found = {}
+    for name, options in {"eager": (), "compiled": ("runtime.compile=aot_eager",)}.items():
+        own = [option for option in SMALL if not option.startswith(("method=", "seeds=", "search"))]
+        done = sweep(tmp_path, *own, "method=ft", "search=none", "seeds=1", f"results={name}", *options)
+        assert done.returncode == 0, done.stderr
+        found[name] = collect(tmp_path / name).set_index("method")
+        metas = (tmp_path / name / "store").glob("*/*/unlearned/*/*/meta.json")
+        assert [json.loads(path.read_text())["compile"] for path in metas] == [None if name == "eager" else "aot_eager"]
+    for metric in ("RA", "FA", "TA", "MIA", "moved"):
+        eager, compiled = (found[name][metric].astype(float) for name in ("eager", "compiled"))
+        assert (eager - compiled).abs().max() < 0.02, metric
+    assert found["eager"]["metrics_key"].equals(found["compiled"]["metrics_key"])

@@ -177,7 +177,7 @@ def test_a_method_with_missing_models_is_not_attacked(done: Done, tmp_path: Path
     shutil.rmtree(store / "attacks")
     shutil.rmtree(next((store / "unlearned" / "ft").iterdir()))
     planner = Done(folder, "").planner
-    Attacks(planner, 0).run()
+    assert Attacks(planner, 0).run() == {"ft": 1}
     assert {line["method"] for line in attack_results.collect(folder / "results")} == {"original", "retrained", "ga"}
 
 

@@ -161,6 +161,7 @@ class RuntimeConfig(Frozen):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
     threads: PositiveInt | None  # null: all cores this process may use
+    compile: Literal["inductor", "cudagraphs", "aot_eager"] | None = None  # changes numbers by rounding at most
     checkpoint_seconds: NonNegativeFloat  # least time between two training checkpoints
     data_budget_gb: PositiveFloat  # larger datasets stay memory-mapped on disk
 

@@ -55,12 +55,17 @@ class Attacks:
     def halves(self) -> Halves:
         return self.planner.halves(self.cell)
 
-    def run(self) -> None:
-        """Attack every method whose models are all there, unless that is stored; the others are left out."""
+    def run(self) -> dict[str, int]:
+        """Attack every method whose models are all there, unless that is stored; how many models the others lack."""
+        lacking = {}
         for name in (*REFERENCES, *self.planner.methods):
             tasks = self._tasks(name)
-            if all(self.planner.is_done(task) for task in tasks):
+            missing = sum(not self.planner.is_done(task) for task in tasks)
+            if missing:
+                lacking[name] = missing
+            else:
                 self._attack(name, tasks)
+        return lacking
 
     def _tasks(self, name: str) -> list[Task]:
         """Whose statistics are attacked: an original per halving, everything else per model of the design."""

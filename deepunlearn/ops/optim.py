@@ -21,8 +21,9 @@ def sgd(
     momentum: float = 0.9,
     masks: Masks | None = None,
 ) -> torch.optim.SGD:
-    """SGD over `params`; updates all tensors in one call (foreach), which rounds as the plain loop does."""
-    optimizer = torch.optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=True)
+    """SGD over `params`; updates all tensors at once, on the CPU with the plain loop's rounding."""
+    weights = list(params)
+    optimizer = torch.optim.SGD(weights, lr=lr, momentum=momentum, weight_decay=weight_decay, **_all_at_once(weights))
     _hold(optimizer, masks)
     return optimizer
 
@@ -31,9 +32,15 @@ def adam(
     params: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, masks: Masks | None = None
 ) -> torch.optim.Adam:
     """Adam with torch's betas (0.9, 0.999)."""
-    optimizer = torch.optim.Adam(params, lr=lr, weight_decay=weight_decay, foreach=True)
+    weights = list(params)
+    optimizer = torch.optim.Adam(weights, lr=lr, weight_decay=weight_decay, **_all_at_once(weights))
     _hold(optimizer, masks)
     return optimizer
+
+
+def _all_at_once(weights: list[Tensor]) -> dict[str, bool]:
+    """One kernel for everything where launching kernels is what costs (accelerators), lists of tensors elsewhere."""
+    return {"fused" if all(weight.device.type != "cpu" for weight in weights) else "foreach": True}
 
 
 def _hold(optimizer: torch.optim.Optimizer, masks: Masks | None) -> None:
