@@ -308,7 +308,7 @@ def test_a_reference_that_diverges_skips_what_needs_it_and_names_it(tmp_path: Pa
 
 @pytest.mark.slow
 def test_a_compiled_sweep_says_so_and_finds_the_same(tmp_path: Path) -> None:
-    """Reference, unlearning and timing run compiled; numbers agree up to rounding, and the store takes them as equal."""
+    """References, unlearning and timing run compiled; numbers agree up to rounding, keys are the same."""
     found = {}
     for name, options in {"eager": (), "compiled": ("runtime.compile=aot_eager",)}.items():
         own = [option for option in SMALL if not option.startswith(("method=", "seeds=", "search"))]
