@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy.typing as npt
+
 from deepunlearn.core import keys
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.keys import (
@@ -24,6 +26,7 @@ from deepunlearn.core.keys import (
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import CellConfig, MethodConfig, SearchConfig, SweepConfig
 from deepunlearn.core.store import Place
+from deepunlearn.data.splits import Halves, Split, make_halves, make_split
 from deepunlearn.metrics import VERSION as METRICS_VERSION
 
 Role = Literal["original", "retrained"]
@@ -48,6 +51,32 @@ class CellKeys:
             version=keys.SPLIT_VERSION,
             halvings=cell.halves.halvings if cell.halves else None,
             parts=cell.halves.parts if cell.halves else None,
+        )
+
+    def make_split(self, train_labels: npt.ArrayLike, test_labels: npt.ArrayLike) -> Split:
+        """What `split` names; labels of all samples. Raises ConfigError where it cannot be made."""
+        key = self.split
+        return make_split(
+            train_labels,
+            test_labels,
+            limit=key.limit,
+            val_ratio=key.val_ratio,
+            forget_ratio=key.forget_ratio,
+            seed=key.split_seed,
+        )
+
+    def make_halves(self, train_labels: npt.ArrayLike, test_labels: npt.ArrayLike) -> Halves:
+        """The same for `forget=halves`."""
+        key = self.split
+        assert key.halvings is not None and key.parts is not None
+        return make_halves(
+            train_labels,
+            test_labels,
+            limit=key.limit,
+            val_ratio=key.val_ratio,
+            halvings=key.halvings,
+            parts=key.parts,
+            seed=key.split_seed,
         )
 
     def first_of(self, role: Role, seed: int) -> int:

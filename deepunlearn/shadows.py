@@ -19,7 +19,7 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig, HalvesForget, MethodConfig, epochs_of
 from deepunlearn.core.store import STATISTIC, Draft, Entry, Place
 from deepunlearn.data.loader import Part, make_parts
-from deepunlearn.data.splits import Halves, Split, make_halves
+from deepunlearn.data.splits import Halves, Split
 from deepunlearn.metrics.lira_scores import scaled_confidence
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages import SEARCH_PARTS, Bench, Side, accuracies
@@ -42,16 +42,7 @@ class ShadowBench(Bench):
     @cached_property
     def halves(self) -> Halves:
         """The split stage of all models."""
-        key = self.keys.split
-        return make_halves(
-            self.decoded.train_labels,
-            self.decoded.test_labels,
-            limit=key.limit,
-            val_ratio=key.val_ratio,
-            halvings=self.design.halvings,
-            parts=self.design.parts,
-            seed=key.split_seed,
-        )
+        return self.keys.make_halves(self.decoded.train_labels, self.decoded.test_labels)
 
     @cached_property
     def _everything(self) -> dict[str, Part]:

@@ -27,7 +27,7 @@ from deepunlearn.core.seeding import derive_seed, derive_seed32
 from deepunlearn.core.store import Draft, Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts
-from deepunlearn.data.splits import Split, make_split
+from deepunlearn.data.splits import Split
 from deepunlearn.methods.base import Problem, Run, execute, working_copy
 from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.metrics.efficiency import rte
@@ -80,14 +80,7 @@ class Bench:
         key, place = self.keys.split, self.keys.place()
         entry = self.store.find(key, place)
         if entry is None:
-            split = make_split(
-                self.decoded.train_labels,
-                self.decoded.test_labels,
-                limit=key.limit,
-                val_ratio=key.val_ratio,
-                forget_ratio=key.forget_ratio,
-                seed=key.split_seed,
-            )
+            split = self.keys.make_split(self.decoded.train_labels, self.decoded.test_labels)
             with self.store.writing(key, place, {}) as draft:
                 draft.write_arrays("split.npz", **{part: getattr(split, part) for part in PARTS})
             entry = self.store.find(key, place)

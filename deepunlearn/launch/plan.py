@@ -21,8 +21,8 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig, SweepConfig
 from deepunlearn.core.store import FailureKind, FailureNote, Failures, Place, Store, now
-from deepunlearn.data.decoded import digest_of
-from deepunlearn.data.splits import Halves, Split, make_halves, make_split
+from deepunlearn.data.decoded import Digest, digest_of
+from deepunlearn.data.splits import Halves, Split
 from deepunlearn.search.slots import stored_trials, study_name
 
 Stage = Literal["reference", "search", "select", "evaluate"]
@@ -123,31 +123,16 @@ class Planner:
         return self._sizes[cell]
 
     def _split(self, cell: int) -> Split:
-        config, key = self.sweep.cells[cell], self.keys[cell].split
-        data = digest_of(config.dataset, self.results.cache, self.progress)
-        return make_split(
-            data.train_labels,
-            data.test_labels,
-            limit=key.limit,
-            val_ratio=key.val_ratio,
-            forget_ratio=key.forget_ratio,
-            seed=key.split_seed,
-        )
+        data = self._data(cell)
+        return self.keys[cell].make_split(data.train_labels, data.test_labels)
 
     def halves(self, cell: int) -> Halves:
         """The splits of a U-LiRA cell."""
-        config, key = self.sweep.cells[cell], self.keys[cell].split
-        assert key.halvings is not None and key.parts is not None
-        data = digest_of(config.dataset, self.results.cache, self.progress)
-        return make_halves(
-            data.train_labels,
-            data.test_labels,
-            limit=key.limit,
-            val_ratio=key.val_ratio,
-            halvings=key.halvings,
-            parts=key.parts,
-            seed=key.split_seed,
-        )
+        data = self._data(cell)
+        return self.keys[cell].make_halves(data.train_labels, data.test_labels)
+
+    def _data(self, cell: int) -> Digest:
+        return digest_of(self.sweep.cells[cell].dataset, self.results.cache, self.progress)
 
     # --------------------------------------------------------------------------------------------------------- states
 
