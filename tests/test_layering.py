@@ -29,7 +29,8 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["library"],
     ["launch"],
     ["doors"],
-    ["sweep", "status", "tables", "report", "lira", "methods.__main__"],
+    ["sweep", "status", "tables", "report", "methods.__main__"],
+    ["lira"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 NO_TORCH = (
