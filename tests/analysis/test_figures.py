@@ -108,7 +108,7 @@ def test_histograms_are_shares_of_the_samples(shelf: Shelf, monkeypatch: pytest.
     heights: list[np.ndarray] = []
     monkeypatch.setattr(scores, "_ridge", lambda axes, line, height, **style: heights.append(height))
     shelf.add()
-    shelf.histogram(retain=[], val=[], forget=counts(3), test=[5] * 20 + [0] * (BINS - 20))
+    shelf.histogram(retain=[], val=[], forget=counts(3), test=[25] * 20 + [0] * (BINS - 20))
     drawn(shelf)
     test, forget = heights
     assert test.argmax() == 0 and test[:20] == pytest.approx(np.full(20, scores.RIDGE / 20))

@@ -54,7 +54,7 @@ def fill(shelf: Shelf) -> None:
         shelf.add(seed=seed, method="x", method_title=NASTY, params='{"kind": "<b>", "lr": 0.125}')
     shelf.add(method="iu", method_title="IU", seed=0, usable=False, reason="weights are not finite")
     shelf.expect("run1", {"method": "ct", "seed": 0}, {"method": "iu", "seed": 1})
-    shelf.fail(method="ct", traceback="Traceback\n  <module>\nRuntimeError", message="out of memory")
+    shelf.fail(method="ct", traceback="Traceback\n  <module>\nRuntimeError", message=f"out of memory {NASTY}")
     shelf.fail(method="iu", seed=1)
 
 
@@ -82,10 +82,19 @@ def test_nothing_is_fetched(shelf: Shelf) -> None:
     assert not re.findall(r"url\((?!#)|@import|fetch\(|https?://(?!www\.w3\.org/)", text)
 
 
+def test_tables_are_whole(shelf: Shelf) -> None:
+    fill(shelf)
+    page_of(shelf)
+    text = (shelf.root / "index.html").read_text(encoding="utf-8")
+    for tag in ("table", "thead", "tbody", "tr", "th", "td"):
+        assert len(re.findall(rf"<{tag}[ >]", text)) == text.count(f"</{tag}>") > 0, tag
+
+
 def test_text_is_text(shelf: Shelf) -> None:
     fill(shelf)
     page = page_of(shelf)
     assert page.scripts == 1
+    assert NASTY in page.views["coverage"]
     assert NASTY in page.views["methods"] and "<module>" in page.views["method-ct"]
     assert "<b>" in page.views["method-x"]
 

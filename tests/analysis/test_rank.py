@@ -104,6 +104,13 @@ def test_the_bootstrap_draws_seeds_for_all_methods_alike() -> None:
     assert [shares[place, name] for name, place in (("a", "G1"), ("b", "G2"), ("c", "G3"))] == pytest.approx([1.0] * 3)
 
 
+def test_each_cell_draws_its_own_seeds() -> None:
+    """Equal noisy tables in two cells: were the draws shared, so would be every resample's groups."""
+    noisy = pd.DataFrame(np.random.RandomState(2).randn(10, 4), columns=list("abcd"))
+    shares = Scores({"one": noisy, "two": noisy}, list("abcd"), lower_is_better=True).bootstrap(resamples=9).shares
+    assert not np.array_equal(shares["one"], shares["two"])
+
+
 def test_neighbours_that_differ_and_neighbours_that_do_not() -> None:
     found = scores().neighbours().set_index(["cell", "better", "worse"])
     assert found.loc[("one", "d", "e"), "verdict"] == "differ"
