@@ -41,11 +41,11 @@ class Local:
                 self.worker.run(chosen)
 
     def workers(self, stage: Stage) -> int:
-        """Worker processes of a stage. What is timed has its device, and a CPU, to itself."""
+        """Worker processes of a stage. What is timed has its device, and a CPU, to itself; U-LiRA times nothing."""
         if stage == "select":
             return 1  # it takes less time than starting a process
         devices = max(1, len(self.gpus))
-        if stage == "evaluate":
+        if stage == "evaluate" and not all(cell.halves for cell in self.planner.sweep.cells):
             return devices
         launcher = self.planner.sweep.launcher
         return launcher.workers or (devices * launcher.workers_per_gpu if self.gpus else 1)

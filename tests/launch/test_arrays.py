@@ -93,9 +93,10 @@ def test_estimates_rest_on_what_nodes_of_that_kind_measured(tmp_path: Path) -> N
     assert cluster_speeds(planner, on_cpus) == [Speed(50, 100)]
 
 
-def local(gpus: int, **launcher: Any) -> Local:
+def local(gpus: int, halves: bool = False, **launcher: Any) -> Local:
     settings = {"workers": None, "workers_per_gpu": 1, "workers_per_study": 1, **launcher}
-    planner: Any = SimpleNamespace(sweep=SimpleNamespace(launcher=SimpleNamespace(**settings)))
+    sweep = SimpleNamespace(launcher=SimpleNamespace(**settings), cells=[SimpleNamespace(halves=halves)])
+    planner: Any = SimpleNamespace(sweep=sweep)
     visible = [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(gpus)]
     return Local(planner, Path(), Progress(quiet=True), visible, None)  # type: ignore[arg-type]
 
@@ -116,6 +117,7 @@ def test_searches_share_devices_and_timed_unlearning_does_not(
 ) -> None:
     made = local(gpus, **launcher)
     assert (made.workers("search"), made.workers("evaluate"), made.workers("select")) == (searching, evaluating, 1)
+    assert local(gpus, halves=True, **launcher).workers("evaluate") == searching, "U-LiRA times nothing"
 
 
 def test_workers_take_the_gpus_in_turn_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
