@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint tables report clean
+.PHONY: help install demo test check lint tables report bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ tables: .venv/.installed  ## tables from the stored rows into results/tables/
 
 report: .venv/.installed  ## figures and the page results/index.html from the stored rows
 	$(BIN)/python -m deepunlearn.report
+
+bench: .venv/.installed  ## the goals of speed, measured: results/bench/, about 20 minutes; images in datasets/cifar10-images
+	$(BIN)/python scripts/bench/run.py
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

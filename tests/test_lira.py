@@ -153,6 +153,8 @@ def test_a_second_run_computes_nothing(done: Done) -> None:
     before = tree(done.folder / "results" / "store")
     ran = door("lira", done.folder, *SMALL)
     assert ran.returncode == 0 and "nothing to do" in ran.stdout
+    (command,) = (done.folder / "results" / "runs").glob("*/command.txt")
+    assert command.read_text().startswith("python -m deepunlearn.lira dataset=digits")
     assert tree(done.folder / "results" / "store") == before
 
 
