@@ -33,7 +33,7 @@ LEGEND = (
     "U-LiRA: for each sample, how well an attacker who knows how such models behave tells a model that unlearned it "
     "from one that never saw it. accuracy: mean over samples of the two classes' rates of right decisions (0.5 is "
     "chance; the retrained models show where it lies in a design of this size), ± its standard deviation over "
-    "samples; in brackets 95 % bootstrap intervals over halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over samples "
+    "samples; in brackets 95 % bootstrap intervals over pairs of halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over samples "
     "and models. retained: the same attack on samples that were to stay. cheap: Gaussians with pooled variance from "
     "few halvings, and its agreement with the full attack."
 )

@@ -22,16 +22,20 @@ from deepunlearn.metrics.lira_scores import Scores, Variance, log_odds
 
 ESTIMATES = ("accuracy", "balanced", "auc", "tpr_at_1_in_1000", "tpr_at_1_in_100")  # of `lira.Attacked`
 QUESTIONS = ("forgotten", "retained")  # against samples that no model of the halving has seen
-CHEAP_HALVINGS = 6  # whose models the cheap variant fits its Gaussians to
-VARIANTS: dict[str, tuple[Variance, int | None]] = {"full": ("sample", None), "cheap": ("pooled", CHEAP_HALVINGS)}
+CHEAP_PAIRS = 3  # of halvings, whose models the cheap variant fits its Gaussians to
+VARIANTS: dict[str, tuple[Variance, int | None]] = {"full": ("sample", None), "cheap": ("pooled", CHEAP_PAIRS)}
 
 
 @dataclass(frozen=True)
 class Models:
-    """All models of one method, or of a reference: phi [M, n], the halving of each [M], and who is in which role."""
+    """All models of one method, or of a reference: phi [M, n], the pair of halvings of each [M], who is in which role.
+
+    A pair is what the attack leaves out and the bootstrap draws: the two are complements, so what one teaches of a
+    sample is what the other lacks, and a fit that saw the one would know something of the other.
+    """
 
     phi: npt.NDArray[np.float32]
-    halving: npt.NDArray[np.int64]
+    pair: npt.NDArray[np.int64]
     positive: dict[str, npt.NDArray[np.bool_]]  # question -> [M, n]
     never: npt.NDArray[np.bool_]
     first: Entry
@@ -107,7 +111,7 @@ class Attacks:
         phi = np.stack([entry.arrays(STATISTIC)["phi"] for entry in entries])
         return Models(
             phi=phi,
-            halving=np.array([self.design.place(task.seed or 0)[0] for task in tasks]),
+            pair=np.array([self.design.place(task.seed or 0)[0] // 2 for task in tasks]),
             first=entries[0],
             seconds=float(np.mean([entry.meta["seconds"] for entry in entries])),
             **roles(self.halves, self.design, [task.seed or 0 for task in tasks], shared=name == "original"),
@@ -159,7 +163,7 @@ def roles(halves: Halves, design: HalvesForget, models: list[int], shared: bool)
 
 def _judged(models: Models, question: str, seed: int) -> tuple[list[dict[str, Any]], dict[str, npt.NDArray[Any]]]:
     """A line per variant, and the full attack's accuracy per sample."""
-    roles_ = models.halving, models.positive[question], models.never
+    roles_ = models.pair, models.positive[question], models.never
     scores = {
         name: log_odds(models.phi, *roles_, variance=variance, halvings_used=used)
         for name, (variance, used) in VARIANTS.items()

@@ -149,6 +149,11 @@ class Problem:
             samples += len(y)
         return [total / samples for total in totals]
 
+    def release(self) -> None:
+        """Let go of gradients and steps; a step's loss refers to this problem, and such circles outlive their use."""
+        self._steps.clear()
+        self.model.zero_grad(set_to_none=True)
+
     def check_finite(self) -> None:
         """Raises Diverged where a loss since the last check, or a weight now, is not finite."""
         for step in self._steps:
@@ -263,17 +268,20 @@ def execute(
         problem = problem_of(generator)
         clock, epochs = runtime.clock(), 0
         steps = method.run(problem)
-        while True:
-            clock.start()
-            more = next(steps, _END) is not _END
-            clock.stop()
-            problem.check_finite()
-            if not more:
-                return problem.model.eval(), Run(clock.seconds, epochs, problem.notes)
-            epochs += 1
-            if on_epoch:
-                with runtime.seeded(seed):
-                    on_epoch(epochs, problem.model)
+        try:
+            while True:
+                clock.start()
+                more = next(steps, _END) is not _END
+                clock.stop()
+                problem.check_finite()
+                if not more:
+                    return problem.model.eval(), Run(clock.seconds, epochs, problem.notes)
+                epochs += 1
+                if on_epoch:
+                    with runtime.seeded(seed):
+                        on_epoch(epochs, problem.model)
+        finally:
+            problem.release()
 
 
 _END = object()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import weakref
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, NoReturn
@@ -152,6 +154,20 @@ def test_it_writes_nothing(method: MethodConfig) -> None:
     finally:
         Writes.watching = False
     assert not Writes.seen, "what it writes is timed as unlearning"
+
+
+def test_it_leaves_nothing_behind(method: MethodConfig) -> None:
+    """Thousands of models are made in one process: each goes when nobody holds it, without waiting for a collection."""
+    gc.collect()
+    gc.disable()
+    try:
+        net, _ = unlearn(method, "smallnet")
+        held = [weakref.ref(value) for value in (net, *net.parameters())]
+        assert all(parameter.grad is None for parameter in net.parameters())
+        del net
+        assert not [one for one in held if one() is not None]
+    finally:
+        gc.enable()
 
 
 def another(spec: ParamSpec, value: Value) -> Value:

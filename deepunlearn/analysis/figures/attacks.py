@@ -42,6 +42,6 @@ def _figure(name: str, part: pd.DataFrame) -> Picture:
         first = part.iloc[0]
         title = (
             f"{first['dataset_title']}, {first['arch_title']}: U-LiRA; thin lines are standard deviations over "
-            "samples, thick ones 95 % intervals of the mean over halvings"
+            "samples, thick ones 95 % intervals of the mean over pairs of halvings"
         )
         return finish(axes, name, title, name)

@@ -1,0 +1,153 @@
+"""What the benchmarks share: tasks that take turns, ratios of what they took, the table, the cell they work on."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from deepunlearn.config import Command, read_command
+from deepunlearn.core.paths import Results
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.provenance import commit, machine
+from deepunlearn.runtime import Runtime
+from deepunlearn.stages import Bench
+
+COLUMNS = ("measure", "A", "B", "A / B", "middle half", "goal", "met", "repeats")
+
+Task = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Options:
+    """data: class folders of images (DIR/train/CLASS/*.jpg, DIR/test/...); quick: tiny sizes, to see that it runs;
+    scratch: a folder of this run."""
+
+    data: Path
+    quick: bool
+    scratch: Path
+
+    def size(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was measured in each repeat: seconds, of `images` images if that is worth saying, or a count."""
+
+    label: str
+    values: Sequence[float]
+    images: int = 0
+    unit: str = "s"
+
+    def __str__(self) -> str:
+        middle = statistics.median(self.values)
+        pace = f" ({self.images / middle:,.0f} images/s)" if self.images else ""
+        return f"{self.label}: {_shown(middle, self.unit)}{pace}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A / B repeat by repeat, as the machine's speed drifts; the row shows median and quartiles of these ratios."""
+
+    measure: str
+    a: Taken
+    b: Taken
+    goal: str = ""  # e.g. ">= 1.35"
+
+    @property
+    def ratios(self) -> list[float]:
+        return [a / b for a, b in zip(self.a.values, self.b.values, strict=True)]
+
+    def cells(self) -> list[str]:
+        ratio = statistics.median(self.ratios)
+        low, _, high = statistics.quantiles(self.ratios * 2, method="inclusive")  # twice: one repeat has quartiles too
+        met = ("yes" if _met(ratio, self.goal) else "no") if self.goal else ""
+        return [
+            self.measure,
+            str(self.a),
+            str(self.b),
+            _ratio(ratio),
+            f"{_ratio(low)} to {_ratio(high)}",
+            self.goal,
+            met,
+            str(len(self.ratios)),
+        ]
+
+
+def _met(ratio: float, goal: str) -> bool:
+    sign, _, limit = goal.partition(" ")
+    return {">=": ratio >= float(limit), "<=": ratio <= float(limit)}[sign]
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.4f}" if value < 0.1 else f"{value:.3f}" if value < 2 else f"{value:.2f}"
+
+
+def _shown(value: float, unit: str) -> str:
+    if unit != "s":
+        return f"{value:,.0f} {unit}"
+    return f"{1000 * value:.1f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def turns(
+    repeats: int, tasks: dict[str, Task], counts: dict[str, int] | None = None, warm_up: bool = True
+) -> dict[str, list[float]]:
+    """Wall seconds of each task, round after round: A, B, A, B. Where it is to warm up, a first round does not count.
+
+    counts: how often a task runs in a round, where that is more than once; its seconds are those of one run.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in tasks}
+    for turn in range(repeats + warm_up):
+        for name, task in tasks.items():
+            seconds = _seconds(task, (counts or {}).get(name, 1))
+            if turn >= warm_up:
+                taken[name].append(seconds)
+    return taken
+
+
+def _seconds(task: Task, count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        task()
+    return (time.perf_counter() - start) / count
+
+
+def added(*several: Sequence[float]) -> list[float]:
+    """The sum in each repeat."""
+    return [sum(values) for values in zip(*several, strict=True)]
+
+
+# ------------------------------------------------------------------------------------------------------------ the table
+
+
+def markdown(name: str, text: str, command: str, rows: Sequence[Row]) -> str:
+    """The page of one benchmark."""
+    made = f"{machine()}, {torch.get_num_threads()} threads; torch {torch.__version__}; commit {commit()}"
+    lines = [f"# {name}", "", f"`{command}`; {made}; {datetime.now(UTC):%Y-%m-%d}.", "", text, "", _line(COLUMNS)]
+    lines += [_line(["---"] * len(COLUMNS)), *(_line(row.cells()) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+# ------------------------------------------------------------------------------------------------------------- the cell
+
+
+def command_of(options: Options, limit: int, *more: str) -> Command:
+    """A sweep on `limit` training images of `options.data`, which stand for CIFAR-10."""
+    data = ("dataset=cifar10", "dataset.source=folder", f"dataset.root={options.data.absolute()}")
+    return read_command([*data, f"dataset.limit={limit}", f"results={options.scratch / 'results'}", *more])
+
+
+def bench_of(command: Command) -> Bench:
+    """The first cell of a sweep, ready to compute."""
+    sweep = command.sweep
+    return Bench(sweep.cells[0], Results(Path(sweep.results)), Runtime(sweep.runtime), Progress(quiet=True))

@@ -1,0 +1,85 @@
+"""A search trial as a plain script does it: what the paper's code is described to do (specs: where the time goes).
+
+PIL transforms in a torch DataLoader over arrays in memory, torchvision's or timm's network as it is, SGD with its
+defaults; each split is passed twice, for the accuracies and for the losses of the attack; the retrained model is scored
+anew in every trial; autograd stays on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+Loaders = dict[str, DataLoader[tuple[Tensor, Tensor]]]
+
+
+class Images(Dataset[tuple[Tensor, int]]):
+    """As torchvision's CIFAR10: an array in memory, each image made a PIL image and transformed when asked for."""
+
+    def __init__(
+        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], mean: Iterable[float], std: Iterable[float]
+    ) -> None:
+        """images: [N, S, S, 3]."""
+        self.images, self.labels = images, labels
+        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+
+
+def fine_tune(model: nn.Module, images: Images, epochs: int, batch_size: int, lr: float) -> nn.Module:
+    loader = DataLoader(images, batch_size=batch_size, shuffle=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
+    model.train()
+    for _ in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+        schedule.step()
+    return model
+
+
+def accuracies(model: nn.Module, parts: dict[str, Images], batch_size: int) -> dict[str, float]:
+    model.eval()
+    found = {}
+    for name, images in parts.items():
+        right = sum((model(x).argmax(1) == y).sum().item() for x, y in DataLoader(images, batch_size=batch_size))
+        found[name] = right / len(images)
+    return found
+
+
+def losses(model: nn.Module, parts: dict[str, Images], batch_size: int) -> dict[str, npt.NDArray[np.float32]]:
+    model.eval()
+    found = {}
+    for name, images in parts.items():
+        batches = DataLoader(images, batch_size=batch_size)
+        found[name] = np.concatenate(
+            [F.cross_entropy(model(x), y, reduction="none").detach().numpy() for x, y in batches]
+        )
+    return found
+
+
+def attack(by_part: dict[str, npt.NDArray[np.float32]]) -> float:
+    """Accuracy of a logistic regression that tells forget from val losses, over 10 folds."""
+    size = min(len(by_part["forget"]), len(by_part["val"]))
+    generator = np.random.default_rng(0)
+    sides = [generator.permutation(by_part[part])[:size] for part in ("forget", "val")]
+    labels = np.repeat([1, 0], size)
+    scores = cross_val_score(LogisticRegression(), np.concatenate(sides)[:, None], labels, cv=StratifiedKFold(10))
+    return float(scores.mean())

@@ -1,0 +1,53 @@
+"""Measures the goals of speed as ratios: networks, steps, trials, workers, startup (docs/performance.md).
+
+    python scripts/bench/run.py [NAME ...] [--data DIR] [--quick] [--to DIR]
+
+DIR holds CIFAR-10 as image files, `train/CLASS/*.jpg` and `test/CLASS/*.jpg`. Writes DIR/NAME.md; about 20 minutes for
+all on two cores, with nothing else on the machine. `--quick` only shows that everything runs, and writes nothing
+unless told where.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from common import Options, markdown
+
+BENCHMARKS = ("networks", "steps", "trials", "workers", "startup")
+
+
+def main(arguments: list[str]) -> None:
+    given = _parser().parse_args(arguments)
+    target = given.to or (None if given.quick else Path("results/bench"))
+    with tempfile.TemporaryDirectory() as scratch:
+        options = Options(given.data, given.quick, Path(scratch))
+        for name in given.names or BENCHMARKS:
+            page = _page(name, options, arguments)
+            print(page, flush=True)
+            if target is not None:
+                target.mkdir(parents=True, exist_ok=True)
+                (target / f"{name}.md").write_text(page, encoding="utf-8")
+
+
+def _page(name: str, options: Options, arguments: list[str]) -> str:
+    module = importlib.import_module(name)
+    text = " ".join(module.__doc__.split("\n\n", 1)[1].split())
+    return markdown(name, text, shlex.join(["python", "scripts/bench/run.py", *arguments]), module.rows(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *BENCHMARKS], help=", ".join(BENCHMARKS))
+    parser.add_argument("--data", type=Path, default=Path("datasets/cifar10-images"), help="default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes")
+    parser.add_argument("--to", type=Path, help="where the tables go; default: results/bench, with --quick nowhere")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

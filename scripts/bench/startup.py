@@ -1,0 +1,33 @@
+"""What it takes until a command answers.
+
+Whole processes, Python's own start included. A: measured, B: the limit.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from common import Options, Row, Taken, Task, turns
+
+PLAN = str(Path(__file__).parents[1] / "paper_plan.py")
+COMMANDS = {
+    "import deepunlearn": (["-c", "import deepunlearn"], 0.2),
+    "python -m deepunlearn.sweep --help": (["-m", "deepunlearn.sweep", "--help"], 2.5),
+    "planning sweeps/paper.yaml (scripts/paper_plan.py)": ([PLAN], 10.0),
+}
+
+
+def rows(options: Options) -> list[Row]:
+    repeats = options.size(5, 1)
+    tasks = {name: _process(arguments) for name, (arguments, _) in COMMANDS.items()}
+    taken = turns(repeats, tasks, warm_up=not options.quick)
+    return [
+        Row(name, Taken("measured", taken[name]), Taken("limit", [limit] * repeats), "<= 1")
+        for name, (_, limit) in COMMANDS.items()
+    ]
+
+
+def _process(arguments: list[str]) -> Task:
+    return lambda: subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)

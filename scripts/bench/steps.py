@@ -1,0 +1,145 @@
+"""Our training step against a bare PyTorch loop, and what augmentation costs.
+
+The bare loop has the same network, normalised float images in memory, shuffled, channels last, foreach SGD and
+set_to_none; both are without augmentation, our batches are made of bytes. Steps take turns one by one. A / B is what
+ours costs beside the bare one, and which share of our step crop, flip and normalisation of a batch would be. Host
+synchronisations: reads of a tensor's value by Python within an epoch; the same epoch also ran on PyTorch's meta device,
+where any copy to the host is an error.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from common import Options, Row, Taken, Task, bench_of, command_of, turns
+from loops import LR, Resident, optimiser
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from deepunlearn import archs
+from deepunlearn.data.loader import Part, ResidentData, Transform
+from deepunlearn.ops.optim import sgd
+from deepunlearn.ops.step import Step
+from deepunlearn.stages import Bench
+from deepunlearn.training import classification_step
+
+READS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal")  # ops that make the host wait for a value
+CASES = (("tinyvit", "TinyViT", 64, 20), ("resnet18", "ResNet18", 256, 60), ("resnet18", "ResNet18", 64, 120))
+STEPS = 4  # of an epoch whose reads are counted
+
+
+def rows(options: Options) -> list[Row]:
+    found = []
+    for arch, title, size, repeats in CASES:
+        bench = bench_of(command_of(options, options.size(3000, 150), f"arch={arch}"))
+        batch = options.size(size, size // 16)
+        found += _against_bare(bench, f"{title}, batch {batch}", batch, options.size(repeats, 2))
+    return [*found, _reads(bench, batch)]
+
+
+def _against_bare(bench: Bench, title: str, batch: int, repeats: int) -> list[Row]:
+    retain = _whole_batches(bench.side(0).parts["retain"], batch)
+    model = bench.fresh_model(0)
+    tasks = {
+        "ours": _ours(bench, copy.deepcopy(model), retain, batch),
+        "bare": _bare(copy.deepcopy(model), retain, batch),
+        "prepare": _preparation(bench, batch),
+    }
+    taken = turns(repeats, tasks)
+    ours, bare = Taken("ours", taken["ours"], batch), Taken("bare loop", taken["bare"], batch)
+    prepare = Taken("crop, flip, normalise", taken["prepare"])
+    return [Row(f"{title}: step", ours, bare, "<= 1.03"), Row(f"{title}: augmentation", prepare, ours, "<= 0.03")]
+
+
+def _whole_batches(part: Part, batch: int) -> Part:
+    """So many samples that all steps are alike."""
+    return part.subset(range(len(part) // batch * batch))
+
+
+def _ours(bench: Bench, model: nn.Module, part: Part, batch: int) -> Task:
+    step = _step(bench, model)
+    batches = _endless(lambda: part.batches(batch, torch.Generator().manual_seed(0)))
+    return lambda: step(*next(batches))
+
+
+def _step(bench: Bench, model: nn.Module) -> Step:
+    model.train()
+    return classification_step(model, sgd(model.parameters(), lr=LR, weight_decay=5e-4), bench.runtime)
+
+
+def _bare(model: nn.Module, part: Part, batch: int) -> Task:
+    images, labels = next(iter(part.batches(len(part))))
+    data, optimizer = Resident(images, labels), optimiser(model.train())
+    orders = _endless(lambda: iter(torch.randperm(len(labels)).split(batch)))
+    return lambda: data.step(model, optimizer, next(orders))
+
+
+def _preparation(bench: Bench, batch: int) -> Task:
+    """What is computed for an augmented batch on its bytes."""
+    dataset = bench.cell.dataset
+    assert dataset.mean is not None and dataset.std is not None
+    transform = Transform(dataset, dataset.mean, dataset.std, bench.runtime.device)
+    images = torch.from_numpy(np.array(bench.decoded.train_images[:batch])).to(bench.runtime.device)
+    generator = torch.Generator().manual_seed(0)
+
+    def prepare() -> Tensor:
+        draws = transform.draw(batch, generator)
+        assert draws is not None
+        return transform.normalise(transform.augment(images, draws))
+
+    return prepare
+
+
+def _endless(epoch: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    return itertools.chain.from_iterable(epoch() for _ in itertools.count())
+
+
+# ------------------------------------------------------------------------------------------------ host synchronisations
+
+
+class Reads(TorchDispatchMode):
+    """Counts the operations after which the host knows a tensor's value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func._schema.name in READS
+        return func(*args, **(kwargs or {}))
+
+
+def _reads(bench: Bench, batch: int) -> Row:
+    train = bench.side(0).parts["train"]
+    part = train.subset(range(min(STEPS * batch, len(train))))
+    step = _step(bench, bench.fresh_model(0))
+    with Reads() as within:
+        _augmented_epoch(part, step, batch)
+    with Reads() as at_the_end:
+        step.mean_loss()
+    assert at_the_end.count, "the loss of an epoch was read unseen, so the counter is blind"
+    _epoch_without_values(bench, batch)
+    counted = Taken("reads of a value", [float(within.count)], unit="reads")
+    return Row("host synchronisations per step", counted, Taken("an epoch", [part.steps(batch)], unit="steps"), "<= 0")
+
+
+def _augmented_epoch(part: Part, step: Step, batch: int) -> None:
+    for x, y in part.batches(batch, torch.Generator().manual_seed(0), augment=True):
+        step(x, y)
+
+
+def _epoch_without_values(bench: Bench, batch: int) -> None:
+    """The epoch on tensors that have no values: whatever asks for one raises. SGD is the foreach one, as on CPUs: the
+    fused one of accelerators, a single kernel, does not run on this device."""
+    dataset, device = bench.cell.dataset, torch.device("meta")
+    assert dataset.mean is not None and dataset.std is not None
+    rows = bench.split.train[: STEPS * batch]
+    data = ResidentData(bench.decoded.train_images, bench.decoded.train_labels, rows, device, resident=True)
+    part = Part(data, torch.arange(len(rows)), Transform(dataset, dataset.mean, dataset.std, device))
+    model = archs.build(bench.cell.arch, len(bench.decoded.class_names), dataset.image_size).to(device)
+    _augmented_epoch(part, classification_step(model.train(), optimiser(model), bench.runtime), batch)

@@ -1,0 +1,176 @@
+"""A whole search trial against a plain script, and what scoring costs.
+
+A trial: 5 epochs of fine-tuning, then the four losses, without the test set. The plain script (scripts/bench/plain.py)
+works as the paper's code is described to; same images (arrays in memory for both), same weights to start from, same
+recipe; ours includes Optuna and its database, the plain one has none. "Accuracies only": as if the plain script did not
+run the retrained model a second time for its losses. A / B is how many times as fast ours is. Scoring is held against
+one fine-tuning epoch of torchvision's network, in the bare loop (images in memory, channels last) and in the plain
+script.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+import plain
+from common import Options, Row, Taken, Task, added, bench_of, command_of, turns
+from loops import PLAIN, Resident, optimiser
+from torch import nn
+
+from deepunlearn.config import Command
+from deepunlearn.metrics.accuracy import losses
+from deepunlearn.metrics.mia import mia_accuracy
+from deepunlearn.search.study import SlotStudy, score_model
+from deepunlearn.stages import SEARCH_PARTS, Bench
+from deepunlearn.training import load_weights
+
+EPOCHS = 5
+LR = 0.01
+FULL = {"retain": 38_250, "forget": 4_250}  # of CIFAR-10
+
+
+@dataclass
+class Cell:
+    """One cell with references, and its images and networks as the plain script has them."""
+
+    command: Command
+    bench: Bench
+    batch_size: int
+    trials: int = 0
+
+    def __post_init__(self) -> None:
+        self.parts = {name: self._images(getattr(self.bench.split, name)) for name in SEARCH_PARTS}
+        self.original, self.retrained = self.plain_model("original"), self.plain_model("retrained")
+        self.unlearned = self.original
+
+    def _images(self, rows: np.ndarray) -> plain.Images:
+        decoded, dataset = self.bench.decoded, self.bench.cell.dataset
+        pixels = np.ascontiguousarray(decoded.train_images[rows].transpose(0, 2, 3, 1))
+        return plain.Images(pixels, decoded.train_labels[rows], dataset.mean, dataset.std)
+
+    def plain_model(self, role: str) -> nn.Module:
+        model = PLAIN[self.bench.cell.arch.name](len(self.bench.decoded.class_names))
+        load_weights(self.bench.reference(role, 0).file("weights.safetensors"), model)
+        return model
+
+    def check(self) -> None:
+        """The plain script sees the same images and weights: its accuracies are ours, but for a tie or two."""
+        ours, theirs = self.bench.retrained_accuracies(0), plain.accuracies(self.retrained, self.parts, self.batch_size)
+        for name, part in self.parts.items():
+            assert abs(ours[name] - theirs[name]) <= 2 / len(part), (name, ours, theirs)
+
+    # ------------------------------------------------------------------------------------------------------------ work
+
+    def our_trial(self) -> None:
+        """One more trial of the study."""
+        self.trials += 1
+        search = self.command.sweep.search.model_copy(update={"trials": self.trials})
+        study = SlotStudy(self.bench, self.command.sweep.methods[0], search, 0)
+        study.run()
+        assert study.trials()[-1].state.name == "COMPLETE"
+
+    def fine_tune(self, epochs: int = EPOCHS) -> None:
+        self.unlearned = copy.deepcopy(self.original)
+        plain.fine_tune(self.unlearned, self.parts["retain"], epochs, self.batch_size, LR)
+
+    def score_unlearned(self) -> None:
+        plain.accuracies(self.unlearned, self.parts, self.batch_size)
+        plain.attack(plain.losses(self.unlearned, self.parts, self.batch_size))
+
+    def retrained_accuracies(self) -> None:
+        plain.accuracies(self.retrained, self.parts, self.batch_size)
+
+    def retrained_losses(self) -> None:
+        plain.attack(plain.losses(self.retrained, self.parts, self.batch_size))
+
+
+def rows(options: Options) -> list[Row]:
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    resnet = _cell(options, "resnet18", options.size(4000, 160), options.size(256, 64))
+    found = [*_trial(resnet, "ResNet18", ">= 2.5", options.size(3, 1)), *_scoring(resnet, options.size(5, 1))]
+    tiny_vit = _cell(options, "tinyvit", options.size(160, 118), 64)
+    return [*found, *_trial(tiny_vit, "TinyViT", ">= 20", options.size(3, 1))]
+
+
+def _cell(options: Options, arch: str, limit: int, batch_size: int) -> Cell:
+    epochs = options.size(EPOCHS, 1)
+    fixed = {"epochs": epochs, "batch_size": batch_size, "weight_decay": 5e-4}
+    method = ["method=ft", *(f"method.params.{name}={value}" for name, value in fixed.items())]
+    rates = ["method.space.lr.low=0.001", f"method.space.lr.high={LR}"]
+    recipe = ["train.epochs=1", "train.lr=0.05", "train.batch_size=64"]
+    command = command_of(options, limit, f"arch={arch}", *recipe, *method, *rates, "search=paper", "search.seeds=1")
+    cell = Cell(command, bench_of(command), batch_size)
+    cell.check()
+    return cell
+
+
+def _trial(cell: Cell, title: str, goal: str, repeats: int) -> list[Row]:
+    epochs = int(cell.command.sweep.methods[0].fixed["epochs"])
+    tasks: dict[str, Task] = {
+        "ours": cell.our_trial,
+        "tuning": lambda: cell.fine_tune(epochs),
+        "scoring": cell.score_unlearned,
+        "accuracies": cell.retrained_accuracies,
+        "losses": cell.retrained_losses,
+    }
+    taken = turns(repeats, tasks, warm_up=False)  # the references have warmed up ours, the check the plain one
+    scoring = added(taken["scoring"], taken["accuracies"], taken["losses"])
+    whole = Taken("plain script", added(taken["tuning"], scoring))
+    kinder = Taken("plain script", added(taken["tuning"], taken["scoring"], taken["accuracies"]))
+    ours, images = Taken("ours", taken["ours"]), sum(len(part) for part in cell.parts.values())
+    epoch = Taken("its fine-tuning epoch", [seconds / epochs for seconds in taken["tuning"]], len(cell.parts["retain"]))
+    return [
+        Row(f"{title}, a trial on {images:,} images", whole, ours, goal),
+        Row(f"{title}, the same, retrained model: accuracies only", kinder, ours),
+        Row(f"{title}, plain script: scoring in its epochs", Taken("its scoring", scoring), epoch),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------- scoring
+
+
+def _scoring(cell: Cell, repeats: int) -> list[Row]:
+    bench, model = cell.bench, cell.bench.load("original", 0)
+    side = bench.side(0)
+    logits = bench.predict(model, side, SEARCH_PARTS)
+    forget, val = (losses(logits[part], side.labels[part]) for part in ("forget", "val"))
+    scale = FULL["forget"] / len(forget)
+    full = [np.resize(values, FULL["forget"]) for values in (forget, val)]
+    tasks: dict[str, Task] = {
+        "scoring": lambda: score_model(bench, model, 0),
+        "epoch": _bare_epoch(cell),
+        "plain epoch": lambda: cell.fine_tune(1),
+        "forward": lambda: bench.predict(model, side, SEARCH_PARTS),
+        "attack": lambda: mia_accuracy(forget, val, 0),
+        "full attack": lambda: mia_accuracy(*full, 0),
+    }
+    taken = turns(repeats, tasks, warm_up=False)  # trials have just run
+    images = {"images": len(cell.parts["retain"])}
+    bare, epoch = (
+        Taken("bare epoch", taken["epoch"], **images),
+        Taken("plain script's epoch", taken["plain epoch"], **images),
+    )
+    longer = Taken("bare epoch x 38,250 / retain", [seconds * scale for seconds in taken["epoch"]])
+    scoring = Taken("ours", taken["scoring"])
+    known = added(taken["forward"], taken["attack"])
+    rest = [max(0.0, whole - part) for whole, part in zip(taken["scoring"], known, strict=True)]
+    return [
+        Row("scoring, of a fine-tuning epoch", scoring, bare, "<= 0.45"),
+        Row("scoring, of the plain script's epoch", scoring, epoch),
+        Row("- its forward passes", Taken("ours", taken["forward"]), bare),
+        Row("- its logistic regression", Taken("ours", taken["attack"]), bare),
+        Row("- its rest", Taken("ours", rest), bare),
+        Row("logistic regression at CIFAR-10's size", Taken("ours", taken["full attack"]), longer),
+    ]
+
+
+def _bare_epoch(cell: Cell) -> Task:
+    """A fine-tuning epoch of torchvision's network, nothing else."""
+    images, labels = next(iter(cell.bench.side(0).parts["retain"].batches(len(cell.parts["retain"]))))
+    model = cell.bench.runtime.place(copy.deepcopy(cell.original))
+    data, optimizer = Resident(images, labels), optimiser(model)
+    return lambda: data.epoch(model, optimizer, cell.batch_size)
