@@ -194,6 +194,7 @@ def test_retrained_models_are_alike_and_originals_are_not(done: Done) -> None:
         models.phi[:] = noise + (2.0 * models.positive["forgotten"] if name == "original" else 0)
         lines, accuracies = _judged(models, "forgotten", 0)
         assert least < lines[0]["accuracy"] < most, name
+        assert lines[0]["sure"] == (models.phi[models.positive["forgotten"]] > 0).mean()
         assert accuracies["accuracies"].mean() == pytest.approx(lines[0]["accuracy"])
 
 

@@ -24,7 +24,7 @@ DTYPES: dict[str, str] = {
     "seconds": "float64",
     **dict.fromkeys(("samples", "left_out"), "int64"),
     **{f"{name}{end}": "float64" for name in ESTIMATES for end in ("", "_low", "_high")},
-    "accuracy_sd": "float64",
+    **dict.fromkeys(("accuracy_sd", "sure", "sure_never"), "float64"),
     **dict.fromkeys(("equal_decisions", "correlation", "accuracy_difference", "auc_difference"), "float64"),
     **dict.fromkeys(("machine", "device", "torch", "commit", "date"), "string"),
 }
@@ -33,9 +33,10 @@ LEGEND = (
     "U-LiRA: for each sample, how well an attacker who knows how such models behave tells a model that unlearned it "
     "from one that never saw it. accuracy: mean over samples of the two classes' rates of right decisions (0.5 is "
     "chance; the retrained models show where it lies in a design of this size), ± its standard deviation over "
-    "samples; in brackets 95 % bootstrap intervals over pairs of halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over samples "
-    "and models. retained: the same attack on samples that were to stay. cheap: Gaussians with pooled variance from "
-    "few halvings, and its agreement with the full attack."
+    "samples; in brackets 95 % bootstrap intervals over pairs of halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over "
+    "samples and models. p > 0.5: share of samples whose label has more than half of the probability; where it is low "
+    "the network is broken, and an attack at chance no success. retained: the same attack on samples that were to "
+    "stay. cheap: Gaussians with pooled variance from few halvings, and its agreement with the full attack."
 )
 FACTS = {
     "dataset": "dataset_title", "arch": "arch_title", "halvings": "halvings", "forget sets per halving": "parts",
@@ -106,6 +107,8 @@ def formatted(part: pd.DataFrame) -> pd.DataFrame:
     for column, title in titles.items():
         ends = zip(part[column], part[f"{column}_low"], part[f"{column}_high"], strict=True)
         shown[title] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in ends]
+    for column, title in {"sure": "p > 0.5: attacked", "sure_never": "p > 0.5: never seen"}.items():
+        shown[title] = part[column].map(_share)
     shown["samples"] = part["samples"].astype(str) + " of " + part["pool"].astype(str)
     shown["same decisions as full"] = part["equal_decisions"].map(_share)
     shown["models"] = part["models"].astype(str)

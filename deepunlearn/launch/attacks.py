@@ -169,7 +169,11 @@ def _judged(models: Models, question: str, seed: int) -> tuple[list[dict[str, An
         for name, (variance, used) in VARIANTS.items()
     }
     found = {name: lira.judge(one, *roles_, np.random.default_rng(seed)) for name, one in scores.items()}
-    lines = [{"variant": name, **_line(one), **_agreement(scores, name, roles_)} for name, one in found.items()]
+    sure = models.phi > 0  # more than half of the probability: an attack at chance on a broken model is no success
+    shares = {"sure": float(sure[models.positive[question]].mean()), "sure_never": float(sure[models.never].mean())}
+    lines = [
+        {"variant": name, **shares, **_line(one), **_agreement(scores, name, roles_)} for name, one in found.items()
+    ]
     return lines, {"samples": found["full"].samples, "accuracies": found["full"].accuracies}
 
 

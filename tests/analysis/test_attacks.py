@@ -23,7 +23,8 @@ def line(**changes: Any) -> dict[str, Any]:
         "arch_title": "ResNet18", "method": "ft", "method_title": "FT", "search": "quick, 2 trials x 2",
         "question": "forgotten", "variant": "full", "halvings": 12, "parts": 2, "models": 24, "pool": 100,
         "n_forget": 25, "train_epochs": 3, "limit": None, "seconds": 1.0, "samples": 90, "left_out": 10, **estimates,
-        "accuracy_sd": 0.1, **agreement, "machine": "box", "device": "cpu", "torch": "2.11.0", "commit": "abc",
+        "accuracy_sd": 0.1, "sure": 0.75, "sure_never": 0.25, **agreement, "machine": "box",
+        "device": "cpu", "torch": "2.11.0", "commit": "abc",
         "date": "2026-01-02T03:04:05+00:00", **changes,
     }  # fmt: skip
 
@@ -45,6 +46,7 @@ def test_references_first_the_full_attack_before_the_cheap_one() -> None:
     assert shown["variant"].tolist() == ["full"] * 4 + ["cheap"]
     assert shown["accuracy (chance 0.5)"].iloc[0] == "0.875 ± 0.100 [0.500, 0.500]"
     assert shown["same decisions as full"].tolist() == ["", "", "", "", "0.750"]
+    assert shown[["p > 0.5: attacked", "p > 0.5: never seen"]].iloc[0].tolist() == ["0.750", "0.250"]
     assert shown["samples"].iloc[0] == "90 of 100"
     for fact in ("halvings: 12;", "forget sets per halving: 2;", "machine: box;", "commit: abc;", "dates: 2026-01-02"):
         assert fact in table.caption

@@ -33,6 +33,7 @@ def _figure(name: str, part: pd.DataFrame) -> Picture:
             axes.plot(
                 [line["accuracy_low"], line["accuracy_high"]], [place, place], color=colour, linewidth=4, alpha=0.8
             )
+        axes.set_xlim(right=min(axes.get_xlim()[1], 1.005))  # standard deviations reach beyond what there is
         axes.axvline(0.5, color=INK, linestyle="--", linewidth=1)
         rows_of(axes, list(titles.values()))
         for question, marker in (("forgotten", "o"), ("retained", "D")):
