@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from deepunlearn.core.paths import shipped
-from deepunlearn.core.schema import DatasetConfig, ForgetConfig, TrainConfig, validate
+from deepunlearn.core.schema import DatasetConfig, HalvesForget, RandomForget, TrainConfig, validate
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "utkface", "folder")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -56,7 +56,8 @@ def test_recipes(name):
 
 
 def test_a_tenth_is_forgotten():
-    assert validate(ForgetConfig, read("forget", "random"), "forget").ratio == 0.1
+    assert validate(RandomForget, read("forget", "random"), "forget").ratio == 0.1
+    assert validate(HalvesForget, read("forget", "halves"), "forget").models == 80
 
 
 @pytest.mark.parametrize("group", ["dataset", "train", "forget"])

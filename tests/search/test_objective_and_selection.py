@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from deepunlearn.search.objective import Losses, accuracies, score
+from deepunlearn.search.objective import Losses, score
 from deepunlearn.search.selection import Candidate, smallest_mean, smallest_norm
+from deepunlearn.stages import accuracies
 
 
 def logits_with_accuracy(labels: np.ndarray, accuracy: float) -> np.ndarray:
@@ -42,7 +45,8 @@ def test_the_attack_compares_forget_with_validation_losses() -> None:
 
 def test_accuracies_leave_the_test_part_out() -> None:
     logits = {part: logits_with_accuracy(labels, 0.5) for part, labels in LABELS.items()}
-    assert accuracies(logits, LABELS) == {"retain": 0.5, "forget": 0.5, "val": 0.5}
+    side: Any = SimpleNamespace(labels=LABELS)
+    assert accuracies(logits, side) == {"retain": 0.5, "forget": 0.5, "val": 0.5}
 
 
 def test_norm_and_sum() -> None:
