@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -126,9 +127,9 @@ def added(*several: Sequence[float]) -> list[float]:
 # ------------------------------------------------------------------------------------------------------------ the table
 
 
-def markdown(name: str, text: str, command: str, rows: Sequence[Row]) -> str:
-    """The page of one benchmark."""
-    made = f"{machine()}, {torch.get_num_threads()} threads; torch {torch.__version__}; commit {commit()}"
+def markdown(name: str, text: str, command: str, rows: Sequence[Row], others: str) -> str:
+    """The page of one benchmark; others: what `Others` says."""
+    made = f"{machine()}, {torch.get_num_threads()} threads, {others}; torch {torch.__version__}; commit {commit()}"
     lines = [f"# {name}", "", f"`{command}`; {made}; {datetime.now(UTC):%Y-%m-%d}.", "", text, "", _line(COLUMNS)]
     lines += [_line(["---"] * len(COLUMNS)), *(_line(row.cells()) for row in rows)]
     return "\n".join(lines) + "\n"
@@ -136,6 +137,34 @@ def markdown(name: str, text: str, command: str, rows: Sequence[Row]) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+class Others:
+    """What the machine did beside us since this was made: two processes that share cores spoil each other's times."""
+
+    def __init__(self) -> None:
+        self._before = _all_busy(), _we_busy(), time.perf_counter()
+
+    def __str__(self) -> str:
+        everything, ours, wall = (
+            now - then for now, then in zip((_all_busy(), _we_busy(), time.perf_counter()), self._before, strict=True)
+        )
+        share = max(0.0, everything - ours) / (wall * (os.cpu_count() or 1))
+        return f"{share:.0%} of the cores taken by others" if everything else "other processes unknown"
+
+
+def _all_busy() -> float:
+    """Seconds that the cores have worked for anybody; 0 where the system does not say."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _, _, irq, softirq, *_ = map(int, stat.read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _we_busy() -> float:
+    """Seconds that this process and those it has waited for have worked."""
+    return sum(os.times()[:4])
 
 
 # ------------------------------------------------------------------------------------------------------------- the cell

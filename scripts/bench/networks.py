@@ -40,8 +40,12 @@ def rows(options: Options) -> list[Row]:
 def _tiny_vit(options: Options) -> list[Row]:
     pair = Pair("TinyViT", "timm", tiny_vit_of_timm(), tiny_vit.build(10, 32))
     counts = {"ours": options.size(5, 1)}  # as many as take about as long as one of timm's
-    size, repeats = options.size(64, 2), options.size(5, 1)
-    return [_training(pair, size, repeats, counts, goal=">= 15"), _evaluation(pair, size, repeats, counts)]
+    found = []
+    for full, repeats in ((256, 3), (64, 5)):
+        size, rounds = options.size(full, full // 32), options.size(repeats, 1)
+        found.append(_training(pair, size, rounds, counts, goal=">= 15"))
+        found.append(_evaluation(pair, size, rounds, counts))
+    return found
 
 
 def _resnet(options: Options) -> list[Row]:

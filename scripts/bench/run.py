@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import Options, markdown
+from common import Options, Others, markdown
 
 BENCHMARKS = ("networks", "steps", "trials", "workers", "startup")
 
@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> None:
 def _page(name: str, options: Options, arguments: list[str]) -> str:
     module = importlib.import_module(name)
     text = " ".join(module.__doc__.split("\n\n", 1)[1].split())
-    return markdown(name, text, shlex.join(["python", "scripts/bench/run.py", *arguments]), module.rows(options))
+    others, rows = Others(), module.rows(options)
+    return markdown(name, text, shlex.join(["python", "scripts/bench/run.py", *arguments]), rows, str(others))
 
 
 def _parser() -> argparse.ArgumentParser:
