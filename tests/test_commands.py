@@ -126,6 +126,7 @@ def test_the_winners_file_reruns_without_a_search(finished: Finished) -> None:
             assert json.loads(row["params"]) == given[f"digits/smallnet/{row['method']}"]  # type: ignore[index,call-overload]
 
 
+@pytest.mark.slow
 def test_defaults_and_fixed_values_are_evaluated_without_a_search(tmp_path: Path) -> None:
     done = sweep(
         tmp_path,
@@ -284,6 +285,7 @@ def test_a_failing_method_is_stored_with_its_traceback_and_stops_no_other(tmp_pa
     assert not list(tmp_path.rglob("failure.json")) and list(tmp_path.rglob("earlier-*.json"))
 
 
+@pytest.mark.slow
 def test_a_reference_that_diverges_skips_what_needs_it_and_names_it(tmp_path: Path) -> None:
     done = sweep(
         tmp_path,

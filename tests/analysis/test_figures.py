@@ -69,6 +69,7 @@ def test_every_figure_is_drawn_and_readable(shelf: Shelf) -> None:
         assert picture.group == ("" if picture.name in kinds else "digits-resnet18")
 
 
+@pytest.mark.slow
 def test_equal_rows_make_equal_files(shelf: Shelf) -> None:
     fill(shelf)
     one, other = drawn(shelf), drawn(shelf)
@@ -77,6 +78,7 @@ def test_equal_rows_make_equal_files(shelf: Shelf) -> None:
     }
 
 
+@pytest.mark.slow
 def test_many_result_sets_are_drawn_by_processes_alike(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         shelf.add(dataset=f"d{number}", cell=f"{number}" * 16, result_set=f"{number}" * 16)

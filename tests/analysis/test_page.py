@@ -118,6 +118,7 @@ def test_holes_are_refused_or_marked(shelf: Shelf) -> None:
     assert "1 missing" in page_of(shelf, "partial=true").views["overview"]
 
 
+@pytest.mark.slow
 def test_records_alone_make_the_same_page(shelf: Shelf, tmp_path: Path) -> None:
     fill(shelf)
     page = page_of(shelf)
@@ -127,6 +128,7 @@ def test_records_alone_make_the_same_page(shelf: Shelf, tmp_path: Path) -> None:
     assert {path.suffix for path in (tmp_path / "elsewhere" / "figures").iterdir()} == {".svg", ".png"}
 
 
+@pytest.mark.slow
 def test_old_figures_do_not_stay(shelf: Shelf) -> None:
     fill(shelf)
     page_of(shelf)
