@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from quiet import Patience
 
 from deepunlearn.config import Command, read_command
 from deepunlearn.core.paths import Results
@@ -27,12 +27,11 @@ Task = Callable[[], object]
 @dataclass(frozen=True)
 class Options:
     """data: class folders of images (DIR/train/CLASS/*.jpg, DIR/test/...); quick: tiny sizes, to see that it runs;
-    scratch: a folder of this run; patience: with other work on the machine."""
+    scratch: a folder of this run."""
 
     data: Path
     quick: bool
     scratch: Path
-    patience: Patience
 
     def size(self, full: int, quick: int) -> int:
         return quick if self.quick else full
@@ -98,25 +97,19 @@ def _shown(value: float, unit: str) -> str:
 
 
 def turns(
-    options: Options,
-    repeats: int,
-    tasks: dict[str, Task],
-    counts: dict[str, int] | None = None,
-    *,
-    warm_up: bool = True,
+    repeats: int, tasks: dict[str, Task], counts: dict[str, int] | None = None, warm_up: bool = True
 ) -> dict[str, list[float]]:
     """Wall seconds of each task, round after round: A, B, A, B. Where it is to warm up, a first round does not count.
 
     counts: how often a task runs in a round, where that is more than once; its seconds are those of one run.
     """
-
-    def one_round() -> dict[str, float]:
-        return {name: _seconds(task, (counts or {}).get(name, 1)) for name, task in tasks.items()}
-
-    if warm_up:
-        one_round()
-    rounds = [options.patience.round(one_round) for _ in range(repeats)]
-    return {name: [taken[name] for taken in rounds] for name in tasks}
+    taken: dict[str, list[float]] = {name: [] for name in tasks}
+    for turn in range(repeats + warm_up):
+        for name, task in tasks.items():
+            seconds = _seconds(task, (counts or {}).get(name, 1))
+            if turn >= warm_up:
+                taken[name].append(seconds)
+    return taken
 
 
 def _seconds(task: Task, count: int) -> float:
@@ -134,16 +127,44 @@ def added(*several: Sequence[float]) -> list[float]:
 # ------------------------------------------------------------------------------------------------------------ the table
 
 
-def markdown(name: str, text: str, command: str, rows: Sequence[Row], beside: str) -> str:
-    """The page of one benchmark; beside: what else went on."""
-    made = f"{machine()}, {torch.get_num_threads()} threads; torch {torch.__version__}; commit {commit()}; {beside}"
-    lines = [f"# {name}", "", f"`{command}`; {datetime.now(UTC):%Y-%m-%d}; {made}.", "", text, "", _line(COLUMNS)]
+def markdown(name: str, text: str, command: str, rows: Sequence[Row], others: str) -> str:
+    """The page of one benchmark; others: what `Others` says."""
+    made = f"{machine()}, {torch.get_num_threads()} threads, {others}; torch {torch.__version__}; commit {commit()}"
+    lines = [f"# {name}", "", f"`{command}`; {made}; {datetime.now(UTC):%Y-%m-%d}.", "", text, "", _line(COLUMNS)]
     lines += [_line(["---"] * len(COLUMNS)), *(_line(row.cells()) for row in rows)]
     return "\n".join(lines) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+class Others:
+    """What the machine did beside us since this was made: two processes that share cores spoil each other's times."""
+
+    def __init__(self) -> None:
+        self._before = _all_busy(), _we_busy(), time.perf_counter()
+
+    def __str__(self) -> str:
+        everything, ours, wall = (
+            now - then for now, then in zip((_all_busy(), _we_busy(), time.perf_counter()), self._before, strict=True)
+        )
+        share = max(0.0, everything - ours) / (wall * (os.cpu_count() or 1))
+        return f"{share:.0%} of the cores taken by others" if everything else "other processes unknown"
+
+
+def _all_busy() -> float:
+    """Seconds that the cores have worked for anybody; 0 where the system does not say."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _, _, irq, softirq, *_ = map(int, stat.read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _we_busy() -> float:
+    """Seconds that this process and those it has waited for have worked."""
+    return sum(os.times()[:4])
 
 
 # ------------------------------------------------------------------------------------------------------------- the cell

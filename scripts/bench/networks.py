@@ -43,8 +43,8 @@ def _tiny_vit(options: Options) -> list[Row]:
     found = []
     for full, repeats in ((256, 3), (64, 5)):
         size, rounds = options.size(full, full // 32), options.size(repeats, 1)
-        found.append(_training(options, pair, size, rounds, counts, goal=">= 15"))
-        found.append(_evaluation(options, pair, size, rounds, counts))
+        found.append(_training(pair, size, rounds, counts, goal=">= 15"))
+        found.append(_evaluation(pair, size, rounds, counts))
     return found
 
 
@@ -53,24 +53,24 @@ def _resnet(options: Options) -> list[Row]:
     found = []
     for full in (256, 64):
         size, repeats, steps = options.size(full, full // 16), options.size(9, 1), options.size(1024 // full, 1)
-        found.append(_training(options, pair, size, repeats, dict.fromkeys(("plain", "ours"), steps), goal=">= 1.35"))
-        found.append(_evaluation(options, pair, size, repeats, dict.fromkeys(("plain", "ours"), 3 * steps)))
+        found.append(_training(pair, size, repeats, dict.fromkeys(("plain", "ours"), steps), goal=">= 1.35"))
+        found.append(_evaluation(pair, size, repeats, dict.fromkeys(("plain", "ours"), 3 * steps)))
     return found
 
 
-def _training(options: Options, pair: Pair, size: int, repeats: int, counts: dict[str, int], *, goal: str) -> Row:
+def _training(pair: Pair, size: int, repeats: int, counts: dict[str, int], *, goal: str) -> Row:
     x, y = _batch(size)
     plain, ours = pair.copies()
     _check_equal(plain, ours, x)
     tasks = {"plain": _step(plain, x, y), "ours": _step(ours, x, y)}
-    return _row(f"{pair.title}, training step, batch {size}", pair, size, turns(options, repeats, tasks, counts), goal)
+    return _row(f"{pair.title}, training step, batch {size}", pair, size, turns(repeats, tasks, counts), goal)
 
 
-def _evaluation(options: Options, pair: Pair, size: int, repeats: int, counts: dict[str, int]) -> Row:
+def _evaluation(pair: Pair, size: int, repeats: int, counts: dict[str, int]) -> Row:
     x, _ = _batch(size)
     plain, ours = (model.eval() for model in pair.copies())
     with torch.inference_mode():
-        taken = turns(options, repeats, {"plain": lambda: plain(x), "ours": lambda: ours(x)}, counts)
+        taken = turns(repeats, {"plain": lambda: plain(x), "ours": lambda: ours(x)}, counts)
     return _row(f"{pair.title}, evaluation, batch {size}", pair, size, taken)
 
 

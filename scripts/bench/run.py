@@ -1,9 +1,9 @@
 """Measures the goals of speed as ratios: networks, steps, trials, workers, startup (docs/performance.md).
 
-    python scripts/bench/run.py [NAME ...] [--data DIR] [--quick] [--to DIR] [--patience MINUTES]
+    python scripts/bench/run.py [NAME ...] [--data DIR] [--quick] [--to DIR]
 
 DIR holds CIFAR-10 as image files, `train/CLASS/*.jpg` and `test/CLASS/*.jpg`. Writes DIR/NAME.md; about 20 minutes for
-all on two cores, if nothing else runs on the machine. `--quick` only shows that everything runs, and writes nothing
+all on two cores, with nothing else on the machine. `--quick` only shows that everything runs, and writes nothing
 unless told where.
 """
 
@@ -16,8 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import Options, markdown
-from quiet import Patience
+from common import Options, Others, markdown
 
 BENCHMARKS = ("networks", "steps", "trials", "workers", "startup")
 
@@ -26,8 +25,7 @@ def main(arguments: list[str]) -> None:
     given = _parser().parse_args(arguments)
     target = given.to or (None if given.quick else Path("results/bench"))
     with tempfile.TemporaryDirectory() as scratch:
-        patience = Patience(0 if given.quick else 60 * given.patience)
-        options = Options(given.data, given.quick, Path(scratch), patience)
+        options = Options(given.data, given.quick, Path(scratch))
         for name in given.names or BENCHMARKS:
             page = _page(name, options, arguments)
             print(page, flush=True)
@@ -39,11 +37,8 @@ def main(arguments: list[str]) -> None:
 def _page(name: str, options: Options, arguments: list[str]) -> str:
     module = importlib.import_module(name)
     text = " ".join(module.__doc__.split("\n\n", 1)[1].split())
-    options.patience.start_page()
-    rows = module.rows(options)
-    return markdown(
-        name, text, shlex.join(["python", "scripts/bench/run.py", *arguments]), rows, options.patience.said()
-    )
+    others, rows = Others(), module.rows(options)
+    return markdown(name, text, shlex.join(["python", "scripts/bench/run.py", *arguments]), rows, str(others))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,9 +47,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=Path("datasets/cifar10-images"), help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--to", type=Path, help="where the tables go; default: results/bench, with --quick nowhere")
-    parser.add_argument(
-        "--patience", type=float, default=10.0, help="minutes to spend on rounds that other work disturbed"
-    )
     return parser
 
 

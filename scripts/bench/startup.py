@@ -22,7 +22,7 @@ COMMANDS = {
 def rows(options: Options) -> list[Row]:
     repeats = options.size(5, 1)
     tasks = {name: _process(arguments) for name, (arguments, _) in COMMANDS.items()}
-    taken = turns(options, repeats, tasks, warm_up=not options.quick)
+    taken = turns(repeats, tasks, warm_up=not options.quick)
     return [
         Row(name, Taken("measured", taken[name]), Taken("limit", [limit] * repeats), "<= 1")
         for name, (_, limit) in COMMANDS.items()

@@ -38,11 +38,11 @@ def rows(options: Options) -> list[Row]:
     for arch, title, size, repeats in CASES:
         bench = bench_of(command_of(options, options.size(3000, 150), f"arch={arch}"))
         batch = options.size(size, size // 16)
-        found += _against_bare(options, bench, f"{title}, batch {batch}", batch, options.size(repeats, 2))
+        found += _against_bare(bench, f"{title}, batch {batch}", batch, options.size(repeats, 2))
     return [*found, _reads(bench, batch)]
 
 
-def _against_bare(options: Options, bench: Bench, title: str, batch: int, repeats: int) -> list[Row]:
+def _against_bare(bench: Bench, title: str, batch: int, repeats: int) -> list[Row]:
     retain = _whole_batches(bench.side(0).parts["retain"], batch)
     model = bench.fresh_model(0)
     tasks = {
@@ -50,7 +50,7 @@ def _against_bare(options: Options, bench: Bench, title: str, batch: int, repeat
         "bare": _bare(copy.deepcopy(model), retain, batch),
         "prepare": _preparation(bench, batch),
     }
-    taken = turns(options, repeats, tasks)
+    taken = turns(repeats, tasks)
     ours, bare = Taken("ours", taken["ours"], batch), Taken("bare loop", taken["bare"], batch)
     prepare = Taken("crop, flip, normalise", taken["prepare"])
     return [Row(f"{title}: step", ours, bare, "<= 1.03"), Row(f"{title}: augmentation", prepare, ours, "<= 0.03")]

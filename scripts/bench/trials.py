@@ -91,13 +91,10 @@ class Cell:
 def rows(options: Options) -> list[Row]:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     resnet = _cell(options, "resnet18", options.size(4000, 160), options.size(256, 64))
-    found = [
-        *_trial(options, resnet, "ResNet18", ">= 2.5", options.size(3, 1)),
-        *_scoring(options, resnet, options.size(5, 1)),
-    ]
+    found = [*_trial(resnet, "ResNet18", ">= 2.5", options.size(3, 1)), *_scoring(resnet, options.size(5, 1))]
     for batch_size, limit in ((256, 334), (64, 160)):  # retained images: 256, 122
         tiny_vit = _cell(options, "tinyvit", options.size(limit, 118), batch_size)
-        found += _trial(options, tiny_vit, f"TinyViT, batch {batch_size}", ">= 20", options.size(3, 1))
+        found += _trial(tiny_vit, f"TinyViT, batch {batch_size}", ">= 20", options.size(3, 1))
         if options.quick:
             break
     return found
@@ -115,7 +112,7 @@ def _cell(options: Options, arch: str, limit: int, batch_size: int) -> Cell:
     return cell
 
 
-def _trial(options: Options, cell: Cell, title: str, goal: str, repeats: int) -> list[Row]:
+def _trial(cell: Cell, title: str, goal: str, repeats: int) -> list[Row]:
     epochs = int(cell.command.sweep.methods[0].fixed["epochs"])
     tasks: dict[str, Task] = {
         "ours": cell.our_trial,
@@ -124,7 +121,7 @@ def _trial(options: Options, cell: Cell, title: str, goal: str, repeats: int) ->
         "accuracies": cell.retrained_accuracies,
         "losses": cell.retrained_losses,
     }
-    taken = turns(options, repeats, tasks, warm_up=False)  # the references have warmed up ours, the check the plain one
+    taken = turns(repeats, tasks, warm_up=False)  # the references have warmed up ours, the check the plain one
     scoring = added(taken["scoring"], taken["accuracies"], taken["losses"])
     whole = Taken("plain script", added(taken["tuning"], scoring))
     kinder = Taken("plain script", added(taken["tuning"], taken["scoring"], taken["accuracies"]))
@@ -140,7 +137,7 @@ def _trial(options: Options, cell: Cell, title: str, goal: str, repeats: int) ->
 # ------------------------------------------------------------------------------------------------------------- scoring
 
 
-def _scoring(options: Options, cell: Cell, repeats: int) -> list[Row]:
+def _scoring(cell: Cell, repeats: int) -> list[Row]:
     bench, model = cell.bench, cell.bench.load("original", 0)
     side = bench.side(0)
     logits = bench.predict(model, side, SEARCH_PARTS)
@@ -155,7 +152,7 @@ def _scoring(options: Options, cell: Cell, repeats: int) -> list[Row]:
         "attack": lambda: mia_accuracy(forget, val, 0),
         "full attack": lambda: mia_accuracy(*full, 0),
     }
-    taken = turns(options, repeats, tasks, warm_up=False)  # trials have just run
+    taken = turns(repeats, tasks, warm_up=False)  # trials have just run
     images = {"images": len(cell.parts["retain"])}
     bare, epoch = (
         Taken("bare epoch", taken["epoch"], **images),
