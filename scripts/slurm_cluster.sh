@@ -130,6 +130,14 @@ start_database() {
           grant all on slurm_acct_db.* to slurm@'127.0.0.1'"
 }
 
+# A node that was down comes back by itself when slurmd registers, maybe between our look and our request, which is an
+# error then: so the state decides, not the request's answer.
+node_usable() {
+  sinfo -h -o %t | grep -E '^(idle|mix|alloc)' && return
+  scontrol update nodename="$NODE" state=resume
+  return 1
+}
+
 up() {
   [ "$(id -u)" = 0 ] || die "run as root"
   install_packages
@@ -142,9 +150,8 @@ up() {
   running slurmctld >/dev/null || slurmctld
   until_true 30 bash -c "scontrol ping | grep -q UP"
   running slurmd >/dev/null || slurmd
-  until_true 30 bash -c "sinfo -h -o %t | grep -qE '^(idle|mix|alloc|drain|down)'"
-  ! sinfo -h -o %t | grep -qE 'drain|down' || scontrol update nodename="$NODE" state=resume
-  until_true 30 bash -c "sacctmgr -nP show cluster format=cluster | grep -q deepunlearn && sinfo -h -o %t | grep -qE '^(idle|mix|alloc)'"
+  until_true 30 bash -c "sacctmgr -nP show cluster format=cluster | grep -q deepunlearn"
+  until_true 30 node_usable
   sinfo
 }
 

@@ -24,13 +24,17 @@ NODES = ("launcher=slurm", "launcher.gpus=1", "launcher.cpus=1", "launcher.memor
 EACH_ALONE = "launcher.minutes_per_job=0.0001"  # one task per job
 
 
+def bring_up() -> None:
+    up = subprocess.run([CLUSTER, "up"], capture_output=True, text=True, check=False)
+    assert up.returncode == 0, up.stdout + up.stderr
+
+
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     if os.geteuid() != 0 and "DEEPUNLEARN_CI" not in os.environ:
         pytest.skip("the test cluster's daemons run as root")
     ran = (STATE / "slurmctld.pid").exists()
-    up = subprocess.run([CLUSTER, "up"], capture_output=True, text=True, check=False)
-    assert up.returncode == 0, up.stderr
+    bring_up()
     yield
     if not ran:
         subprocess.run([CLUSTER, "down"], check=True)
@@ -148,7 +152,7 @@ def test_a_killed_slurmd_disturbs_no_job(tmp_path: Path, alone: Path) -> None:
     until(lambda: holds_a_claim(tmp_path))
     os.kill(int((STATE / "slurmd.pid").read_text()), signal.SIGKILL)
     time.sleep(1)
-    subprocess.run([CLUSTER, "up"], capture_output=True, check=True)
+    bring_up()
     drained()
     assert rows(tmp_path) == rows(alone)
 
@@ -164,7 +168,7 @@ def test_a_lost_node_leaves_an_orphan_and_one_intact_result(tmp_path: Path) -> N
     slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     until(lambda: "Restarts=1" in slurm("scontrol", "show", "job", first))
     assert Path(f"/proc/{orphan}").exists()
-    subprocess.run([CLUSTER, "up"], capture_output=True, check=True)
+    bring_up()
     drained()
     until(lambda: not Path(f"/proc/{orphan}").exists())
     whole = tmp_path / "whole"
