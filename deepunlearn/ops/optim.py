@@ -21,9 +21,9 @@ def sgd(
     momentum: float = 0.9,
     masks: Masks | None = None,
 ) -> torch.optim.SGD:
-    """SGD over `params`; updates all tensors at once, on the CPU with the plain loop's rounding."""
-    weights = list(params)
-    optimizer = torch.optim.SGD(weights, lr=lr, momentum=momentum, weight_decay=weight_decay, **_all_at_once(weights))
+    """SGD over `params` in one pass over memory, 2 to 3 times as fast as torch's default (docs/performance.md)."""
+    optimizer = torch.optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+    optimizer.register_step_pre_hook(_lay_out_gradients)
     _hold(optimizer, masks)
     return optimizer
 
@@ -32,15 +32,22 @@ def adam(
     params: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, masks: Masks | None = None
 ) -> torch.optim.Adam:
     """Adam with torch's betas (0.9, 0.999)."""
-    weights = list(params)
-    optimizer = torch.optim.Adam(weights, lr=lr, weight_decay=weight_decay, **_all_at_once(weights))
+    optimizer = torch.optim.Adam(params, lr=lr, weight_decay=weight_decay, fused=True)
+    optimizer.register_step_pre_hook(_lay_out_gradients)
     _hold(optimizer, masks)
     return optimizer
 
 
-def _all_at_once(weights: list[Tensor]) -> dict[str, bool]:
-    """One kernel for everything where launching kernels is what costs (accelerators), lists of tensors elsewhere."""
-    return {"fused" if all(weight.device.type != "cpu" for weight in weights) else "foreach": True}
+def _lay_out_gradients(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """Give every gradient its weight's strides.
+
+    torch's fused kernels for the CPU pair entries by their place in memory. A backward pass lays gradients out like the
+    weights, but one that was assigned (`weight.grad = ...`) need not be, and the update would be silently wrong.
+    """
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if weight.grad is not None and weight.grad.stride() != weight.stride():
+                weight.grad = torch.empty_like(weight).copy_(weight.grad)
 
 
 def _hold(optimizer: torch.optim.Optimizer, masks: Masks | None) -> None:

@@ -1,0 +1,53 @@
+"""Optimisers against torch's plain loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from deepunlearn.ops import optim
+
+SHAPES = [(8, 4, 3, 3), (16, 8, 1, 1), (5, 8), (5,)]
+CASES = {
+    "sgd": (optim.sgd, torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.01, "lr": 0.1}),
+    "adam": (optim.adam, torch.optim.Adam, {"weight_decay": 0.01, "lr": 0.1}),
+}
+
+
+def weights(seed: int = 0) -> list[Tensor]:
+    """Channels last where they have four dimensions."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [torch.randn(shape, generator=generator) for shape in SHAPES]
+    placed = [value.to(memory_format=torch.channels_last) if value.ndim == 4 else value for value in drawn]
+    return [value.requires_grad_() for value in placed]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("like_weights", [True, False])
+def test_steps_are_those_of_the_plain_loop(name: str, like_weights: bool) -> None:
+    """Whatever the strides of the gradients: those of the weights, or others."""
+    ours, plain, options = CASES[name]
+    mine, expected = weights(), weights()
+    optimizers = ours(mine, **options), plain(expected, foreach=False, fused=False, **options)
+    for step in range(3):
+        for weight, other, value in zip(mine, expected, weights(seed=step + 1), strict=True):
+            other.grad = value.detach()
+            weight.grad = value.detach() if like_weights else value.detach().contiguous()
+        for optimizer in optimizers:
+            optimizer.step()
+    for weight, other in zip(mine, expected, strict=True):
+        torch.testing.assert_close(weight, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [optim.sgd, optim.adam])
+def test_what_a_mask_holds_stays(make: Callable[..., torch.optim.Optimizer]) -> None:
+    (weight, *_) = weights()
+    before, mask = weight.detach().clone(), torch.rand_like(weight) < 0.5
+    optimizer = make([weight], lr=0.1, weight_decay=0.1, masks={weight: mask})
+    for _ in range(3):
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    assert torch.equal(weight == before, ~mask)
