@@ -24,7 +24,8 @@ from itertools import product
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from deepunlearn.archs.dense import dense
 
 LARGEST = 2  # pixels; on 4x4 maps the gathered matrix costs more than the convolution
 GATHER_FROM = 16  # images; with fewer, gathering a matrix for several output pixels costs more than it saves
@@ -74,7 +75,7 @@ def small_map_conv(maps: Tensor, weight: Tensor, bias: Tensor | None, stride: in
     # Channels innermost throughout: with channels_last maps and weights only the gathered taps are copied.
     by_tap = weight.permute(0, 2, 3, 1).reshape(-1, 9, channels)
     matrix = by_tap.index_select(1, _TAPS[height, width, stride]).reshape(-1, height * width * channels)
-    flat = F.linear(maps.permute(0, 2, 3, 1).reshape(count, -1), matrix)
+    flat = dense(maps.permute(0, 2, 3, 1).reshape(count, -1), matrix)
     output = flat.reshape(count, -1, rows, columns)
     if _channels_last(maps):  # is_contiguous(memory_format) cannot be asked under vmap
         output = output.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ Task = Callable[[], object]
 @dataclass(frozen=True)
 class Options:
     """data: class folders of images (DIR/train/CLASS/*.jpg, DIR/test/...); quick: tiny sizes, to see that it runs;
-    scratch: a folder of this run."""
+    scratch: where sweeps are stored."""
 
     data: Path
     quick: bool
@@ -92,7 +94,7 @@ def _ratio(value: float) -> str:
 
 def _shown(value: float, unit: str) -> str:
     if unit != "s":
-        return f"{value:,.0f} {unit}"
+        return f"{value:,.0f} {unit}" if value >= 10 or value == int(value) else f"{value:.4f} {unit}"
     return f"{1000 * value:.1f} ms" if value < 1 else f"{value:.2f} s"
 
 
@@ -170,10 +172,22 @@ def _we_busy() -> float:
 # ------------------------------------------------------------------------------------------------------------- the cell
 
 
+def _arguments(options: Options, limit: int, *more: str) -> list[str]:
+    data = ("dataset=cifar10", "dataset.source=folder", f"dataset.root={options.data.absolute()}")
+    return [*data, f"dataset.limit={limit}", f"results={options.scratch / 'results'}", *more]
+
+
 def command_of(options: Options, limit: int, *more: str) -> Command:
     """A sweep on `limit` training images of `options.data`, which stand for CIFAR-10."""
-    data = ("dataset=cifar10", "dataset.source=folder", f"dataset.root={options.data.absolute()}")
-    return read_command([*data, f"dataset.limit={limit}", f"results={options.scratch / 'results'}", *more])
+    return read_command(_arguments(options, limit, *more))
+
+
+def sweep(options: Options, limit: int, *more: str) -> None:
+    """Run it, as a process that chooses its own threads."""
+    command = [sys.executable, "-m", "deepunlearn.sweep", *_arguments(options, limit, *more)]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 def bench_of(command: Command) -> Bench:

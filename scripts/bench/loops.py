@@ -24,8 +24,9 @@ def tiny_vit_of_timm(classes: int = 10) -> nn.Module:
 PLAIN: dict[str, Callable[[int], nn.Module]] = {"resnet18": resnet_of_torchvision, "tinyvit": tiny_vit_of_timm}
 
 
-def optimiser(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9, weight_decay=5e-4, foreach=True)
+def optimiser(model: nn.Module, way: str = "foreach") -> torch.optim.Optimizer:
+    """way: foreach or fused, how torch goes over the weights."""
+    return torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9, weight_decay=5e-4, **{way: True})
 
 
 def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:

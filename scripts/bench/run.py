@@ -1,10 +1,11 @@
-"""Measures the goals of speed as ratios: networks, steps, trials, workers, startup (docs/performance.md).
+"""Measures the goals of speed as ratios: networks, steps, trials, workers, startup, searches (docs/performance.md).
 
-    python scripts/bench/run.py [NAME ...] [--data DIR] [--quick] [--to DIR]
+    python scripts/bench/run.py [NAME ...] [--data DIR] [--quick] [--to DIR] [--keep DIR]
 
-DIR holds CIFAR-10 as image files, `train/CLASS/*.jpg` and `test/CLASS/*.jpg`. Writes DIR/NAME.md; about 20 minutes for
-all on two cores, with nothing else on the machine. `--quick` only shows that everything runs, and writes nothing
-unless told where.
+`--data` holds CIFAR-10 as image files, `train/CLASS/*.jpg` and `test/CLASS/*.jpg`. Writes NAME.md into `--to`; without
+a name all but searches, about 20 minutes on two cores with nothing else on the machine. searches takes 1.5 hours, and
+with `--keep` goes on where it was stopped. `--quick` only shows that everything runs, and writes nothing unless told
+where.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from pathlib import Path
 
 from common import Options, Others, markdown
 
-BENCHMARKS = ("networks", "steps", "trials", "workers", "startup")
+SHORT = ("networks", "steps", "trials", "workers", "startup")
+BENCHMARKS = (*SHORT, "searches")
 
 
 def main(arguments: list[str]) -> None:
     given = _parser().parse_args(arguments)
     target = given.to or (None if given.quick else Path("results/bench"))
     with tempfile.TemporaryDirectory() as scratch:
-        options = Options(given.data, given.quick, Path(scratch))
-        for name in given.names or BENCHMARKS:
+        options = Options(given.data, given.quick, given.keep or Path(scratch))
+        for name in given.names or SHORT:
             page = _page(name, options, arguments)
             print(page, flush=True)
             if target is not None:
@@ -47,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=Path("datasets/cifar10-images"), help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--to", type=Path, help="where the tables go; default: results/bench, with --quick nowhere")
+    parser.add_argument("--keep", type=Path, help="where sweeps are stored and gone on with; default: nowhere")
     return parser
 
 

@@ -7,14 +7,11 @@ them: a real search lasts hours, the start of a process seconds. A: two workers,
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import optuna
-from common import Options, Row, Taken
+from common import Options, Row, Taken, sweep
 
 REFERENCES = ("seeds=2", "search=none", "method.params.epochs=1")
 
@@ -50,12 +47,6 @@ def _trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
 
 
 def _sweep(options: Options, results: Path, *more: str) -> None:
-    limit = options.size(1500, 150)
-    data = ("dataset=cifar10", "dataset.source=folder", f"dataset.root={options.data.absolute()}")
-    batch = options.size(64, 16)
+    limit, batch = options.size(1500, 150), options.size(64, 16)
     recipe = ("train.epochs=1", "train.lr=0.05", f"train.batch_size={batch}", "method.params.batch_size=64")
-    own = ("method=ft", "runtime.threads=1", f"results={results}", f"dataset.limit={limit}")
-    command = [sys.executable, "-m", "deepunlearn.sweep", *data, *recipe, *own, *more]
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    sweep(options, limit, *recipe, "method=ft", "runtime.threads=1", *more, f"results={results}")

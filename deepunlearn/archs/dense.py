@@ -1,0 +1,69 @@
+"""Dense layers on CPUs where PyTorch's matrix product is held back.
+
+PyTorch multiplies fp32 matrices with MKL, which on AMD's processors keeps to 256-bit instructions, and convolves with
+oneDNN, which uses 512 bits where there are. So there a dense layer is computed as what it also is: a 1x1 convolution of
+one image with as many pixels as the layer has rows. Same parameters, same function up to rounding.
+
+Rows per second against `F.linear` as ratio (AMD EPYC with AVX-512, channels in -> out, medians of interleaved runs):
+
+| rows, layer        | training, 1 / 2 threads | evaluation, 1 / 2 threads |
+|--------------------|-------------------------|---------------------------|
+| 4096, 128 -> 384   | 2.3 / 2.1               | 2.2 / 2.2                 |
+| 256, 256 -> 1024   | 1.9 / 1.9               | 1.9 / 2.2                 |
+| 256, 1024 -> 1024  | 1.4 / 1.6               | 1.5 / 2.0                 |
+| 128, 256 -> 1024   | 1.6 / 1.5               | 1.6 / 1.6                 |
+| 64, 1024 -> 1024   | 0.9 / 0.9               | 1.0 / 1.0                 |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ROWS_FROM = 128
+
+
+def _product_is_held_back() -> bool:
+    """Whether this is an AMD processor with AVX-512, and PyTorch comes with MKL."""
+    processors = Path("/proc/cpuinfo")
+    return (
+        torch.backends.mkl.is_available()
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and processors.exists()
+        and "AuthenticAMD" in processors.read_text()
+    )
+
+
+PAYS = _product_is_held_back()
+
+
+def dense(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear(rows, weight, bias)`: (..., C) with weights (O, C) to (..., O)."""
+    count, images = rows.numel() // rows.shape[-1], _images()
+    if not PAYS or rows.device.type != "cpu" or rows.dtype != torch.float32 or count < ROWS_FROM or count % images:
+        return F.linear(rows, weight, bias)
+    pixels = rows.reshape(images, 1, -1, rows.shape[-1]).permute(0, 3, 1, 2)  # as channels_last has them in memory
+    return F.conv2d(pixels, weight[:, :, None, None], bias).permute(0, 2, 3, 1).reshape(*rows.shape[:-1], -1)
+
+
+@torch.compiler.assume_constant_result  # it cannot be traced
+def _images() -> int:
+    """Into how many the rows are divided: with one thread PyTorch leaves 1x1 convolutions of under 16 images to MKL."""
+    return 1 if torch.get_num_threads() > 1 else 16
+
+
+class Dense(nn.Linear):
+    """`nn.Linear` by way of `dense`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return dense(input, self.weight, self.bias)
+
+
+def use_dense(model: nn.Module) -> None:
+    """Turn, in place, every `nn.Linear` of `model` into a `Dense`; modules, parameters and state-dict keys stay."""
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = Dense
