@@ -50,6 +50,12 @@ def test_the_epoch_limit(dataset: str, limit: int) -> None:
     assert sweep.cells[0].epoch_limit(sweep.search) == limit
 
 
+def test_the_fast_search_prunes_on_one_loss_with_as_many_studies_as_the_papers() -> None:
+    search = read_command(["search=fast"]).sweep.search
+    assert (search.sampler, search.objective, search.prune) == ("tpe", "sum", True)
+    assert read_command(["search=fast"]).sweep.search_seeds == read_command(["search=paper"]).sweep.search_seeds
+
+
 def test_held_out_search_seeds() -> None:
     assert read_command(["protocol=heldout"]).sweep.search_seeds == (10, 11, 12)
     assert read_command(["search=none"]).sweep.search_seeds == ()

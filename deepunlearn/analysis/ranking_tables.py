@@ -136,7 +136,8 @@ def _rte_table(arch: str, rows: pd.DataFrame, remark: str) -> Table:
     title = f"RTE per dataset, {rows['arch_title'].iloc[0]}"
     caption = (
         f"{remark}How many times faster than retraining, mean over usable models (retraining has 1); the average is "
-        f"over the datasets, n/a where one is missing. {caption_text(describe(rows))}"
+        f"over the datasets, n/a where one is missing. Timed with no other worker of the sweep on the device, or on "
+        f"the machine if that is a CPU. {caption_text(describe(rows))}"
     )
     return Table(f"rte-{arch}", title, caption, data, shown.astype(str))
 

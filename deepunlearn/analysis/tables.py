@@ -43,7 +43,8 @@ SPREAD = {  # column of `search_spread.spread` -> header
 IDEAL = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0, "MIA": 0.5, "Indisc": 1.0}
 LEGEND = (
     "Mean ± standard deviation over the usable models. F: fewer usable models than report seeds. "
-    "n/a: not measured on every usable model. Seconds of original and retrained are training times; "
+    "n/a: not measured on every usable model. Unlearning was timed with no other worker of its sweep on the device, or "
+    "on the machine if that is a CPU. Seconds of original and retrained are training times; "
     "moved: relative weight distance to the original. ¹ best and ² second best method that did not fail: closest to "
     "the retrained model (RA, FA, TA), to 1 (RR, FR, TR, Indisc), 0 (RetDev) or 0.5 (MIA), or fastest."
 )

@@ -118,6 +118,8 @@ def _seconds(task: Task, count: int) -> float:
     start = time.perf_counter()
     for _ in range(count):
         task()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return (time.perf_counter() - start) / count
 
 
