@@ -55,7 +55,14 @@ class ResidentData:
         """uint8 [B, C, S, S] on the device; `positions` int64 [B] into the rows, on `index_device`."""
         if self._tensor is not None:
             return self._tensor.index_select(0, positions)
-        return torch.from_numpy(self._mapped[self._rows[positions.numpy()]]).to(self.device)
+        return _uploaded(torch.from_numpy(self._mapped[self._rows[positions.numpy()]]), self.device)
+
+
+def _uploaded(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on the device; to a GPU by way of pinned memory, so that the host need not wait for the copy."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +90,7 @@ class Transform:
             return None
         down, right = torch.randint(0, 2 * self.padding + 1, (2, samples), generator=generator)
         flip = torch.randint(0, 2, (samples,), generator=generator) * self.flips == 1
-        return Draws(*(drawn.to(self.device) for drawn in (down, right, flip)))
+        return Draws(*(_uploaded(drawn, self.device) for drawn in (down, right, flip)))
 
     def augment(self, images: Tensor, draws: Draws) -> Tensor:
         """Crop uint8 [B, C, S, S] out of its black-padded self and mirror it: pixel rows, then columns, by index."""
@@ -196,8 +203,8 @@ class Part:
         return part.with_labels(self.labels[chosen.to(self.device)])
 
     def _serve(self, batch_size: int, order: Tensor, draws: Draws | None) -> Iterator[tuple[Tensor, Tensor]]:
-        positions = self._positions[order].to(self._data.index_device)
-        labels = self.labels[order.to(self.device)]
+        positions = _uploaded(self._positions[order], self._data.index_device)
+        labels = self.labels[_uploaded(order, self.device)]
         for span in _spans(len(self), batch_size):
             images = self._data.gather(positions[span])
             if draws is not None:
