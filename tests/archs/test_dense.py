@@ -8,6 +8,7 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from deepunlearn.archs import dense
@@ -87,3 +88,26 @@ def test_in_bfloat16(threads: int) -> None:
     for exact, their, our in zip(truth, theirs, ours, strict=True):
         assert our.dtype == their.dtype
         assert (our - exact).norm() < 1.2 * (their - exact).norm() + 1e-6
+
+
+def test_per_sample_gradients(threads: int) -> None:
+    plain, short = pair(True)
+    rows = torch.randn(3, ROWS_FROM, 24, generator=torch.Generator().manual_seed(1))
+
+    def each(layer: nn.Module) -> dict[str, Tensor]:
+        def loss(weights: dict[str, Tensor], sample: Tensor) -> Tensor:
+            return functional_call(layer, weights, (sample,)).sin().sum()
+
+        return vmap(grad(loss), in_dims=(None, 0))({k: p.detach() for k, p in layer.named_parameters()}, rows)
+
+    expected, got = each(plain), each(short)
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-4, msg=name)
+
+
+def test_compiled(threads: int) -> None:
+    plain, short = pair(True)
+    compiled = torch.compile(short, backend="aot_eager", fullgraph=True)
+    rows = torch.randn(256, 24)
+    for expected, got in zip(outcome(plain, rows), outcome(compiled, rows), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-4)
