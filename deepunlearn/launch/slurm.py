@@ -30,6 +30,7 @@ class Array:
     stage: str
     bundles: list[list[Task]]
     minutes: float  # estimate of the longest job
+    alone: bool = False  # its jobs have their nodes to themselves
 
 
 def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: SlurmLauncher) -> list[Array]:
@@ -43,8 +44,15 @@ def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: 
         for start in range(0, len(jobs), launcher.max_array_size):
             part = jobs[start : start + launcher.max_array_size]
             longest = max(sum(map(estimator.task, job)) for job in part) / 60
-            made.append(Array(stage, [_with_selections(planner, job) for job in part], longest))
+            bundles = [_with_selections(planner, job) for job in part]
+            made.append(Array(stage, bundles, longest, stage == "evaluate" and _timed_on_cpus(planner, launcher)))
     return made
+
+
+def _timed_on_cpus(planner: Planner, launcher: SlurmLauncher) -> bool:
+    """Whether other jobs on a node would spoil the seconds of unlearning: not on GPUs of its own, nor in U-LiRA."""
+    halves = all(cell.halves for cell in planner.sweep.cells)
+    return not (launcher.gpus or launcher.gres or halves)
 
 
 def _bundles(estimator: Estimator, tasks: Iterable[Task], launcher: SlurmLauncher) -> Iterator[list[Task]]:
@@ -69,8 +77,11 @@ def _with_selections(planner: Planner, job: list[Task]) -> list[Task]:
     return [*dict.fromkeys(needed), *job]
 
 
-def parameters(launcher: SlurmLauncher, stage: str, after: Iterable[str]) -> dict[str, Any]:
-    """What submitit is given for the arrays of a stage, which begin after the jobs `after` have ended, however."""
+def parameters(launcher: SlurmLauncher, stage: str, after: Iterable[str], alone: bool = False) -> dict[str, Any]:
+    """What submitit is given for the arrays of a stage, which begin after the jobs `after` have ended, however.
+
+    alone: no other job on their nodes.
+    """
     gpus = {"slurm_gres": launcher.gres} if launcher.gres else {"slurm_gpus_per_node": launcher.gpus or None}
     dependency = ":".join(after)
     chosen = {
@@ -88,6 +99,7 @@ def parameters(launcher: SlurmLauncher, stage: str, after: Iterable[str]) -> dic
         "slurm_setup": list(launcher.setup) or None,
         "slurm_additional_parameters": {
             "requeue": True,
+            **({"exclusive": True} if alone else {}),
             **({"dependency": f"afterany:{dependency}"} if dependency else {}),
         },
     }
@@ -99,7 +111,8 @@ def describe(made: list[Array], launcher: SlurmLauncher) -> str:
     lines = [f"{'array':<12} {'jobs':>6} {'tasks':>7}  longest job"]
     for array in made:
         tasks = sum(map(len, array.bundles))
-        lines.append(f"{array.stage:<12} {len(array.bundles):>6} {tasks:>7}  about {array.minutes:.0f} min")
+        alone = ", each alone on its node" if array.alone else ""
+        lines.append(f"{array.stage:<12} {len(array.bundles):>6} {tasks:>7}  about {array.minutes:.0f} min{alone}")
     lines.append("sbatch parameters:")
     for name, value in parameters(launcher, "STAGE", ["JOBS_BEFORE"]).items():
         lines.append(f"  {name.removeprefix('slurm_')}: {value}")
@@ -122,7 +135,7 @@ def submit(planner: Planner, folder: Path, made: list[Array], launcher: SlurmLau
     for stage in SUBMITTED:
         before = list(ended)
         for array in (array for array in made if array.stage == stage):
-            executor.update_parameters(**parameters(launcher, stage, before))
+            executor.update_parameters(**parameters(launcher, stage, before, array.alone))
             texts = [[str(task) for task in bundle] for bundle in array.bundles]
             jobs = executor.map_array(job.run_tasks, [str(folder.absolute())] * len(texts), texts)
             ended.append(jobs[0].job_id.split("_")[0])

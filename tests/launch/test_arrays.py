@@ -80,6 +80,28 @@ def test_sbatch_gets_what_the_site_asks_for_and_nothing_else(tmp_path: Path) -> 
     assert "dependency" not in slurm.parameters(launcher, "reference", [])["slurm_additional_parameters"]
 
 
+@pytest.mark.parametrize(
+    ("given", "alone"),
+    [
+        (["launcher.gpus=0"], {"evaluate"}),
+        (["launcher.gpus=1"], set()),
+        (["launcher.gpus=0", "launcher.gres=gpu:1"], set()),
+        (["launcher.gpus=0", "forget=halves", "forget.halvings=12", "forget.parts=2", "protocol=paper"], set()),
+    ],
+)
+def test_what_is_timed_on_cpus_has_its_node_alone(tmp_path: Path, given: list[str], alone: set[str]) -> None:
+    """A GPU belongs to one job anyway, and U-LiRA times nothing."""
+    planner = planner_of(tmp_path, *given)
+    made, _ = arrays_of(planner)
+    assert {array.stage for array in made if array.alone} == alone
+    launcher = planner.sweep.launcher
+    assert isinstance(launcher, SlurmLauncher)
+    for array in made:
+        chosen = slurm.parameters(launcher, array.stage, [], array.alone)["slurm_additional_parameters"]
+        assert chosen.get("exclusive", False) == (array.stage in alone)
+    assert ("alone on its node" in slurm.describe(made, launcher)) == bool(alone)
+
+
 def test_estimates_rest_on_what_nodes_of_that_kind_measured(tmp_path: Path) -> None:
     planner = planner_of(tmp_path, "launcher.images_per_second=1000")
     launcher, (cell,) = planner.sweep.launcher, planner.sweep.cells

@@ -104,6 +104,12 @@ def test_three_stages_of_arrays_find_what_one_process_finds(tmp_path: Path, alon
     assert "nothing to do" in done.stdout
 
 
+def test_slurm_shares_no_node_with_what_is_timed_on_its_cpus(tmp_path: Path) -> None:
+    arrays = submit(tmp_path, *WORK, "launcher.gpus=0")
+    shared = [re.findall(r"OverSubscribe=(\w+)", slurm("scontrol", "show", "job", array))[0] for array in arrays]
+    assert shared == ["OK", "OK", "NO"], "originals and searches share nodes, evaluations do not"
+
+
 def test_a_task_that_fails_stops_only_what_needs_it(tmp_path: Path) -> None:
     own_method(tmp_path / "own", "broken", "raise RuntimeError('broken on purpose')")
     work = [*WORK, "method=ft,broken", "extra_methods=own", "seeds=1"]
