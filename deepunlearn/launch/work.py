@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from deepunlearn.core import stopping
@@ -13,11 +16,13 @@ from deepunlearn.launch.runs import load_sweep
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
 
+PARENT_SECONDS = 1.0  # between looks at whether it lives
 ASKED_TO_STOP = 75  # exit code; what is not done is to be done later
 
 
 def main(folder: Path) -> int:
     stopping.listen()
+    threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
     sweep, progress = load_sweep(folder / "sweep.json"), Progress()
     worker = Worker(Planner(sweep, progress), Runtime(sweep.runtime), progress)
     answers = os.dup(1)  # so that whatever prints does not answer
@@ -32,6 +37,13 @@ def main(folder: Path) -> int:
     except BrokenPipeError:
         progress.say("the process that gave out tasks is gone")
     return 0
+
+
+def _stop_with(parent: int) -> None:
+    """Ask this process to stop once its parent is gone: else it would finish its task, maybe hours, for nobody."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os.kill(os.getpid(), signal.SIGUSR2)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,12 @@ def workers_of(driver: subprocess.Popen[str]) -> list[int]:
     return found
 
 
+def lives(process: int) -> bool:
+    """One that has ended and that nobody has reaped does not."""
+    command = Path(f"/proc/{process}/cmdline")
+    return command.exists() and bool(command.read_bytes())
+
+
 def test_three_workers_find_what_one_finds(tmp_path: Path, alone: Path) -> None:
     done = sweep(tmp_path, *WORK, "launcher.workers=3")
     assert done.returncode == 0, done.stderr
@@ -78,13 +84,17 @@ def test_workers_end_with_a_driver_that_is_killed_and_nothing_is_lost(tmp_path: 
     done = sweep(tmp_path, *WORK, "launcher.workers=2")
     assert done.returncode == 0, done.stderr
     assert rows(tmp_path) == rows(alone)
-    until(
-        lambda: (
-            not any(
-                Path(f"/proc/{worker}/cmdline").read_bytes() for worker in workers if Path(f"/proc/{worker}").exists()
-            )
-        )
-    )
+    until(lambda: not any(map(lives, workers)))
+
+
+def test_workers_leave_a_long_study_when_their_driver_is_gone(tmp_path: Path) -> None:
+    driver = start(tmp_path, *WORK, "search.trials=100000", "seeds=1", "launcher.workers=2")
+    until(lambda: list((tmp_path / "results" / "search").rglob("claims/*/00*")))
+    workers = workers_of(driver)
+    driver.terminate()
+    driver.wait()
+    assert workers
+    until(lambda: not any(map(lives, workers)))
 
 
 def test_two_drivers_of_the_same_sweep_share_the_work(tmp_path: Path, alone: Path) -> None:
