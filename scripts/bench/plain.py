@@ -7,13 +7,21 @@ anew in every trial; autograd stays on.
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
 from collections.abc import Iterable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from loops import PLAIN
 from PIL import Image
+from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from torch import Tensor, nn
@@ -83,3 +91,64 @@ def attack(by_part: dict[str, npt.NDArray[np.float32]]) -> float:
     labels = np.repeat([1, 0], size)
     scores = cross_val_score(LogisticRegression(), np.concatenate(sides)[:, None], labels, cv=StratifiedKFold(10))
     return float(scores.mean())
+
+
+# ------------------------------------------------------------------------------------------------ a process of its own
+
+
+@dataclass
+class Script:
+    """The parts of a trial. weights: files of the original and the retrained model."""
+
+    arch: str
+    classes: int
+    weights: dict[str, Path]
+    parts: dict[str, Images]
+    batch_size: int
+    lr: float
+    threads: int
+
+    def begin(self) -> None:
+        torch.set_num_threads(self.threads)
+        self.original, self.retrained = self._model("original"), self._model("retrained")
+        self.unlearned = self.original
+
+    def _model(self, role: str) -> nn.Module:
+        model = PLAIN[self.arch](self.classes)
+        model.load_state_dict(load_file(self.weights[role]))
+        return model
+
+    def fine_tune(self, epochs: int) -> None:
+        self.unlearned = copy.deepcopy(self.original)
+        fine_tune(self.unlearned, self.parts["retain"], epochs, self.batch_size, self.lr)
+
+    def score_unlearned(self) -> None:
+        accuracies(self.unlearned, self.parts, self.batch_size)
+        attack(losses(self.unlearned, self.parts, self.batch_size))
+
+    def retrained_accuracies(self) -> dict[str, float]:
+        return accuracies(self.retrained, self.parts, self.batch_size)
+
+    def retrained_losses(self) -> None:
+        attack(losses(self.retrained, self.parts, self.batch_size))
+
+
+class Apart:
+    """A script in a process of its own, since what ours sets for its process (memory) is not what a plain one has."""
+
+    def __init__(self, script: Script) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        context.Process(target=_serve, args=(theirs, script), daemon=True).start()
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """What the script's method returns."""
+        self._connection.send((name, arguments))
+        return self._connection.recv()
+
+
+def _serve(connection: Connection, script: Script) -> None:
+    script.begin()
+    while True:
+        name, arguments = connection.recv()
+        connection.send(getattr(script, name)(*arguments))

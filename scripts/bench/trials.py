@@ -2,15 +2,14 @@
 
 A trial: 5 epochs of fine-tuning, then the four losses, without the test set. The plain script (scripts/bench/plain.py)
 works as the paper's code is described to; same images (arrays in memory for both), same weights to start from, same
-recipe; ours includes Optuna and its database, the plain one has none. "Accuracies only": as if the plain script did not
-run the retrained model a second time for its losses. A / B is how many times as fast ours is. Scoring is held against
-one fine-tuning epoch of torchvision's network, in the bare loop (images in memory, channels last) and in the plain
-script.
+recipe, a process each; ours includes Optuna and its database, the plain one has none. "Accuracies only": as if the
+plain script did not run the retrained model a second time for its losses. A / B is how many times as fast ours is.
+Scoring is held against one fine-tuning epoch of torchvision's network, in the bare loop (images in memory, channels
+last) and in the plain script.
 """
 
 from __future__ import annotations
 
-import copy
 import warnings
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ import optuna
 import plain
 from common import Options, Row, Taken, Task, added, bench_of, command_of, turns
 from loops import PLAIN, Resident, optimiser
-from torch import nn
 
 from deepunlearn.config import Command
 from deepunlearn.metrics.accuracy import losses
@@ -35,7 +33,7 @@ FULL = {"retain": 38_250, "forget": 4_250}  # of CIFAR-10
 
 @dataclass
 class Cell:
-    """One cell with references, and its images and networks as the plain script has them."""
+    """One cell with references, and the plain script with the same images and weights."""
 
     command: Command
     bench: Bench
@@ -43,23 +41,22 @@ class Cell:
     trials: int = 0
 
     def __post_init__(self) -> None:
+        roles = ("original", "retrained")
+        weights = {role: self.bench.reference(role, 0).file("weights.safetensors") for role in roles}
         self.parts = {name: self._images(getattr(self.bench.split, name)) for name in SEARCH_PARTS}
-        self.original, self.retrained = self.plain_model("original"), self.plain_model("retrained")
-        self.unlearned = self.original
+        threads = self.bench.runtime.threads
+        arch, classes = self.bench.cell.arch.name, len(self.bench.decoded.class_names)
+        script = plain.Script(arch, classes, weights, self.parts, self.batch_size, LR, threads)
+        self.plain = plain.Apart(script)
 
     def _images(self, rows: np.ndarray) -> plain.Images:
         decoded, dataset = self.bench.decoded, self.bench.cell.dataset
         pixels = np.ascontiguousarray(decoded.train_images[rows].transpose(0, 2, 3, 1))
         return plain.Images(pixels, decoded.train_labels[rows], dataset.mean, dataset.std)
 
-    def plain_model(self, role: str) -> nn.Module:
-        model = PLAIN[self.bench.cell.arch.name](len(self.bench.decoded.class_names))
-        load_weights(self.bench.reference(role, 0).file("weights.safetensors"), model)
-        return model
-
     def check(self) -> None:
         """The plain script sees the same images and weights: its accuracies are ours, but for a tie or two."""
-        ours, theirs = self.bench.retrained_accuracies(0), plain.accuracies(self.retrained, self.parts, self.batch_size)
+        ours, theirs = self.bench.retrained_accuracies(0), self.plain.call("retrained_accuracies")
         for name, part in self.parts.items():
             assert abs(ours[name] - theirs[name]) <= 2 / len(part), (name, ours, theirs)
 
@@ -72,20 +69,6 @@ class Cell:
         study = SlotStudy(self.bench, self.command.sweep.methods[0], search, 0)
         study.run()
         assert study.trials()[-1].state.name == "COMPLETE"
-
-    def fine_tune(self, epochs: int = EPOCHS) -> None:
-        self.unlearned = copy.deepcopy(self.original)
-        plain.fine_tune(self.unlearned, self.parts["retain"], epochs, self.batch_size, LR)
-
-    def score_unlearned(self) -> None:
-        plain.accuracies(self.unlearned, self.parts, self.batch_size)
-        plain.attack(plain.losses(self.unlearned, self.parts, self.batch_size))
-
-    def retrained_accuracies(self) -> None:
-        plain.accuracies(self.retrained, self.parts, self.batch_size)
-
-    def retrained_losses(self) -> None:
-        plain.attack(plain.losses(self.retrained, self.parts, self.batch_size))
 
 
 def rows(options: Options) -> list[Row]:
@@ -116,10 +99,10 @@ def _trial(cell: Cell, title: str, goal: str, repeats: int) -> list[Row]:
     epochs = int(cell.command.sweep.methods[0].fixed["epochs"])
     tasks: dict[str, Task] = {
         "ours": cell.our_trial,
-        "tuning": lambda: cell.fine_tune(epochs),
-        "scoring": cell.score_unlearned,
-        "accuracies": cell.retrained_accuracies,
-        "losses": cell.retrained_losses,
+        "tuning": lambda: cell.plain.call("fine_tune", epochs),
+        "scoring": lambda: cell.plain.call("score_unlearned"),
+        "accuracies": lambda: cell.plain.call("retrained_accuracies"),
+        "losses": lambda: cell.plain.call("retrained_losses"),
     }
     taken = turns(repeats, tasks, warm_up=False)  # the references have warmed up ours, the check the plain one
     scoring = added(taken["scoring"], taken["accuracies"], taken["losses"])
@@ -147,7 +130,7 @@ def _scoring(cell: Cell, repeats: int) -> list[Row]:
     tasks: dict[str, Task] = {
         "scoring": lambda: score_model(bench, model, 0),
         "epoch": _bare_epoch(cell),
-        "plain epoch": lambda: cell.fine_tune(1),
+        "plain epoch": lambda: cell.plain.call("fine_tune", 1),
         "forward": lambda: bench.predict(model, side, SEARCH_PARTS),
         "attack": lambda: mia_accuracy(forget, val, 0),
         "full attack": lambda: mia_accuracy(*full, 0),
@@ -175,6 +158,8 @@ def _scoring(cell: Cell, repeats: int) -> list[Row]:
 def _bare_epoch(cell: Cell) -> Task:
     """A fine-tuning epoch of torchvision's network, nothing else."""
     images, labels = next(iter(cell.bench.side(0).parts["retain"].batches(len(cell.parts["retain"]))))
-    model = cell.bench.runtime.place(copy.deepcopy(cell.original))
+    network = PLAIN[cell.bench.cell.arch.name](len(cell.bench.decoded.class_names))
+    load_weights(cell.bench.reference("original", 0).file("weights.safetensors"), network)
+    model = cell.bench.runtime.place(network)
     data, optimizer = Resident(images, labels), optimiser(model)
     return lambda: data.epoch(model, optimizer, cell.batch_size)
