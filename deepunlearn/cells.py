@@ -154,11 +154,11 @@ class CellKeys:
 
     def ranges(self, method: MethodConfig, search: SearchConfig) -> dict[str, Range]:
         """What is searched: every parameter that is not fixed by hand."""
-        limit, largest = self.cell.epoch_limit(search), self.cell.dataset.max_batch_size
+        limit, largest, fixed = self.cell.epoch_limit(search), self.cell.dataset.max_batch_size, method.fixed
         return {
             name: spec.range(name, search.space, limit, largest)
             for name, spec in method.space.items()
-            if spec.searched and name not in method.fixed
+            if spec.searched and name not in fixed
         }
 
     def chosen_by(self, sweep: SweepConfig, method: MethodConfig) -> SearchKey | GivenKey:
