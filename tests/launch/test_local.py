@@ -88,7 +88,7 @@ def test_workers_end_with_a_driver_that_is_killed_and_nothing_is_lost(tmp_path: 
 
 
 def test_workers_leave_a_long_study_when_their_driver_is_gone(tmp_path: Path) -> None:
-    driver = start(tmp_path, *WORK, "search.trials=100000", "seeds=1", "launcher.workers=2")
+    driver = start(tmp_path, *WORK, "search.trials=10000", "seeds=1", "launcher.workers=2", "confirm=true")
     until(lambda: list((tmp_path / "results" / "search").rglob("claims/*/00*")))
     workers = workers_of(driver)
     driver.terminate()
