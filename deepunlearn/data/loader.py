@@ -59,8 +59,9 @@ class ResidentData:
 
 
 def _uploaded(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor` on the device; to a GPU by way of pinned memory, so that the host need not wait for the copy."""
-    if device.type == "cuda":
+    """`tensor` on the device; on an accelerator by way of pinned memory, so that the host need not wait for the copy."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is not None and device.type == accelerator.type:
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
