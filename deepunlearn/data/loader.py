@@ -59,7 +59,7 @@ class ResidentData:
 
 
 def _uploaded(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor` on the device; on an accelerator by way of pinned memory, so that the host need not wait for the copy."""
+    """`tensor` on the device; to an accelerator by way of pinned memory, so that the host need not wait."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if accelerator is not None and device.type == accelerator.type:
         return tensor.pin_memory().to(device, non_blocking=True)
