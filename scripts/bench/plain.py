@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import multiprocessing
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -149,6 +150,7 @@ class Apart:
 
 def _serve(connection: Connection, script: Script) -> None:
     script.begin()
-    while True:
-        name, arguments = connection.recv()
-        connection.send(getattr(script, name)(*arguments))
+    with suppress(EOFError):  # nobody calls any more
+        while True:
+            name, arguments = connection.recv()
+            connection.send(getattr(script, name)(*arguments))
