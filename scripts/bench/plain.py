@@ -140,12 +140,19 @@ class Apart:
     def __init__(self, script: Script) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        context.Process(target=_serve, args=(theirs, script), daemon=True).start()
+        self._process = context.Process(target=_serve, args=(theirs, script), daemon=True)
+        self._process.start()
+        theirs.close()
 
     def call(self, name: str, *arguments: Any) -> Any:
         """What the script's method returns."""
         self._connection.send((name, arguments))
         return self._connection.recv()
+
+    def close(self) -> None:
+        """End the process; from now on its time counts as ours."""
+        self._connection.close()
+        self._process.join()
 
 
 def _serve(connection: Connection, script: Script) -> None:

@@ -75,9 +75,11 @@ def rows(options: Options) -> list[Row]:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     resnet = _cell(options, "resnet18", options.size(4000, 160), options.size(256, 64))
     found = [*_trial(resnet, "ResNet18", ">= 2.5", options.size(3, 1)), *_scoring(resnet, options.size(5, 1))]
+    resnet.plain.close()
     for batch_size, limit in ((256, 334), (64, 160)):  # retained images: 256, 122
         tiny_vit = _cell(options, "tinyvit", options.size(limit, 118), batch_size)
         found += _trial(tiny_vit, f"TinyViT, batch {batch_size}", ">= 20", options.size(3, 1))
+        tiny_vit.plain.close()
         if options.quick:
             break
     return found
