@@ -105,6 +105,7 @@ def test_per_sample_gradients(threads: int) -> None:
         torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 def test_compiled(threads: int) -> None:
     plain, short = pair(True)
     compiled = torch.compile(short, backend="aot_eager", fullgraph=True)

@@ -177,6 +177,7 @@ def test_wrong_launchers(tmp_path: Path, arguments: list[str], named: str) -> No
     assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_status_goes_on_without_slurms_answer(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
