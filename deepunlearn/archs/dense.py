@@ -1,8 +1,8 @@
 """Dense layers on CPUs where PyTorch's matrix product is held back.
 
 PyTorch multiplies fp32 matrices with MKL, which on AMD's processors keeps to 256-bit instructions, and convolves with
-oneDNN, which uses 512 bits where there are. So there a dense layer is computed as what it also is: a 1x1 convolution of
-one image with as many pixels as the layer has rows. Same parameters, same function up to rounding.
+oneDNN, which uses 512 bits where there are. So there a dense layer is computed as what it also is: a 1x1 convolution
+whose pixels are the layer's rows. Same parameters, same function up to rounding.
 
 Rows per second against `F.linear` as ratio (AMD EPYC with AVX-512, channels in -> out, medians of interleaved runs):
 

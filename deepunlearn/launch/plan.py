@@ -76,6 +76,11 @@ class Planner:
         data = digest_of(cell.dataset, self.results.cache, self.progress)
         return CellKeys(cell, data.digest, len(data.class_names))
 
+    @property
+    def timed(self) -> bool:
+        """Whether the seconds of unlearning count, so that nothing may run beside it; U-LiRA times nothing."""
+        return not all(cell.halves for cell in self.sweep.cells)
+
     # ---------------------------------------------------------------------------------------------------------- tasks
 
     @cached_property

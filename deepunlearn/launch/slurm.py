@@ -51,8 +51,7 @@ def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: 
 
 def _timed_on_cpus(planner: Planner, launcher: SlurmLauncher) -> bool:
     """Whether other jobs on a node would spoil the seconds of unlearning: not on GPUs of its own, nor in U-LiRA."""
-    halves = all(cell.halves for cell in planner.sweep.cells)
-    return not (launcher.gpus or launcher.gres or halves)
+    return planner.timed and not (launcher.gpus or launcher.gres)
 
 
 def _bundles(estimator: Estimator, tasks: Iterable[Task], launcher: SlurmLauncher) -> Iterator[list[Task]]:

@@ -21,7 +21,7 @@ def sgd(
     momentum: float = 0.9,
     masks: Masks | None = None,
 ) -> torch.optim.SGD:
-    """SGD over `params` in one pass over memory, 2 to 3 times as fast as torch's default (docs/performance.md)."""
+    """SGD over `params` in one pass over memory (docs/performance.md)."""
     optimizer = torch.optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
     optimizer.register_step_pre_hook(_lay_out_gradients)
     _hold(optimizer, masks)

@@ -117,8 +117,8 @@ def test_estimates_rest_on_what_nodes_of_that_kind_measured(tmp_path: Path) -> N
 
 def local(gpus: int, halves: bool = False, **launcher: Any) -> Local:
     settings = {"workers": None, "workers_per_gpu": 1, "workers_per_study": 1, **launcher}
-    sweep = SimpleNamespace(launcher=SimpleNamespace(**settings), cells=[SimpleNamespace(halves=halves)])
-    planner: Any = SimpleNamespace(sweep=sweep)
+    sweep = SimpleNamespace(launcher=SimpleNamespace(**settings))
+    planner: Any = SimpleNamespace(sweep=sweep, timed=not halves)
     visible = [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(gpus)]
     return Local(planner, Path(), Progress(quiet=True), visible, None)  # type: ignore[arg-type]
 
