@@ -4,15 +4,8 @@ PyTorch multiplies fp32 matrices with MKL, which on AMD's processors keeps to 25
 oneDNN, which uses 512 bits where there are. So there a dense layer is computed as what it also is: a 1x1 convolution
 whose pixels are the layer's rows. Same parameters, same function up to rounding.
 
-Rows per second against `F.linear` as ratio (AMD EPYC with AVX-512, channels in -> out, medians of interleaved runs):
-
-| rows, layer        | training, 1 / 2 threads | evaluation, 1 / 2 threads |
-|--------------------|-------------------------|---------------------------|
-| 4096, 128 -> 384   | 2.3 / 2.1               | 2.2 / 2.2                 |
-| 256, 256 -> 1024   | 1.9 / 1.9               | 1.9 / 2.2                 |
-| 256, 1024 -> 1024  | 1.4 / 1.6               | 1.5 / 2.0                 |
-| 128, 256 -> 1024   | 1.6 / 1.5               | 1.6 / 1.6                 |
-| 64, 1024 -> 1024   | 0.9 / 0.9               | 1.0 / 1.0                 |
+What it gains, with how many rows, is in results/bench/layers.md (`python scripts/bench/run.py layers`); with 64 rows
+nothing.
 """
 
 from __future__ import annotations

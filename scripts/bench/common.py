@@ -192,6 +192,11 @@ def sweep(options: Options, limit: int, *more: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def runtime() -> Runtime:
+    """As a sweep sets this process up by default: threads, memory."""
+    return Runtime(read_command([]).sweep.runtime)
+
+
 def bench_of(command: Command) -> Bench:
     """The first cell of a sweep, ready to compute."""
     sweep = command.sweep

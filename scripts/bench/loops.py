@@ -24,6 +24,13 @@ def tiny_vit_of_timm(classes: int = 10) -> nn.Module:
 PLAIN: dict[str, Callable[[int], nn.Module]] = {"resnet18": resnet_of_torchvision, "tinyvit": tiny_vit_of_timm}
 
 
+def batch_of(size: int) -> tuple[Tensor, Tensor]:
+    """Random 32x32 images, channels last, and labels."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(size, 3, 32, 32, generator=generator).to(memory_format=torch.channels_last)
+    return x, torch.randint(10, (size,), generator=generator)
+
+
 def optimiser(model: nn.Module, way: str = "foreach") -> torch.optim.Optimizer:
     """way: foreach or fused, how torch goes over the weights."""
     return torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9, weight_decay=5e-4, **{way: True})

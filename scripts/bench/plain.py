@@ -8,13 +8,9 @@ anew in every trial; autograd stays on.
 from __future__ import annotations
 
 import copy
-import multiprocessing
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,9 +90,6 @@ def attack(by_part: dict[str, npt.NDArray[np.float32]]) -> float:
     return float(scores.mean())
 
 
-# ------------------------------------------------------------------------------------------------ a process of its own
-
-
 @dataclass
 class Script:
     """The parts of a trial. weights: files of the original and the retrained model."""
@@ -132,32 +125,3 @@ class Script:
 
     def retrained_losses(self) -> None:
         attack(losses(self.retrained, self.parts, self.batch_size))
-
-
-class Apart:
-    """A script in a process of its own, since what ours sets for its process (memory) is not what a plain one has."""
-
-    def __init__(self, script: Script) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, script), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def call(self, name: str, *arguments: Any) -> Any:
-        """What the script's method returns."""
-        self._connection.send((name, arguments))
-        return self._connection.recv()
-
-    def close(self) -> None:
-        """End the process; from now on its time counts as ours."""
-        self._connection.close()
-        self._process.join()
-
-
-def _serve(connection: Connection, script: Script) -> None:
-    script.begin()
-    with suppress(EOFError):  # nobody calls any more
-        while True:
-            name, arguments = connection.recv()
-            connection.send(getattr(script, name)(*arguments))

@@ -1,4 +1,4 @@
-"""Measures the goals of speed as ratios: networks, steps, trials, workers, startup, searches (docs/performance.md).
+"""Measures the goals of speed as ratios (docs/performance.md).
 
     python scripts/bench/run.py [NAME ...] [--data DIR] [--quick] [--to DIR] [--keep DIR]
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from common import Options, Others, markdown
 
-SHORT = ("networks", "steps", "trials", "workers", "startup")
+SHORT = ("networks", "layers", "steps", "trials", "workers", "startup")
 BENCHMARKS = (*SHORT, "searches")
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 import plain
+from apart import Apart
 from common import Options, Row, Taken, Task, added, bench_of, command_of, turns
 from loops import PLAIN, Resident, optimiser
 
@@ -47,7 +48,7 @@ class Cell:
         threads = self.bench.runtime.threads
         arch, classes = self.bench.cell.arch.name, len(self.bench.decoded.class_names)
         script = plain.Script(arch, classes, weights, self.parts, self.batch_size, LR, threads)
-        self.plain = plain.Apart(script)
+        self.plain = Apart(script)
 
     def _images(self, rows: np.ndarray) -> plain.Images:
         decoded, dataset = self.bench.decoded, self.bench.cell.dataset

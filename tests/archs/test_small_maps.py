@@ -1,4 +1,4 @@
-"""3x3 convolutions on maps of at most 2x2 against torch's own."""
+"""Convolutions on small maps against torch's own."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ from torch.func import functional_call, grad, jvp, vmap
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
-from deepunlearn.archs import resnet, small_maps
+from deepunlearn.archs import resnet
+from deepunlearn.archs.dense import ROWS_FROM
 from deepunlearn.archs.small_maps import GATHER_FROM, SmallMapConv2d, use_small_maps
 
-COUNT = GATHER_FROM  # images: enough for the short way in all cases
+COUNT = ROWS_FROM  # images: enough for the short way in all cases
 SIZES = list(product((1, 2), (1, 2)))
-every_case = pytest.mark.parametrize(("size", "stride"), list(product(SIZES, (1, 2))))
+STRIDED = [*SIZES, (3, 3), (4, 4), (4, 2), (3, 4)]  # what is small where the stride is 2
+CASES = [(3, size, 1) for size in SIZES] + [(kernel, size, 2) for kernel in (1, 3) for size in STRIDED]
+every_case = pytest.mark.parametrize(("kernel", "size", "stride"), CASES)
+Size = tuple[int, int]
 
 
-def pair(stride: int, bias: bool = False, channels: tuple[int, int] = (5, 7)) -> tuple[nn.Conv2d, SmallMapConv2d]:
-    """A plain convolution and a copy that knows the short way, in double precision."""
+def pair(
+    stride: int, kernel: int = 3, bias: bool = False, channels: tuple[int, int] = (5, 7)
+) -> tuple[nn.Conv2d, SmallMapConv2d]:
+    """A plain convolution and a copy that knows the short ways, in double precision."""
     torch.manual_seed(0)
-    plain = nn.Conv2d(*channels, 3, stride=stride, padding=1, bias=bias).double()
+    plain = nn.Conv2d(*channels, kernel, stride=stride, padding=kernel // 2, bias=bias).double()
     short = deepcopy(plain)
     use_small_maps(short)
     assert type(short) is SmallMapConv2d
@@ -40,16 +46,16 @@ def outcome(conv: nn.Module, maps: Tensor) -> list[Tensor]:
 
 @every_case
 @pytest.mark.parametrize("bias", [False, True])
-def test_forward_and_backward_equal_the_convolution(size: tuple[int, int], stride: int, bias: bool) -> None:
-    plain, short = pair(stride, bias)
+def test_forward_and_backward_equal_the_convolution(kernel: int, size: Size, stride: int, bias: bool) -> None:
+    plain, short = pair(stride, kernel, bias)
     maps = torch.randn(COUNT, 5, *size, dtype=torch.float64)
     for expected, got in zip(outcome(plain, maps), outcome(short, maps), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
 @every_case
-def test_the_memory_format_follows_the_input(size: tuple[int, int], stride: int) -> None:
-    plain, short = pair(stride)
+def test_the_memory_format_follows_the_input(kernel: int, size: Size, stride: int) -> None:
+    plain, short = pair(stride, kernel)
     maps = torch.randn(COUNT, 5, *size, dtype=torch.float64)
     for layout in (torch.channels_last, torch.contiguous_format):
         for weights in (torch.channels_last, torch.contiguous_format):
@@ -59,27 +65,53 @@ def test_the_memory_format_follows_the_input(size: tuple[int, int], stride: int)
             torch.testing.assert_close(output, plain(maps))
 
 
-def test_gradients_of_channels_last_weights_are_channels_last() -> None:
-    _, short = pair(1)
+@every_case
+def test_gradients_of_channels_last_weights_are_channels_last(kernel: int, size: Size, stride: int) -> None:
+    _, short = pair(stride, kernel)
     short.to(memory_format=torch.channels_last)
-    short(torch.randn(COUNT, 5, 2, 2, dtype=torch.float64).to(memory_format=torch.channels_last)).sum().backward()
+    short(torch.randn(COUNT, 5, *size, dtype=torch.float64).to(memory_format=torch.channels_last)).sum().backward()
     assert short.weight.grad is not None
     assert short.weight.grad.stride() == short.weight.stride()
 
 
-@pytest.mark.parametrize("shape", [(20, 5, 3, 1), (20, 5, 2, 3), (20, 5, 4, 4), (5, 2, 2), (5, 1, 1)])
-def test_larger_maps_and_single_images_take_the_convolution(shape: tuple[int, ...]) -> None:
-    plain, short = pair(2)
-    maps = torch.randn(shape, dtype=torch.float64)
+def is_convolved(count: int, kernel: int, size: Size, stride: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the map takes torch's convolution."""
+    taken: list[Size] = []
+    _, short = pair(stride, kernel)
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.Conv2d, "forward", lambda _, maps: taken.append(maps.shape))
+        short(torch.randn(count, 5, *size, dtype=torch.float64))
+    return bool(taken)
+
+
+@every_case
+def test_which_batches_take_the_short_way(
+    kernel: int, size: Size, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kernel == 1 or max(size) <= stride == 2 or size == (1, 1):
+        enough = 1  # one output pixel, or nothing is gathered
+    elif max(size) <= 2:
+        enough = GATHER_FROM
+    else:
+        enough = ROWS_FROM
+    assert not is_convolved(enough, kernel, size, stride, monkeypatch)
+    assert enough == 1 or is_convolved(enough - 1, kernel, size, stride, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size", "stride"), [(3, (3, 1), 1), (3, (2, 3), 1), (3, (4, 4), 1), (3, (5, 4), 2), (1, (5, 5), 2)]
+)
+def test_larger_maps_take_the_convolution(
+    kernel: int, size: Size, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert is_convolved(COUNT, kernel, size, stride, monkeypatch)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_maps_without_a_batch(kernel: int) -> None:
+    plain, short = pair(2, kernel)
+    maps = torch.randn(5, 2, 2, dtype=torch.float64)
     assert torch.equal(short(maps), plain(maps))
-
-
-def test_small_batches_take_the_short_way_only_where_one_pixel_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[tuple[int, ...]] = []
-    monkeypatch.setattr(small_maps, "small_map_conv", lambda maps, *_: taken.append(tuple(maps.shape[2:])))
-    for size, stride in product(SIZES, (1, 2)):
-        pair(stride)[1](torch.randn(GATHER_FROM - 1, 5, *size, dtype=torch.float64))
-    assert taken == [(1, 1), (1, 1), (1, 2), (2, 1), (2, 2)]
 
 
 def test_weights_changed_in_place_count_at_once() -> None:
@@ -92,9 +124,9 @@ def test_weights_changed_in_place_count_at_once() -> None:
     torch.testing.assert_close(short(maps), plain(maps))
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_autocast(size: tuple[int, int]) -> None:
-    plain, short = pair(1, bias=True)
+@every_case
+def test_autocast(kernel: int, size: Size, stride: int) -> None:
+    plain, short = pair(stride, kernel, bias=True)
     plain.float()
     short.float()
     maps = torch.randn(COUNT, 5, *size)
@@ -105,8 +137,8 @@ def test_autocast(size: tuple[int, int]) -> None:
 
 
 @every_case
-def test_gradients_per_group_and_forward_mode(size: tuple[int, int], stride: int) -> None:
-    plain, short = pair(stride)
+def test_gradients_per_group_and_forward_mode(kernel: int, size: Size, stride: int) -> None:
+    plain, short = pair(stride, kernel)
     groups = torch.randn(3, COUNT, 5, *size, dtype=torch.float64)
 
     def results(conv: nn.Module) -> tuple[Tensor, Tensor]:
@@ -123,9 +155,10 @@ def test_gradients_per_group_and_forward_mode(size: tuple[int, int], stride: int
         torch.testing.assert_close(got, expected)
 
 
-def test_compiled() -> None:
-    plain, short = pair(1)
-    maps = torch.randn(COUNT, 5, 2, 2, dtype=torch.float64).to(memory_format=torch.channels_last)
+@pytest.mark.parametrize(("kernel", "size", "stride"), [(3, (2, 2), 1), (3, (4, 4), 2), (1, (4, 4), 2)])
+def test_compiled(kernel: int, size: Size, stride: int) -> None:
+    plain, short = pair(stride, kernel)
+    maps = torch.randn(COUNT, 5, *size, dtype=torch.float64).to(memory_format=torch.channels_last)
     compiled = torch.compile(short, backend="aot_eager", fullgraph=True)
     for expected, got in zip(outcome(plain, maps), outcome(compiled, maps), strict=True):
         torch.testing.assert_close(got, expected)
@@ -143,6 +176,9 @@ def test_first_used_under_inference_mode_then_trained() -> None:
     "conv",
     [
         nn.Conv2d(4, 4, 1),
+        nn.Conv2d(4, 4, 1, stride=2, padding=1),
+        nn.Conv2d(4, 4, 1, stride=(2, 1)),
+        nn.Conv2d(4, 4, 1, stride=2, groups=2),
         nn.Conv2d(4, 4, 3),
         nn.Conv2d(4, 4, 3, padding=1, groups=2),
         nn.Conv2d(4, 4, 3, padding=1, stride=3),
@@ -165,7 +201,7 @@ def test_parameters_and_modules_stay_the_same_objects() -> None:
     assert all(a is b for a, b in zip(modules, model.modules(), strict=True))
     assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
     assert list(model.state_dict()) == keys
-    assert sum(isinstance(module, SmallMapConv2d) for module in modules) == 16
+    assert sum(isinstance(module, SmallMapConv2d) for module in modules) == 19
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])

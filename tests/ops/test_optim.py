@@ -43,6 +43,41 @@ def test_steps_are_those_of_the_plain_loop(name: str, like_weights: bool) -> Non
 
 
 @pytest.mark.parametrize("make", [optim.sgd, optim.adam])
+def test_shapes_and_strides_are_the_same_after_a_step(make: Callable[..., torch.optim.Optimizer]) -> None:
+    """Of weights, gradients and what the optimiser keeps; the weights stay where they are in memory."""
+    placed = weights()
+    optimizer = make(placed, lr=0.1)
+    for _ in range(2):
+        for weight in placed:
+            weight.grad = torch.ones_like(weight)
+        before = [(weight.shape, weight.stride()) for weight in placed]
+        addresses = [weight.data_ptr() for weight in placed]
+        optimizer.step()
+        assert [weight.data_ptr() for weight in placed] == addresses
+        for weight, known in zip(placed, before, strict=True):
+            kept = [value for value in optimizer.state[weight].values() if value.ndim]
+            assert kept
+            for value in (weight, weight.grad, *kept):
+                assert (value.shape, value.stride()) == known
+
+
+@pytest.mark.parametrize("make", [optim.sgd, optim.adam])
+def test_the_state_goes_through_a_state_dict(make: Callable[..., torch.optim.Optimizer]) -> None:
+    whole, first = weights(), weights()
+    optimizer, before = make(whole, lr=0.1), make(first, lr=0.1)
+    for step in range(4):
+        if step == 2:
+            after = make(first, lr=0.1)
+            after.load_state_dict(before.state_dict())
+        for weight, other, value in zip(whole, first, weights(seed=step + 1), strict=True):
+            weight.grad, other.grad = value.detach(), value.detach().clone()
+        optimizer.step()
+        (before if step < 2 else after).step()
+    for weight, other in zip(whole, first, strict=True):
+        assert torch.equal(weight, other)
+
+
+@pytest.mark.parametrize("make", [optim.sgd, optim.adam])
 def test_what_a_mask_holds_stays(make: Callable[..., torch.optim.Optimizer]) -> None:
     (weight, *_) = weights()
     before, mask = weight.detach().clone(), torch.rand_like(weight) < 0.5
