@@ -6,8 +6,8 @@ that can touch data (`small_map_conv`); the gradient of untouched taps is zero, 
 up to 4x4 have so few outputs that each can be a product of its own (`windows_conv`), and a 1x1 convolution is a dense
 layer on every other pixel (`visited_pixels_conv`).
 
-What each gains is in results/bench/layers.md (`python scripts/bench/run.py layers`). The 2x2 map with stride 1 gathers 16
-taps from 9, whatever the batch: that loses on a single image (0.4), also under vmap over samples, and breaks even at
+What each gains is in results/bench/layers.md (`python scripts/bench/run.py layers`). The 2x2 map with stride 1 gathers
+16 taps from 9, whatever the batch: that loses on a single image (0.4), also under vmap over samples, and breaks even at
 about 16 images; hence `GATHER_FROM`. Per-sample gradients of ResNet18 (vmap) come out 1.9 times as fast.
 """
 
