@@ -158,9 +158,15 @@ class Problem:
         """Raises Diverged where a loss since the last check, or a weight now, is not finite."""
         for step in self._steps:
             step.mean_loss()
-        weights = [value for value in self.model.state_dict().values() if value.is_floating_point()]
-        if not all(bool(torch.isfinite(value).all()) for value in weights):
+        if not _sums_are_finite(self.model.state_dict().values()):
             raise Diverged("the weights are not finite", remedy="use a smaller learning rate")
+
+
+def _sums_are_finite(values: Iterable[Tensor]) -> bool:
+    """Whether no entry of the floating-point `values` is infinite or NaN: then so is their sum. One read in all."""
+    floating = [value for value in values if value.is_floating_point()]
+    sums = [value.sum(dtype=torch.promote_types(value.dtype, torch.float32)).double() for value in floating]
+    return not sums or bool(torch.isfinite(torch.stack(sums)).all())
 
 
 class Method(ABC):
