@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         if argument.startswith("forget="):
             raise ConfigError("U-LiRA has its own forget sets", given=argument, allowed=DESIGN, remedy="leave it out")
     command = read_command([*arguments, DESIGN])
-    planner = Planner(command.sweep, Progress())
+    planner = Planner(command.sweep, Progress(), only_plan=command.flags.plan)
     for cell in range(len(planner.sweep.cells)):
         describe(planner, cell)
     code = sweep.main([*arguments, DESIGN])

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     arguments = [argument for argument in arguments if argument not in MULTIRUN]
     command = read_command(arguments)
     progress = Progress()
-    planner = Planner(command.sweep, progress)
+    planner = Planner(command.sweep, progress, only_plan=command.flags.plan)
     check(planner)
     if command.flags.retry_failed and not command.flags.plan:
         planner.retry()
@@ -180,7 +180,7 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str) -> float:
             f"{stage:<10} {states['done']:>6} {states['failed']:>7} {states['skipped']:>8} {states['to do']:>6}  "
             f"{duration(seconds) if seconds else '-'}"
         )
-    for line in method_lines(planner):
+    for line in (*cell_lines(planner, estimator), *method_lines(planner), *missing_lines(planner)):
         print(line)
     print(
         f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, if one worker "
@@ -188,6 +188,22 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str) -> float:
         flush=True,
     )
     return total
+
+
+def cell_lines(planner: Planner, estimator: Estimator) -> Iterator[str]:
+    """What each cell would take, where there are several."""
+    cells = planner.sweep.cells
+    for number, cell in enumerate(cells if len(cells) > 1 else ()):
+        seconds = sum(estimator.stage(stage, number) for stage in STAGES)
+        yield f"  {cell.name}: {duration(seconds)} ({seconds / 3600:,.2f} device hours)"
+
+
+def missing_lines(planner: Planner) -> Iterator[str]:
+    """Which datasets are not there."""
+    for cell in {cell.dataset.name: cell for cell in planner.sweep.cells}.values():
+        if cell.dataset.name in planner.missing:
+            train, test = cell.dataset.train_images, cell.dataset.test_images
+            yield f"  planned as published, {train:,} + {test:,} images; {planner.missing[cell.dataset.name].problem}"
 
 
 def method_lines(planner: Planner) -> Iterator[str]:

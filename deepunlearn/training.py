@@ -95,7 +95,13 @@ def classification_step(model: nn.Module, optimizer: torch.optim.Optimizer, runt
 
 
 def seconds_per_step(
-    model: nn.Module, part: Part, recipe: TrainConfig, runtime: Runtime, steps: int = CALIBRATION_STEPS
+    model: nn.Module,
+    part: Part,
+    recipe: TrainConfig,
+    runtime: Runtime,
+    *,
+    steps: int = CALIBRATION_STEPS,
+    warm_up: int = WARM_UP_STEPS,
 ) -> float:
     """Mean wall seconds of a training step of `recipe` on `part` here and now. Changes `model`."""
     optimizer = sgd(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
@@ -104,7 +110,7 @@ def seconds_per_step(
     clock = runtime.clock()
     with runtime.seeded(0) as generator:
         batches = _endless(part, recipe.batch_size, generator)
-        for _ in range(WARM_UP_STEPS):
+        for _ in range(warm_up):
             step(*next(batches))
         clock.start()
         for _ in range(steps):
@@ -127,14 +133,15 @@ def predict(model: nn.Module, part: Part, runtime: Runtime) -> npt.NDArray[np.fl
     training = [module.training for module in model.modules()]
     model.eval()
     with runtime.autocast():
-        logits = [model(x).float() for x, _ in part.batches(_inference_batch(part))]
+        logits = [model(x).float() for x, _ in part.batches(inference_batch(part.image_size))]
     for module, flag in zip(model.modules(), training, strict=True):
         module.training = flag
     return torch.cat(logits).cpu().numpy()
 
 
-def _inference_batch(part: Part) -> int:
-    return 512 if part.image_size <= 64 else 64  # activations at 224x224 take 49 times the memory
+def inference_batch(image_size: int) -> int:
+    """How many images are passed at once: activations at 224x224 take 49 times the memory of those at 32x32."""
+    return 512 if image_size <= 64 else 64
 
 
 def save_weights(path: Path, model: nn.Module) -> None:

@@ -206,6 +206,46 @@ def test_a_plan_shows_stages_and_costs_and_computes_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_the_papers_sweep_can_be_planned_without_its_images(tmp_path: Path) -> None:
+    """All nine cells, with the sizes of the published data sets; nothing else can be done without them."""
+    arguments = (
+        "sweep=paper",
+        "launcher=slurm",
+        "launcher.images_per_second=1000",
+        f"dataset.root={tmp_path / 'none'}",
+    )
+    done = sweep(tmp_path, *arguments, "plan=true")
+    assert done.returncode == 0, done.stderr
+    to_do = {stage: int(count) for stage, count in re.findall(r"(?m)^(\w+) +0 +0 +0 +(\d+) ", done.stdout)}
+    assert to_do == {"reference": 180, "search": 486, "select": 162, "evaluate": 1800}
+    hours = [float(found.replace(",", "")) for found in re.findall(r"\(([\d,.]+) device hours\)", done.stdout)]
+    assert len(hours) == 9 + 1
+    assert sum(hours[:-1]) == pytest.approx(hours[-1], rel=1e-4)
+    assert len(re.findall("planned as published", done.stdout)) == 5
+    assert "50,000 + 10,000 images; dataset cifar10 is not there" in done.stdout
+    refused = sweep(tmp_path, *arguments)
+    assert refused.returncode == 2
+    assert "mnist is not there" in refused.stderr
+
+
+def test_a_plan_without_images_times_the_network_and_believes_nothing_stored(tmp_path: Path) -> None:
+    arguments = (
+        "method=ft",
+        "dataset=cifar10",
+        f"dataset.root={tmp_path / 'none'}",
+        "train.batch_size=8",
+        "search=none",
+    )
+    done = sweep(tmp_path, *arguments, "runtime.device=cpu", "seeds=1", "plan=true")
+    assert done.returncode == 0, done.stderr
+    (speed,) = json.loads((tmp_path / "results" / "cache" / "speed.json").read_text()).values()
+    assert 0 < speed["train"] < speed["predict"]
+    (hours,) = re.findall(r"\(([\d,.]+) device hours\)", done.stdout)
+    images = 182 * 42_500 + 182 * 38_250 + 5 * 38_250  # original, retrained, fine-tuned by default
+    assert float(hours.replace(",", "")) == pytest.approx(images / speed["train"] / 3600, rel=0.1)
+
+
+@pytest.mark.slow
 def test_long_work_on_a_cpu_asks_first(tmp_path: Path) -> None:
     done = sweep(tmp_path, "method=ft", "train.epochs=100000", "runtime.device=cpu")
     assert done.returncode == 2

@@ -42,6 +42,10 @@ class DataError(DeepUnlearnError):
     """A dataset that is missing, damaged or unfit (one class, empty folders, unreadable images)."""
 
 
+class MissingData(DataError):
+    """A dataset none of whose files are where they are looked for."""
+
+
 class StoreError(DeepUnlearnError):
     """A stored result that is damaged or does not match its key."""
 

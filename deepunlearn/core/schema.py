@@ -34,6 +34,8 @@ class DatasetConfig(Frozen):
     root: str | None = None  # directory of the files; null where none is needed
     download: bool = False
     classes: Annotated[int, Field(ge=2)] | None = None  # null: counted in the data
+    train_images: PositiveInt | None = None  # as published: what plan=true counts with where the files are missing
+    test_images: PositiveInt | None = None
     image_size: Annotated[int, Field(ge=8)] = 32  # height = width after resizing, pixels
     crop_padding: Annotated[int, Field(ge=0)] = 0  # random crop after padding with black, pixels
     flip: bool = False  # random horizontal flip

@@ -81,6 +81,17 @@ def digest_of(config: DatasetConfig, cache: Path, progress: Progress) -> Digest:
     return Digest(facts["digest"], tuple(facts["class_names"]), *_labels(folder))
 
 
+def as_published(config: DatasetConfig) -> Digest | None:
+    """What planning can assume of a dataset without its files: its size, classes in turn; None where that is unknown.
+
+    The digest is one that no data have, so that nothing stored is taken for it.
+    """
+    if config.classes is None or config.train_images is None or config.test_images is None:
+        return None
+    train, test = (np.arange(size) % config.classes for size in (config.train_images, config.test_images))
+    return Digest("0" * 64, tuple(map(str, range(config.classes))), train, test)
+
+
 def _labels(folder: Path) -> tuple[Labels, Labels]:
     train, test = (np.load(folder / f"{part}_labels.npy") for part in PARTS)
     return train, test

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.core.errors import ConfigError, DataError
+from deepunlearn.core.errors import ConfigError, DataError, MissingData
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.images import ImageFiles, RawData, RawPart, all_grey
 from deepunlearn.data.inventory import FileStamp, Inventory, stamps_of, subfolders
@@ -83,7 +83,7 @@ def _existing(config: DatasetConfig) -> Path:
     root = root_of(config)
     if root.is_dir():
         return root
-    raise DataError(
+    raise MissingData(
         f"dataset {config.name}: there is no folder {root}",
         given=f"dataset.root={config.root}",
         allowed=LAYOUT,
@@ -148,7 +148,7 @@ def find_utkface(config: DatasetConfig) -> Inventory:
     root = root_of(config)
     files = stamps_of(root, "", SUFFIXES) if root.is_dir() else []
     if not files:
-        raise DataError(
+        raise MissingData(
             f"dataset {config.name} is not there: no jpg or png files in {root}",
             allowed="files named AGE_GENDER_RACE_DATE.jpg.chip.jpg (the 23,708 aligned and cropped faces)",
             remedy=f"get UTKFace from https://susanqq.github.io/UTKFace/ (it is not downloaded for you) and unpack it "

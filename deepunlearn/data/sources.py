@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepunlearn.core.errors import ConfigError, DataError, unknown
+from deepunlearn.core.errors import ConfigError, DataError, MissingData, unknown
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.folders import (
     TEST_SEED,
@@ -100,7 +100,7 @@ def find_torchvision(config: DatasetConfig) -> Inventory:
         _download(config, dataset, root)
     missing = _missing(dataset, root)
     if missing:
-        raise DataError(
+        raise MissingData(
             f"dataset {config.name} is not there: files are missing in {root}",
             given=f"missing {', '.join(missing)}",
             allowed=f"the files of torchvision.datasets.{dataset.reader}: {', '.join(dataset.files)}",

@@ -89,9 +89,10 @@ class Estimator:
             return self._unlearning(task) + everything + TASK_OVERHEAD
         return SCORING_OVERHEAD
 
-    def stage(self, stage: Stage) -> float:
-        """Seconds of everything of `stage` that is not done."""
-        open_tasks = [task for task in self.planner.tasks if task.stage == stage and not self.planner.is_done(task)]
+    def stage(self, stage: Stage, cell: int | None = None) -> float:
+        """Seconds of everything of `stage`, in `cell` or all cells, that is not done."""
+        tasks = [task for task in self.planner.tasks if task.stage == stage and cell in (None, task.cell)]
+        open_tasks = [task for task in tasks if not self.planner.is_done(task)]
         seconds = sum(self.task(task) for task in open_tasks)
         timed = {
             task.cell

@@ -15,13 +15,14 @@ from optuna.trial import FrozenTrial
 
 from deepunlearn.cells import REFERENCES, CellKeys, Role
 from deepunlearn.core.claims import Claims, Owner
+from deepunlearn.core.errors import MissingData
 from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey, canonical_json
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import CellConfig, SweepConfig
+from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import FailureKind, FailureNote, Failures, Place, Store, now
-from deepunlearn.data.decoded import Digest, digest_of
+from deepunlearn.data.decoded import Digest, as_published, digest_of
 from deepunlearn.data.splits import Halves, Split
 from deepunlearn.search.slots import stored_trials, study_name
 
@@ -58,23 +59,26 @@ class Task:
 class Planner:
     """Knows the tasks of a sweep, what each needs, and what the store already has."""
 
-    def __init__(self, sweep: SweepConfig, progress: Progress) -> None:
-        self.sweep, self.progress = sweep, progress
+    def __init__(self, sweep: SweepConfig, progress: Progress, *, only_plan: bool = False) -> None:
+        """only_plan: nothing will run, so datasets whose files are missing are taken to be as published."""
+        self.sweep, self.progress, self._only_plan = sweep, progress, only_plan
+        self.missing: dict[str, MissingData] = {}  # what was found when looking for each dataset that is not there
         self.results = Results(Path(sweep.results))
         self.store, self.failures = Store(self.results.store), Failures(self.results.store)
         self.claims = Claims(self.results.work / "claims")
         self.methods = {method.name: method for method in sweep.methods}
         self._sizes: dict[int, dict[str, int]] = {}
         self._winners: dict[tuple[int, str], dict[str, Value]] = {}
+        self._selections: dict[tuple[int, str], tuple[SearchKey, Path]] = {}
 
     @cached_property
     def keys(self) -> list[CellKeys]:
         """The keys of each cell; reads or decodes the data where that has not been done yet."""
-        return [self._cell_keys(cell) for cell in self.sweep.cells]
+        return [self._cell_keys(cell) for cell in range(len(self.sweep.cells))]
 
-    def _cell_keys(self, cell: CellConfig) -> CellKeys:
-        data = digest_of(cell.dataset, self.results.cache, self.progress)
-        return CellKeys(cell, data.digest, len(data.class_names))
+    def _cell_keys(self, cell: int) -> CellKeys:
+        data = self._data(cell)
+        return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names))
 
     @property
     def timed(self) -> bool:
@@ -137,7 +141,15 @@ class Planner:
         return self.keys[cell].make_halves(data.train_labels, data.test_labels)
 
     def _data(self, cell: int) -> Digest:
-        return digest_of(self.sweep.cells[cell].dataset, self.results.cache, self.progress)
+        config = self.sweep.cells[cell].dataset
+        try:
+            return digest_of(config, self.results.cache, self.progress)
+        except MissingData as error:
+            assumed = as_published(config) if self._only_plan else None
+            if assumed is None:
+                raise
+            self.missing[config.name] = error
+            return assumed
 
     # --------------------------------------------------------------------------------------------------------- states
 
@@ -196,15 +208,24 @@ class Planner:
         return keys.given(self.sweep, method)
 
     def winner(self, cell: int, name: str) -> dict[str, Value] | None:
+        """What the search of a method has found; None before it has ended."""
         if (cell, name) not in self._winners:
             keys, method = self.keys[cell], self.methods[name]
-            key = keys.chosen_by(self.sweep, method)
-            assert isinstance(key, SearchKey)
-            entry = self.store.find(key, keys.place(name))
+            key, folder = self._selection(cell, name)
+            entry = self.store.find(key, keys.place(name)) if folder.is_dir() else None
             if entry is None:
                 return None
             self._winners[cell, name] = method.complete(entry.json("winner.json")["params"])
         return self._winners[cell, name]
+
+    def _selection(self, cell: int, name: str) -> tuple[SearchKey, Path]:
+        """The key of a method's winner, and where it lies. Kept: a plan asks for it thousands of times."""
+        if (cell, name) not in self._selections:
+            keys = self.keys[cell]
+            key = keys.chosen_by(self.sweep, self.methods[name])
+            assert isinstance(key, SearchKey)
+            self._selections[cell, name] = key, self.store.path(key, keys.place(name))
+        return self._selections[cell, name]
 
     def trials_done(self, task: Task) -> int:
         """Finished trials of a study; 0 where it does not exist yet."""

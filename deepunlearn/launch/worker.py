@@ -13,14 +13,13 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import FailureKind, describe_error
 from deepunlearn.launch.estimate import Speed, SpeedFile, speed_name
 from deepunlearn.launch.plan import Planner, State, Task, role_of
+from deepunlearn.launch.speed import measure
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select
 from deepunlearn.search.study import SlotStudy
 from deepunlearn.shadows import ShadowBench
 from deepunlearn.stages import Bench
-from deepunlearn.training import seconds_per_step
 
-SPEED_STEPS = 5
 LOOK_AGAIN_SECONDS = 2.0  # at what another process does
 
 
@@ -124,19 +123,11 @@ class Worker:
         name = speed_name(config, f"{facts['machine']} {facts['device']} {facts['threads']}")
         speed = known.get(name)
         if speed is None:
-            speed = self._measured(self.bench(cell))
+            size = config.dataset.image_size
+            self.progress.say(f"timing a few steps of {config.arch.name} at {size}x{size}")
+            speed = measure(config, self.planner.keys[cell].classes, self.runtime)
             known.put(name, speed)
         return speed
-
-    def _measured(self, bench: Bench) -> Speed:
-        side = bench.side(0)
-        part = side.parts["retain"]
-        batch = min(bench.cell.train.batch_size, len(part))
-        step = seconds_per_step(bench.fresh_model(0), part, bench.cell.train, self.runtime, SPEED_STEPS)
-        started, model = time.perf_counter(), bench.fresh_model(0)
-        bench.predict(model, side, ("val",))
-        self.runtime.synchronize()
-        return Speed(train=batch / step, predict=len(side.parts["val"]) / (time.perf_counter() - started))
 
 
 def _kind(error: Exception) -> FailureKind:

@@ -11,17 +11,20 @@ from pathlib import Path
 
 from common import Options, Row, Taken, Task, turns
 
-PLAN = str(Path(__file__).parents[1] / "paper_plan.py")
+SWEEP = ["-m", "deepunlearn.sweep"]
 COMMANDS = {
     "import deepunlearn": (["-c", "import deepunlearn"], 0.2),
-    "python -m deepunlearn.sweep --help": (["-m", "deepunlearn.sweep", "--help"], 2.5),
-    "planning sweeps/paper.yaml (scripts/paper_plan.py)": ([PLAN], 10.0),
+    "python -m deepunlearn.sweep --help": ([*SWEEP, "--help"], 2.5),
+    "python -m deepunlearn.sweep sweep=paper launcher=slurm plan=true": (
+        [*SWEEP, "sweep=paper", "launcher=slurm", "plan=true"],
+        10.0,
+    ),
 }
 
 
 def rows(options: Options) -> list[Row]:
     repeats = options.size(5, 1)
-    tasks = {name: _process(arguments) for name, (arguments, _) in COMMANDS.items()}
+    tasks = {name: _process(arguments, options.scratch) for name, (arguments, _) in COMMANDS.items()}
     taken = turns(repeats, tasks, warm_up=not options.quick)
     return [
         Row(name, Taken("measured", taken[name]), Taken("limit", [limit] * repeats), "<= 1")
@@ -29,5 +32,6 @@ def rows(options: Options) -> list[Row]:
     ]
 
 
-def _process(arguments: list[str]) -> Task:
-    return lambda: subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+def _process(arguments: list[str], folder: Path) -> Task:
+    """Run in `folder`, where nothing is stored and no images are."""
+    return lambda: subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True, cwd=folder)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from sklearn.datasets import load_digits
 
-from deepunlearn.core.errors import ConfigError, DataError
+from deepunlearn.core.errors import ConfigError, DataError, MissingData
 from deepunlearn.data.folders import age_group
 from deepunlearn.data.images import decode, resized
 from deepunlearn.data.sources import TORCHVISION, find, read
@@ -64,7 +64,7 @@ def test_missing_files_are_listed_with_both_remedies(config, tmp_path):
     write_mnist(tmp_path)
     gone = tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte"
     gone.unlink()
-    with pytest.raises(DataError, match="mnist is not there") as error:
+    with pytest.raises(MissingData, match="mnist is not there") as error:
         find(config("mnist", root=str(tmp_path)))
     assert error.value.given == "missing MNIST/raw/t10k-labels-idx1-ubyte"
     assert "MNIST/raw/train-images-idx3-ubyte" in error.value.allowed
@@ -366,7 +366,7 @@ def test_a_name_that_does_not_parse_is_refused(config, tmp_path, name):
 @pytest.mark.parametrize("exists", [True, False])
 def test_missing_faces_say_where_to_get_them(config, tmp_path, exists):
     root = tmp_path if exists else tmp_path / "none"
-    with pytest.raises(DataError, match="utkface is not there") as error:
+    with pytest.raises(MissingData, match="utkface is not there") as error:
         find(config("utkface", root=str(root)))
     assert str(root) in error.value.remedy and "dataset.root=DIR" in error.value.remedy
 
