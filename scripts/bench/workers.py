@@ -30,7 +30,7 @@ def rows(options: Options) -> list[Row]:
 def _trials_per_hour(options: Options, base: Path, workers: int) -> float:
     folder = options.scratch / "run"
     shutil.copytree(base, folder)
-    search = ("search=paper", "search.seeds=2", f"search.trials={options.size(5, 1)}", "method.params.epochs=2")
+    search = ("search=paper", "search.seeds=2", f"search.trials={options.size(12, 1)}", "method.params.epochs=2")
     _sweep(options, folder, *search, "seeds=1", f"launcher.workers={workers}")
     trials = _trials(folder)
     shutil.rmtree(folder)
