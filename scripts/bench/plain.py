@@ -8,7 +8,7 @@ anew in every trial; autograd stays on.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +29,19 @@ Loaders = dict[str, DataLoader[tuple[Tensor, Tensor]]]
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """As torchvision's CIFAR10: an array in memory, each image made a PIL image and transformed when asked for."""
+    """Each image is made a PIL image and transformed when it is asked for.
+
+    From an array in memory as torchvision's CIFAR10 does it, or from its file as torchvision's ImageFolder does.
+    """
 
     def __init__(
-        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], mean: Iterable[float], std: Iterable[float]
+        self,
+        images: npt.NDArray[np.uint8] | Sequence[Path],
+        labels: npt.NDArray[np.int64],
+        mean: Iterable[float],
+        std: Iterable[float],
     ) -> None:
-        """images: [N, S, S, 3]."""
+        """images: [N, S, S, 3], or N files."""
         self.images, self.labels = images, labels
         self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
 
@@ -42,7 +49,9 @@ class Images(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+        image = self.images[index]
+        opened = Image.open(image).convert("RGB") if isinstance(image, Path) else Image.fromarray(image)
+        return self.transform(opened), int(self.labels[index])
 
 
 def fine_tune(model: nn.Module, images: Images, epochs: int, batch_size: int, lr: float) -> nn.Module:
