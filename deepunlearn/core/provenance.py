@@ -24,12 +24,15 @@ def machine() -> str:
 
 @cache
 def commit() -> str:
-    """The git commit of the running code, `+` appended where the tree has changes; else the package version."""
+    """The git commit of the running code, `+` appended where the code has changes; else the package version.
+
+    What lies under results/ is not code: tables that a run has just rewritten would mark the next one.
+    """
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists() or shutil.which("git") is None:
         return f"v{__version__}"
     head = _git(folder, "rev-parse", "--short=12", "HEAD")
-    return head + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+    return head + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results") else "")
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -1,0 +1,46 @@
+"""What a result says of the code that made it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepunlearn.core import provenance
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository that has the running module at its place."""
+    module = tmp_path / "deepunlearn" / "core" / "provenance.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("code")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "table.md").write_text("a table")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    monkeypatch.setattr(provenance, "__file__", str(module))
+    provenance.commit.cache_clear()
+    monkeypatch.setattr(provenance, "commit", provenance.commit.__wrapped__)  # asked anew each time
+    return tmp_path
+
+
+def test_a_clean_tree_is_its_commit(clone: Path) -> None:
+    assert len(provenance.commit()) == 12
+    (clone / "notes.txt").write_text("not tracked")
+    assert not provenance.commit().endswith("+")
+
+
+def test_changed_code_is_marked_and_changed_results_are_not(clone: Path) -> None:
+    (clone / "results" / "table.md").write_text("another")
+    assert not provenance.commit().endswith("+")
+    (clone / "deepunlearn" / "core" / "provenance.py").write_text("changed")
+    assert provenance.commit().endswith("+")
