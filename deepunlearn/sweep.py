@@ -203,7 +203,8 @@ def missing_lines(planner: Planner) -> Iterator[str]:
     for cell in {cell.dataset.name: cell for cell in planner.sweep.cells}.values():
         if cell.dataset.name in planner.missing:
             train, test = cell.dataset.train_images, cell.dataset.test_images
-            yield f"  planned as published, {train:,} + {test:,} images; {planner.missing[cell.dataset.name].problem}"
+            size = f"{train:,} + {test:,} images"
+            yield f"  planned as published, {size}, nothing stored; {planner.missing[cell.dataset.name].problem}"
 
 
 def method_lines(planner: Planner) -> Iterator[str]:

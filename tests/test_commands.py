@@ -222,7 +222,7 @@ def test_the_papers_sweep_can_be_planned_without_its_images(tmp_path: Path) -> N
     assert len(hours) == 9 + 1
     assert sum(hours[:-1]) == pytest.approx(hours[-1], rel=1e-4)
     assert len(re.findall("planned as published", done.stdout)) == 5
-    assert "50,000 + 10,000 images; dataset cifar10 is not there" in done.stdout
+    assert "50,000 + 10,000 images, nothing stored; dataset cifar10 is not there" in done.stdout
     refused = sweep(tmp_path, *arguments)
     assert refused.returncode == 2
     assert "mnist is not there" in refused.stderr
