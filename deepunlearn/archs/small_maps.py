@@ -102,7 +102,9 @@ def windows_conv(maps: Tensor, weight: Tensor, stride: int) -> Tensor:
 def visited_pixels_conv(maps: Tensor, weight: Tensor, stride: int) -> Tensor:
     """`F.conv2d(maps, weight, None, stride)` for weights (O, C, 1, 1): a dense layer on the pixels it visits."""
     pixels = maps.permute(0, 2, 3, 1)[:, ::stride, ::stride]
-    output = _channels_inside(dense(pixels, weight.permute(0, 2, 3, 1).reshape(len(weight), -1)))
+    # As one matrix: of four dimensions PyTorch makes one product or many, depending on what needs a gradient.
+    rows = dense(pixels.reshape(-1, pixels.shape[-1]), weight.permute(0, 2, 3, 1).reshape(len(weight), -1))
+    output = _channels_inside(rows.reshape(*pixels.shape[:-1], -1))
     return output if _channels_last(maps) else output.contiguous()
 
 
