@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from pathlib import Path
 
@@ -55,6 +56,19 @@ def _has_study(url: str, study: str) -> bool:
     return True
 
 
+def _open_sqlite(url: str, attempts: int = 5) -> optuna.storages.RDBStorage:
+    """Of two processes that make the same database at once one is told that its tables exist: it looks again."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - only with a database
+
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 120}})
+    except DBAPIError:
+        if attempts == 1:
+            raise
+        time.sleep(0.2)
+        return _open_sqlite(url, attempts - 1)
+
+
 @cache
 def open_storage(url: str) -> optuna.storages.BaseStorage:
     """Raises ConfigError where the URL cannot be used."""
@@ -63,7 +77,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
             return _open_journal(journal_file(url))
         if url.startswith("sqlite:"):
             database(Path(url.removeprefix("sqlite:///")).parent).parent.mkdir(parents=True, exist_ok=True)
-            return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 120}})
+            return _open_sqlite(url)
         return optuna.storages.get_storage(url)
     except Exception as error:  # SQLAlchemy's and the drivers' own hierarchies have no common base
         raise ConfigError(

@@ -6,6 +6,7 @@ import math
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -324,3 +325,20 @@ def test_numpy_is_not_leaked_into_params(tmp_path: Path) -> None:
     study, _ = run(tmp_path, search(trials=2))
     for trial in study.trials():
         assert not any(isinstance(value, np.generic) for value in trial.user_attrs["params"].values())
+
+
+OPEN_AT = """
+import sys, time
+from deepunlearn.search.slots import open_storage
+while time.time() < float(sys.argv[2]):
+    pass
+open_storage(sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_make_the_same_database_at_once_all_get_it(tmp_path: Path) -> None:
+    for turn in range(4):
+        url, start = f"sqlite:///{tmp_path / str(turn) / 'studies.db'}", str(time.time() + 5)
+        opening = [subprocess.Popen([sys.executable, "-c", OPEN_AT, url, start]) for _ in range(2)]
+        assert [process.wait(timeout=60) for process in opening] == [0, 0]
