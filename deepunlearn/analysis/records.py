@@ -42,6 +42,9 @@ DTYPES: Mapping[str, Mapping[str, str]] = {
 }
 
 
+NULLABLE = {"rows": tuple(column.name for column in rows.COLUMNS if column.nullable)}  # columns that may be missing
+
+
 @dataclass(frozen=True)
 class Records:
     """rows: as `rows.collect`; cases: as `coverage.outcomes`; failures: the fields of `store.FailureNote`.
@@ -119,7 +122,8 @@ def _read_file(folder: Path, name: str) -> pd.DataFrame:
         )
     try:
         frame = pd.read_parquet(path)
-        return frame[list(DTYPES[name])].astype(dict(DTYPES[name]))
+        added = [column for column in NULLABLE.get(name, ()) if column not in frame]  # since that file was written
+        return frame.assign(**dict.fromkeys(added))[list(DTYPES[name])].astype(dict(DTYPES[name]))
     except (KeyError, ValueError, OSError) as error:
         raise StoreError(
             f"{path} cannot be used",

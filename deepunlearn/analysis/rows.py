@@ -137,10 +137,12 @@ NAMES = tuple(column.name for column in COLUMNS)
 
 
 def _row_type() -> TypeAdapter[Any]:
+    """Rows of other versions can be read: a field that may be null may be missing, and unknown ones are passed over."""
     fields: dict[str, Any] = {
-        column.name: column.kind.accepts | None if column.nullable else column.kind.accepts for column in COLUMNS
+        column.name: (column.kind.accepts | None, None) if column.nullable else column.kind.accepts
+        for column in COLUMNS
     }
-    strict = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+    strict = ConfigDict(extra="ignore", strict=True, protected_namespaces=())
     return TypeAdapter(create_model("Row", __config__=strict, **fields))
 
 
@@ -150,7 +152,7 @@ _ROW = _row_type()
 def collect(results: Path) -> pd.DataFrame:
     """All rows below `results`, one line each, columns and dtypes as in `COLUMNS`, sorted by `MODEL`, then date.
 
-    Raises StoreError naming the file for a row with an unknown, missing or impossible field.
+    Raises StoreError naming the file for a row with an impossible field, or without one that every row has.
     """
     folder = Results(results).store
     files = sorted(path for path in folder.glob("*/*/rows/**/row.json") if DRAFT not in str(path.relative_to(folder)))

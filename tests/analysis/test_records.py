@@ -90,6 +90,21 @@ def test_a_folder_without_records_says_how_to_make_them(tmp_path: Path) -> None:
         records.read([tmp_path])
 
 
+def test_records_of_older_and_newer_versions_are_read_and_joined(shelf: Shelf) -> None:
+    """Columns that may be empty and are missing are empty; unknown ones are passed over."""
+    fill(shelf)
+    found = records.collect(shelf.root)
+    found.write(shelf.root)
+    path = shelf.root / "records" / "rows.parquet"
+    pd.read_parquet(path).drop(columns=["moved", "VA", "trials"]).assign(tomorrow=1).to_parquet(path)
+    found.write(shelf.root / "new")
+    old = records.read([shelf.root]).rows
+    assert dict(old.dtypes) == dict(found.rows.dtypes)
+    assert old[["moved", "VA", "trials"]].isna().all(axis=None)
+    both = records.read([shelf.root, shelf.root / "new"]).rows
+    assert dict(both.dtypes) == dict(found.rows.dtypes)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "other columns"])
 def test_a_damaged_file_is_named(shelf: Shelf, damage: str) -> None:
     fill(shelf)
