@@ -13,8 +13,8 @@ LINK = re.compile(r"\]\(([\w./-]+\.md)(#[\w-]+)?\)")
 
 def _texts() -> list[Path]:
     folders = ("deepunlearn", "conf", "docs", "scripts", "sweeps", "tests")
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml", ".md")]
-    return [*files, ROOT / "README.md"]
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    return [*(path for path in paths if path.suffix in (".py", ".yaml", ".md")), ROOT / "README.md"]
 
 
 def test_every_reference_to_the_protocol_names_a_section_of_its_page() -> None:
