@@ -1,0 +1,214 @@
+"""From a command line to a validated sweep: Hydra composes each group option once, we merge and validate."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import initialize_config_dir
+
+from deepunlearn.config.arguments import listed, parsed
+from deepunlearn.config.composing import composed
+from deepunlearn.config.files import AXES, read_yaml, sweep_files
+from deepunlearn.config.methods import compose_method, offer
+from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.paths import shipped
+from deepunlearn.core.schema import (
+    FORGETS,
+    LAUNCHERS,
+    CellConfig,
+    Frozen,
+    HalvesForget,
+    LocalLauncher,
+    SlurmLauncher,
+    SweepConfig,
+    validate,
+)
+from deepunlearn.methods.found import Found, find_methods
+
+STEP = re.compile(r"chain\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step
+FLAGS = ("plan", "confirm", "retry_failed", "wait")
+
+
+class Flags(Frozen):
+    """What this one command is to do, as opposed to what is computed."""
+
+    plan: bool
+    confirm: bool
+    retry_failed: bool
+    wait: bool
+
+
+class SweepFile(Frozen):
+    """`sweeps/<name>.yaml`: a grid. Its header comment says cost, expected outcome and the command."""
+
+    cells: tuple[dict[str, str], ...] = ()
+    methods: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+class Command(NamedTuple):
+    sweep: SweepConfig
+    flags: Flags
+    name: str
+
+
+def read_command(arguments: Sequence[str]) -> Command:
+    """Everything that `python -m deepunlearn.sweep ARGUMENTS` says, validated. Raises ConfigError."""
+    given = [parsed(argument) for argument in arguments]
+    file, name = _sweep_file([value for key, value in given if key == "sweep"])
+    axes = {axis: listed(value) for key, value in given if (axis := key) in AXES}
+    overrides = [*file.overrides, *(f"{key}={value}" for key, value in given if key not in (*AXES, "sweep"))]
+    for override in file.overrides:
+        _refuse_axis(override)
+    found = find_methods(_extra_methods(overrides))
+    with initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute())):
+        sweep, flags = _build(_cells(file, axes), axes.get("method") or list(file.methods), overrides, found)
+    return Command(sweep, flags, name)
+
+
+def _extra_methods(overrides: list[str]) -> str | None:
+    """`extra_methods=DIR` of the command line, which comes last, or of the sweep file."""
+    given = [value for key, value in map(parsed, overrides) if key == "extra_methods" and value != "null"]
+    return given[-1] if given else None
+
+
+def _sweep_file(names: list[str]) -> tuple[SweepFile, str]:
+    if not names:
+        return SweepFile(), "sweep"
+    path = Path(names[-1])
+    if path.suffix != ".yaml":
+        path = shipped("sweeps") / f"{names[-1]}.yaml"
+    if not path.is_file():
+        raise unknown("sweep", names[-1], sweep_files(), remedy="give one of these names, or a path ending in .yaml")
+    return validate(SweepFile, read_yaml(path) or {}, f"sweep file {path.name}"), path.stem
+
+
+def _refuse_axis(override: str) -> None:
+    key, _ = parsed(override)
+    if key in (*AXES, "sweep"):
+        raise ConfigError(
+            "a sweep file's overrides cannot set an axis",
+            given=override,
+            allowed="cells: and methods: for these",
+            remedy=f"move {key} out of overrides:",
+        )
+
+
+def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None, str | None]]:
+    """Pairs of dataset and arch; an axis given on the command line replaces the file's. None: sweep.yaml's default."""
+    for cell in file.cells:
+        if set(cell) != {"dataset", "arch"}:
+            raise ConfigError(
+                "a cell of a sweep file names dataset and arch",
+                given=str(cell),
+                allowed="{dataset: NAME, arch: NAME}",
+                remedy="correct the cells: list",
+            )
+    default: list[str | None] = [None]
+    if not file.cells:
+        return list(itertools.product(axes.get("dataset") or default, axes.get("arch") or default))
+    pairs = [
+        (dataset, arch)
+        for cell in file.cells
+        for dataset in axes.get("dataset") or [cell["dataset"]]
+        for arch in axes.get("arch") or [cell["arch"]]
+    ]
+    return list(dict.fromkeys(pairs))
+
+
+def _build(
+    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str], found: dict[str, Found]
+) -> tuple[SweepConfig, Flags]:
+    offer(found)
+    steps = [override for override in overrides if STEP.match(override)]
+    overrides = [override for override in overrides if override not in steps]
+    shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]
+    base = composed(shared)
+    flags = validate(Flags, {name: base[name] for name in FLAGS}, "")
+    ours = [override for override in overrides if override.startswith("method.")]
+    chosen = [compose_method(name, shared, ours, steps, found) for name in (methods or [base["method"]["name"]])]
+    built = [_cell(dataset, arch, overrides, ours, base) for dataset, arch in cells]
+    values = {
+        "cells": built,
+        "methods": chosen,
+        "seeds": _seeds(base),
+        "results": base["results"],
+        "hparams": _hparams(base["hparams"]),
+        "keep": base["keep"],
+        "launcher": _launcher(base["launcher"]),
+        **{name: base[name] for name in ("search", "protocol", "runtime")},
+    }
+    if base["launcher"]["name"] == "slurm" and base["search"]["storage"] is None:
+        values["search"]["storage"] = "journal"  # SQLite's locks do not hold on file systems of several machines
+    return validate(SweepConfig, values, ""), flags
+
+
+def _cell(
+    dataset: str | None, arch: str | None, overrides: list[str], ours: list[str], base: dict[str, Any]
+) -> CellConfig:
+    named = [f"{axis}={name}" for axis, name in (("dataset", dataset), ("arch", arch)) if name]
+    values = composed([*named, *(override for override in overrides if override not in ours)])
+    fields = {name: values[name] for name in ("dataset", "arch", "train", "forget")}
+    if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
+        fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
+    for name in ("dataset", "arch", "train"):
+        validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]
+    fields["forget"] = validate(FORGETS[fields["forget"]["name"]], fields["forget"], "forget")
+    return validate(CellConfig, {**fields, "precision": base["runtime"]["precision"]}, "cell")
+
+
+def _launcher(values: dict[str, Any]) -> LocalLauncher | SlurmLauncher:
+    kind = LAUNCHERS.get(values["name"])
+    if kind is None:
+        raise unknown("launcher", values["name"], LAUNCHERS)
+    return validate(kind, values, "launcher")
+
+
+def _kept_as_files(dataset: dict[str, Any]) -> bool:
+    """Whether a data set that has files of its own format is read from an image folder instead."""
+    own = read_yaml(shipped("conf") / "dataset" / f"{dataset['name']}.yaml")["source"]
+    return bool(dataset["source"] == "folder" != own)
+
+
+def _seeds(base: dict[str, Any]) -> list[int]:
+    """`10` -> seeds 0 to 9; a list stays as it is; with forget=halves the design's models."""
+    value = base["seeds"]
+    if base["forget"]["name"] == "halves":
+        return list(range(validate(HalvesForget, base["forget"], "forget").models))
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return list(range(value))
+    if isinstance(value, list) and value and len(set(value)) == len(value) and all(type(one) is int for one in value):
+        return value
+    raise ConfigError(
+        "seeds has a value that cannot be used",
+        given=repr(value),
+        allowed="a number n >= 1 (seeds 0 to n-1), or a list of different seeds",
+        remedy="e.g. seeds=10 or seeds=[0,1,2]",
+    )
+
+
+def _hparams(path: str | None) -> dict[str, Any]:
+    """`hparams=FILE`: dataset/arch/method -> values."""
+    if path is None:
+        return {}
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(
+            "the hparams file does not exist",
+            given=path,
+            allowed="a YAML file as a sweep writes it",
+            remedy="give the path of an existing file",
+        )
+    values = read_yaml(file)
+    if not isinstance(values, dict) or not all(isinstance(value, dict) for value in values.values()) or not values:
+        raise ConfigError(
+            f"{file.name} does not hold hyper-parameters",
+            given=str(values)[:200],
+            allowed="DATASET/ARCH/METHOD: {name: value, ...}",
+            remedy="write it as a sweep does",
+        )
+    return values

@@ -1,0 +1,41 @@
+"""YAML files: those of `conf/` and `sweeps/` with the line each opens with, and reading any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.paths import shipped
+
+AXES = ("dataset", "arch", "method")
+GROUPS = (*AXES, "search", "protocol", "forget", "train", "launcher", "runtime")
+
+
+def options(group: str) -> dict[str, str]:
+    """The options of a group with the one line that each file begins with."""
+    files = sorted((shipped("conf") / group).glob("*.yaml"))
+    return {file.stem: first_line(file) for file in files}
+
+
+def sweep_files() -> dict[str, str]:
+    files = sorted(shipped("sweeps").glob("*.yaml"))
+    return {file.stem: first_line(file) for file in files}
+
+
+def first_line(file: Path) -> str:
+    return file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+
+
+def read_yaml(path: Path, resolve: bool = True) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
+    except (OSError, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"cannot read {path}", given=str(error)[:300], remedy="correct the YAML file") from error
+    except Exception as error:
+        if type(error).__module__.startswith("yaml"):
+            raise ConfigError(f"{path} is not YAML", given=str(error)[:300], remedy="correct the file") from error
+        raise

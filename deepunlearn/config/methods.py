@@ -1,0 +1,153 @@
+"""Methods as configurations: single ones, masked ones and chains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from deepunlearn.config.composing import composed
+from deepunlearn.config.files import read_yaml
+from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.params import MASK_THRESHOLD
+from deepunlearn.core.paths import shipped
+from deepunlearn.core.schema import MaskConfig, MethodConfig, validate
+from deepunlearn.methods.found import Found, digest, find_methods
+
+MASK_SPEC = {
+    "type": "float",
+    "default": 0.5,
+    "low": 0.0,
+    "high": 1.0,
+    "gt": 0,
+    "le": 1,
+    "help": "fraction of all weights that may move, by the gradient on the forget set",
+}
+
+
+def method_configs(folder: str | None = None) -> dict[str, MethodConfig]:
+    """All methods there are, by name, with those in `folder`; chains are made of them. Raises ConfigError."""
+    found = find_methods(folder)
+    values = {name: _read_method(one) for name, one in found.items()}
+    return {
+        name: validate(MethodConfig, {**one, **_code_of([found[name]])}, f"method {name}.yaml")
+        for name, one in values.items()
+        if "steps" not in one
+    }
+
+
+def _read_method(found: Found) -> dict[str, Any]:
+    """A method's YAML. Raises ConfigError where it does not say the file's name."""
+    values = read_yaml(found.yaml, resolve=False)
+    if not isinstance(values, dict) or ("steps" not in values and values.get("name") != found.name):
+        raise ConfigError(
+            f"{found.yaml} is not the YAML of method {found.name!r}",
+            given=f"name: {values.get('name') if isinstance(values, dict) else values}",
+            allowed=f"name: {found.name}",
+            remedy="give the method the name of its files",
+        )
+    return values
+
+
+def _code_of(found: Iterable[Found]) -> dict[str, Any]:
+    """What a configuration says of the code of methods that are not ours."""
+    modules = {one.name: one.module for one in found if one.module is not None}
+    return {"modules": modules, "code": digest(modules.values())}
+
+
+def offer(found: dict[str, Found]) -> None:
+    """Let Hydra compose methods that are not in conf/ like those that are."""
+    for one in found.values():
+        values = _read_method(one)
+        if one.yaml.parent != shipped("conf") / "method":
+            ConfigStore.instance().store(group="method", name=one.name, node=OmegaConf.create(values))
+
+
+def compose_method(
+    name: str, shared: list[str], ours: list[str], steps: list[str], found: dict[str, Found]
+) -> MethodConfig:
+    if name not in found:
+        raise unknown("method", name, found)
+    values = composed([f"method={name}", *shared, *ours])["method"]
+    used = [name]
+    if "steps" in values:
+        used = values["steps"]
+        values = _chained(values, shared, steps, found)
+    values = _with_mask(values)
+    settings = [*ours, *(steps if "steps" in values else [])]
+    changed = tuple(sorted(override.removeprefix("method.") for override in settings if not override.endswith("=null")))
+    code = _code_of(found[one] for one in dict.fromkeys(used))
+    method = validate(MethodConfig, {**values, **code, "changed": changed}, "method")
+    assert method.fixed is not None  # typed now, so that a bad value is refused before anything runs
+    return method
+
+
+def _with_mask(values: dict[str, Any]) -> dict[str, Any]:
+    """A mask's threshold is a hyper-parameter of the method like any other."""
+    if values.get("mask") is None:
+        return values
+    mask = validate(MaskConfig, values["mask"], "method.mask")
+    if mask.threshold is None and not mask.search:
+        return values
+    spec = {**MASK_SPEC, "default": mask.threshold or MASK_SPEC["default"], "searched": mask.search}
+    return {
+        **values,
+        "reads": sorted({*values["reads"], "forget"}),
+        "space": {**values["space"], MASK_THRESHOLD: spec},
+        "params": {**values["params"], MASK_THRESHOLD: None if mask.search else mask.threshold},
+    }
+
+
+def _chained(values: dict[str, Any], shared: list[str], settings: list[str], found: dict[str, Found]) -> dict[str, Any]:
+    """A chain's hyper-parameters are those of its steps, with the step's number before them: 0.lr, 1.epochs."""
+    names = values["steps"]
+    if len(names) < 2:
+        raise ConfigError(
+            "a chain needs at least two steps",
+            given=str(names),
+            allowed=f"a list of {', '.join(found)}",
+            remedy="give chain.steps=[ct,ngplus]",
+        )
+    for name in names:
+        if name not in found:
+            raise unknown("method", name, found)
+    steps = [composed([f"method={name}", *shared])["method"] for name in names]
+    if any("steps" in step for step in steps):
+        raise ConfigError("a chain cannot be a step of a chain", given=str(names), remedy="list the methods themselves")
+    numbered = list(enumerate(_with_mask(step) for step in steps))
+    params = {f"{index}.{name}": None for index, step in numbered for name in step["params"]}
+    for setting in settings:
+        key, _, value = setting.removeprefix("chain.").partition("=")
+        if key not in params:
+            raise unknown("option", f"chain.{key}", [f"chain.{name}" for name in params])
+        params[key] = OmegaConf.from_dotlist([f"value={value}"])["value"]
+    return {
+        "name": "-".join(names),
+        "version": int("".join(str(step["version"]) for step in steps)),
+        "title": " + ".join(step["title"] for step in steps),
+        "paper": "; ".join(step["paper"] for step in steps),
+        "reads": sorted({part for step in steps for part in step["reads"]}),
+        "epoch_cost": sum(step["epoch_cost"] for step in steps) / len(steps),
+        "space": {
+            f"{index}.{name}": _numbered(spec, index)
+            for index, step in numbered
+            for name, spec in step["space"].items()
+        },
+        "params": params,
+        "steps": names,
+    }
+
+
+def _numbered(spec: dict[str, Any], index: int) -> dict[str, Any]:
+    """A step's parameter whose range names other parameters of the same step."""
+    if spec.get("between") is None:
+        return spec
+    ends = [re.sub(r"[a-z]\w*", lambda name: _own(name.group(), index), str(end)) for end in spec["between"]]
+    return {**spec, "between": [int(end) if end.isdigit() else end for end in ends]}
+
+
+def _own(name: str, index: int) -> str:
+    return name if name == "blocks" else f"{index}.{name}"
