@@ -112,6 +112,7 @@ class CellKeys:
             mean=dataset.mean,
             std=dataset.std,
             version=keys.TRAINING_VERSION,
+            streams=keys.STREAMS if self.cell.arch.draws else None,
             **self._recipe(),
         )
 

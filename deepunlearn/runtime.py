@@ -18,6 +18,7 @@ import torch
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.schema import RuntimeConfig
+from deepunlearn.core.seeding import derive_seed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -57,14 +58,15 @@ class Runtime:
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[torch.Generator]:
-        """Fork and seed the global random state for the block; yields a CPU generator with the same seed.
+        """Fork and seed the global random state for the block; yields a CPU generator, a stream of its own.
 
         Drop path, dropout and initialisation draw from the global state, data order from the generator, which is a
-        CPU one so that the order is the same on every device.
+        CPU one so that the order is the same on every device. With one seed for both, the noise that a method adds
+        would be made of the numbers that order its batches.
         """
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+            torch.manual_seed(global_seed(seed))
             yield torch.Generator().manual_seed(seed)
 
     def clock(self) -> Clock:
@@ -107,6 +109,11 @@ class Clock:
     def stop(self) -> None:
         self._runtime.synchronize()
         self.seconds += time.perf_counter() - self._since
+
+
+def global_seed(seed: int) -> int:
+    """The seed of torch's global state where the generator beside it has `seed`."""
+    return derive_seed("global", seed)
 
 
 def _device(name: str) -> torch.device:

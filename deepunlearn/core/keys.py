@@ -20,6 +20,7 @@ from deepunlearn.core.params import Range, Value
 
 SPLIT_VERSION = 1
 TRAINING_VERSION = 1  # bump when originals or retrains of the same recipe would come out differently
+STREAMS = 2  # data order, and what the network itself draws; they were one stream before
 SCORE_VERSION = 1  # bump when a trial's losses would come out differently
 
 PLAIN = (str, int, float, bool)
@@ -129,6 +130,7 @@ class ReferenceKey(Key):
     precision: str
     version: int
     recorder: Annotated[str | None, LATER] = None  # what watches the training, for methods that need the learning phase
+    streams: Annotated[int | None, LATER] = None  # random streams of the training, of networks that draw while training
 
 
 class UnlearnedKey(Key):

@@ -60,7 +60,13 @@ class ArchConfig(Frozen):
     name: str
     title: str
     module: str
+    stochastic: bool = True  # whether training it draws random numbers in its layers (dropout, drop path)
     blocks: PositiveInt  # how many blocks `parts` names: the upper end of CF-k's and EU-k's k
+
+    @property
+    def draws(self) -> bool:
+        """Whether its training draws random numbers; of a module that is not ours nobody has said that it does not."""
+        return self.stochastic or not self.module.startswith("deepunlearn.")
 
 
 class TrainConfig(Frozen):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.keys import STREAMS
 from deepunlearn.core.paths import shipped
 
 ENTRY_POINTS = "deepunlearn.methods"
@@ -52,11 +53,15 @@ def find_methods(folder: str | None = None) -> dict[str, Found]:
 
 
 def digest(modules: Iterable[str]) -> str | None:
-    """16 hex digits of the files of these modules, None if there are none. Raises ConfigError if one is gone."""
+    """16 hex digits of the files of these modules, None if there are none. Raises ConfigError if one is gone.
+
+    How random states are seeded counts too: nobody has said that these methods do not draw from them.
+    """
     files = [file_of(module) for module in modules]
     if not files:
         return None
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    contents = [f"{STREAMS} random streams".encode(), *(file.read_bytes() for file in files)]
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
 
 
 def file_of(module: str) -> Path:

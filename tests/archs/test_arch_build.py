@@ -66,6 +66,20 @@ def test_without_a_seed_the_global_generator_decides(arch: ArchConfig) -> None:
 
 
 @every_arch
+def test_its_yaml_says_whether_training_draws_random_numbers(arch: ArchConfig) -> None:
+    """Only then do stored models of it hang on how torch's global state is seeded."""
+    model, before = archs.build(arch, 10, 32, seed=0).train(), torch.get_rng_state()
+    model(torch.zeros(2, 3, 32, 32))
+    drew = not torch.equal(before, torch.get_rng_state())
+    torch.set_rng_state(before)
+    assert drew == arch.stochastic == arch.draws
+
+
+def test_a_module_that_is_not_ours_counts_as_random() -> None:
+    assert named("resnet18").model_copy(update={"module": "my.net"}).draws
+
+
+@every_arch
 def test_logits_and_parts(arch: ArchConfig) -> None:
     model = archs.build(arch, 7, 32, seed=0)
     parts = archs.parts(arch, model)

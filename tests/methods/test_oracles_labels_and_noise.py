@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from deepunlearn.data.loader import Part, Transform
 from deepunlearn.methods.base import Problem, execute, load_method
+from deepunlearn.runtime import global_seed
 from deepunlearn.testing.small import CLASSES, make_problem, parts, problem, runtime
 from deepunlearn.testing.small import model as single_precision
 
@@ -348,7 +349,7 @@ def cfw_reference(original: nn.Module, data: dict[str, Part], epochs: int, scope
                 weight.add_(sigma * torch.randn_like(weight))
 
     with torch.random.fork_rng():
-        torch.manual_seed(SEED)
+        torch.manual_seed(global_seed(SEED))
         noise(CFW["sigma_start"])
         for epoch in range(epochs):
             if epoch == epochs - 1:

@@ -18,6 +18,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.loader import Part
 from deepunlearn.methods import prmq
 from deepunlearn.methods.base import Problem, execute, load_method, working_copy
+from deepunlearn.runtime import global_seed
 from deepunlearn.testing.small import ARCHS, CLASSES, equal_states, make_problem, model, parts, runtime, state
 
 DATA = parts()
@@ -110,7 +111,7 @@ def run(
 
 def fresh_network(build: Callable[[], nn.Module]) -> nn.Module:
     """The network that is built first under the run's global random state."""
-    torch.manual_seed(SEED)
+    torch.manual_seed(global_seed(SEED))
     return build()
 
 

@@ -1,0 +1,31 @@
+"""Which methods draw from torch's global random state, beside the generator that orders their data."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deepunlearn.composition import make_method
+from deepunlearn.config import method_configs
+from deepunlearn.methods.base import Problem, execute
+from deepunlearn.testing.contract import data, original, quick_params
+from deepunlearn.testing.small import equal_states, make_problem, runtime, state
+
+METHODS = method_configs()
+DRAWING = {"bt", "cfw", "euk", "ff", "kde", "msg", "prmq", "rni"}  # results hang on how the global state is seeded
+
+
+def unlearned(name: str, global_state: int) -> dict[str, torch.Tensor]:
+    """What the method leaves on a network without random layers, the global state reseeded before it begins."""
+    here = runtime()
+
+    def problem_of(generator: torch.Generator) -> Problem:
+        torch.manual_seed(global_state)
+        return make_problem(original("smallnet"), "smallnet", generator, data("smallnet"), here)
+
+    return state(execute(make_method(METHODS[name], quick_params(METHODS[name])), problem_of, here, seed=5)[0])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_these_methods_and_no_others_draw_from_the_global_state(name: str) -> None:
+    assert equal_states(unlearned(name, 1), unlearned(name, 2)) == (name not in DRAWING)
