@@ -6,17 +6,19 @@ the newer `Generator` may change between versions): the same labels and seed giv
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.metrics.usable import MARGIN
 
 Indices = npt.NDArray[np.int64]
 
 LEAST_PER_CLASS = 10  # a limited training part with fewer samples per class has nothing left to learn from
-LEAST_PER_SIDE = 10  # the attack's 10-fold cross-validation needs ten forget and ten validation samples
+LEAST_PER_SIDE = 10  # the attack's 10-fold cross-validation needs ten forget and ten validation or test samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ def make_split(
     50,000 samples at 0.15 and 0.1 give 7,500 val, 4,250 forget, 38,250 retain. The val set does not depend on
     `forget_ratio`. `limit` first takes a stratified subset of that many training samples, and of the test part in
     proportion, with at least one sample of each class. Raises ConfigError where a part would be too small for the
-    attack, where retain lacks a class, or where `limit` does not fit the data.
+    attack, where retain lacks a class, where no model could be usable on the test part, or where `limit` does not fit.
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     random = np.random.RandomState(seed)
@@ -60,6 +62,7 @@ def make_split(
     split = Split(*(np.sort(part).astype(np.int64) for part in (retain, forget, val, test)))
     _check_sizes(split, {"forget": forget_ratio, "val": val_ratio})
     _check_classes(split, train_labels)
+    _check_majority(test_labels[split.test])
     return split
 
 
@@ -124,10 +127,13 @@ def _drawn(
 ) -> tuple[Indices, Indices]:
     """The samples that take part, of the training and of the test part: all, or `limit` and in proportion."""
     if limit is None:
-        return np.arange(len(train_labels)), np.arange(len(test_labels))
-    _check_limit(limit, train_labels)
-    train = stratified(train_labels, limit, random)
-    return train, stratified(test_labels, round(limit * len(test_labels) / len(train_labels)), random)
+        train, test = np.arange(len(train_labels)), np.arange(len(test_labels))
+    else:
+        _check_limit(limit, train_labels)
+        train = stratified(train_labels, limit, random)
+        test = stratified(test_labels, round(limit * len(test_labels) / len(train_labels)), random)
+    _check_test(len(test), len(test_labels), limit, len(train_labels))
+    return train, test
 
 
 def stratified(labels: npt.ArrayLike, size: int, random: np.random.RandomState, keep: int = 0) -> Indices:
@@ -172,6 +178,26 @@ def _check_limit(limit: int, train_labels: npt.NDArray[np.int64]) -> None:
     raise ConfigError(problem, given=limit, allowed=f"{least} to {len(train_labels)}", remedy=remedy)
 
 
+def _check_test(size: int, of: int, limit: int | None, train: int) -> None:
+    """The scores of every model attack its test losses: too few of them end in an error after all work is paid for."""
+    allowed = f"at least {LEAST_PER_SIDE} samples, one for each of the attack's folds"
+    if of < LEAST_PER_SIDE:
+        raise ConfigError(
+            "the test part has too few samples for the membership attack",
+            given=f"{of} test samples",
+            allowed=allowed,
+            remedy="add test images; where the test part is cut off, raise dataset.test_ratio or use more images",
+        )
+    if size < LEAST_PER_SIDE:
+        enough = math.ceil(LEAST_PER_SIDE * train / of)
+        raise ConfigError(
+            "dataset.limit leaves a test part that is too small for the membership attack",
+            given=f"{limit} of {train} training samples, which leaves {size} of {of} test samples",
+            allowed=allowed,
+            remedy=f"raise it to dataset.limit={enough} or more, or leave it out",
+        )
+
+
 def _check_sizes(split: Split, ratios: dict[str, float]) -> None:
     for part, ratio in (("forget", "forget.ratio"), ("val", "dataset.val_ratio")):
         size = len(getattr(split, part))
@@ -192,4 +218,15 @@ def _check_classes(split: Split, train_labels: npt.NDArray[np.int64]) -> None:
             given=f"no sample of class {', '.join(map(str, missing[:10]))} among {len(split.retain)} retained ones",
             allowed="at least one retained sample of each class",
             remedy="lower forget.ratio, raise dataset.limit, or draw another split with dataset.split_seed",
+        )
+
+
+def _check_majority(test_labels: npt.NDArray[np.int64]) -> None:
+    counts = np.bincount(test_labels)
+    if MARGIN * counts.max() >= len(test_labels):
+        raise ConfigError(
+            f"nearly all test samples are of one class, so no model could be usable (TA above {MARGIN} x its share)",
+            given=f"{counts.max()} of {len(test_labels)} test samples are of class {counts.argmax()}",
+            allowed=f"less than {1 / MARGIN:.0%} of them",
+            remedy="add test images of the other classes, or leave some of this class out",
         )

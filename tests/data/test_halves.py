@@ -72,6 +72,16 @@ def test_forget_sets_too_small_for_the_attack_are_refused() -> None:
         cut(limit=200, val_ratio=0.1, parts=20)
 
 
+def test_a_limit_that_leaves_too_few_test_samples_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.limit.*test part"):
+        cut(np.repeat([0, 1], 1000), np.repeat([0, 1], 40), limit=200, val_ratio=0.1)
+
+
+def test_a_test_part_of_one_class_will_do() -> None:
+    """No model of the design is called usable or not by its accuracy there."""
+    assert len(cut(np.repeat([0, 1], 1000), np.zeros(40, dtype=int), val_ratio=0.1).test) == 40
+
+
 def test_a_class_that_a_retain_set_lacks_is_refused() -> None:
     labels = np.array([0] * 500 + [1] * 2)
     with pytest.raises(ConfigError, match="no sample of some classes"):

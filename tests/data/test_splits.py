@@ -47,7 +47,7 @@ labels_of = st.lists(st.integers(60, 120), min_size=2, max_size=6).map(lambda n:
 @settings(max_examples=80, deadline=None)
 @given(
     train=labels_of,
-    test_share=st.integers(1, 20),
+    test_share=st.integers(8, 20),  # two classes and three quarters of it: more than ten
     val_ratio=st.floats(0.2, 0.3),
     forget_ratio=st.floats(0.3, 0.4),
     limit_share=st.none() | st.floats(0.75, 1),
@@ -173,6 +173,38 @@ def test_sets_too_small_for_the_attack_are_refused(val_ratio, forget_ratio, name
     with pytest.raises(ConfigError, match=named) as error:
         cut(train, train, val_ratio=val_ratio, forget_ratio=forget_ratio)
     assert "dataset.limit" in error.value.remedy
+
+
+def test_a_limit_that_leaves_too_few_test_samples_is_refused():
+    """2,000 training and 100 test images: limit=150 takes 8 of the 100, and the attack has 10 folds."""
+    train, test = np.repeat([0, 1], 1000), np.repeat([0, 1], 50)
+    with pytest.raises(ConfigError, match=r"dataset\.limit.*test part") as error:
+        cut(train, test, limit=150, forget_ratio=0.2)
+    assert error.value.given == "150 of 2000 training samples, which leaves 8 of 100 test samples"
+    assert "dataset.limit=200" in error.value.remedy
+    assert len(cut(train, test, limit=200, forget_ratio=0.2).test) == 10
+
+
+@pytest.mark.parametrize("limit", [None, 300])
+def test_a_test_part_that_is_too_small_as_a_whole_is_refused(limit):
+    train, test = np.repeat([0, 1], 200), np.repeat([0, 1], [5, 4])
+    with pytest.raises(ConfigError, match="test part has too few") as error:
+        cut(train, test, limit=limit)
+    assert error.value.given == "9 test samples"
+    assert "dataset.test_ratio" in error.value.remedy
+
+
+@pytest.mark.parametrize(("most", "fits"), [(90, True), (91, False), (100, False)])
+def test_a_test_part_of_nearly_one_class_is_refused(most, fits):
+    """A model is usable above 1.1 x the share of the commonest class: above 10 / 11 none ever is."""
+    train, test = np.repeat([0, 1], 200), np.repeat([0, 1], [most, 100 - most])
+    if fits:
+        assert len(cut(train, test).test) == 100
+        return
+    with pytest.raises(ConfigError, match="no model could be usable") as error:
+        cut(train, test)
+    assert error.value.given == f"{most} of 100 test samples are of class 0"
+    assert error.value.remedy
 
 
 def test_ten_samples_a_side_are_enough():
