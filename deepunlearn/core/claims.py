@@ -1,17 +1,21 @@
 """Who does what: claims on pieces of work that several processes, on several machines, could take up.
 
-A claim is a folder of numbered files that hold their owner's name from their first moment on. The last one counts. If
-its owner is dead, the next number is free, and creating it is exclusive: of several takers exactly one gets the work.
+A claim is a folder of numbered folders that hold their owner's name from their first moment on. The last one counts. If
+its owner is dead, the next number is free, and taking it is exclusive: of several takers exactly one gets the work.
+Each number is a folder that was filled under another name and then renamed: a rename never replaces a folder that is
+not empty. Hard links could do the same for files, but many file systems have none (exFAT, FUSE and network mounts).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
 import subprocess
 import time
 import uuid
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +23,10 @@ from typing import NamedTuple
 from deepunlearn.core.store import process_alive
 
 ASK_AGAIN_SECONDS = 10  # an answer of SLURM's controller counts for so long
+OWNER = "owner"  # the file in a numbered folder
+ASIDE = ".released-"
+# of a rename: the number is taken, or the folder around it was removed by a holder that gave it back
+LOST = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.ENOENT)
 
 
 class Owner(NamedTuple):
@@ -104,33 +112,53 @@ class Claims:
         return owner if owner is not None and alive(owner) else None
 
     def release(self, name: str) -> None:
-        """Give `name` back, whether its work is done or not. For its holder only."""
-        shutil.rmtree(self.folder / name, ignore_errors=True)
+        """Give `name` back, whether its work is done or not. For its holder only.
+
+        All at once: where a removal is broken off, the numbers of dead holders before us would stay in the way.
+        """
+        aside = self.folder / f"{ASIDE}{uuid.uuid4().hex}"
+        with suppress(FileNotFoundError):
+            (self.folder / name).rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def held(self) -> dict[str, Owner]:
         """All names that living processes hold."""
-        names = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+        found = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+        names = (name for name in found if not name.startswith(ASIDE))
         return {name: owner for name in names if (owner := self.holder(name)) is not None}
 
     def _last(self, name: str) -> tuple[int, Owner | None]:
-        """The last number and its owner; (-1, None) where there is no claim."""
+        """The last number and its owner, None where that is unreadable; (-1, None) where there is no claim."""
         try:
-            files = [path for path in (self.folder / name).iterdir() if path.name.isdigit()]
-            last = max(files, default=None)
-            return (-1, None) if last is None else (int(last.name), read_owner(last.read_text(encoding="utf-8")))
+            last = max((path for path in (self.folder / name).iterdir() if path.name.isdigit()), default=None)
+            return (-1, None) if last is None else (int(last.name), _owner_in(last))
         except FileNotFoundError:
             return -1, None  # none yet, or given back at this moment
 
     @staticmethod
     def _put(path: Path) -> bool:
-        """Create `path` with our name in it; False where another process was first."""
+        """Have `path` with our name in it; False where another process was first, or where it is to be tried again."""
         own = path.with_name(f".{uuid.uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            own.write_text(str(this_process()), encoding="utf-8")
-            os.link(own, path)
-        except (FileExistsError, FileNotFoundError):
-            return False  # taken, or the folder was removed by a holder that gave it back: to be tried again
+            own.mkdir(parents=True)
+            (own / OWNER).write_text(str(this_process()), encoding="utf-8")
+            own.rename(path)
+        except OSError as error:
+            if error.errno not in LOST:
+                raise
+            return False
         finally:
-            own.unlink(missing_ok=True)
+            shutil.rmtree(own, ignore_errors=True)
         return True
+
+
+def _owner_in(claim: Path) -> Owner | None:
+    """The owner in a numbered folder, or in the file that earlier versions put there.
+
+    A name is only cut off where the machine lost its power, so that the one who wrote it is dead.
+    """
+    text = (claim / OWNER if claim.is_dir() else claim).read_text(encoding="utf-8", errors="replace")
+    try:
+        return read_owner(text)
+    except ValueError:
+        return None

@@ -7,6 +7,7 @@ be deleted at any time. Imports no torch, and torchvision only while decoding, s
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -71,7 +72,7 @@ def load(config: DatasetConfig, cache: Path, progress: Progress) -> Decoded:
     Raises DataError (missing, damaged or unfit files, each named) and ConfigError (a source that cannot serve).
     """
     folder, facts = _ensure(config, cache, progress)
-    images = {part: np.load(folder / f"{part}_images.npy", mmap_mode="r") for part in PARTS}
+    images = {part: _mapped(folder / f"{part}_images.npy") for part in PARTS}
     return Decoded(images["train"], images["test"], *_labels(folder), tuple(facts["class_names"]), facts["digest"])
 
 
@@ -90,6 +91,17 @@ def as_published(config: DatasetConfig) -> Digest | None:
         return None
     train, test = (np.arange(size) % config.classes for size in (config.train_images, config.test_images))
     return Digest("0" * 64, tuple(map(str, range(config.classes))), train, test)
+
+
+def _mapped(path: Path) -> npt.NDArray[np.uint8]:
+    """The array in `path` without reading it, or read where the file system maps no files (some network mounts)."""
+    try:
+        images: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        images = np.load(path)
+    return images
 
 
 def _labels(folder: Path) -> tuple[Labels, Labels]:

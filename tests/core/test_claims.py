@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,8 +20,9 @@ DEAD = this_process()._replace(pid=4194000)
 
 
 def held_by(root: Path, name: str, owner: Owner, number: int = 0) -> None:
-    (root / name).mkdir(parents=True, exist_ok=True)
-    (root / name / f"{number:04d}").write_text(str(owner))
+    claim = root / name / f"{number:04d}"
+    claim.mkdir(parents=True, exist_ok=True)
+    (claim / "owner").write_text(str(owner))
 
 
 def test_a_claim_is_taken_once_and_again_after_it_was_given_back(tmp_path: Path) -> None:
@@ -52,14 +55,14 @@ def race(root: str, rounds: int, barrier: object, wins: object) -> None:
             wins.put(number)  # type: ignore[attr-defined]
 
 
-def test_of_many_takers_of_a_dead_claim_exactly_one_gets_it(tmp_path: Path) -> None:
-    rounds, takers = 60, 4
+def one_winner_each(folder: Path, rounds: int, takers: int) -> None:
+    """Have several processes take each of `rounds` claims of dead processes, all at once."""
     for number in range(rounds):
-        held_by(tmp_path, str(number), DEAD)
+        held_by(folder, str(number), DEAD)
     context = multiprocessing.get_context("fork")
     barrier, wins = context.Barrier(takers), context.Queue()
     processes = [
-        context.Process(target=race, args=(str(tmp_path), rounds, barrier, wins), daemon=True) for _ in range(takers)
+        context.Process(target=race, args=(str(folder), rounds, barrier, wins), daemon=True) for _ in range(takers)
     ]
     for process in processes:
         process.start()
@@ -69,18 +72,80 @@ def test_of_many_takers_of_a_dead_claim_exactly_one_gets_it(tmp_path: Path) -> N
     assert won == list(range(rounds)) and wins.empty()
 
 
+def test_of_many_takers_of_a_dead_claim_exactly_one_gets_it(tmp_path: Path) -> None:
+    one_winner_each(tmp_path, rounds=60, takers=4)
+
+
 def test_a_claim_names_its_owner_from_its_first_moment_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process killed right after claiming must not leave a claim that nobody may take over."""
     seen: list[str] = []
-    link = os.link
+    rename = os.rename
 
     def watching(source: Path, target: Path) -> None:
-        link(source, target)
-        seen.append(Path(target).read_text())
+        rename(source, target)
+        seen.append((Path(target) / "owner").read_text())
 
-    monkeypatch.setattr(os, "link", watching)
+    monkeypatch.setattr(os, "rename", watching)
     Claims(tmp_path).take("a")
     assert seen == [str(this_process())]
+
+
+def test_claims_need_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What exFAT and many network mounts answer to both kinds of link."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "symlink", refused)
+    claims = Claims(tmp_path)
+    assert claims.take("a") and not claims.take("a")
+    claims.release("a")
+    assert claims.take("a")
+
+
+def test_claims_of_earlier_versions_count(tmp_path: Path) -> None:
+    """They are files; what claims them must neither end in an error nor take what is held."""
+    for name, owner in (("held", this_process()), ("free", DEAD)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0000").write_text(str(owner))
+    claims = Claims(tmp_path)
+    assert claims.held() == {"held": this_process()}
+    assert not claims.take("held") and claims.take("free")
+
+
+@pytest.mark.parametrize("left", ["", "node7:12", "node7:x:1::0"])
+def test_a_name_that_a_power_cut_left_unfinished_is_of_a_dead_process(tmp_path: Path, left: str) -> None:
+    (tmp_path / "a/0003").mkdir(parents=True)
+    (tmp_path / "a/0003/owner").write_text(left)
+    claims = Claims(tmp_path)
+    assert claims.held() == {} and claims.take("a") and claims.holder("a") == this_process()
+
+
+def test_a_holder_that_is_killed_while_it_gives_back_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_by(tmp_path, "a", DEAD)
+    claims = Claims(tmp_path)
+    assert claims.take("a")
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: (Path(path) / "0001/owner").unlink(missing_ok=True))
+    claims.release("a")
+    monkeypatch.undo()
+    assert claims.held() == {} and claims.take("a") and claims.held() == {"a": this_process()}
+
+
+def test_an_error_of_the_file_system_is_not_taken_for_a_lost_race(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller would ask again for ever."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(OSError, match="No space left"):
+        Claims(tmp_path).take("a")
+    assert list((tmp_path / "a").iterdir()) == []
 
 
 def test_a_process_is_known_by_its_start_too() -> None:

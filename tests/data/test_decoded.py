@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import mmap
 import os
 import shutil
 import subprocess
@@ -257,6 +259,18 @@ def test_a_failure_leaves_nothing_behind(opening, folder, tmp_path):
     with pytest.raises(DataError, match=r"test/b/0001\.png"):
         opening()
     assert cache_folders(tmp_path / "cache") == []
+
+
+def test_images_are_read_where_the_file_system_maps_no_files(opening, monkeypatch):
+    """For instance 9p without a cache: ENODEV, "No such device"."""
+    expected = np.array(opening().train_images)
+
+    def refused(*_, **__):
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(mmap, "mmap", refused)
+    found = opening().train_images
+    assert np.array_equal(found, expected) and not isinstance(found, np.memmap)
 
 
 def test_files_that_change_meanwhile_are_refused(opening, folder, tmp_path, monkeypatch):
