@@ -25,6 +25,7 @@ from deepunlearn.core.keys import (
 )
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import CellConfig, MethodConfig, SearchConfig, SweepConfig
+from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.store import Place
 from deepunlearn.data.splits import Halves, Split, make_halves, make_split
 from deepunlearn.metrics import VERSION as METRICS_VERSION
@@ -120,7 +121,18 @@ class CellKeys:
         """What the randomness of unlearning the model of `seed` derives from: equal for all methods."""
         return self.reference("retrained" if self.cell.halves else "original", seed).hash
 
-    def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int) -> UnlearnedKey:
+    def run_seed(self, method: MethodConfig, seed: int, drawn: str | None = None) -> int:
+        """The random state under which `method` unlearns the model of `seed`; trials have drawn=None."""
+        return derive_seed("unlearn", self.drawn_for(seed), method.name, *([drawn] if drawn else []))
+
+    def report_draw(self, sweep: SweepConfig, method: MethodConfig, seed: int) -> str | None:
+        """`drawn` of a report: its own where the search ran on `seed`, else the winning trial itself is reported."""
+        searched = self.source(sweep, method) == "search" and seed in sweep.search_seeds
+        return keys.REPORT if searched else None
+
+    def unlearned(
+        self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None = None
+    ) -> UnlearnedKey:
         return UnlearnedKey(
             forget=self._trained_on("retrained", seed)[0] if self.cell.halves else None,
             original=self.reference("original", seed),
@@ -128,6 +140,7 @@ class CellKeys:
             method_version=method.version,
             params=params,
             code=method.code,
+            drawn=drawn,
         )
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, seed: int) -> MetricsKey:
@@ -175,6 +188,7 @@ class CellKeys:
             candidates=search.candidates if search.selection == "robust" else None,
             protocol=sweep.protocol.name,
             space=search.space,
+            drawn=keys.SELECTION if search.selection == "robust" else None,
         )
 
     def source(self, sweep: SweepConfig, method: MethodConfig) -> Source:

@@ -83,14 +83,16 @@ class ShadowBench(Bench):
         found: dict[str, float] = self.reference("retrained", seed).json("accuracies.json")
         return found
 
-    def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str) -> Entry:
+    def unlearned(
+        self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str, drawn: str | None = None
+    ) -> Entry:
         """An unlearned model: only its statistic and seconds are kept."""
-        key, place = self.keys.unlearned(method, params, seed), self.keys.place(method.name, seed)
+        key, place = self.keys.unlearned(method, params, seed, drawn), self.keys.place(method.name, seed)
         entry = self.store.find(key, place)
         if entry is not None:
             return entry
         with self.progress.bar(f"{self.cell.name} {method.name} model {seed}: epoch", epochs_of(params)) as bar:
-            model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance())
+            model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
         statistic = self.statistic(model)
         with self.store.writing(key, place, self._facts(seconds=run.seconds, notes=run.notes)) as draft:
             draft.write_arrays(STATISTIC, phi=statistic)

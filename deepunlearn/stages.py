@@ -181,8 +181,9 @@ class Bench:
         params: dict[str, Value],
         seed: int,
         on_epoch: Callable[[int, nn.Module], None] | None = None,
+        drawn: str | None = None,
     ) -> tuple[nn.Module, Run]:
-        """Run a method on the original of `seed`. Equal values give the equal model, in a trial or the evaluation."""
+        """Run a method on the original of `seed`. Equal values and equal `drawn` (as in the key) give equal models."""
         original, side = self.original(self.keys.first_of("original", seed)), self.side(seed)
 
         def problem_of(generator: torch.Generator) -> Problem:
@@ -200,19 +201,21 @@ class Bench:
                 _runtime=self.runtime,
             )
 
-        run_seed = derive_seed("unlearn", self.keys.drawn_for(seed), method.name)
+        run_seed = self.keys.run_seed(method, seed, drawn)
         return execute(make_method(method, params), problem_of, self.runtime, run_seed, on_epoch)
 
-    def unlearned(self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str) -> Entry:
+    def unlearned(
+        self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str, drawn: str | None = None
+    ) -> Entry:
         """An unlearned model of a report seed: timed, with its logits and, where kept, its weights."""
-        key, place = self.keys.unlearned(method, params, seed), self.keys.place(method.name, seed)
+        key, place = self.keys.unlearned(method, params, seed, drawn), self.keys.place(method.name, seed)
         entry = self.store.find(key, place)
         if entry is not None:
             return entry
         original = self.original(seed)
         step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
         with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", epochs_of(params)) as bar:
-            model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance())
+            model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
         logits = self.predict(model, self.side(seed))
         with self.store.writing(
             key, place, self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
@@ -285,9 +288,10 @@ class Bench:
 
     def method_row(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> Entry:
         """Unlearn, score and label one model of a report seed."""
-        entry = self.unlearned(method, params, seed, sweep.keep)
+        drawn = self.keys.report_draw(sweep, method, seed)
+        entry = self.unlearned(method, params, seed, sweep.keep, drawn)
         place = self.keys.place(method.name, seed)
-        scores = self.metrics(self.keys.unlearned(method, params, seed), entry, place, seed)
+        scores = self.metrics(self.keys.unlearned(method, params, seed, drawn), entry, place, seed)
         retrain_seconds = self.retrain_seconds(entry.meta["retrain_step_seconds"])
         labels = {
             "method": method.name,

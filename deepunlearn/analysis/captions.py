@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import pandas as pd
+import yaml
 
 from deepunlearn.analysis import extra
 from deepunlearn.analysis.coverage import holes, name_holes
 from deepunlearn.analysis.rows import current
+from deepunlearn.core.paths import shipped
 
 FACTS = {  # what every caption states -> column of the rows
     "dataset": "dataset_title",
@@ -38,10 +41,25 @@ def describe(rows: pd.DataFrame) -> dict[str, str]:
     rows = rows[rows["machine"] != extra.ELSEWHERE]  # these have conditions of their own: `extra.remark`
     rows = rows.assign(limit=rows["limit"].astype("string").fillna("none"))
     facts = {name: values_of(rows[column]) for name, column in FACTS.items()}
+    if validated := _validated(rows):
+        facts["given validation images"] = f"{', '.join(validated)} (a search takes these images as never seen)"
     facts["seeds"] = _ranges(sorted(set(rows["seed"].tolist())))
     dates = rows["date"].str[:10]
     facts["dates"] = "none" if dates.empty else " to ".join(dict.fromkeys([dates.min(), dates.max()]))
     return facts
+
+
+def _validated(rows: pd.DataFrame) -> list[str]:
+    """Titles of the methods that were given the validation set, whose samples the search's attack calls non-members."""
+    titles = rows.drop_duplicates("method").set_index("method")["method_title"]
+    return sorted(str(title) for name, title in titles.items() if _readers() & set(str(name).split("-")))
+
+
+@cache
+def _readers() -> frozenset[str]:
+    """Methods of ours whose YAML says that they read the validation set; a chain is named after its steps."""
+    files = (shipped("conf") / "method").glob("*.yaml")
+    return frozenset(file.stem for file in files if "val" in yaml.safe_load(file.read_text("utf-8")).get("reads", ()))
 
 
 def remark_on(frame: pd.DataFrame, cases: pd.DataFrame) -> str:

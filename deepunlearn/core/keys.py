@@ -23,6 +23,8 @@ TRAINING_VERSION = 1  # bump when originals or retrains of the same recipe would
 STREAMS = 2  # data order, and what the network itself draws; they were one stream before
 SCORE_VERSION = 1  # bump when a trial's losses would come out differently
 
+REPORT, SELECTION = "report", "selection"  # what a run of unlearning draws for, where a search had its own draws before
+
 PLAIN = (str, int, float, bool)
 KEY_LENGTH = 16  # hex digits shown in paths; config.json holds the whole hash
 
@@ -143,6 +145,7 @@ class UnlearnedKey(Key):
     params: dict[str, Value]
     code: Annotated[str | None, LATER] = None  # digest of the files of methods that are not ours
     forget: Annotated[SplitKey | None, LATER] = None  # where the original's split does not name the forget set
+    drawn: Annotated[str | None, LATER] = None  # REPORT where the seed was searched on; null: as its trials, if any
 
 
 class MetricsKey(Key):
@@ -182,6 +185,7 @@ class SearchKey(Key):
     candidates: int | None
     protocol: str
     space: str
+    drawn: Annotated[str | None, LATER] = None  # SELECTION: what candidates are held against, of selection=robust
 
 
 class GivenKey(Key):

@@ -101,7 +101,9 @@ class Attacks:
         else:
             params = self.planner.params(self.cell, task.method)
             assert params is not None
-            key = self.keys.unlearned(self.planner.methods[task.method], params, task.seed)
+            method = self.planner.methods[task.method]
+            drawn = self.keys.report_draw(self.planner.sweep, method, task.seed)
+            key = self.keys.unlearned(method, params, task.seed, drawn)
             entry = self.planner.store.find(key, self.planner.place(task))
         assert entry is not None, "asked for models that are stored"
         return entry

@@ -179,8 +179,9 @@ class Planner:
         assert seed is not None
         if task.method in REFERENCES:
             return keys.reference(role_of(task), seed)
-        params = self.params(task.cell, task.method)
-        return None if params is None else keys.unlearned(self.methods[task.method], params, seed)
+        method, params = self.methods[task.method], self.params(task.cell, task.method)
+        drawn = keys.report_draw(self.sweep, method, seed)
+        return None if params is None else keys.unlearned(method, params, seed, drawn)
 
     def has_model(self, task: Task) -> bool:
         """Whether the model that an evaluation is about is stored; what is left to do is quick then."""

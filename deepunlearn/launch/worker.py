@@ -106,7 +106,8 @@ class Worker:
             assert params is not None
             method = self.planner.methods[task.method]
             if isinstance(bench, ShadowBench):
-                bench.unlearned(method, params, task.seed, sweep.keep)
+                drawn = bench.keys.report_draw(sweep, method, task.seed)
+                bench.unlearned(method, params, task.seed, sweep.keep, drawn)
             else:
                 bench.method_row(sweep, method, params, task.seed)
 

@@ -13,7 +13,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from deepunlearn.core.errors import DeepUnlearnError, Diverged
-from deepunlearn.core.keys import SearchKey
+from deepunlearn.core.keys import SELECTION, SearchKey
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import MethodConfig, SweepConfig
 from deepunlearn.core.store import Entry
@@ -48,16 +48,14 @@ def smallest_mean(
 ) -> Candidate:
     """Ours (`selection=robust`): of the `count` best by norm, the one with the smallest mean norm over all seeds.
 
-    evaluate(candidate, seed) gives its norm on another seed, infinity where it diverges there.
+    evaluate(candidate, seed) gives its norm of a run that the search has not seen, infinity where it diverges. On its
+    own seed as well: the norm that put a candidate among the best is the luckiest of many, and would favour it.
     """
     top: list[Candidate] = []
     for one in sorted(candidates, key=lambda one: (one.losses.norm, one.seed, one.slot)):
         if all(one.params != other.params for other in top):
             top.append(one)
-    means = [
-        math.fsum(one.losses.norm if seed == one.seed else evaluate(one, seed) for seed in seeds) / len(seeds)
-        for one in top[:count]
-    ]
+    means = [math.fsum(evaluate(one, seed) for seed in seeds) / len(seeds) for one in top[:count]]
     return top[means.index(min(means))]
 
 
@@ -112,7 +110,7 @@ def _choose(bench: Bench, sweep: SweepConfig, method: MethodConfig, candidates: 
 
     def evaluate(one: Candidate, seed: int) -> float:
         try:
-            model, _ = bench.unlearn(method, one.params, seed)
+            model, _ = bench.unlearn(method, one.params, seed, drawn=SELECTION)
             return score_model(bench, model, seed).norm
         except Diverged:
             return math.inf

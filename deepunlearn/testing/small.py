@@ -20,9 +20,7 @@ from deepunlearn.runtime import Runtime
 
 ARCHS = {
     "smallnet": ArchConfig(name="smallnet", title="", module="deepunlearn.archs.small", blocks=2, stochastic=False),
-    "resnet18": ArchConfig(
-        name="resnet18", title="", module="deepunlearn.archs.resnet", blocks=4, stochastic=False
-    ),
+    "resnet18": ArchConfig(name="resnet18", title="", module="deepunlearn.archs.resnet", blocks=4, stochastic=False),
     "tinyvit": ArchConfig(name="tinyvit", title="", module="deepunlearn.archs.tiny_vit", blocks=3),
 }
 CLASSES = 4

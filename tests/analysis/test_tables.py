@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from deepunlearn.analysis.captions import describe
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.records import collect
@@ -50,6 +51,14 @@ def run(shelf: Shelf, *options: str) -> int:
 def test_golden_markdown(shelf: Shelf) -> None:
     fill(shelf)
     assert to_markdown(tables_of(shelf)["digits-resnet18"]) == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_captions_name_methods_that_were_given_the_images_their_search_takes_as_unseen(shelf: Shelf) -> None:
+    for method, title in (("ft", "FT"), ("kde", "KDE"), ("ct-scrub", "CT + SCRUB")):
+        shelf.add(method=method, method_title=title)
+    rows = collect(shelf.root).rows
+    assert describe(rows)["given validation images"].startswith("CT + SCRUB, KDE (")
+    assert "given validation images" not in describe(rows[rows["method"] == "ft"])
 
 
 def test_captions_state_the_conditions(shelf: Shelf) -> None:
