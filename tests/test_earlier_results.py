@@ -1,0 +1,65 @@
+"""Results of an earlier version are found again: a small store made by commit cbf9995 of this program.
+
+It was made in an empty folder by the two commands below, with `dataset=digits`, Python 3.11 and torch 2.15; the archive
+holds `results/store` and `results/search`.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from deepunlearn.config import read_command
+from deepunlearn.core.progress import Progress
+from deepunlearn.launch.plan import Planner, Task
+from tests.commands import sweep
+
+ARCHIVE = Path(__file__).parent / "fixtures" / "store-cbf9995.tar.xz"
+CELL = ("arch=smallnet", "train.epochs=1", "seeds=2", "dataset.limit=600", "runtime.threads=1", "keep=logits")
+DEFAULTS = ("method=ft,ct,msg", "search=none", *CELL)
+SEARCHED = ("method=ft,ga", "search=quick", "search.trials=2", "search.seeds=1", *CELL)
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+def _planner(folder: Path, arguments: Sequence[str]) -> Planner:
+    return Planner(read_command([*arguments, f"results={folder / 'results'}"]).sweep, Progress())
+
+
+def _tasks(planner: Planner, stage: str) -> list[Task]:
+    return [task for task in planner.tasks if task.stage == stage]
+
+
+@pytest.mark.parametrize("arguments", [DEFAULTS, SEARCHED])
+def test_originals_retrained_models_and_searches_are_found(earlier: Path, arguments: Sequence[str]) -> None:
+    planner = _planner(earlier, arguments)
+    kept = [task for task in planner.tasks if task.stage != "evaluate"]
+    assert kept and [str(task) for task in kept if not planner.is_done(task)] == []
+
+
+def test_models_unlearned_with_given_values_are_found(earlier: Path) -> None:
+    planner = _planner(earlier, DEFAULTS)
+    assert [str(task) for task in _tasks(planner, "evaluate") if not planner.has_model(task)] == []
+
+
+def test_of_searched_values_only_the_model_that_its_own_search_saw_is_made_again(earlier: Path) -> None:
+    planner = _planner(earlier, SEARCHED)
+    lacking = {(task.method, task.seed) for task in _tasks(planner, "evaluate") if not planner.has_model(task)}
+    assert lacking == {("ft", 0), ("ga", 0)}
+
+
+@pytest.mark.parametrize("arguments", [DEFAULTS, SEARCHED])
+def test_the_same_command_completes_them_without_training_or_searching(earlier: Path, arguments: Sequence[str]) -> None:
+    before = set((earlier / "results/store").rglob("weights.safetensors"))
+    done = sweep(earlier, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert set((earlier / "results/store").rglob("weights.safetensors")) == before
+    assert "trained" not in done.stderr + done.stdout
