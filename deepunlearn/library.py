@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.nn.parameter import UninitializedParameter
 
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.composition import make_method
-from deepunlearn.config import method_configs
-from deepunlearn.core.errors import ConfigError, DataError, unknown
+from deepunlearn.config import method_config
+from deepunlearn.core.errors import ConfigError, DataError, DataWarning
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import MethodConfig, RuntimeConfig
-from deepunlearn.data.loader import GivenData, Part, part_of
+from deepunlearn.core.seeding import SEED_BITS, derive_seed
+from deepunlearn.data.given import Data, read_given
+from deepunlearn.data.loader import Part
+from deepunlearn.data.random_sources import seeded_sources
 from deepunlearn.methods.base import Problem, execute, working_copy
-from deepunlearn.runtime import Runtime
+from deepunlearn.runtime import Runtime, device_of
 
-Data = Dataset[Any] | DataLoader[Any] | tuple[Tensor, Tensor]
+DTYPES = (torch.float32, torch.float64)
 
 
 def unlearn(
@@ -50,30 +55,38 @@ def unlearn(
     """
     config = _config(method, val, extra_methods)
     params = config.complete(hyper_parameters)
-    runtime = _runtime_of(model)
-    data = _parts({"retain": retain, "forget": forget, **({} if val is None else {"val": val})}, runtime.device)
-    original = copy.deepcopy(model).requires_grad_(False).eval()
-    classes = _classes(original, data)
+    _check_seed(seed)
+    model = _unwrapped(model)
+    dtype, runtime = _dtype_of(model), _runtime_of(model)
+    _check_weights(model)
+    with runtime.visit(dtype), seeded_sources(fresh, derive_seed("library", seed), runtime):
+        given = {"retain": retain, "forget": forget, **({} if val is None else {"val": val})}
+        data, shared = read_given(given, dtype, seed, runtime)
+        for sentence in shared:
+            warnings.warn(sentence, DataWarning, stacklevel=2)
+        original = _copied(model).requires_grad_(False).eval()
+        classes = _classes(original, data)
 
-    def problem_of(generator: torch.Generator) -> Problem:
-        copied = working_copy(original)
-        resets = fresh or (lambda: reset(original))
-        return Problem(
-            original=original,
-            model=copied,
-            parts=Anatomy(copied, parts or {}),
-            retain=data["retain"],
-            forget=data["forget"],
-            val=data.get("val", data["retain"].subset([])),
-            classes=classes,
-            generator=generator,
-            _fresh=lambda: resets().to(runtime.device),
-            _runtime=runtime,
-            _kept=frozenset() if fresh else frozenset(not_reset(original)),
-        )
+        def problem_of(generator: torch.Generator) -> Problem:
+            copied = working_copy(original)
+            resets = fresh or (lambda: reset(original))
+            return Problem(
+                original=original,
+                model=copied,
+                parts=Anatomy(copied, parts or {}),
+                retain=data["retain"],
+                forget=data["forget"],
+                val=data.get("val", data["retain"].subset([])),
+                classes=classes,
+                generator=generator,
+                _fresh=lambda: resets().to(runtime.device),
+                _runtime=runtime,
+                _kept=frozenset() if fresh else frozenset(not_reset(original)),
+                _unbounded=frozenset(_not_finite(original)),
+            )
 
-    unlearned, _ = execute(make_method(config, params), problem_of, runtime, seed)
-    return unlearned.requires_grad_(True)
+        unlearned, _ = execute(make_method(config, params), problem_of, runtime, seed)
+        return unlearned.requires_grad_(True)
 
 
 def reset(model: nn.Module) -> nn.Module:
@@ -105,93 +118,120 @@ def _covered(model: nn.Module, name: str) -> bool:
 
 
 def _config(method: str, val: Data | None, extra_methods: str | None) -> MethodConfig:
-    configs = method_configs(extra_methods)
-    if method not in configs:
-        raise unknown("method", method, configs)
-    if "val" in configs[method].reads and val is None:
+    config = method_config(method, extra_methods)
+    if "val" in config.reads and val is None:
         raise ConfigError(
             f"method {method} reads validation data",
             given="val=None",
             allowed="a Dataset, DataLoader or (inputs, labels)",
             remedy="give val=..., samples that the model was not trained on",
         )
-    return configs[method]
+    return config
+
+
+def _check_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**SEED_BITS:
+        raise ConfigError("not a seed", given=repr(seed), allowed=f"whole numbers from 0 to 2^{SEED_BITS} - 1",
+                          remedy="give seed=0")  # fmt: skip
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network itself where it is compiled or spread over devices by one of torch's wrappers."""
+    parallel = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    inner = model.module if parallel else getattr(model, "_orig_mod", None)  # what torch.compile wraps
+    return _unwrapped(inner) if isinstance(inner, nn.Module) else model
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    """The one type of the model's weights. Raises ConfigError where it has none, or one too coarse to train in."""
+    if not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
+        raise ConfigError("the model has no parameters", given=type(model).__name__, allowed="a torch.nn.Module",
+                          remedy="give a trained classifier")  # fmt: skip
+    unset = [name for name, parameter in model.named_parameters() if isinstance(parameter, UninitializedParameter)]
+    types = {parameter.dtype for parameter in model.parameters()}
+    if unset or len(types) > 1 or not types <= set(DTYPES):
+        raise ConfigError(
+            "the model's weights are not of one type that it can be trained in",
+            given=f"not initialised: {', '.join(unset[:5])}" if unset else ", ".join(sorted(map(str, types))),
+            allowed=" or ".join(map(str, DTYPES)),
+            remedy="call the model once on a batch" if unset else "give model.float(), and .half() what comes back",
+        )
+    return types.pop()
 
 
 def _runtime_of(model: nn.Module) -> Runtime:
-    parameter = next(model.parameters(), None)
-    if parameter is None:
-        raise ConfigError("the model has no parameters", given=type(model).__name__, remedy="give a trained classifier")
-    values = {"device": parameter.device.type, "precision": "fp32", "threads": None}
-    return Runtime(RuntimeConfig(**values, checkpoint_seconds=0, data_budget_gb=1))
+    device = device_of(tensor.device for tensor in itertools.chain(model.parameters(), model.buffers()))
+    values = {"device": "auto", "precision": "fp32", "threads": None}
+    return Runtime(RuntimeConfig(**values, checkpoint_seconds=0, data_budget_gb=1), device)
 
 
-def _parts(given: Mapping[str, Data], device: torch.device) -> dict[str, Part]:
-    """All data in one place, so that methods can join parts of it."""
-    tensors = {name: _tensors(name, data) for name, data in given.items()}
-    shapes = {tuple(inputs.shape[1:]) for inputs, _ in tensors.values()}
-    if len(shapes) > 1:
-        raise DataError(
-            "inputs of different shapes", given=str(sorted(shapes)), allowed="one shape", remedy="resize them"
+def _check_weights(model: nn.Module) -> None:
+    """Raises ConfigError for NaN anywhere and for infinite parameters; buffers may be infinite, as masks are."""
+    buffers = dict(model.named_buffers())
+    broken = [name for name in _not_finite(model) if name not in buffers or buffers[name].isnan().any()]
+    if broken:
+        raise ConfigError(
+            f"the model as it was given has weights that are not finite, in {len(broken)} of its tensors",
+            given=", ".join(broken[:5]),
+            allowed="finite parameters, buffers without NaN",
+            remedy="give a model that was trained to the end; its training diverged, or its file is damaged",
         )
-    together = GivenData(
-        torch.cat([inputs for inputs, _ in tensors.values()]),
-        torch.cat([labels for _, labels in tensors.values()]),
-        device,
-    )
-    parts, start = {}, 0
-    for name, (_, labels) in tensors.items():
-        parts[name] = part_of(together, range(start, start + len(labels)))
-        start += len(labels)
-    return parts
 
 
-def _tensors(name: str, data: Data) -> tuple[Tensor, Tensor]:
-    """(inputs float [N, ...], labels int64 [N]). Raises DataError naming the argument."""
-    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(item, Tensor) for item in data):
-        inputs, labels = data
-    elif isinstance(data, DataLoader):
-        inputs, labels = _gathered(name, data, torch.cat)
-    elif isinstance(data, Dataset):
-        inputs, labels = _gathered(name, (data[index] for index in range(len(data))), torch.stack)  # type: ignore[arg-type]
-    else:
-        raise DataError(
-            f"cannot read {name}",
-            given=type(data).__name__,
-            allowed="a Dataset, a DataLoader or a tuple of two tensors",
-            remedy=f"give {name}=(inputs, labels)",
-        )
-    if len(inputs) != len(labels) or len(labels) == 0 or labels.dim() != 1 or labels.is_floating_point():
-        raise DataError(
-            f"{name} is not a set of labelled samples",
-            given=f"inputs {tuple(inputs.shape)}, labels {tuple(labels.shape)} of {labels.dtype}",
-            allowed="inputs [N, ...] and integer labels [N], N at least 1",
-            remedy="check what the dataset returns",
-        )
-    return inputs, labels.long()
+def _not_finite(model: nn.Module) -> list[str]:
+    """Names of the parameters and buffers with an infinite value or NaN."""
+    tensors = itertools.chain(model.named_parameters(), model.named_buffers())
+    return [name for name, tensor in tensors if not torch.isfinite(tensor).all()]
 
 
-def _gathered(name: str, items: Iterable[Any], join: Callable[[list[Tensor]], Tensor]) -> tuple[Tensor, Tensor]:
-    pairs = [item for item in items if isinstance(item, tuple | list) and len(item) == 2]
-    if not pairs:
-        raise DataError(
-            f"{name} gives no (input, label) pairs", allowed="items of length 2", remedy="check the dataset"
-        )
-    inputs = join([torch.as_tensor(item[0]) for item in pairs])
-    return inputs, join([torch.as_tensor(item[1]) for item in pairs])
+def _copied(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise ConfigError(
+            "the model cannot be copied",
+            given=f"{type(model).__name__}: {error}",
+            allowed="a model that copy.deepcopy takes",
+            remedy="keep results of a forward pass out of attributes; use torch.nn.utils.parametrizations.weight_norm "
+            "or spectral_norm instead of those of torch.nn.utils, which keep such",
+        ) from error
 
 
 def _classes(original: nn.Module, data: Mapping[str, Part]) -> int:
     """K of the model's logits. Raises ConfigError where it gives something else, or labels do not fit."""
     x, _ = next(iter(data["forget"].batches(2)))
-    with torch.no_grad():
-        logits = original(x)
-    if not isinstance(logits, Tensor) or logits.dim() != 2:
+    logits = _output(original, x)
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] < 2:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ConfigError("the model does not give logits", given=shape, allowed="[B, K]", remedy="wrap it")
-    largest = max(int(part.labels.max()) for part in data.values())
-    if largest >= logits.shape[1]:
-        raise DataError(
-            "a label is out of range", given=largest, allowed=f"0 to {logits.shape[1] - 1}", remedy="relabel"
-        )
+        raise ConfigError("the model does not give logits", given=shape, allowed="[B, K], K at least 2",
+                          remedy="wrap it in one that returns a logit per class")  # fmt: skip
+    if not torch.isfinite(logits).all():
+        raise ConfigError("the model's logits are not finite", given=f"{logits[0].tolist()[:5]} on a sample of forget",
+                          allowed="finite logits", remedy="see what the model makes of your inputs")  # fmt: skip
+    for name, part in data.items():
+        _check_labels(name, part.labels, logits.shape[1])
     return logits.shape[1]
+
+
+def _output(model: nn.Module, x: Tensor) -> Any:
+    try:
+        with torch.no_grad():
+            return model(x)
+    except Exception as error:
+        raise ConfigError(
+            "the model does not work on these inputs",
+            given=f"inputs {tuple(x.shape)} of {x.dtype}: {type(error).__name__}: {error}",
+            allowed="inputs as the model takes them",
+            remedy="call your model on such a batch; prepare the data as in its training",
+        ) from error
+
+
+def _check_labels(name: str, labels: Tensor, classes: int) -> None:
+    outside = labels[labels >= classes]
+    if len(outside):
+        raise DataError(
+            f"{len(outside)} of {len(labels)} labels of {name} are out of the range of the model's {classes} logits",
+            given=", ".join(map(str, outside.unique().tolist()[:5])),
+            allowed=f"0 to {classes - 1}",
+            remedy="number the classes as in the model's training",
+        )

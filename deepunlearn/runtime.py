@@ -9,8 +9,8 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -20,20 +20,50 @@ from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.schema import RuntimeConfig
 from deepunlearn.core.seeding import derive_seed
 
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # deterministic matrix products need it
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Runtime:
-    """Where computations run. Build one per process; it sets the process's threads and determinism."""
+    """Where computations run. To make one changes nothing; `settle` is for a process of ours, `visit` for another's."""
 
-    def __init__(self, config: RuntimeConfig) -> None:
+    def __init__(self, config: RuntimeConfig, device: torch.device | None = None) -> None:
+        """device: which one exactly, in place of what the configuration says."""
         self.config = config
-        self.device = _device(config.device)
+        self.device = device or _device(config.device)
         self.threads = config.threads or torch.get_num_threads()  # OpenMP's: affinity and OMP_NUM_THREADS count
+
+    def settle(self) -> Runtime:
+        """Set this process's threads, allocator, determinism and warnings for good."""
         torch.set_num_threads(self.threads)
         _keep_freed_memory()
+        _quieten()
         if self.device.type == "cuda":
             _make_deterministic()
+        return self
+
+    @contextmanager
+    def visit(self, dtype: torch.dtype) -> Iterator[None]:
+        """For the block, what our computations expect of a process, `dtype` as its default; then all is as before.
+
+        What the caller is in the middle of must not reach them: no_grad, inference mode, autocast, default devices.
+        """
+        with ExitStack() as before:
+            before.enter_context(warnings.catch_warnings())
+            _quieten()
+            before.enter_context(torch.inference_mode(False))
+            before.enter_context(torch.enable_grad())
+            for kind in {"cpu", self.device.type}:
+                before.enter_context(torch.autocast(kind, enabled=False))
+            before.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(dtype)
+            if torch.get_default_device().type != "cpu":  # the mode slows every operation a little
+                before.enter_context(torch.device("cpu"))
+            if self.device.type == "cuda":
+                before.enter_context(torch.cuda.device(self.device))
+                before.enter_context(_determinism_given_back())
+                _make_deterministic()
+            yield
 
     def autocast(self) -> AbstractContextManager[Any]:
         """bf16 autocast where `runtime.precision=bf16`; nothing otherwise."""
@@ -66,8 +96,15 @@ class Runtime:
         """
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(global_seed(seed))
+            self._seed_global_state(global_seed(seed))
             yield torch.Generator().manual_seed(seed)
+
+    def _seed_global_state(self, seed: int) -> None:
+        """Not by torch.manual_seed, which seeds every GPU that the process sees, forked or not."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(seed)
 
     def clock(self) -> Clock:
         return Clock(self)
@@ -141,13 +178,57 @@ def _keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def device_of(found: Iterable[torch.device]) -> torch.device:
+    """The one device, with its index, of a model whose weights lie on `found`. Raises ConfigError."""
+    devices = sorted(set(found), key=str)
+    if len(devices) > 1:
+        raise ConfigError(
+            "the model is spread over several devices",
+            given=", ".join(map(str, devices)),
+            allowed="one device for all parameters and buffers",
+            remedy=f"move it to one of them, e.g. model.to('{devices[-1]}')",
+        )
+    if devices[0].type not in ("cpu", "cuda"):
+        raise ConfigError(
+            f"the model is on a device of kind {devices[0].type!r}, which we do not compute on",
+            given=devices[0],
+            allowed="cpu, cuda",
+            remedy="move it with model.to('cpu'); a model on 'meta' has no values yet: load its weights first",
+        )
+    return devices[0]
+
+
+def _quieten() -> None:
+    """Leave out warnings that users of methods can do nothing about."""
+    # adaptive average pooling has no deterministic backward on GPUs
+    warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+    # per-sample gradients: pooling to 1x1 has no batching rule and falls back to a loop; its share of the time is nil
+    warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented the b")
+
+
+@contextmanager
+def _determinism_given_back() -> Iterator[None]:
+    """Whatever `_make_deterministic` sets in the block is afterwards as it was."""
+    workspace, cudnn = os.environ.get(WORKSPACE), torch.backends.cudnn
+    flags = cudnn.benchmark, cudnn.deterministic
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+        cudnn.benchmark, cudnn.deterministic = flags
+        if workspace is None:
+            os.environ.pop(WORKSPACE, None)
+        else:
+            os.environ[WORKSPACE] = workspace
+
+
 def _make_deterministic() -> None:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault(WORKSPACE, ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    # adaptive average pooling has no deterministic backward on GPUs, hence a warning rather than an error there
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+    torch.use_deterministic_algorithms(True, warn_only=True)  # an error would forbid adaptive average pooling
 
 
 def gpu_environments() -> list[dict[str, str]]:

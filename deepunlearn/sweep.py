@@ -113,7 +113,7 @@ def _run(command: Command, planner: Planner, progress: Progress, arguments: Sequ
     from deepunlearn.runtime import Runtime, gpu_environments  # noqa: PLC0415
 
     _check_methods(command.sweep.methods)
-    runtime = Runtime(command.sweep.runtime)
+    runtime = Runtime(command.sweep.runtime).settle()
     worker = Worker(planner, runtime, progress)
     gpus = gpu_environments() if runtime.device.type != "cpu" else []
     local = Local(planner, folder_of(planner, command.name), progress, gpus, worker)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import random
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -15,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import deepunlearn
 from deepunlearn.config import method_configs
-from deepunlearn.core.errors import ConfigError, DataError, DeepUnlearnError, NotApplicable
+from deepunlearn.core.errors import ConfigError, DataError, DataWarning, DeepUnlearnError, NotApplicable
 from deepunlearn.testing.small import equal_states, state
 
 CLASSES = 4
@@ -64,8 +72,11 @@ def built(name: str) -> nn.Module:
     return MODELS[name]().eval()
 
 
+METHODS = method_configs()
+
+
 def quick(method: str) -> dict[str, Any]:
-    space = method_configs()[method].space
+    space = METHODS[method].space
     chosen = {name: value for name, value in QUICK.items() if name in space}
     special = {"ff": {"labels": "sampled"}, "scrub": {"rewind": False}}  # rewinding may go back to f_O itself
     return {**chosen, **special.get(method, {})}
@@ -89,9 +100,7 @@ def outcome(name: str, method: str) -> str:
 def matrix() -> str:
     """Methods x models as a Markdown table."""
     lines = [f"| method | {' | '.join(MODELS)} |", f"|---|{'---|' * len(MODELS)}"]
-    lines += [
-        f"| {name} | {' | '.join(outcome(model, name) for model in MODELS)} |" for name in sorted(method_configs())
-    ]
+    lines += [f"| {name} | {' | '.join(outcome(model, name) for model in MODELS)} |" for name in sorted(METHODS)]
     return "\n".join(lines)
 
 
@@ -128,6 +137,283 @@ def test_the_seed_decides() -> None:
         for s in (1, 1, 2)
     ]
     assert equal_states(results[0], results[1]) and not equal_states(results[0], results[2])
+
+
+# ------------------------------------------------------------------------------------------------- the caller's process
+
+
+def arguments(**changes: Any) -> dict[str, Any]:
+    return {"retain": RETAIN, "forget": FORGET, "method": "srl", "epochs": 1, "batch_size": 16, **changes}
+
+
+def unlearned(model: nn.Module | None = None, **changes: Any) -> dict[str, Tensor]:
+    return state(deepunlearn.unlearn(model or built("MLP"), **arguments(**changes)))
+
+
+def refusal(error: type[DeepUnlearnError], model: nn.Module | None = None, **changes: Any) -> DeepUnlearnError:
+    """The error, which says what was given, what is allowed and what to do."""
+    with pytest.raises(error) as caught:
+        deepunlearn.unlearn(model or built("MLP"), **arguments(**changes))
+    assert caught.value.given is not None and caught.value.allowed and caught.value.remedy
+    return caught.value
+
+
+def test_shuffled_loaders_give_equal_models_and_leave_the_random_states() -> None:
+    loaders = [DataLoader(TensorDataset(*part), batch_size=5, shuffle=True) for part in (RETAIN, FORGET)]
+    before = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
+    results = [unlearned(retain=loaders[0], forget=loaders[1]) for _ in range(2)]
+    assert equal_states(*results) and equal_states(results[0], unlearned())
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (random.getstate(), str(np.random.get_state()))
+
+
+class NumpyNoise(nn.Module):
+    """Draws from numpy and Python in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + (np.random.rand() + random.random() if self.training else 0.0)
+
+
+def test_so_do_models_that_draw_from_numpy_and_python() -> None:
+    model = nn.Sequential(NumpyNoise(), mlp())
+    before = random.getstate(), str(np.random.get_state())
+    results = [unlearned(model, method="ft", seed=seed) for seed in (1, 1, 2)]
+    assert equal_states(*results[:2]) and not equal_states(*results[1:])
+    assert before == (random.getstate(), str(np.random.get_state()))
+
+
+CONTEXTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "another default device": lambda: torch.device("meta"),
+    "float64 as default": lambda: default_dtype(torch.float64),
+    "no_grad in autocast": lambda: stacked(torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad()),
+}
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    yield
+    torch.set_default_dtype(before)
+
+
+@contextmanager
+def stacked(*contexts: AbstractContextManager[Any]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        yield
+
+
+def modes() -> list[Any]:
+    """What the caller is in the middle of, and what holds for the whole process."""
+    made = torch.rand(2, 2)
+    return [
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        (made @ made).dtype,
+        made.device,
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+        dict(os.environ),
+        list(warnings.filters),
+    ]
+
+
+@pytest.mark.parametrize("method", ["scrub", "iu", "rni"])
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_it_does_the_same_wherever_it_is_called(context: str, method: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.BatchNorm1d(8), nn.Linear(8, CLASSES))
+    data = {
+        name: (part[0][..., ::8, ::8], part[1]) for name, part in (("retain", RETAIN), ("forget", FORGET), ("val", VAL))
+    }
+    outside = deepunlearn.unlearn(model, **data, method=method, **quick(method))
+    with CONTEXTS[context]():
+        before = modes()
+        inside = deepunlearn.unlearn(model, **data, method=method, **quick(method))
+        assert modes() == before
+        with pytest.raises(DataError):
+            deepunlearn.unlearn(model, **{**data, "val": (VAL[0] / 0, VAL[1])}, method=method, **quick(method))
+        assert modes() == before
+    assert equal_states(state(outside), state(inside))
+    inside(data["retain"][0]).sum().backward()
+
+
+def test_models_and_data_made_in_inference_mode_are_taken() -> None:
+    with torch.inference_mode():
+        torch.manual_seed(0)
+        model = mlp()
+        model(RETAIN[0])
+        result = deepunlearn.unlearn(model, **arguments(retain=[*zip(RETAIN[0] * 1, RETAIN[1] * 1, strict=True)]))
+    result(RETAIN[0]).sum().backward()
+    torch.manual_seed(0)
+    assert equal_states(state(result), unlearned(mlp()))
+
+
+PROCESS = """
+import os, warnings
+import torch
+import deepunlearn, deepunlearn.runtime
+def refused(*_): raise AssertionError("set for the whole process")
+deepunlearn.runtime._keep_freed_memory = torch.set_num_threads = refused
+def everything():
+    return list(warnings.filters), dict(os.environ), torch.get_num_threads(), torch.backends.cudnn.benchmark
+model = torch.nn.Linear(4, 3)
+data = lambda: (torch.rand(8, 4), torch.arange(8) % 3)
+before = everything()
+deepunlearn.unlearn(model, retain=data(), forget=data(), method="iu", samples=4)
+assert everything() == before, everything()
+"""
+
+
+def test_the_first_call_of_a_process_leaves_nothing_behind() -> None:
+    subprocess.run([sys.executable, "-c", PROCESS], check=True)
+
+
+def test_the_given_model_is_as_it_was() -> None:
+    model = mlp().train()
+    model[1].eval().requires_grad_(False)
+    model(RETAIN[0]).sum().backward()
+    gradient = model[3].weight.grad.clone()
+    unlearned(model)
+    assert [module.training for module in model] == [True, False, True, True]
+    assert [parameter.requires_grad for parameter in model.parameters()] == [False, False, True, True]
+    assert torch.equal(model[3].weight.grad, gradient)
+
+
+# -------------------------------------------------------------------------------------------------- unusual models
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
+def test_a_wrapped_model_gives_the_network_inside(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    assert equal_states(unlearned(wrap(built("MLP"))), unlearned())
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_models_in_float64_stay_in_it(method: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(196, 4))
+    result = deepunlearn.unlearn(
+        model.double(),
+        retain=RETAIN,
+        forget=FORGET,
+        val=VAL,
+        method=method,
+        parts={"blocks": ["0", "1"]},
+        **quick(method),
+    )
+    assert {value.dtype for value in result.parameters()} == {torch.float64}
+
+
+def test_masks_of_infinity_are_taken() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = mlp()
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x) * self.mask.softmax(0)[0]
+
+    unlearned(Masked())
+
+
+def broken(name: str, value: float) -> nn.Module:
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3 * 32 * 32), nn.Linear(3 * 32 * 32, CLASSES))
+    with torch.no_grad():
+        model.state_dict()[name].view(-1)[1] = value
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("2.weight", torch.nan), ("2.bias", torch.inf), ("1.running_var", torch.nan)]
+)
+def test_weights_that_are_not_finite_are_named(name: str, value: float) -> None:
+    error = refusal(ConfigError, broken(name, value))
+    assert name in str(error.given) and "learning rate" not in str(error)
+
+
+def test_logits_that_are_not_finite_are_shown() -> None:
+    assert "logits" in refusal(ConfigError, broken("1.running_var", -1.0)).problem
+
+
+def spread() -> nn.Module:
+    model = mlp()
+    model[3] = model[3].to("meta")
+    return model
+
+
+def normed() -> nn.Module:
+    model = mlp()
+    model[3] = nn.utils.weight_norm(model[3])
+    return model
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "no parameters": (nn.Flatten, "no parameters"),
+    "no model": (lambda: mlp().state_dict(), "OrderedDict"),
+    "half precision": (lambda: mlp().half(), "float16"),
+    "bfloat16": (lambda: mlp().bfloat16(), "bfloat16"),
+    "two types": (lambda: nn.Sequential(mlp(), nn.Linear(4, 4).double()), "float64"),
+    "not initialised": (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)), "1.weight"),
+    "no values": (lambda: mlp().to("meta"), "meta"),
+    "spread over devices": (spread, "cpu, meta"),
+    "cannot be copied": (normed, "parametrizations"),
+    "other inputs": (lambda: nn.Linear(7, 4), "(2, 3, 32, 32)"),
+    "one logit": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1)), "(2, 1)"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize("case", REFUSED)
+def test_models_that_cannot_be_unlearned_say_why(case: str) -> None:
+    make, named = REFUSED[case]
+    assert named in str(refusal(ConfigError, make()))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 0.5, "0", None, True])
+def test_seeds_are_whole_numbers(seed: Any) -> None:
+    assert "seed" in str(refusal(ConfigError, seed=seed))
+
+
+def test_labels_out_of_range_are_counted() -> None:
+    error = refusal(DataError, forget=(FORGET[0], FORGET[1] + 2))
+    assert "6 of 12" in error.problem and error.given == "4, 5"
+
+
+def test_data_for_validation_are_checked_too() -> None:
+    assert "3 of 12" in refusal(DataError, val=(VAL[0], VAL[1] - 1)).problem
+
+
+# -------------------------------------------------------------------------------------------------- shared samples
+
+
+def test_samples_in_two_parts_are_told_with_their_number() -> None:
+    both = torch.cat([RETAIN[0], FORGET[0][:5]]), torch.cat([RETAIN[1], FORGET[1][:5]])
+    with pytest.warns(DataWarning) as warned:
+        deepunlearn.unlearn(built("MLP"), **arguments(retain=both, val=FORGET))
+    said = [str(one.message).split(" (")[0] for one in warned]
+    assert said == [
+        "5 of the 12 samples of forget are also in retain",
+        "5 of the 12 samples of val are also in retain",
+        "12 of the 12 samples of val are also in forget",
+    ]
+    assert {one.filename for one in warned} == {__file__}
+
+
+def test_nothing_is_told_of_parts_that_share_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        unlearned(val=VAL)
 
 
 def test_named_parts_are_used() -> None:

@@ -43,7 +43,7 @@ class Done:
     @property
     def bench(self) -> ShadowBench:
         planner = self.planner
-        return ShadowBench(planner.sweep.cells[0], planner.results, Runtime(planner.sweep.runtime), Progress())
+        return ShadowBench(planner.sweep.cells[0], planner.results, Runtime(planner.sweep.runtime).settle(), Progress())
 
 
 @pytest.fixture(scope="module")

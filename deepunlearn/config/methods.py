@@ -32,11 +32,20 @@ def method_configs(folder: str | None = None) -> dict[str, MethodConfig]:
     """All methods there are, by name, with those in `folder`; chains are made of them. Raises ConfigError."""
     found = find_methods(folder)
     values = {name: _read_method(one) for name, one in found.items()}
-    return {
-        name: validate(MethodConfig, {**one, **_code_of([found[name]])}, f"method {name}.yaml")
-        for name, one in values.items()
-        if "steps" not in one
-    }
+    return {name: _single(found[name], one) for name, one in values.items() if "steps" not in one}
+
+
+def method_config(name: str, folder: str | None = None) -> MethodConfig:
+    """One of `method_configs`, without reading the others. Raises ConfigError."""
+    found = find_methods(folder)
+    values = _read_method(found[name]) if name in found else {"steps": ()}
+    if "steps" in values:
+        raise unknown("method", name, method_configs(folder))
+    return _single(found[name], values)
+
+
+def _single(found: Found, values: dict[str, Any]) -> MethodConfig:
+    return validate(MethodConfig, {**values, **_code_of([found])}, f"method {found.name}.yaml")
 
 
 def _read_method(found: Found) -> dict[str, Any]:

@@ -46,6 +46,10 @@ class MissingData(DataError):
     """A dataset none of whose files are where they are looked for."""
 
 
+class DataWarning(UserWarning):
+    """Data that can be used and are probably not what was meant. For `warnings.filterwarnings` to choose by."""
+
+
 class StoreError(DeepUnlearnError):
     """A stored result that is damaged or does not match its key."""
 

@@ -42,7 +42,7 @@ def _local(planner: Planner, folder: Path, progress: Progress) -> Local:
     from deepunlearn.launch.worker import Worker  # noqa: PLC0415  the driver, which pickles this function, needs no torch
     from deepunlearn.runtime import Runtime, gpu_environments  # noqa: PLC0415
 
-    worker = Worker(planner, Runtime(planner.sweep.runtime), progress)
+    worker = Worker(planner, Runtime(planner.sweep.runtime).settle(), progress)
     return Local(planner, folder, progress, gpu_environments(), worker)
 
 

@@ -24,7 +24,7 @@ def main(folder: Path) -> int:
     stopping.listen()
     threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
     sweep, progress = load_sweep(folder / "sweep.json"), Progress()
-    worker = Worker(Planner(sweep, progress), Runtime(sweep.runtime), progress)
+    worker = Worker(Planner(sweep, progress), Runtime(sweep.runtime).settle(), progress)
     answers = os.dup(1)  # so that whatever prints does not answer
     os.dup2(2, 1)
     try:

@@ -51,6 +51,7 @@ class Problem:
     _fresh: Callable[[], nn.Module]
     _runtime: Runtime
     _kept: frozenset[str] = frozenset()  # parameters of fresh networks that are not fresh, for a user's model
+    _unbounded: frozenset[str] = frozenset()  # buffers of a user's model that hold infinity from the start
     notes: dict[str, Value] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
     _masks: dict[Tensor, Tensor] = field(default_factory=dict)
@@ -158,7 +159,8 @@ class Problem:
         """Raises Diverged where a loss since the last check, or a weight now, is not finite."""
         for step in self._steps:
             step.mean_loss()
-        if not _sums_are_finite(self.model.state_dict().values()):
+        watched = (value for name, value in self.model.state_dict().items() if name not in self._unbounded)
+        if not _sums_are_finite(watched):
             raise Diverged("the weights are not finite", remedy="use a smaller learning rate")
 
 

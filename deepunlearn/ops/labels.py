@@ -25,5 +25,5 @@ def relabelled(retain: Part, forget: Part, labels: Tensor) -> Part:
 
 
 def class_counts(part: Part, classes: int) -> Tensor:
-    """Samples per class, float32 [classes]; from the labels, without a pass over images."""
-    return torch.bincount(part.labels, minlength=classes).float()
+    """Samples per class, [classes] of torch's default type; from the labels, without a pass over images."""
+    return torch.bincount(part.labels, minlength=classes).to(torch.get_default_dtype())

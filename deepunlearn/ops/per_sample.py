@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -14,11 +13,6 @@ BUDGET = 1 << 30  # bytes of per-sample gradients that are held at a time
 MOST_SAMPLES = 256  # of small networks, whose activations take more memory than their gradients; more is not faster
 
 Params = dict[str, Tensor]
-
-# pooling to 1x1 has no batching rule and falls back to a loop; its share of the time is nil
-warnings.filterwarnings(
-    "ignore", message="There is a performance drop because we have not yet implemented the batching"
-)
 
 
 def parameters_of(model: nn.Module) -> Params:

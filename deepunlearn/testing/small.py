@@ -28,7 +28,7 @@ CLASSES = 4
 
 def runtime(**changes: Any) -> Runtime:
     settings = {"device": "cpu", "precision": "fp32", "threads": 1, "checkpoint_seconds": 0.0, "data_budget_gb": 1.0}
-    return Runtime(RuntimeConfig(**{**settings, **changes}))
+    return Runtime(RuntimeConfig(**{**settings, **changes})).settle()
 
 
 def dataset(**changes: Any) -> DatasetConfig:
