@@ -260,9 +260,10 @@ def test_models_and_data_made_in_inference_mode_are_taken() -> None:
 
 
 PROCESS = """
-import os, warnings
-import torch
-import deepunlearn, deepunlearn.runtime
+import os, sys, warnings
+import torch, torch._dynamo  # PyTorch sets a variable for itself
+import deepunlearn.library, deepunlearn.runtime
+assert not [name for name in sys.modules if name.startswith("deepunlearn.methods.iu")]
 def refused(*_): raise AssertionError("set for the whole process")
 deepunlearn.runtime._keep_freed_memory = torch.set_num_threads = refused
 def everything():
