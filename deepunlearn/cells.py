@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core import keys
@@ -35,6 +36,17 @@ Source = Literal["search", "default", "file"]
 REFERENCES: tuple[Role, Role] = ("original", "retrained")
 
 
+class Labelled(Protocol):
+    """What a split is drawn from: labels of all samples, and the training samples that take no part."""
+
+    @property
+    def train_labels(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def test_labels(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def dropped(self) -> npt.NDArray[np.int64]: ...
+
+
 class CellKeys:
     """Builds the keys of `cell`, whose data has this digest and number of classes."""
 
@@ -54,25 +66,27 @@ class CellKeys:
             parts=cell.halves.parts if cell.halves else None,
         )
 
-    def make_split(self, train_labels: npt.ArrayLike, test_labels: npt.ArrayLike) -> Split:
-        """What `split` names; labels of all samples. Raises ConfigError where it cannot be made."""
+    def make_split(self, data: Labelled) -> Split:
+        """What `split` names. Raises ConfigError where it cannot be made."""
         key = self.split
         return make_split(
-            train_labels,
-            test_labels,
+            data.train_labels,
+            data.test_labels,
+            dropped=data.dropped,
             limit=key.limit,
             val_ratio=key.val_ratio,
             forget_ratio=key.forget_ratio,
             seed=key.split_seed,
         )
 
-    def make_halves(self, train_labels: npt.ArrayLike, test_labels: npt.ArrayLike) -> Halves:
+    def make_halves(self, data: Labelled) -> Halves:
         """The same for `forget=halves`."""
         key = self.split
         assert key.halvings is not None and key.parts is not None
         return make_halves(
-            train_labels,
-            test_labels,
+            data.train_labels,
+            data.test_labels,
+            dropped=data.dropped,
             limit=key.limit,
             val_ratio=key.val_ratio,
             halvings=key.halvings,

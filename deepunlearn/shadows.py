@@ -42,7 +42,7 @@ class ShadowBench(Bench):
     @cached_property
     def halves(self) -> Halves:
         """The split stage of all models."""
-        return self.keys.make_halves(self.decoded.train_labels, self.decoded.test_labels)
+        return self.keys.make_halves(self.decoded)
 
     @cached_property
     def _everything(self) -> dict[str, Part]:

@@ -80,7 +80,7 @@ class Bench:
         key, place = self.keys.split, self.keys.place()
         entry = self.store.find(key, place)
         if entry is None:
-            split = self.keys.make_split(self.decoded.train_labels, self.decoded.test_labels)
+            split = self.keys.make_split(self.decoded)
             with self.store.writing(key, place, {}) as draft:
                 draft.write_arrays("split.npz", **{part: getattr(split, part) for part in PARTS})
             entry = self.store.find(key, place)

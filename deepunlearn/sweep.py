@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
@@ -15,6 +16,7 @@ from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import MethodConfig, SlurmLauncher
 from deepunlearn.doors import run_door, table, wants_help
 from deepunlearn.launch import slurm
+from deepunlearn.launch.datasets import dataset_lines
 from deepunlearn.launch.estimate import Estimator, cluster_speeds
 from deepunlearn.launch.plan import STAGES, Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
@@ -68,6 +70,7 @@ _OPTIONS = {
     "extra_methods=DIR": "a folder with methods of your own, NAME.py beside NAME.yaml",
     "hparams=FILE": "use these hyper-parameters and do not search",
     "dataset.root=, dataset.source=, dataset.download=true, dataset.limit=N": "where images come from, and how many",
+    "dataset.duplicates=warn|error|drop, dataset.background=black|white": "copies in the data; behind transparency",
     "forget.ratio=0.1": "size of the forget set",
     "runtime.device=, runtime.precision=, runtime.threads=, runtime.compile=": "where and how it runs",
     "launcher=slurm, launcher.partition=, launcher.gpus=, ...": "jobs on a cluster; see conf/launcher/slurm.yaml",
@@ -180,7 +183,8 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str) -> float:
             f"{stage:<10} {states['done']:>6} {states['failed']:>7} {states['skipped']:>8} {states['to do']:>6}  "
             f"{duration(seconds) if seconds else '-'}"
         )
-    for line in (*cell_lines(planner, estimator), *method_lines(planner), *missing_lines(planner)):
+    shown = (dataset_lines(planner), cell_lines(planner, estimator), method_lines(planner), missing_lines(planner))
+    for line in chain.from_iterable(shown):
         print(line)
     print(
         f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, if one worker "

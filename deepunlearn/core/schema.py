@@ -41,6 +41,8 @@ class DatasetConfig(Frozen):
     flip: bool = False  # random horizontal flip
     mean: tuple[float, ...] | None = None  # per channel, images in [0, 1]; null: from the training part
     std: tuple[float, ...] | None = None
+    background: Literal["black", "white"] = "black"  # what transparent pixels of image files are put on
+    duplicates: Literal["warn", "error", "drop"] = "warn"  # what to do about training images that are there twice
     test_ratio: Ratio | None = None  # share cut off as test part where the data has none
     limit: Annotated[int, Field(ge=1)] | None = None  # stratified subset of the training part, samples
     val_ratio: Ratio = 0.15

@@ -13,11 +13,11 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,10 @@ from deepunlearn.core.paths import sync_contents, sync_folder, write_atomically
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.store import DRAFT, draft_name, remove_dead_drafts
 from deepunlearn.data import sources
+from deepunlearn.data.copies import EXAMPLES, Found, Hashes, Images, pixel_hash
 from deepunlearn.data.images import Pixels, RawData, resized
 from deepunlearn.data.inventory import ADVANCE, Inventory
+from deepunlearn.data.splits import Indices
 
 if TYPE_CHECKING:
     from deepunlearn.core.progress import Bar, Progress
@@ -38,7 +40,12 @@ Labels = npt.NDArray[np.int64]
 KEY_LENGTH = 32  # hex digits in folder names
 HASH = re.compile(r"[0-9a-f]{64}")
 FACTS = "data.json"
+NEEDED = {"digest", "class_names", "copies", "remarks"}  # facts without which a cache folder is no use
 PARTS = ("train", "test")
+
+
+def nobody() -> Indices:
+    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +53,8 @@ class Decoded:
     """A dataset ready for use.
 
     train_images, test_images: uint8 [N, C, S, S], memory-mapped, C = 1 (all images are grey) or 3; *_labels: int64 [N];
-    digest: hex sha256 of the images before resizing, labels and class names, whatever their paths and S.
+    digest: hex sha256 of the images before resizing, labels and class names, whatever their paths and S, and of which
+    training images take no part; dropped: these, int64, sorted.
     """
 
     train_images: npt.NDArray[np.uint8]
@@ -55,15 +63,24 @@ class Decoded:
     test_labels: Labels
     class_names: tuple[str, ...]
     digest: str
+    dropped: Indices = field(default_factory=nobody)
 
 
-class Digest(NamedTuple):
-    """What planning needs to know of a dataset."""
+@dataclass(frozen=True, eq=False)
+class Digest:
+    """What planning needs to know of a dataset, and what its user should."""
 
     digest: str
     class_names: tuple[str, ...]
     train_labels: Labels
     test_labels: Labels
+    dropped: Indices = field(default_factory=nobody)  # training images that take no part
+    hashes: tuple[Hashes, Hashes] | None = None  # of the pixels, training and test part
+    copies: dict[str, Found] = field(default_factory=dict)  # kind -> how many images are there twice
+    remarks: dict[str, dict[str, Any]] = field(
+        default_factory=dict
+    )  # what was done to images -> their count, and names of some
+    left_out: tuple[str, ...] = ()  # files that are not read
 
 
 def load(config: DatasetConfig, cache: Path, progress: Progress) -> Decoded:
@@ -71,15 +88,27 @@ def load(config: DatasetConfig, cache: Path, progress: Progress) -> Decoded:
 
     Raises DataError (missing, damaged or unfit files, each named) and ConfigError (a source that cannot serve).
     """
-    folder, facts = _ensure(config, cache, progress)
+    folder, facts, _ = _ensure(config, cache, progress)
     images = {part: _mapped(folder / f"{part}_images.npy") for part in PARTS}
-    return Decoded(images["train"], images["test"], *_labels(folder), tuple(facts["class_names"]), facts["digest"])
+    dropped = _dropped(config, folder)
+    digest = _without(facts["digest"], dropped)
+    return Decoded(images["train"], images["test"], *_labels(folder), tuple(facts["class_names"]), digest, dropped)
 
 
 def digest_of(config: DatasetConfig, cache: Path, progress: Progress) -> Digest:
     """The identity and labels of the dataset; decodes it if that has not been done. Raises what `load` raises."""
-    folder, facts = _ensure(config, cache, progress)
-    return Digest(facts["digest"], tuple(facts["class_names"]), *_labels(folder))
+    folder, facts, inventory = _ensure(config, cache, progress)
+    dropped = _dropped(config, folder)
+    return Digest(
+        _without(facts["digest"], dropped),
+        tuple(facts["class_names"]),
+        *_labels(folder),
+        dropped,
+        _arrays(folder, "hashes"),
+        _copies(facts),
+        facts["remarks"],
+        inventory.left_out,
+    )
 
 
 def as_published(config: DatasetConfig) -> Digest | None:
@@ -105,12 +134,16 @@ def _mapped(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _labels(folder: Path) -> tuple[Labels, Labels]:
-    train, test = (np.load(folder / f"{part}_labels.npy") for part in PARTS)
+    return _arrays(folder, "labels")
+
+
+def _arrays(folder: Path, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    train, test = (np.load(folder / f"{part}_{name}.npy") for part in PARTS)
     return train, test
 
 
-def _ensure(config: DatasetConfig, cache: Path, progress: Progress) -> tuple[Path, dict[str, Any]]:
-    """The folder of the decoded dataset and its facts."""
+def _ensure(config: DatasetConfig, cache: Path, progress: Progress) -> tuple[Path, dict[str, Any], Inventory]:
+    """The folder of the decoded dataset, its facts and what it was made from."""
     inventory = sources.find(config)
     with _reporting_full_disks(cache):
         key = _content_key(config, inventory, cache, progress)
@@ -119,7 +152,8 @@ def _ensure(config: DatasetConfig, cache: Path, progress: Progress) -> tuple[Pat
         if facts is None:
             facts = _decode(config, inventory, folder, progress)
     _check_classes(config, facts["class_names"])
-    return folder, facts
+    _check_copies(config, _copies(facts))
+    return folder, facts, inventory
 
 
 def _content_key(config: DatasetConfig, inventory: Inventory, cache: Path, progress: Progress) -> str:
@@ -140,6 +174,44 @@ def _check_classes(config: DatasetConfig, found: list[str]) -> None:
             allowed=f"{config.classes} classes (dataset.classes)",
             remedy="point dataset.root=DIR to the right files; dataset=folder takes any number of classes",
         )
+
+
+# ------------------------------------------------------------------------------------------------------------- copies
+
+
+def _images(folder: Path) -> Images:
+    hashes, labels = _arrays(folder, "hashes"), _labels(folder)
+    return Images(np.concatenate(hashes), np.concatenate(labels), len(hashes[0]))
+
+
+def _dropped(config: DatasetConfig, folder: Path) -> Indices:
+    """The training images that take no part."""
+    return _images(folder).surplus() if config.duplicates == "drop" else nobody()
+
+
+def _without(digest: str, dropped: Indices) -> str:
+    """The identity of the data that are left."""
+    if not len(dropped):
+        return digest
+    return hashlib.sha256(f"{digest} without {dropped.tolist()}".encode()).hexdigest()
+
+
+def _copies(facts: dict[str, Any]) -> dict[str, Found]:
+    return {kind: Found(count, tuple(map(tuple, examples))) for kind, (count, examples) in facts["copies"].items()}
+
+
+def _check_copies(config: DatasetConfig, copies: dict[str, Found]) -> None:
+    in_test, repeated = copies["in test"], copies["repeated"]
+    if config.duplicates != "error" or not in_test.count + repeated.count:
+        return
+    shown = "; ".join(" = ".join(pair) for pair in (in_test.examples + repeated.examples)[:EXAMPLES])
+    raise DataError(
+        f"dataset {config.name} has images twice",
+        given=f"{in_test.count:,} training images are in the test part too, {repeated.count:,} are equal to an earlier "
+        f"training image: {shown}",
+        allowed="each image once (dataset.duplicates=error)",
+        remedy="remove the copies, or give dataset.duplicates=drop to leave them out of training, or warn to keep them",
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- decoding
@@ -175,16 +247,30 @@ def _write(config: DatasetConfig, raw: RawData, draft: Path, progress: Progress)
             np.save(draft / f"{name}_labels.npy", part.labels)
             images = _observed(part.images, digest, bar)
             shape = (len(part.labels), raw.channels, config.image_size, config.image_size)
-            _write_images(draft / f"{name}_images.npy", images, shape)
+            hashes = _write_images(draft / f"{name}_images.npy", images, shape)
+            np.save(draft / f"{name}_hashes.npy", hashes)
     facts = {
         "dataset": config.name,
         "source": config.source,
         "digest": digest.hexdigest(),
         "class_names": list(raw.class_names),
+        "copies": {kind: [one.count, one.examples] for kind, one in _images(draft).findings(_namer(raw)).items()},
+        "remarks": {kind: {"count": len(names), "examples": names[:EXAMPLES]} for kind, names in raw.remarks.items()},
         "bytes": {path.name: path.stat().st_size for path in draft.iterdir()},
     }
     (draft / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return facts
+
+
+def _namer(raw: RawData) -> Callable[[int], str]:
+    """How to call an image by its number in the training part followed by the test part."""
+    train = len(raw.train.labels)
+
+    def name(number: int) -> str:
+        part, own, called = (raw.train, number, "training") if number < train else (raw.test, number - train, "test")
+        return f"{called} image {own}" if part.names is None else part.names[own]
+
+    return name
 
 
 def _observed(images: Iterable[Pixels], digest: Any, bar: Bar) -> Iterator[Pixels]:
@@ -197,16 +283,21 @@ def _observed(images: Iterable[Pixels], digest: Any, bar: Bar) -> Iterator[Pixel
             bar.advance(ADVANCE)
 
 
-def _write_images(path: Path, images: Iterable[Pixels], shape: tuple[int, int, int, int]) -> None:
+def _write_images(path: Path, images: Iterable[Pixels], shape: tuple[int, int, int, int]) -> Hashes:
     """Images resized to `shape` [N, C, S, S] as an .npy file, one after the other: they need not fit into memory.
 
-    Plain writes rather than a writable memory map, which kills the process where the disk is full.
+    Returns the hash of each. Plain writes rather than a writable memory map, which kills the process where the disk is
+    full.
     """
-    _, channels, size, _ = shape
+    count, channels, size, _ = shape
+    hashes = np.zeros(count, dtype=np.uint64)
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for image in images:
-            file.write(resized(image, size, channels).tobytes())
+        for number, image in enumerate(images):
+            content = resized(image, size, channels).tobytes()
+            hashes[number] = pixel_hash(content)
+            file.write(content)
+    return hashes
 
 
 # -------------------------------------------------------------------------------------------------------------- cache
@@ -217,7 +308,7 @@ def _facts(folder: Path) -> dict[str, Any] | None:
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         whole = all((folder / name).stat().st_size == size for name, size in facts["bytes"].items())
-        return facts if whole and {"digest", "class_names"} <= facts.keys() else None
+        return facts if whole and facts.keys() >= NEEDED else None
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None  # a cut or foreign data.json: the images are decoded again
 

@@ -1,4 +1,4 @@
-"""Datasets of jpg and png files: one folder per class, and UTKFace with its labels in the file names."""
+"""Datasets of image files: one folder per class, and UTKFace with its labels in the file names."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData
 from deepunlearn.core.schema import DatasetConfig
-from deepunlearn.data.images import ImageFiles, RawData, RawPart, all_grey
-from deepunlearn.data.inventory import FileStamp, Inventory, stamps_of, subfolders
+from deepunlearn.data.endings import ORDINARY, SUFFIXES, counted
+from deepunlearn.data.images import ImageFiles, RawData, RawPart, Remark, all_grey
+from deepunlearn.data.inventory import FileStamp, Inventory, Listing, listing
 from deepunlearn.data.splits import Indices, stratified
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
-LAYOUT = "DIR/train/CLASS/*.jpg with DIR/test/CLASS/*.jpg, or DIR/CLASS/*.jpg (jpg, jpeg or png)"
+LAYOUT = f"DIR/train/CLASS/*.jpg with DIR/test/CLASS/*.jpg, or DIR/CLASS/*.jpg ({ORDINARY})"
 OWN_TEST = "train and test"  # the fact that a folder has both
+PARTS = ("train", "test")
 TEST_SEED = 123  # of the cut into training and test part; no option, so that everybody tests on the same images
 
 AGE_GROUPS = ("0-19", "20-39", "40-59", "60-79", "80+")  # label = min(age // 20, 4)
@@ -55,14 +56,21 @@ def held_out(config: DatasetConfig) -> float:
 def find_folder(config: DatasetConfig) -> Inventory:
     """The images below dataset.root, class after class. Raises DataError for what cannot be a dataset."""
     root = _existing(config)
-    if _has_parts(root):
-        classes = {part: _classes(root, part) for part in ("train", "test")}
-        if classes["train"] != classes["test"]:
-            raise _different_classes(root, classes["train"], classes["test"])
-        files = [*_class_files(root, "train/", classes["train"]), *_class_files(root, "test/", classes["test"])]
-        return Inventory(root, tuple(files), ("folder", OWN_TEST))
-    files = _class_files(root, "", _classes(root, ""))
-    return Inventory(root, tuple(files), ("folder", f"test_ratio={held_out(config)}"))
+    top = listing(root, "", SUFFIXES)
+    own_test = _has_parts(root, top)
+    parts = {part: _part(root, part) for part in (PARTS if own_test else ("",))}
+    if own_test and parts["train"].folders != parts["test"].folders:
+        raise _different_classes(root, parts["train"].folders, parts["test"].folders)
+    left_out = _loose(top, "", PARTS) if own_test else []
+    files: list[FileStamp] = []
+    for part, inside in parts.items():
+        left_out += _loose(inside, part, inside.folders)
+        for name in inside.folders:
+            found = _class(root, f"{part}/{name}" if part else name)
+            files += found.images
+            left_out += [*found.others, *_subfolders(found, f"{part}/{name}" if part else name)]
+    cut = OWN_TEST if own_test else f"test_ratio={held_out(config)}"
+    return Inventory(root, tuple(files), ("folder", cut, f"background={config.background}"), tuple(left_out))
 
 
 def read_folder(config: DatasetConfig, inventory: Inventory) -> RawData:
@@ -76,7 +84,7 @@ def read_folder(config: DatasetConfig, inventory: Inventory) -> RawData:
         test = np.flatnonzero([path.startswith("test/") for path in paths])
     else:
         test = stratified(labels, round(held_out(config) * len(paths)), np.random.RandomState(TEST_SEED), keep=1)
-    return _cut(root, paths, labels, test, names)
+    return _cut(config, root, paths, labels, test, names)
 
 
 def _existing(config: DatasetConfig) -> Path:
@@ -91,42 +99,53 @@ def _existing(config: DatasetConfig) -> Path:
     )
 
 
-def _has_parts(root: Path) -> bool:
+def _has_parts(root: Path, top: Listing) -> bool:
     """Whether DIR/train holds class folders; with images in it, it is a class itself (there are trains to classify)."""
-    return (root / "train").is_dir() and bool(subfolders(root / "train"))
+    return "train" in top.folders and bool(listing(root, "train", SUFFIXES).folders)
 
 
-def _classes(root: Path, part: str) -> list[str]:
+def _part(root: Path, part: str) -> Listing:
     folder = root / part
     if not folder.is_dir():
         raise DataError(
             f"{root} has a folder train but none called {part}",
+            given=f"{root / 'train'}",
             allowed=LAYOUT,
             remedy=f"add {folder}, or move the class folders out of {root / 'train'} to have a test part cut off",
         )
-    names = subfolders(folder)
-    if len(names) < 2:
+    found = listing(root, part, SUFFIXES)
+    if len(found.folders) < 2:
         raise DataError(
             f"{folder} has too few class folders",
-            given=f"{len(names)} ({', '.join(names) or 'none'})",
+            given=f"{len(found.folders)} ({', '.join(found.folders) or 'none'})",
             allowed="at least 2 folders, one per class",
             remedy=f"lay the images out as {LAYOUT}",
         )
-    return names
+    return found
 
 
-def _class_files(root: Path, part: str, classes: Sequence[str]) -> list[FileStamp]:
-    files = []
-    for name in classes:
-        found = stamps_of(root, part + name, SUFFIXES)
-        if not found:
-            raise DataError(
-                f"the class folder {root / part / name} has no images",
-                allowed=f"files ending in {', '.join(SUFFIXES)}",
-                remedy=f"put images there or remove the folder; the layout is {LAYOUT}",
-            )
-        files += found
-    return files
+def _class(root: Path, folder: str) -> Listing:
+    found = listing(root, folder, SUFFIXES)
+    if not found.images:
+        others = [*found.others, *_subfolders(found, folder)]
+        raise DataError(
+            f"the class folder {root / folder} has no images",
+            given=counted(others) if others else "an empty folder",
+            allowed=f"image files: {ORDINARY}",
+            remedy=f"put images there, convert those that are there, or remove the folder; the layout is {LAYOUT}",
+        )
+    return found
+
+
+def _loose(found: Listing, folder: str, used: Sequence[str]) -> list[str]:
+    """What is not read of a folder that should hold only the folders `used`."""
+    images = [image.path for image in found.images]
+    return [*found.others, *images, *(name for name in _subfolders(found, folder) if name.split("/")[-2] not in used)]
+
+
+def _subfolders(found: Listing, folder: str) -> list[str]:
+    prefix = f"{folder}/" if folder else ""
+    return [f"{prefix}{name}/" for name in found.folders]
 
 
 def _different_classes(root: Path, train: Sequence[str], test: Sequence[str]) -> DataError:
@@ -146,17 +165,19 @@ def _different_classes(root: Path, train: Sequence[str], test: Sequence[str]) ->
 def find_utkface(config: DatasetConfig) -> Inventory:
     """The files of UTKFace (aligned and cropped) in dataset.root, sorted by name."""
     root = root_of(config)
-    files = stamps_of(root, "", SUFFIXES) if root.is_dir() else []
-    if not files:
+    found = listing(root, "", SUFFIXES) if root.is_dir() else Listing([], [], [])
+    if not found.images:
         raise MissingData(
-            f"dataset {config.name} is not there: no jpg or png files in {root}",
+            f"dataset {config.name} is not there: no image files in {root}",
+            given=f"dataset.root={config.root}",
             allowed="files named AGE_GENDER_RACE_DATE.jpg.chip.jpg (the 23,708 aligned and cropped faces)",
             remedy=f"get UTKFace from https://susanqq.github.io/UTKFace/ (it is not downloaded for you) and unpack it "
             f"into {root}, or give dataset.root=DIR",
         )
-    for file in files:
+    for file in found.images:
         age_group(file.path)
-    return Inventory(root, tuple(files), ("utkface", f"test_ratio={held_out(config)}"))
+    facts = ("utkface", f"test_ratio={held_out(config)}", f"background={config.background}")
+    return Inventory(root, tuple(found.images), facts, (*found.others, *_subfolders(found, "")))
 
 
 def read_utkface(config: DatasetConfig, inventory: Inventory) -> RawData:
@@ -164,7 +185,8 @@ def read_utkface(config: DatasetConfig, inventory: Inventory) -> RawData:
     paths = [file.path for file in inventory.files]
     labels = np.array([age_group(path) for path in paths], dtype=np.int64)
     order = np.random.RandomState(TEST_SEED).permutation(len(paths))
-    return _cut(inventory.root, paths, labels, np.sort(order[: round(held_out(config) * len(paths))]), AGE_GROUPS)
+    test = np.sort(order[: round(held_out(config) * len(paths))])
+    return _cut(config, inventory.root, paths, labels, test, AGE_GROUPS)
 
 
 def age_group(name: str) -> int:
@@ -180,10 +202,18 @@ def age_group(name: str) -> int:
     return min(int(match[1]) // 20, len(AGE_GROUPS) - 1)
 
 
-def _cut(
-    root: Path, paths: Sequence[str], labels: npt.NDArray[np.int64], test: Indices, names: tuple[str, ...]
+def _cut(  # noqa: PLR0917 - what a folder's reader has found, and where it is cut
+    config: DatasetConfig,
+    root: Path,
+    paths: Sequence[str],
+    labels: npt.NDArray[np.int64],
+    test: Indices,
+    names: tuple[str, ...],
 ) -> RawData:
-    files = [root / path for path in paths]
-    train = np.setdiff1d(np.arange(len(files)), test)
-    train_part, test_part = (RawPart(labels[part], ImageFiles([files[i] for i in part])) for part in (train, test))
-    return RawData(train_part, test_part, names, channels=1 if all_grey(files) else 3)
+    remarks: dict[Remark, list[str]] = {}
+    parts = []
+    for rows in (np.setdiff1d(np.arange(len(paths)), test), test):
+        own = [paths[row] for row in rows]
+        parts.append(RawPart(labels[rows], ImageFiles(root, own, config.background, remarks), own))
+    channels = 1 if all_grey(root / path for path in paths) else 3
+    return RawData(*parts, names, channels, remarks)

@@ -6,19 +6,33 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 
 from deepunlearn.core.errors import DataError
+from deepunlearn.data.endings import ORDINARY
 
 Pixels = npt.NDArray[np.uint8]
+Background = Literal["black", "white"]
+Remark = Literal["turned", "blended", "frames", "cut"]  # what was done to an image, in the order of the warnings
 
 GREY_MODES = frozenset({"1", "L", "LA"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
+TURNS = {  # EXIF orientation -> what makes the image upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ONE_PICTURE = frozenset({"MPO", "PSD"})  # their further frames are a camera's by-products and layers of the first
 # what PIL's decoders raise on damaged files, found by cutting and altering them
 DAMAGED = (
     OSError,
@@ -30,6 +44,7 @@ DAMAGED = (
     zlib.error,
     Image.DecompressionBombError,
 )
+DAMAGED_EXIF = (*DAMAGED, KeyError, TypeError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,39 +52,59 @@ class RawPart:
     """The training or test part as its source has it.
 
     labels: int64 [N]; images: N arrays uint8, [H, W] (grey) or [H, W, 3] (RGB), of any size, decoded as they are
-    iterated over.
+    iterated over; names: of the images' files, None where they have none of their own.
     """
 
     labels: npt.NDArray[np.int64]
     images: Iterable[Pixels]
+    names: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """Both parts of a dataset before resizing. `channels` is 1 where all images of both are grey, else 3."""
+    """Both parts of a dataset before resizing. `channels` is 1 where all images of both are grey, else 3.
+
+    remarks: kind -> names of the images concerned, filled while the images are iterated over.
+    """
 
     train: RawPart
     test: RawPart
     class_names: tuple[str, ...]
     channels: int
+    remarks: dict[Remark, list[str]] = field(default_factory=dict)
 
 
 class ImageFiles:
-    """Iterates over the decoded images of `paths`. Raises DataError naming the first file that cannot be decoded."""
+    """Iterates over the decoded images of files `root / name`; notes in `remarks` what was done to which.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = paths
+    Raises DataError naming the first file that cannot be decoded.
+    """
+
+    def __init__(
+        self, root: Path, names: Sequence[str], background: Background, remarks: dict[Remark, list[str]]
+    ) -> None:
+        self.root, self.names, self.background, self.remarks = root, names, background, remarks
 
     def __iter__(self) -> Iterator[Pixels]:
-        return map(decode, self.paths)
+        for name in self.names:
+            done: list[Remark] = []
+            yield decode(self.root / name, self.background, done)
+            for remark in done:
+                self.remarks.setdefault(remark, []).append(name)
 
 
-def decode(path: Path) -> Pixels:
-    """The image in `path` as uint8 [H, W] (grey) or [H, W, 3] (RGB; transparency is dropped)."""
+def decode(path: Path, background: Background = "black", remarks: list[Remark] | None = None) -> Pixels:
+    """The image in `path` as uint8 [H, W] (grey) or [H, W, 3] (RGB): the first frame, upright, on the background.
+
+    remarks: takes what had to be done to the image; nothing to an ordinary one.
+    """
+    done = [] if remarks is None else remarks
     with _refusing_truncated_images(), _naming(path), Image.open(path) as image:
+        done += _first_and_upper_part(image)
         image.load()
         mode = "L" if _is_grey(image) else "RGB"
-        return np.array(image if image.mode == mode else image.convert(mode))
+        plain = _blended(_upright(image, done), background, done)
+        return np.array(plain if plain.mode == mode else plain.convert(mode))
 
 
 def all_grey(paths: Iterable[Path]) -> bool:
@@ -84,6 +119,43 @@ def resized(image: Pixels, size: int, channels: int) -> Pixels:
     if image.ndim == 2:
         return np.broadcast_to(image, (channels, size, size))
     return image.transpose(2, 0, 1)
+
+
+def _first_and_upper_part(image: Image.Image) -> Iterator[Remark]:
+    """What PIL leaves out by itself, known before it loads the image: further frames, and the lower of 16 bits."""
+    if image.format not in ONE_PICTURE and getattr(image, "is_animated", False):
+        yield "frames"
+    if ";16" in str(getattr(image, "tile", "")):
+        yield "cut"
+
+
+def _upright(image: Image.Image, done: list[Remark]) -> Image.Image:
+    """The image as a viewer shows it: cameras store it as the sensor lay, with the orientation beside it."""
+    turn = TURNS.get(_orientation(image))
+    if turn is None:
+        return image
+    done.append("turned")
+    return image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where there is none or it cannot be read."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except DAMAGED_EXIF:
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def _blended(image: Image.Image, background: Background, done: list[Remark]) -> Image.Image:
+    """The image on the background where it is transparent: what its colours are there is nobody's choice."""
+    if not image.has_transparency_data:
+        return image
+    pixels = image.convert("RGBA")
+    if pixels.getchannel("A").getextrema()[0] == 255:
+        return image
+    done.append("blended")
+    return Image.alpha_composite(Image.new("RGBA", pixels.size, background), pixels)
 
 
 @contextmanager
@@ -115,6 +187,6 @@ def _naming(path: Path) -> Iterator[None]:
         raise DataError(
             f"{path} cannot be decoded",
             given=f"{type(error).__name__}: {error}",
-            allowed="complete jpg or png images with 8 bits per channel",
+            allowed=f"complete images with 8 bits per channel, {ORDINARY}",
             remedy="restore the file from its source, convert it, or remove it",
         ) from error

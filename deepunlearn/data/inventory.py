@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from deepunlearn.core.errors import DataError
@@ -14,7 +14,7 @@ from deepunlearn.core.errors import DataError
 if TYPE_CHECKING:
     from deepunlearn.core.progress import Progress
 
-READER_VERSION = 1  # bump when the same files would be read as other images, labels or parts
+READER_VERSION = 2  # bump when the same files would be read as other images, labels or parts
 ADVANCE = 128  # files between two steps of a progress bar
 
 
@@ -29,11 +29,15 @@ class FileStamp(NamedTuple):
 
 @dataclass(frozen=True)
 class Inventory:
-    """The files of a dataset in reading order, and the facts beside them that decide what is read from them."""
+    """The files of a dataset in reading order, and the facts beside them that decide what is read from them.
+
+    left_out: what lies among the files and is not read, relative to `root`; folders end in a slash.
+    """
 
     root: Path
     files: tuple[FileStamp, ...]
     facts: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
         """64 hex digits that change when any file may have changed. Opens no file."""
@@ -61,26 +65,40 @@ def stamp(root: Path, path: str) -> FileStamp:
     return FileStamp(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, sorted; hidden ones are left out."""
-    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+class Listing(NamedTuple):
+    """What is in a folder, each sorted by name."""
+
+    images: list[FileStamp]
+    folders: list[str]  # names
+    others: list[str]  # files of other kinds and hidden ones, relative to the root
 
 
-def stamps_of(root: Path, folder: str, suffixes: tuple[str, ...]) -> list[FileStamp]:
-    """Stamps of the files in `root / folder` (not below) that end in one of `suffixes`, sorted by name.
+def listing(root: Path, folder: str, suffixes: Container[str]) -> Listing:
+    """What is in `root / folder` (not below); images are the files that end in one of `suffixes`.
 
-    Upper case is read as lower case, hidden files are left out. A dangling link is an error, not one image fewer.
+    Upper case is read as lower case; hidden files and folders are no images. A dangling link is an error, not one image
+    fewer. Raises DataError where something cannot be read.
     """
     prefix = f"{folder}/" if folder else ""
-    found = []
+    found = Listing([], [], [])
     for entry in _entries(root / folder):
-        if entry.name.lower().endswith(suffixes) and not entry.is_dir():
-            try:
-                stat = entry.stat()
-            except OSError as error:
-                raise unreadable(Path(entry.path), error) from error
-            found.append(FileStamp(prefix + entry.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
-    return sorted(found)
+        if entry.name.startswith("."):
+            found.others.append(prefix + entry.name)
+        elif entry.is_dir():
+            found.folders.append(entry.name)
+        elif PurePath(entry.name).suffix.lower() in suffixes:
+            found.images.append(_stamp_of(entry, prefix))
+        else:
+            found.others.append(prefix + entry.name)
+    return found
+
+
+def _stamp_of(entry: os.DirEntry[str], prefix: str) -> FileStamp:
+    try:
+        stat = entry.stat()
+    except OSError as error:
+        raise unreadable(Path(entry.path), error) from error
+    return FileStamp(prefix + entry.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def unreadable(path: Path, error: BaseException) -> DataError:
@@ -95,7 +113,7 @@ def unreadable(path: Path, error: BaseException) -> DataError:
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise unreadable(folder, error) from error
 

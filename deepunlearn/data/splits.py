@@ -44,6 +44,7 @@ def make_split(
     val_ratio: float,
     forget_ratio: float,
     seed: int,
+    dropped: npt.ArrayLike = (),
 ) -> Split:
     """Cut the training part at random (not stratified) into val, then forget, then retain; sizes by rounding.
 
@@ -51,10 +52,11 @@ def make_split(
     `forget_ratio`. `limit` first takes a stratified subset of that many training samples, and of the test part in
     proportion, with at least one sample of each class. Raises ConfigError where a part would be too small for the
     attack, where retain lacks a class, where no model could be usable on the test part, or where `limit` does not fit.
+    Training samples in `dropped` take no part.
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     random = np.random.RandomState(seed)
-    train, test = _drawn(train_labels, test_labels, limit, random)
+    train, test = _drawn(train_labels, test_labels, limit, random, dropped)
     n_val = round(val_ratio * len(train))
     n_forget = round(forget_ratio * (len(train) - n_val))
     shuffled = train[random.permutation(len(train))]
@@ -93,6 +95,7 @@ def make_halves(
     halvings: int,
     parts: int,
     seed: int,
+    dropped: npt.ArrayLike = (),
 ) -> Halves:
     """Cut the training part at random into val and the pool, and the pool `halvings` times into train and held-out.
 
@@ -102,7 +105,7 @@ def make_halves(
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     random = np.random.RandomState(seed)
-    train, test = _drawn(train_labels, test_labels, limit, random)
+    train, test = _drawn(train_labels, test_labels, limit, random, dropped)
     shuffled = train[random.permutation(len(train))]
     val, pool = (np.sort(one).astype(np.int64) for one in np.split(shuffled, [round(val_ratio * len(train))]))
     part = np.full((halvings, len(pool)), -1, dtype=np.int8)
@@ -124,15 +127,17 @@ def _drawn(
     test_labels: npt.NDArray[np.int64],
     limit: int | None,
     random: np.random.RandomState,
+    dropped: npt.ArrayLike,
 ) -> tuple[Indices, Indices]:
-    """The samples that take part, of the training and of the test part: all, or `limit` and in proportion."""
-    if limit is None:
-        train, test = np.arange(len(train_labels)), np.arange(len(test_labels))
-    else:
-        _check_limit(limit, train_labels)
-        train = stratified(train_labels, limit, random)
-        test = stratified(test_labels, round(limit * len(test_labels) / len(train_labels)), random)
-    _check_test(len(test), len(test_labels), limit, len(train_labels))
+    """The samples that take part, of training and test part: all that are not dropped, or `limit` and in proportion."""
+    train, test = np.arange(len(train_labels)), np.arange(len(test_labels))
+    train = np.delete(train, np.asarray(dropped, dtype=np.int64))
+    whole = len(train)
+    if limit is not None:
+        _check_limit(limit, train_labels[train])
+        train = train[stratified(train_labels[train], limit, random)]
+        test = stratified(test_labels, round(limit * len(test_labels) / whole), random)
+    _check_test(len(test), len(test_labels), limit, whole)
     return train, test
 
 

@@ -67,6 +67,7 @@ class Planner:
         self.store, self.failures = Store(self.results.store), Failures(self.results.store)
         self.claims = Claims(self.results.work / "claims")
         self.methods = {method.name: method for method in sweep.methods}
+        self._digests: dict[int, Digest] = {}
         self._sizes: dict[int, dict[str, int]] = {}
         self._winners: dict[tuple[int, str], dict[str, Value]] = {}
         self._selections: dict[tuple[int, str], tuple[SearchKey, Path]] = {}
@@ -77,7 +78,7 @@ class Planner:
         return [self._cell_keys(cell) for cell in range(len(self.sweep.cells))]
 
     def _cell_keys(self, cell: int) -> CellKeys:
-        data = self._data(cell)
+        data = self.data(cell)
         return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names))
 
     @property
@@ -127,20 +128,25 @@ class Planner:
     def sizes(self, cell: int) -> dict[str, int]:
         """Samples of retain, forget, val and test part."""
         if cell not in self._sizes:
-            split = self.halves(cell).split(0, 0) if self.sweep.cells[cell].halves else self._split(cell)
+            split = self.halves(cell).split(0, 0) if self.sweep.cells[cell].halves else self.split(cell)
             self._sizes[cell] = {name: len(getattr(split, name)) for name in ("retain", "forget", "val", "test")}
         return self._sizes[cell]
 
-    def _split(self, cell: int) -> Split:
-        data = self._data(cell)
-        return self.keys[cell].make_split(data.train_labels, data.test_labels)
+    def split(self, cell: int) -> Split:
+        """The one split of a cell that is none of U-LiRA's."""
+        return self.keys[cell].make_split(self.data(cell))
 
     def halves(self, cell: int) -> Halves:
         """The splits of a U-LiRA cell."""
-        data = self._data(cell)
-        return self.keys[cell].make_halves(data.train_labels, data.test_labels)
+        return self.keys[cell].make_halves(self.data(cell))
 
-    def _data(self, cell: int) -> Digest:
+    def data(self, cell: int) -> Digest:
+        """Labels and identity of a cell's data; read or decoded where that has not been done yet."""
+        if cell not in self._digests:
+            self._digests[cell] = self._find(cell)
+        return self._digests[cell]
+
+    def _find(self, cell: int) -> Digest:
         config = self.sweep.cells[cell].dataset
         try:
             return digest_of(config, self.results.cache, self.progress)

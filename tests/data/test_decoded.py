@@ -40,7 +40,7 @@ def opened(monkeypatch) -> list[Path]:
     """The image files decoded so far."""
     seen: list[Path] = []
     real = images.decode
-    monkeypatch.setattr(images, "decode", lambda path: (seen.append(path), real(path))[1])
+    monkeypatch.setattr(images, "decode", lambda path, *more: (seen.append(path), real(path, *more))[1])
     return seen
 
 
@@ -98,6 +98,17 @@ def test_the_digest_of_digits_never_changes(config, progress, tmp_path):
     """Golden: a change of it orphans every stored result."""
     expected = "a29a8f15d0a0598a185a0df0c7f73af459efecbabd207e73b3397e237b0ebec8"
     assert digest_of(config("digits"), tmp_path, progress).digest == expected
+
+
+def test_the_digest_of_plain_image_files_never_changes(config, progress, tmp_path):
+    """Golden: neither orientation nor transparency is in these, so what is stored of such files stays theirs."""
+    write_classes(tmp_path / "images", {"train/a": 3, "train/b": 2, "test/a": 1, "test/b": 2})
+    for number, mode in enumerate(["1", "L", "LA", "P", "RGB", "RGBA"]):
+        write_image(tmp_path / "images/train/b" / f"{mode}.png", noise(50 + number, 9, 7, 3), mode)
+    write_image(tmp_path / "images/train/a/x.jpg.png", noise(60, 9, 7))
+    expected = "c6b8058095d930c70bd2f3cf5bb1d03152e978d5865444864f24afa5baecc3d7"
+    settings = config("folder", root=str(tmp_path / "images"))
+    assert digest_of(settings, tmp_path / "cache", progress).digest == expected
 
 
 def test_digest_of_agrees_with_load(config, progress, folder, tmp_path):
@@ -203,7 +214,15 @@ def cut_facts(entry: Path) -> None:
     path.write_text(path.read_text()[:50])
 
 
+def without_later_facts(entry: Path) -> None:
+    """As earlier versions wrote it."""
+    facts = json.loads((entry / "data.json").read_text())
+    (entry / "data.json").write_text(json.dumps({name: facts[name] for name in ("digest", "class_names", "bytes")}))
+
+
 DAMAGES = {
+    "facts of an earlier version": without_later_facts,
+    "no hashes": lambda entry: (entry / "train_hashes.npy").unlink(),
     "cut images": cut_images,
     "cut facts": cut_facts,
     "foreign facts": lambda entry: (entry / "data.json").write_text("[1]"),

@@ -10,7 +10,7 @@ import pytest
 import torchvision.datasets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 from sklearn.datasets import load_digits
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData
@@ -190,13 +190,47 @@ def test_a_class_may_be_called_train(config, tmp_path):
 
 def test_all_image_suffixes_are_read_and_other_files_are_not(config, tmp_path):
     write_classes(tmp_path, {"a": 5, "b": 5})
-    for name in ("x.JPG", "y.jpeg", "z.PNG"):
+    for name in ("x.JPG", "y.jpeg", "z.PNG", "u.webp", "v.BMP", "w.tiff", "t.gif"):
         write_image(tmp_path / "a" / name, noise(3, 12, 12, 3))
+    (tmp_path / "a" / "a webp.jpg").write_bytes((tmp_path / "a" / "u.webp").read_bytes())  # the content decides
     (tmp_path / "a" / "._x.jpg").write_bytes(b"left by a file manager")
     (tmp_path / "a" / "notes.txt").write_text("not an image")
     (tmp_path / ".cache").mkdir()
     raw = read(config("folder", root=str(tmp_path)), find(config("folder", root=str(tmp_path))))
-    assert np.bincount(np.concatenate([raw.train.labels, raw.test.labels])).tolist() == [8, 5]
+    assert np.bincount(np.concatenate([raw.train.labels, raw.test.labels])).tolist() == [13, 5]
+
+
+def test_what_is_left_out_is_named(config, tmp_path):
+    """In every folder that is looked into: an image that is missed there is missed without a word."""
+    write_classes(tmp_path, {"train/a": 1, "train/b": 1, "test/a": 1, "test/b": 1, "train/a/older": 2, "valid/a": 1})
+    for name in ("loose.png", "train/loose.jpg"):
+        write_image(tmp_path / name, noise(3, 12, 12, 3))
+    for name in ("README", "train/a/x.heic", "train/a/.hidden.png", "test/b/labels.txt"):
+        (tmp_path / name).write_bytes(b"")
+    inventory = find(config("folder", root=str(tmp_path)))
+    assert len(inventory.files) == 4
+    folders = {"train/a/older/", "valid/"}
+    images = {"loose.png", "train/loose.jpg", "train/a/.hidden.png"}
+    assert {*inventory.left_out} == {*folders, *images, "README", "train/a/x.heic", "test/b/labels.txt"}
+    before = inventory.fingerprint()
+    (tmp_path / "notes.txt").write_text("")
+    assert find(config("folder", root=str(tmp_path))).fingerprint() == before, "what is not read changes nothing"
+
+
+def test_a_class_folder_without_images_says_what_is_there(config, tmp_path):
+    write_classes(tmp_path, {"a": 3})
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "photo.heic").write_bytes(b"")
+    with pytest.raises(DataError, match="has no images") as error:
+        find(config("folder", root=str(tmp_path)))
+    assert error.value.given == "1 .heic (b/photo.heic)"
+
+
+def test_what_lies_beside_the_faces_is_named(config, tmp_path):
+    write_faces(tmp_path, [10, 30, 50, 70, 90])
+    (tmp_path / "more").mkdir()
+    (tmp_path / "list.csv").write_text("")
+    assert find(config("utkface", root=str(tmp_path))).left_out == ("list.csv", "more/")
 
 
 @pytest.mark.parametrize(("modes", "channels"), [(["L", "LA", "1"], 1), (["L", "RGB"], 3), (["P", "RGBA"], 3)])
@@ -266,11 +300,13 @@ def test_a_dangling_link_is_an_error_and_not_one_image_fewer(config, tmp_path):
 # ------------------------------------------------------------------------------------------------------ damaged files
 
 
-@pytest.fixture(params=["JPEG", "PNG"])
+@pytest.fixture(params=["JPEG", "PNG", "WEBP", "GIF"])
 def encoded(request, tmp_path):
-    """(path to write to, the bytes of a good image, its pixels)"""
+    """(path to write to, the bytes of a good image that lies on its side, its pixels)"""
     buffer = io.BytesIO()
-    Image.fromarray(noise(5, 24, 20, 3)).save(buffer, request.param)
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = 6
+    Image.fromarray(noise(5, 24, 20, 3)).save(buffer, request.param, exif=tags)
     path = tmp_path / "image"
     path.write_bytes(buffer.getvalue())
     return path, buffer.getvalue(), decode(path)

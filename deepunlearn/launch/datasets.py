@@ -1,0 +1,101 @@
+"""What a plan says of the data: images per part and class, what was not read, what was done to images, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data.copies import shared
+from deepunlearn.data.decoded import Digest
+from deepunlearn.data.endings import counted
+from deepunlearn.launch.plan import Planner
+
+REMARKS = {
+    "turned": "images turned upright, as their EXIF orientation says",
+    "blended": "images with transparent pixels, put on {background} (dataset.background)",
+    "frames": "images with several frames, of which the first is read",
+    "cut": "images with 16 bits per channel, of which the upper 8 are read",
+}
+WARNINGS = frozenset({"frames", "cut"})  # where something of an image is lost
+COPIES = {
+    "in test": "training images that are in the test part too",
+    "repeated": "training images that are equal to an earlier one",
+    "other labels": "images whose label is not that of the first image equal to them",
+}
+SHARED = {
+    "forget": "forget samples with a copy among the retained, so that nobody can tell whether they were forgotten",
+    "val": "validation samples with a copy that is trained on, which the search takes for never seen",
+    "test": "test samples with a copy that is trained on, which the attack takes for never seen",
+}
+
+
+def dataset_lines(planner: Planner) -> Iterator[str]:
+    """Of each dataset whose files are there."""
+    seen = set()
+    for number, cell in enumerate(planner.sweep.cells):
+        if cell.dataset.name in planner.missing or cell.dataset in seen:
+            continue
+        seen.add(cell.dataset)
+        data = planner.data(number)
+        yield f"  {cell.dataset.name}: {sizes(data)}"
+        split = ", ".join(f"{name} {size:,}" for name, size in planner.sizes(number).items())
+        yield f"    of these: {split}"
+        yield from (f"    {line}" for line in notes(cell.dataset, data))
+        if not cell.halves and data.hashes is not None:
+            yield from (f"    {line}" for line in _shared(planner, number, data))
+
+
+def sizes(data: Digest) -> str:
+    """How many images there are, and of which classes fewest and most."""
+    train, test = data.train_labels, data.test_labels
+    return (
+        f"{len(train):,} training and {len(test):,} test images, {len(data.class_names)} classes; "
+        f"per class {_range(data.class_names, train)} in training, {_range(data.class_names, test)} in test"
+    )
+
+
+def _range(names: tuple[str, ...], labels: npt.NDArray[np.int64]) -> str:
+    counts = np.bincount(labels, minlength=len(names))
+    low, high = int(counts.argmin()), int(counts.argmax())
+    if counts[low] == counts[high]:
+        return f"{counts[low]:,}"
+    return f"{counts[low]:,} ({names[low]}) to {counts[high]:,} ({names[high]})"
+
+
+def notes(config: DatasetConfig, data: Digest) -> Iterator[str]:
+    """What a user may not expect, one line each."""
+    if data.left_out:
+        yield f"not read: {counted(data.left_out)}"
+    for kind, remark in data.remarks.items():
+        text = REMARKS[kind].format(background=config.background)
+        yield _line(text, remark["count"], remark["examples"], warning=kind in WARNINGS)
+    absent = np.setdiff1d(data.train_labels, data.test_labels)
+    if len(absent):
+        yield f"warning: no test image of {', '.join(data.class_names[label] for label in absent[:10])}"
+    yield from _copies(config, data)
+
+
+def _line(text: str, count: int, examples: Sequence[str], *, warning: bool) -> str:
+    more = ", ..." if count > len(examples) else ""
+    return f"{'warning: ' if warning else ''}{text}: {count:,} ({', '.join(examples)}{more})"
+
+
+def _copies(config: DatasetConfig, data: Digest) -> Iterator[str]:
+    found = {kind: one for kind, one in data.copies.items() if one.count}
+    dropped = config.duplicates == "drop"
+    for kind, one in found.items():
+        pairs = [" = ".join(pair) for pair in one.examples]
+        yield _line(COPIES[kind], one.count, pairs, warning=not dropped or kind == "other labels")
+    if found and dropped:
+        yield f"training images that take no part (dataset.duplicates=drop): {len(data.dropped):,}"
+    elif found:
+        yield "dataset.duplicates=drop leaves these training images out, dataset.duplicates=error refuses them"
+
+
+def _shared(planner: Planner, cell: int, data: Digest) -> Iterator[str]:
+    assert data.hashes is not None
+    counts, of = shared(planner.split(cell), *data.hashes), planner.sizes(cell)
+    yield from (f"warning: {text}: {counts[name]:,} of {of[name]:,}" for name, text in SHARED.items() if counts[name])
