@@ -1,0 +1,472 @@
+"""Who is trained on what, who sees what, what is timed and which seed drives what, in whole sweeps.
+
+The network notes the numbers of the images it meets and moves the clock (tests/witness.py), the method notes what it is
+handed (tests/watcher.py). What is expected is counted here, from the split and the recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import deepunlearn
+from deepunlearn.config import read_command
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.seeding import derive_seed32
+from deepunlearn.core.store import Entry
+from deepunlearn.data.splits import Split
+from deepunlearn.launch.plan import Planner, Task
+from deepunlearn.launch.worker import Worker
+from deepunlearn.metrics.lira_scores import scaled_confidence
+from deepunlearn.metrics.mia import discernibility, mia_accuracy
+from deepunlearn.runtime import Runtime
+from deepunlearn.search.selection import select
+from deepunlearn.search.study import SlotStudy
+from deepunlearn.stages import Bench
+from deepunlearn.testing.small import equal_states
+from deepunlearn.training import CALIBRATION_STEPS, Checkpoint, History, train
+from tests import watcher, witness
+from tests.watcher import GIVEN, Given
+from tests.witness import CLOCK, EVALUATING_SECONDS, FIRST_TEST, SEEN, TRAINING_SECONDS, Look, Witness
+
+BATCH, EPOCHS, PARTS = 16, 3, ("retain", "forget", "val", "test")
+OPTIONS = (
+    "dataset=folder", f"dataset.image_size={witness.SIZE}", "dataset.mean=[0.0]", "dataset.std=[1.0]",
+    "dataset.val_ratio=0.2", "arch=smallnet", "arch.module=tests.witness", "method=watcher", f"train.epochs={EPOCHS}",
+    f"train.batch_size={BATCH}", "search=quick", "search.trials=2", "search.prune=false", "runtime.threads=1",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished sweep: what each task made the network see and the method be given."""
+
+    planner: Planner
+    bench: Bench
+    seen: dict[Task, list[Look]]
+    given: dict[Task, list[Given]]
+
+    def entry(self, task: Task) -> Entry:
+        """The model of a task."""
+        subject = self.planner._subject(task)
+        assert subject is not None
+        found = self.planner.store.find(subject, self.planner.place(task))
+        assert found is not None
+        return found
+
+    def row(self, task: Task) -> dict[str, Any]:
+        place = self.planner.place(task)
+        (path,) = self.planner.store.root.glob(
+            f"{place.dataset}/{place.arch}/rows/{place.method}/seed{place.seed}-*/row.json"
+        )
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def labels(self, numbers: Iterable[int]) -> list[tuple[int, int]]:
+        """(number, label) of training images, sorted."""
+        return sorted((number, int(self.bench.decoded.train_labels[number])) for number in numbers)
+
+
+def swept(folder: Path, *options: str, wanted: Iterable[Task] | None = None) -> Done:
+    witness.write_numbered(folder / "images")
+    (folder / "methods").mkdir()
+    (folder / "methods" / "watcher.yaml").write_text(watcher.YAML)
+    (folder / "methods" / "watcher.py").write_text(watcher.CODE)
+    places = (f"dataset.root={folder / 'images'}", f"extra_methods={folder / 'methods'}", f"results={folder / 'out'}")
+    planner = Planner(read_command([*OPTIONS, *places, *options]).sweep, Progress(quiet=True))
+    worker = Worker(planner, Runtime(planner.sweep.runtime), planner.progress)
+    done = Done(planner, worker.bench(0), {}, {})
+    for task in wanted or planner.tasks:
+        looks, runs = len(SEEN), len(GIVEN)
+        assert worker.run_task(task) == "done", planner.failure(task)
+        done.seen[task], done.given[task] = SEEN[looks:], GIVEN[runs:]
+    return done
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clock() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepunlearn.runtime.time", CLOCK)
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """Three report seeds, of which 0 and 1 are searched on too."""
+    return swept(tmp_path_factory.mktemp("sweep"), "seeds=3", "search.seeds=2", "forget.ratio=0.2")
+
+
+def reference(role: str, seed: int) -> Task:
+    return Task("reference", 0, role, seed)
+
+
+def report(seed: int) -> Task:
+    return Task("evaluate", 0, "watcher", seed)
+
+
+def study(seed: int) -> Task:
+    return Task("search", 0, "watcher", seed)
+
+
+RUNS = (report(0), report(1), report(2), study(0), study(1))
+of_each_run = pytest.mark.parametrize("task", RUNS, ids=lambda task: f"{task.stage} {task.seed}")
+
+
+def epochs_of(looks: list[Look], size: int) -> list[list[int]]:
+    """The numbers of each pass over `size` images that trained the network, in their order."""
+    numbers = [number for look in looks if look.training for number in look.numbers]
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+
+
+def evaluated(looks: list[Look]) -> list[int]:
+    return [number for look in looks if not look.training for number in look.numbers]
+
+
+def expected(split: Split) -> dict[str, list[int]]:
+    """The numbers of the images of each part."""
+    numbers = {part: getattr(split, part).tolist() for part in PARTS}
+    return {**numbers, "test": [FIRST_TEST + number for number in numbers["test"]]}
+
+
+def test_the_images_carry_the_numbers_that_the_split_counts_with(done: Done) -> None:
+    pixels = done.bench.decoded.train_images[:, 0, 0, :2].astype(int)
+    assert (256 * pixels[:, 0] + pixels[:, 1]).tolist() == list(range(len(pixels)))
+    parts = expected(done.bench.split)
+    assert sorted(parts["retain"] + parts["forget"] + parts["val"]) == list(range(len(pixels)))
+    assert len({number for part in parts.values() for number in part}) == len(pixels) + len(parts["test"])
+
+
+# --------------------------------------------------------------------------------------------- who is trained on what
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_originals_train_on_retain_and_forget_set_and_retrained_models_on_the_retain_set(done: Done, seed: int) -> None:
+    parts = expected(done.bench.split)
+    for role, trained in (("original", parts["retain"] + parts["forget"]), ("retrained", parts["retain"])):
+        passes = epochs_of(done.seen[reference(role, seed)], len(trained))
+        assert [sorted(one) for one in passes] == [sorted(trained)] * EPOCHS, role
+
+
+def test_each_epoch_of_each_model_has_an_order_of_its_own(done: Done) -> None:
+    retain = set(expected(done.bench.split)["retain"])
+    orders = [
+        tuple(number for number in one if number in retain)
+        for role in ("original", "retrained")
+        for seed in (0, 1)
+        for one in epochs_of(
+            done.seen[reference(role, seed)], len(retain) + len(done.bench.split.forget) * (role[0] == "o")
+        )
+    ]
+    assert len(set(orders)) == len(orders) == 4 * EPOCHS
+
+
+def test_original_and_retrained_model_of_a_seed_start_alike_and_seeds_do_not(done: Done) -> None:
+    starts = {
+        (role, seed): done.seen[reference(role, seed)][0].weights
+        for role in ("original", "retrained")
+        for seed in (0, 1)
+    }
+    assert starts["original", 0] == starts["retrained", 0] != starts["original", 1] == starts["retrained", 1]
+
+
+def test_logits_are_kept_under_the_part_that_they_are_of(done: Done) -> None:
+    images, test_images = done.bench.decoded.train_images, done.bench.decoded.test_images
+    tasks = [reference("original", 0), reference("original", 1), reference("retrained", 1), report(0), report(1)]
+    for task in tasks:
+        entry, net = done.entry(task), Witness(witness.CLASSES)
+        net.load_state_dict(load_file(entry.file("weights.safetensors")))
+        for part, logits in entry.arrays("logits.npz").items():
+            rows = getattr(done.bench.split, part)
+            own = (test_images if part == "test" else images)[rows]
+            np.testing.assert_allclose(
+                logits, witness.by_hand(net, own), rtol=1e-3, atol=1e-4, err_msg=f"{task} {part}"
+            )
+
+
+# -------------------------------------------------------------------------------------------------- what a method sees
+
+
+@of_each_run
+def test_a_method_is_handed_its_parts_with_their_labels_and_nothing_else(done: Done, task: Task) -> None:
+    parts = expected(done.bench.split)
+    assert len(done.given[task]) == (2 if task.stage == "search" else 1)
+    for given in done.given[task]:
+        for part in ("retain", "forget", "val"):
+            assert getattr(given, part) == done.labels(parts[part]), part
+
+
+@of_each_run
+def test_a_method_starts_from_the_original_of_its_seed_on_a_copy(done: Done, task: Task) -> None:
+    assert task.seed is not None
+    stored = load_file(done.entry(reference("original", task.seed)).file("weights.safetensors"))
+    for given in done.given[task]:
+        assert equal_states(given.original, stored) and equal_states(given.model, stored)
+        assert given.apart
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_search_never_meets_a_test_image_and_scores_each_trial_on_the_other_parts(done: Done, seed: int) -> None:
+    parts = expected(done.bench.split)
+    scored = parts["val"] + parts["retain"] + parts["forget"] + parts["val"]  # first the method's own look at D_V
+    assert evaluated(done.seen[study(seed)]) == 2 * scored
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_trial_is_scored_against_the_retrained_model_of_its_seed(done: Done, seed: int) -> None:
+    bench, (method,) = done.bench, done.planner.sweep.methods
+    labels = {part: bench.decoded.train_labels[getattr(bench.split, part)] for part in ("retain", "forget", "val")}
+
+    def accuracies(logits: dict[str, np.ndarray]) -> np.ndarray:
+        return np.array([(logits[part].argmax(1) == labels[part]).mean() for part in labels])
+
+    retrained = [accuracies(done.entry(reference("retrained", one)).arrays("logits.npz")) for one in (0, 1)]
+    assert (retrained[0] != retrained[1]).any(), "else the seeds could be mistaken for each other"
+    for trial in SlotStudy(bench, method, done.planner.sweep.search, seed).finished().values():
+        net, _ = bench.unlearn(method, trial.user_attrs["params"], seed)
+        images = {part: bench.decoded.train_images[getattr(bench.split, part)] for part in labels}
+        own = {part: witness.by_hand(net, images[part]) for part in labels}
+        gaps = abs(accuracies(own) - retrained[seed]) / 3
+        np.testing.assert_allclose(trial.user_attrs["losses"][:3], gaps, atol=1e-6)
+        attacked = [cross_entropy(own[part], labels[part]) for part in ("forget", "val")]
+        shuffle = derive_seed32("mia-val", bench.keys.drawn_for(seed))
+        assert trial.user_attrs["losses"][3] == pytest.approx(discernibility(mia_accuracy(*attacked, shuffle)), abs=0.1)
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    logits, labels = torch.from_numpy(logits), torch.from_numpy(labels)
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="none").numpy()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_report_is_held_against_original_and_retrained_model_of_its_seed(done: Done, seed: int) -> None:
+    row, bench = done.row(report(seed)), done.bench
+    labels = {part: bench.decoded.train_labels[getattr(bench.split, part)] for part in ("retain", "forget", "val")}
+    labels["test"] = bench.decoded.test_labels[bench.split.test]
+    logits = {task: done.entry(task).arrays("logits.npz") for task in (report(seed), reference("retrained", seed))}
+    own, retrained = ({part: (one[part].argmax(1) == labels[part]).mean() for part in PARTS} for one in logits.values())
+    for name, part in (("RA", "retain"), ("FA", "forget"), ("VA", "val"), ("TA", "test")):
+        assert row[name] == pytest.approx(own[part])
+    for name, part in (("RR", "retain"), ("FR", "forget"), ("TR", "test")):
+        assert row[name] == pytest.approx(own[part] / retrained[part])
+    weights = load_file(done.entry(report(seed)).file("weights.safetensors"))
+    for name, role in (("L2_original", "original"), ("L2_retrained", "retrained")):
+        other = load_file(done.entry(reference(role, seed)).file("weights.safetensors"))
+        parameters = [name for name, _ in Witness(witness.CLASSES).named_parameters()]
+        squares = [float((weights[one] - other[one]).double().square().sum()) for one in parameters]
+        assert row[name] == pytest.approx(math.sqrt(sum(squares)), rel=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------- what is timed
+
+
+def steps(samples: int) -> int:
+    return math.ceil(samples / BATCH)
+
+
+def test_a_training_is_timed_without_what_comes_after_it(done: Done) -> None:
+    parts = expected(done.bench.split)
+    for role, samples in (("original", len(parts["retain"] + parts["forget"])), ("retrained", len(parts["retain"]))):
+        assert done.entry(reference(role, 0)).meta["seconds"] == EPOCHS * steps(samples) * TRAINING_SECONDS
+
+
+def test_an_unlearning_run_is_timed_with_its_own_evaluation_and_without_ours(done: Done) -> None:
+    """Two epochs on the retain set and one look at the validation set, which is one batch."""
+    retain = len(done.bench.split.retain)
+    expected_seconds = 2 * steps(retain) * TRAINING_SECONDS + EVALUATING_SECONDS
+    for seed in (0, 1, 2):
+        assert done.entry(report(seed)).meta["seconds"] == expected_seconds
+        assert done.row(report(seed))["seconds"] == expected_seconds
+
+
+def test_what_is_done_at_a_yield_is_not_timed(done: Done) -> None:
+    method = done.planner.sweep.methods[0]
+
+    def slow(epoch: int, net: torch.nn.Module) -> None:
+        CLOCK.now += 1e6
+
+    _, run = done.bench.unlearn(method, method.complete({}), 1, slow)
+    assert run.epochs == 2
+    assert run.seconds == done.entry(report(1)).meta["seconds"]
+
+
+def test_what_is_done_after_an_epoch_of_training_is_not_timed(done: Done, tmp_path: Path) -> None:
+    def slow(history: History) -> None:
+        CLOCK.now += 1e6
+
+    bench, retain = done.bench, done.bench.side(0).parts["retain"]
+    checkpoint = Checkpoint(tmp_path / "here.safetensors", 0.0)
+    history = train(
+        bench.fresh_model(0), retain, bench.cell.train, bench.runtime, "id", checkpoint=checkpoint, on_epoch=slow
+    )
+    assert history.seconds == EPOCHS * steps(len(retain)) * TRAINING_SECONDS
+
+
+def test_retraining_counts_as_the_steps_of_the_recipe_on_the_retain_set(done: Done) -> None:
+    """A step of the recipe takes one second on this clock, so RT(retrain) is their number."""
+    samples = len(done.bench.split.retain)
+    assert steps(samples) != steps(samples + len(done.bench.split.forget)), "else D and D_R could be mistaken"
+    seconds = EPOCHS * steps(samples) * TRAINING_SECONDS
+    for seed in (0, 1):
+        row = done.row(report(seed))
+        assert row["retrain_seconds"] == seconds
+        assert row["RTE"] == pytest.approx(seconds / row["seconds"])
+        assert done.entry(report(seed)).meta["retrain_step_seconds"] == TRAINING_SECONDS
+
+
+def test_a_retrain_step_is_timed_on_the_retain_set_at_the_recipes_batch_size(done: Done) -> None:
+    """The first report that was made also timed the steps, before it unlearned."""
+    first = next(task for task in done.seen if task.stage == "evaluate" and task.method == "watcher")
+    looks = [look for look in done.seen[first] if look.training]
+    own = looks[: len(looks) - 2 * steps(len(done.bench.split.retain))]
+    assert len(own) > CALIBRATION_STEPS
+    assert {number for look in own for number in look.numbers} == set(expected(done.bench.split)["retain"])
+    assert max(len(look.numbers) for look in own) == BATCH
+
+
+# ------------------------------------------------------------------------------------------- which seed drives what
+
+
+def test_every_report_has_random_states_of_its_own(done: Done) -> None:
+    """And a report of a seed that was searched on has others than the trials, or it would be one of them."""
+    drawn = [numbers for task in RUNS for numbers in draws(done.given[task][0])]
+    assert len(set(drawn)) == len(drawn) == 2 * len(RUNS)
+
+
+def draws(run: Given) -> tuple[tuple[float, ...], ...]:
+    return run.generator, run.everybodys
+
+
+def test_all_trials_of_a_study_have_one_random_state(done: Done) -> None:
+    for seed in (0, 1):
+        first, second = done.given[study(seed)]
+        assert draws(first) == draws(second)
+
+
+def test_the_robust_selection_runs_on_every_search_seed_as_neither_trials_nor_reports_did(done: Done) -> None:
+    sweep = done.planner.sweep
+    robust = sweep.model_copy(update={"search": sweep.search.model_copy(update={"selection": "robust"})})
+    before = {numbers for task in RUNS for run in done.given[task] for numbers in draws(run)}
+    runs = len(GIVEN)
+    select(done.bench, robust, sweep.methods[0])
+    own = GIVEN[runs:]
+    assert len(own) == 4 * 2, "all four trials are among the best five, and there are two search seeds"
+    assert not before & {numbers for run in own for numbers in draws(run)}
+    for seed in (0, 1):
+        stored = load_file(done.entry(reference("original", seed)).file("weights.safetensors"))
+        assert sum(equal_states(run.original, stored) for run in own) == 4
+
+
+def test_a_report_is_not_the_winning_trial(done: Done) -> None:
+    method, params = done.planner.sweep.methods[0], done.planner.winner(0, "watcher")
+    assert params is not None
+    for seed, same in ((0, False), (1, False), (2, True)):  # nobody has searched on seed 2: it stays what it was
+        trial, _ = done.bench.unlearn(method, params, seed)
+        stored = load_file(done.entry(report(seed)).file("weights.safetensors"))
+        assert equal_states(trial.state_dict(), stored) == same, seed
+
+
+@pytest.mark.parametrize(("protocol", "first"), [("paper", 0), ("heldout", 10)])
+def test_searches_run_on_the_protocols_seeds(protocol: str, first: int) -> None:
+    sweep = read_command(["search=paper", f"protocol={protocol}"]).sweep
+    assert sweep.search_seeds == (first, first + 1, first + 2)
+    assert sweep.seeds == tuple(range(10))
+
+
+# ------------------------------------------------------------------------------------------------------------- U-LiRA
+
+
+MODEL, HALVING, PART, DESIGN_PARTS = 3, 1, 1, 2  # the second model of the second halving
+LIRA = (reference("original", 2), reference("retrained", MODEL), report(MODEL))
+
+
+@pytest.fixture(scope="module")
+def lira(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    design = ("forget=halves", "forget.halvings=12", f"forget.parts={DESIGN_PARTS}", "search=none")
+    return swept(tmp_path_factory.mktemp("lira"), *design, wanted=LIRA)
+
+
+def halves(done: Done) -> tuple[dict[str, list[int]], np.ndarray]:
+    """The numbers of each part as the model's halving and forget set divide the pool, and the pool."""
+    own = done.planner.halves(0)
+    part = own.part[HALVING]
+    chosen = {"retain": (part >= 0) & (part != PART), "forget": part == PART}
+    numbers = {name: own.pool[rows].tolist() for name, rows in chosen.items()}
+    return {**numbers, "val": own.val.tolist()}, own.pool
+
+
+def test_models_of_the_design_train_on_their_half_and_retrained_ones_without_their_forget_set(lira: Done) -> None:
+    parts, pool = halves(lira)
+    assert 0 < len(parts["retain"] + parts["forget"]) < len(pool)
+    for task, trained in zip(LIRA[:2], (parts["retain"] + parts["forget"], parts["retain"]), strict=True):
+        passes = epochs_of(lira.seen[task], len(trained))
+        assert [sorted(one) for one in passes] == [sorted(trained)] * EPOCHS, task
+
+
+def test_a_method_sees_the_design_as_its_model_divides_it(lira: Done) -> None:
+    parts, _ = halves(lira)
+    (given,) = lira.given[report(MODEL)]
+    for part, numbers in parts.items():
+        assert getattr(given, part) == lira.labels(numbers), part
+    stored = load_file(lira.entry(reference("original", 2)).file("weights.safetensors"))
+    assert equal_states(given.original, stored) and equal_states(given.model, stored)
+
+
+def test_statistics_are_of_the_whole_pool_in_its_order_and_no_test_image_is_met(lira: Done) -> None:
+    parts, pool = halves(lira)
+    scored = {
+        reference("original", 2): pool.tolist(),
+        reference("retrained", MODEL): [*pool.tolist(), *parts["retain"], *parts["forget"], *parts["val"]],
+        report(MODEL): [*parts["val"], *pool.tolist()],  # first the method's own look at D_V
+    }
+    for task, numbers in scored.items():
+        assert evaluated(lira.seen[task]) == numbers, task
+    net = Witness(witness.CLASSES)
+    net.load_state_dict(load_file(lira.entry(reference("original", 2)).file("weights.safetensors")))
+    logits = witness.by_hand(net, lira.bench.decoded.train_images[pool])
+    expected_phi = scaled_confidence(logits, lira.bench.decoded.train_labels[pool])
+    stored = lira.entry(reference("original", 2)).arrays("phi.npz")["phi"]
+    np.testing.assert_allclose(stored, expected_phi, rtol=1e-3, atol=1e-3)
+
+
+def test_models_of_the_design_are_timed_like_others(lira: Done) -> None:
+    parts, _ = halves(lira)
+    seconds = 2 * steps(len(parts["retain"])) * TRAINING_SECONDS + EVALUATING_SECONDS
+    assert lira.entry(report(MODEL)).meta["seconds"] == seconds
+
+
+# -------------------------------------------------------------------------------------------------------- the library
+
+
+def test_the_library_hands_the_callers_data_to_the_method(tmp_path: Path) -> None:
+    (tmp_path / "watcher.yaml").write_text(watcher.YAML)
+    (tmp_path / "watcher.py").write_text(watcher.CODE)
+    numbers = {"retain": range(40), "forget": range(100, 110), "val": range(200, 220)}
+    data = {part: numbered(own) for part, own in numbers.items()}
+    for seed in (0, 1):
+        deepunlearn.unlearn(
+            Witness(witness.CLASSES),
+            **data,
+            method="watcher",
+            extra_methods=str(tmp_path),
+            seed=seed,  # type: ignore[arg-type]
+        )
+    for part, own in numbers.items():
+        assert getattr(GIVEN[-1], part) == [(number, number % witness.CLASSES) for number in own]
+    first, second = GIVEN[-2:]
+    assert first.generator != second.generator and first.everybodys != second.everybodys
+
+
+def numbered(numbers: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    own = torch.tensor(list(numbers))
+    images = torch.rand(len(own), 3, witness.SIZE, witness.SIZE)
+    images[:, :, 0, 0], images[:, :, 0, 1] = (own // 256)[:, None] / 255, (own % 256)[:, None] / 255
+    return images, own % witness.CLASSES
