@@ -6,90 +6,28 @@ handed (tests/watcher.py). What is expected is counted here, from the split and 
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-import deepunlearn
 from deepunlearn.config import read_command
-from deepunlearn.core.progress import Progress
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.core.store import Entry
 from deepunlearn.data.splits import Split
-from deepunlearn.launch.plan import Planner, Task
-from deepunlearn.launch.worker import Worker
-from deepunlearn.metrics.lira_scores import scaled_confidence
+from deepunlearn.launch.plan import Task
 from deepunlearn.metrics.mia import discernibility, mia_accuracy
-from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import select
 from deepunlearn.search.study import SlotStudy
-from deepunlearn.stages import Bench
 from deepunlearn.testing.small import equal_states
 from deepunlearn.training import CALIBRATION_STEPS, Checkpoint, History, train
-from tests import watcher, witness
+from tests import witness
 from tests.watcher import GIVEN, Given
-from tests.witness import CLOCK, EVALUATING_SECONDS, FIRST_TEST, SEEN, TRAINING_SECONDS, Look, Witness
-
-BATCH, EPOCHS, PARTS = 16, 3, ("retain", "forget", "val", "test")
-OPTIONS = (
-    "dataset=folder", f"dataset.image_size={witness.SIZE}", "dataset.mean=[0.0]", "dataset.std=[1.0]",
-    "dataset.val_ratio=0.2", "arch=smallnet", "arch.module=tests.witness", "method=watcher", f"train.epochs={EPOCHS}",
-    f"train.batch_size={BATCH}", "search=quick", "search.trials=2", "search.prune=false", "runtime.threads=1",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Done:
-    """A finished sweep: what each task made the network see and the method be given."""
-
-    planner: Planner
-    bench: Bench
-    seen: dict[Task, list[Look]]
-    given: dict[Task, list[Given]]
-
-    def entry(self, task: Task) -> Entry:
-        """The model of a task."""
-        subject = self.planner._subject(task)
-        assert subject is not None
-        found = self.planner.store.find(subject, self.planner.place(task))
-        assert found is not None
-        return found
-
-    def row(self, task: Task) -> dict[str, Any]:
-        place = self.planner.place(task)
-        (path,) = self.planner.store.root.glob(
-            f"{place.dataset}/{place.arch}/rows/{place.method}/seed{place.seed}-*/row.json"
-        )
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
-
-    def labels(self, numbers: Iterable[int]) -> list[tuple[int, int]]:
-        """(number, label) of training images, sorted."""
-        return sorted((number, int(self.bench.decoded.train_labels[number])) for number in numbers)
-
-
-def swept(folder: Path, *options: str, wanted: Iterable[Task] | None = None) -> Done:
-    witness.write_numbered(folder / "images")
-    (folder / "methods").mkdir()
-    (folder / "methods" / "watcher.yaml").write_text(watcher.YAML)
-    (folder / "methods" / "watcher.py").write_text(watcher.CODE)
-    places = (f"dataset.root={folder / 'images'}", f"extra_methods={folder / 'methods'}", f"results={folder / 'out'}")
-    planner = Planner(read_command([*OPTIONS, *places, *options]).sweep, Progress(quiet=True))
-    worker = Worker(planner, Runtime(planner.sweep.runtime), planner.progress)
-    done = Done(planner, worker.bench(0), {}, {})
-    for task in wanted or planner.tasks:
-        looks, runs = len(SEEN), len(GIVEN)
-        assert worker.run_task(task) == "done", planner.failure(task)
-        done.seen[task], done.given[task] = SEEN[looks:], GIVEN[runs:]
-    return done
+from tests.wiring import BATCH, EPOCHS, PARTS, Done, epochs_of, evaluated, reference, report, steps, study, swept
+from tests.witness import CLOCK, EVALUATING_SECONDS, FIRST_TEST, TRAINING_SECONDS, Witness
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,30 +43,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return swept(tmp_path_factory.mktemp("sweep"), "seeds=3", "search.seeds=2", "forget.ratio=0.2")
 
 
-def reference(role: str, seed: int) -> Task:
-    return Task("reference", 0, role, seed)
-
-
-def report(seed: int) -> Task:
-    return Task("evaluate", 0, "watcher", seed)
-
-
-def study(seed: int) -> Task:
-    return Task("search", 0, "watcher", seed)
-
-
 RUNS = (report(0), report(1), report(2), study(0), study(1))
 of_each_run = pytest.mark.parametrize("task", RUNS, ids=lambda task: f"{task.stage} {task.seed}")
-
-
-def epochs_of(looks: list[Look], size: int) -> list[list[int]]:
-    """The numbers of each pass over `size` images that trained the network, in their order."""
-    numbers = [number for look in looks if look.training for number in look.numbers]
-    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
-
-
-def evaluated(looks: list[Look]) -> list[int]:
-    return [number for look in looks if not look.training for number in look.numbers]
 
 
 def expected(split: Split) -> dict[str, list[int]]:
@@ -268,10 +184,6 @@ def test_a_report_is_held_against_original_and_retrained_model_of_its_seed(done:
 # ------------------------------------------------------------------------------------------------------- what is timed
 
 
-def steps(samples: int) -> int:
-    return math.ceil(samples / BATCH)
-
-
 def test_a_training_is_timed_without_what_comes_after_it(done: Done) -> None:
     parts = expected(done.bench.split)
     for role, samples in (("original", len(parts["retain"] + parts["forget"])), ("retrained", len(parts["retain"]))):
@@ -379,94 +291,3 @@ def test_searches_run_on_the_protocols_seeds(protocol: str, first: int) -> None:
     sweep = read_command(["search=paper", f"protocol={protocol}"]).sweep
     assert sweep.search_seeds == (first, first + 1, first + 2)
     assert sweep.seeds == tuple(range(10))
-
-
-# ------------------------------------------------------------------------------------------------------------- U-LiRA
-
-
-MODEL, HALVING, PART, DESIGN_PARTS = 3, 1, 1, 2  # the second model of the second halving
-LIRA = (reference("original", 2), reference("retrained", MODEL), report(MODEL))
-
-
-@pytest.fixture(scope="module")
-def lira(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    design = ("forget=halves", "forget.halvings=12", f"forget.parts={DESIGN_PARTS}", "search=none")
-    return swept(tmp_path_factory.mktemp("lira"), *design, wanted=LIRA)
-
-
-def halves(done: Done) -> tuple[dict[str, list[int]], np.ndarray]:
-    """The numbers of each part as the model's halving and forget set divide the pool, and the pool."""
-    own = done.planner.halves(0)
-    part = own.part[HALVING]
-    chosen = {"retain": (part >= 0) & (part != PART), "forget": part == PART}
-    numbers = {name: own.pool[rows].tolist() for name, rows in chosen.items()}
-    return {**numbers, "val": own.val.tolist()}, own.pool
-
-
-def test_models_of_the_design_train_on_their_half_and_retrained_ones_without_their_forget_set(lira: Done) -> None:
-    parts, pool = halves(lira)
-    assert 0 < len(parts["retain"] + parts["forget"]) < len(pool)
-    for task, trained in zip(LIRA[:2], (parts["retain"] + parts["forget"], parts["retain"]), strict=True):
-        passes = epochs_of(lira.seen[task], len(trained))
-        assert [sorted(one) for one in passes] == [sorted(trained)] * EPOCHS, task
-
-
-def test_a_method_sees_the_design_as_its_model_divides_it(lira: Done) -> None:
-    parts, _ = halves(lira)
-    (given,) = lira.given[report(MODEL)]
-    for part, numbers in parts.items():
-        assert getattr(given, part) == lira.labels(numbers), part
-    stored = load_file(lira.entry(reference("original", 2)).file("weights.safetensors"))
-    assert equal_states(given.original, stored) and equal_states(given.model, stored)
-
-
-def test_statistics_are_of_the_whole_pool_in_its_order_and_no_test_image_is_met(lira: Done) -> None:
-    parts, pool = halves(lira)
-    scored = {
-        reference("original", 2): pool.tolist(),
-        reference("retrained", MODEL): [*pool.tolist(), *parts["retain"], *parts["forget"], *parts["val"]],
-        report(MODEL): [*parts["val"], *pool.tolist()],  # first the method's own look at D_V
-    }
-    for task, numbers in scored.items():
-        assert evaluated(lira.seen[task]) == numbers, task
-    net = Witness(witness.CLASSES)
-    net.load_state_dict(load_file(lira.entry(reference("original", 2)).file("weights.safetensors")))
-    logits = witness.by_hand(net, lira.bench.decoded.train_images[pool])
-    expected_phi = scaled_confidence(logits, lira.bench.decoded.train_labels[pool])
-    stored = lira.entry(reference("original", 2)).arrays("phi.npz")["phi"]
-    np.testing.assert_allclose(stored, expected_phi, rtol=1e-3, atol=1e-3)
-
-
-def test_models_of_the_design_are_timed_like_others(lira: Done) -> None:
-    parts, _ = halves(lira)
-    seconds = 2 * steps(len(parts["retain"])) * TRAINING_SECONDS + EVALUATING_SECONDS
-    assert lira.entry(report(MODEL)).meta["seconds"] == seconds
-
-
-# -------------------------------------------------------------------------------------------------------- the library
-
-
-def test_the_library_hands_the_callers_data_to_the_method(tmp_path: Path) -> None:
-    (tmp_path / "watcher.yaml").write_text(watcher.YAML)
-    (tmp_path / "watcher.py").write_text(watcher.CODE)
-    numbers = {"retain": range(40), "forget": range(100, 110), "val": range(200, 220)}
-    data = {part: numbered(own) for part, own in numbers.items()}
-    for seed in (0, 1):
-        deepunlearn.unlearn(
-            Witness(witness.CLASSES),
-            **data,
-            method="watcher",
-            extra_methods=str(tmp_path),
-            seed=seed,  # type: ignore[arg-type]
-        )
-    for part, own in numbers.items():
-        assert getattr(GIVEN[-1], part) == [(number, number % witness.CLASSES) for number in own]
-    first, second = GIVEN[-2:]
-    assert first.generator != second.generator and first.everybodys != second.everybodys
-
-
-def numbered(numbers: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    own = torch.tensor(list(numbers))
-    images = torch.rand(len(own), 3, witness.SIZE, witness.SIZE)
-    images[:, :, 0, 0], images[:, :, 0, 1] = (own // 256)[:, None] / 255, (own % 256)[:, None] / 255
-    return images, own % witness.CLASSES
