@@ -18,6 +18,7 @@ from deepunlearn.core.params import Value
 from deepunlearn.core.schema import MethodConfig, SweepConfig
 from deepunlearn.core.store import Entry
 from deepunlearn.search.objective import Losses
+from deepunlearn.search.samplers import generation_of
 from deepunlearn.search.study import SlotStudy, score_model
 from deepunlearn.stages import Bench
 
@@ -127,11 +128,12 @@ def _outcomes(studies: list[SlotStudy]) -> str:
 
 
 def write_trials(path: Path, studies: list[SlotStudy]) -> None:
-    """All finished trials as CSV: search seed, slot, state, reason, losses, seconds, hyper-parameters (JSON)."""
+    """All finished trials as CSV: search seed, slot, state, reason, losses, seconds, hyper-parameters (JSON),
+    NSGA-III's generation (0: random)."""
     names = [*Losses.__dataclass_fields__]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["seed", "slot", "state", "reason", *names, "seconds", "params"])
+        writer.writerow(["seed", "slot", "state", "reason", *names, "seconds", "params", "generation"])
         for study in studies:
             for slot, trial in sorted(study.finished().items()):
                 attrs: dict[str, Any] = trial.user_attrs
@@ -145,5 +147,6 @@ def write_trials(path: Path, studies: list[SlotStudy]) -> None:
                         *losses,
                         attrs.get("seconds", ""),
                         json.dumps(attrs.get("params"), sort_keys=True),
+                        generation_of(trial),
                     ]
                 )

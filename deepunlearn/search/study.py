@@ -26,6 +26,7 @@ from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import MethodConfig, SearchConfig, epochs_of
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.search.objective import Losses, score
+from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes
 from deepunlearn.search.slots import finished_slots, open_storage, storage_url, study_name
 from deepunlearn.stages import SEARCH_PARTS, Bench
 
@@ -62,11 +63,13 @@ class SlotStudy:
                     self._claims.release(slot_name(slot))
                 bar.advance(len(self.finished()) - bar.done, note)
                 stopping.check()
-        if len(self.finished()) == self.search.trials:
-            states = Counter(trial.state.name.lower() for trial in self.finished().values())
-            self.bench.progress.say(
-                f"{label}s finished: {', '.join(f'{count} {state}' for state, count in states.items())}"
-            )
+        finished = self.finished().values()
+        if len(finished) == self.search.trials:
+            states = Counter(trial.state.name.lower() for trial in finished)
+            counts = [f"{count} {state}" for state, count in states.items()]
+            if self.search.sampler == "nsga3":
+                counts.append(f"{sum(generation_of(trial) > 0 for trial in finished)} of them evolved")
+            self.bench.progress.say(f"{label}s finished: {', '.join(counts)}")
 
     def trials(self) -> list[FrozenTrial]:
         study_id = self.storage.get_study_id_from_name(self.name)
@@ -104,12 +107,12 @@ class SlotStudy:
 
         The study is loaded anew, so that the sampler sees all trials and its randomness depends on the slot alone.
         """
-        seed = derive_seed32("slot", self.key.hash, slot)
-        study = optuna.load_study(
-            study_name=self.name, storage=self.storage, sampler=make_sampler(self.search, seed), pruner=_pruner()
-        )
+        finished = self.finished().values()
+        sampler = make_sampler(self.search, derive_seed32("slot", self.key.hash, slot), finished)
+        study = optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=_pruner())
         marks = {"slot": slot, "owner": str(this_process())}
-        template = create_trial(state=TrialState.RUNNING, user_attrs=marks)
+        told = sampler_attributes(self.search, finished)
+        template = create_trial(state=TrialState.RUNNING, user_attrs=marks, system_attrs=told)
         template.datetime_start = datetime.datetime.now()
         trial_id = self.storage.create_new_trial(self.storage.get_study_id_from_name(self.name), template)
         return study, Trial(study, trial_id)
@@ -189,13 +192,6 @@ def score_model(bench: Bench, model: nn.Module, seed: int) -> Losses:
     return score(
         logits, bench.retrained_accuracies(seed), side.labels, derive_seed32("mia-val", bench.keys.drawn_for(seed))
     )
-
-
-def make_sampler(search: SearchConfig, seed: int) -> optuna.samplers.BaseSampler:
-    """The sampler with its options named, since Optuna's defaults change between versions."""
-    if search.sampler == "nsga3":
-        return optuna.samplers.NSGAIIISampler(population_size=search.population_size or 50, seed=seed)
-    return optuna.samplers.TPESampler(n_startup_trials=10, multivariate=True, constant_liar=True, seed=seed)
 
 
 def _pruner() -> optuna.pruners.BasePruner:
