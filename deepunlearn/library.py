@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import itertools
+import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
 
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.composition import make_method
@@ -22,10 +23,17 @@ from deepunlearn.core.seeding import SEED_BITS, derive_seed
 from deepunlearn.data.given import Data, read_given
 from deepunlearn.data.loader import Part
 from deepunlearn.data.random_sources import seeded_sources
+from deepunlearn.given_model import (
+    check_fresh,
+    check_weights,
+    copied_model,
+    dtype_of,
+    not_finite,
+    single_samples_taught,
+    unwrapped,
+)
 from deepunlearn.methods.base import Problem, execute, working_copy
 from deepunlearn.runtime import Runtime, device_of
-
-DTYPES = (torch.float32, torch.float64)
 
 
 def unlearn(
@@ -54,22 +62,22 @@ def unlearn(
     cannot work on this model, Diverged where weights or losses become non-finite.
     """
     config = _config(method, val, extra_methods)
-    params = config.complete(hyper_parameters)
-    _check_seed(seed)
-    model = _unwrapped(model)
-    dtype, runtime = _dtype_of(model), _runtime_of(model)
-    _check_weights(model)
+    params = config.complete({name: _plain(value) for name, value in hyper_parameters.items()})
+    seed, model = _whole(seed), unwrapped(model)
+    dtype, runtime = dtype_of(model), _runtime_of(model)
+    check_weights(model)
     with runtime.visit(dtype), seeded_sources(fresh, derive_seed("library", seed), runtime):
         given = {"retain": retain, "forget": forget, **({} if val is None else {"val": val})}
         data, shared = read_given(given, dtype, seed, runtime)
         for sentence in shared:
             warnings.warn(sentence, DataWarning, stacklevel=2)
-        original = _copied(model).requires_grad_(False).eval()
+        original = copied_model(model).requires_grad_(False).eval()
         classes = _classes(original, data)
+        if fresh is not None:
+            check_fresh(fresh, original)
 
         def problem_of(generator: torch.Generator) -> Problem:
             copied = working_copy(original)
-            resets = fresh or (lambda: reset(original))
             return Problem(
                 original=original,
                 model=copied,
@@ -79,13 +87,16 @@ def unlearn(
                 val=data.get("val", data["retain"].subset([])),
                 classes=classes,
                 generator=generator,
-                _fresh=lambda: resets().to(runtime.device),
+                _fresh=lambda: (copied_model(unwrapped(fresh())) if fresh else reset(original)).to(
+                    runtime.device, dtype
+                ),
                 _runtime=runtime,
                 _kept=frozenset() if fresh else frozenset(not_reset(original)),
-                _unbounded=frozenset(_not_finite(original)),
+                _unbounded=frozenset(not_finite(original)),
             )
 
-        unlearned, _ = execute(make_method(config, params), problem_of, runtime, seed)
+        with single_samples_taught({name: len(part) for name, part in data.items()}):
+            unlearned, _ = execute(make_method(config, params), problem_of, runtime, seed)
         return unlearned.requires_grad_(True)
 
 
@@ -118,6 +129,8 @@ def _covered(model: nn.Module, name: str) -> bool:
 
 
 def _config(method: str, val: Data | None, extra_methods: str | None) -> MethodConfig:
+    if not isinstance(method, str):
+        raise ConfigError("method is not a name", given=repr(method), allowed="a string", remedy='give method="ft"')
     config = method_config(method, extra_methods)
     if "val" in config.reads and val is None:
         raise ConfigError(
@@ -129,72 +142,26 @@ def _config(method: str, val: Data | None, extra_methods: str | None) -> MethodC
     return config
 
 
-def _check_seed(seed: int) -> None:
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**SEED_BITS:
-        raise ConfigError("not a seed", given=repr(seed), allowed=f"whole numbers from 0 to 2^{SEED_BITS} - 1",
-                          remedy="give seed=0")  # fmt: skip
+def _whole(seed: Any) -> int:
+    """`seed` as Python's int. Raises ConfigError."""
+    try:
+        if not isinstance(seed, bool) and 0 <= operator.index(seed) < 2**SEED_BITS:
+            return operator.index(seed)
+    except TypeError:
+        pass
+    raise ConfigError("not a seed", given=repr(seed), allowed=f"whole numbers from 0 to 2^{SEED_BITS} - 1",
+                      remedy="give seed=0")  # fmt: skip
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """The network itself where it is compiled or spread over devices by one of torch's wrappers."""
-    parallel = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
-    inner = model.module if parallel else getattr(model, "_orig_mod", None)  # what torch.compile wraps
-    return _unwrapped(inner) if isinstance(inner, nn.Module) else model
-
-
-def _dtype_of(model: nn.Module) -> torch.dtype:
-    """The one type of the model's weights. Raises ConfigError where it has none, or one too coarse to train in."""
-    if not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
-        raise ConfigError("the model has no parameters", given=type(model).__name__, allowed="a torch.nn.Module",
-                          remedy="give a trained classifier")  # fmt: skip
-    unset = [name for name, parameter in model.named_parameters() if isinstance(parameter, UninitializedParameter)]
-    types = {parameter.dtype for parameter in model.parameters()}
-    if unset or len(types) > 1 or not types <= set(DTYPES):
-        raise ConfigError(
-            "the model's weights are not of one type that it can be trained in",
-            given=f"not initialised: {', '.join(unset[:5])}" if unset else ", ".join(sorted(map(str, types))),
-            allowed=" or ".join(map(str, DTYPES)),
-            remedy="call the model once on a batch" if unset else "give model.float(), and .half() what comes back",
-        )
-    return types.pop()
+def _plain(value: Any) -> Any:
+    """A number of numpy or PyTorch as Python's."""
+    return value.item() if isinstance(value, np.generic | Tensor) and value.ndim == 0 else value
 
 
 def _runtime_of(model: nn.Module) -> Runtime:
     device = device_of(tensor.device for tensor in itertools.chain(model.parameters(), model.buffers()))
     values = {"device": "auto", "precision": "fp32", "threads": None}
     return Runtime(RuntimeConfig(**values, checkpoint_seconds=0, data_budget_gb=1), device)
-
-
-def _check_weights(model: nn.Module) -> None:
-    """Raises ConfigError for NaN anywhere and for infinite parameters; buffers may be infinite, as masks are."""
-    buffers = dict(model.named_buffers())
-    broken = [name for name in _not_finite(model) if name not in buffers or buffers[name].isnan().any()]
-    if broken:
-        raise ConfigError(
-            f"the model as it was given has weights that are not finite, in {len(broken)} of its tensors",
-            given=", ".join(broken[:5]),
-            allowed="finite parameters, buffers without NaN",
-            remedy="give a model that was trained to the end; its training diverged, or its file is damaged",
-        )
-
-
-def _not_finite(model: nn.Module) -> list[str]:
-    """Names of the parameters and buffers with an infinite value or NaN."""
-    tensors = itertools.chain(model.named_parameters(), model.named_buffers())
-    return [name for name, tensor in tensors if not torch.isfinite(tensor).all()]
-
-
-def _copied(model: nn.Module) -> nn.Module:
-    try:
-        return copy.deepcopy(model)
-    except Exception as error:
-        raise ConfigError(
-            "the model cannot be copied",
-            given=f"{type(model).__name__}: {error}",
-            allowed="a model that copy.deepcopy takes",
-            remedy="keep results of a forward pass out of attributes; use torch.nn.utils.parametrizations.weight_norm "
-            "or spectral_norm instead of those of torch.nn.utils, which keep such",
-        ) from error
 
 
 def _classes(original: nn.Module, data: Mapping[str, Part]) -> int:

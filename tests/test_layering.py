@@ -26,6 +26,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["search"],
     ["analysis"],
     ["config"],
+    ["given_model"],
     ["library"],
     ["launch"],
     ["doors"],

@@ -368,13 +368,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "not initialised": (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)), "1.weight"),
     "no values": (lambda: mlp().to("meta"), "meta"),
     "spread over devices": (spread, "cpu, meta"),
+    "scripted": (lambda: torch.jit.script(mlp()), "script"),
     "cannot be copied": (normed, "parametrizations"),
     "other inputs": (lambda: nn.Linear(7, 4), "(2, 3, 32, 32)"),
     "one logit": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1)), "(2, 1)"),
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.filterwarnings("ignore:.*weight_norm", "ignore:.*torch.jit")
 @pytest.mark.parametrize("case", REFUSED)
 def test_models_that_cannot_be_unlearned_say_why(case: str) -> None:
     make, named = REFUSED[case]
@@ -384,6 +385,59 @@ def test_models_that_cannot_be_unlearned_say_why(case: str) -> None:
 @pytest.mark.parametrize("seed", [-1, 2**63, 0.5, "0", None, True])
 def test_seeds_are_whole_numbers(seed: Any) -> None:
     assert "seed" in str(refusal(ConfigError, seed=seed))
+
+
+def test_numbers_of_numpy_and_tensors_are_numbers() -> None:
+    given = {"seed": np.int64(3), "epochs": np.int32(1), "batch_size": torch.tensor(16), "lr": np.float64(0.25)}
+    assert equal_states(unlearned(**given), unlearned(seed=3, epochs=1, batch_size=16, lr=0.25))
+
+
+def test_extra_state_of_modules_may_be_anything() -> None:
+    class Counting(nn.Identity):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"calls": 3}
+
+        def set_extra_state(self, value: dict[str, int]) -> None: ...
+
+    result = deepunlearn.unlearn(nn.Sequential(Counting(), mlp()), **arguments())
+    assert result.state_dict()["0._extra_state"] == {"calls": 3}
+
+
+@pytest.mark.parametrize("method", ["ga", "ft"])
+def test_one_forget_sample_is_enough_where_nothing_trains_on_it_alone(method: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 8), nn.BatchNorm1d(8), nn.Linear(8, CLASSES))
+    given = arguments(method=method, forget=(FORGET[0][:1], FORGET[1][:1]))
+    if method == "ft":
+        deepunlearn.unlearn(model, **given)
+        return
+    with pytest.raises(NotApplicable, match="one sample") as caught:
+        deepunlearn.unlearn(model, **given)
+    assert "forget: 1" in str(caught.value.given)
+
+
+FRESH: dict[str, tuple[Any, str]] = {
+    "a module": (mlp(), "Sequential"),
+    "nothing": (lambda: None, "NoneType"),
+    "other sizes": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3072, 7), nn.ReLU(), nn.Linear(7, 4)), "1.weight"),
+    "the model itself": (lambda: built("MLP"), "equal"),
+}
+
+
+@pytest.mark.parametrize("case", FRESH)
+def test_a_fresh_network_is_a_new_one_like_the_model(case: str) -> None:
+    fresh, named = FRESH[case]
+    before = [parameter.requires_grad for parameter in built("MLP").parameters()]
+    assert named in str(refusal(ConfigError, method="bt", fresh=fresh).given)
+    assert [parameter.requires_grad for parameter in built("MLP").parameters()] == before
+
+
+def test_a_network_that_fresh_keeps_stays_as_it_is() -> None:
+    kept = mlp()
+    before = state(kept)
+    results = [unlearned(method="bt", fresh=lambda: kept) for _ in range(2)]
+    assert equal_states(*results) and equal_states(before, state(kept))
+    assert all(parameter.requires_grad for parameter in kept.parameters())
 
 
 def test_labels_out_of_range_are_counted() -> None:
@@ -439,6 +493,7 @@ def test_a_fresh_network_can_be_given_where_layers_cannot_reset_themselves() -> 
     ("changes", "error", "named"),
     [
         ({"method": "nosuch"}, ConfigError, "nosuch"),
+        ({"method": None}, ConfigError, "None"),
         ({"method": "ft", "lr": -1.0}, ConfigError, "ft.lr"),
         ({"method": "ft", "learning_rate": 0.1}, ConfigError, "learning_rate"),
         ({"method": "kde"}, ConfigError, "val"),

@@ -56,6 +56,7 @@ class _Samples(NamedTuple):
 def _samples(name: str, data: Data, dtype: torch.dtype, seed: int, runtime: Runtime) -> _Samples:
     with seeded_sources(data, derive_seed32("given data", name, seed), runtime):
         inputs, labels = (tensor.detach() for tensor in _read(name, data))
+    _check_values(name, inputs, labels)
     labels = _class_numbers(name, inputs, labels)
     inputs = _finite(name, inputs.to(dtype) if inputs.is_floating_point() else inputs)
     found = sorted(zip(_digests(inputs), labels.tolist(), range(len(labels)), strict=True))
@@ -184,6 +185,17 @@ def _kind_of(value: Any) -> str:
 # ------------------------------------------------------------------------------------------------------------- checks
 
 
+def _check_values(name: str, *tensors: Tensor) -> None:
+    for tensor in tensors:
+        if tensor.is_meta or tensor.layout != torch.strided:
+            raise DataError(
+                f"{name} holds tensors that are not plain arrays of values",
+                given=f"{tensor.layout} of {tensor.dtype} on {tensor.device}",
+                allowed="dense tensors with values",
+                remedy="convert them, e.g. with to_dense()",
+            )
+
+
 def _class_numbers(name: str, inputs: Tensor, labels: Tensor) -> Tensor:
     """int64 [N], none negative. Raises DataError for other labels, with what makes class numbers of them."""
     whole = not (labels.is_floating_point() or labels.is_complex())
@@ -194,7 +206,7 @@ def _class_numbers(name: str, inputs: Tensor, labels: Tensor) -> Tensor:
             f"{name} is not a set of labelled samples",
             given=f"inputs {tuple(inputs.shape)}, labels {tuple(labels.shape)} of {labels.dtype}",
             allowed="inputs [N, ...] and integer labels [N], N at least 1",
-            remedy=_relabelling(labels),
+            remedy=_relabelling(labels) if len(labels) else f"give at least one sample as {name}",
         )
     labels = labels.long()
     negative = labels[labels < 0]

@@ -164,9 +164,10 @@ class Problem:
             raise Diverged("the weights are not finite", remedy="use a smaller learning rate")
 
 
-def _sums_are_finite(values: Iterable[Tensor]) -> bool:
+def _sums_are_finite(values: Iterable[Any]) -> bool:
     """Whether no entry of the floating-point `values` is infinite or NaN: then so is their sum. One read in all."""
-    floating = [value for value in values if value.is_floating_point()]
+    tensors = [value for value in values if isinstance(value, Tensor)]  # a module's extra state may be anything
+    floating = [value for value in tensors if value.is_floating_point()]
     sums = [value.sum(dtype=torch.promote_types(value.dtype, torch.float32)).double() for value in floating]
     return not sums or bool(torch.isfinite(torch.stack(sums)).all())
 
