@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
+from deepunlearn.config.arguments import without_multirun
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import MethodConfig, SlurmLauncher
@@ -22,7 +23,6 @@ from deepunlearn.launch.plan import STAGES, Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.search.slots import DEFAULTS, prepare_storage
 
-MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
 CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU
 
 USAGE = """usage: python -m deepunlearn.sweep [sweep=NAME] [GROUP=OPTION ...] [NAME=VALUE ...]
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(usage())
         return 0
-    arguments = [argument for argument in arguments if argument not in MULTIRUN]
+    arguments = without_multirun(arguments)
     command = read_command(arguments)
     progress = Progress()
     planner = Planner(command.sweep, progress, only_plan=command.flags.plan)
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"nothing to do: all {len(planner.tasks)} tasks are stored in {planner.results.store}")
         return 0
     if isinstance(command.sweep.launcher, SlurmLauncher):
-        return _submit(command, planner, command.sweep.launcher, arguments)
+        return _submit(command, planner, command.sweep.launcher, arguments, progress)
     return _run(command, planner, progress, arguments)
 
 
@@ -136,7 +136,9 @@ def _run(command: Command, planner: Planner, progress: Progress, arguments: Sequ
     return report(planner, folder)
 
 
-def _submit(command: Command, planner: Planner, launcher: SlurmLauncher, arguments: Sequence[str]) -> int:
+def _submit(
+    command: Command, planner: Planner, launcher: SlurmLauncher, arguments: Sequence[str], progress: Progress
+) -> int:
     folder = folder_of(planner, command.name)
     estimator = Estimator(planner, cluster_speeds(planner, launcher))
     describe_plan(planner, estimator, "the cluster's nodes")
@@ -153,12 +155,12 @@ def _submit(command: Command, planner: Planner, launcher: SlurmLauncher, argumen
         return 0
     _check_methods([method for method in planner.sweep.methods if method.modules])
     prepared(planner, command.name, arguments)
-    for number in slurm.submit(planner, folder, made, launcher):
-        print(f"submitted job {number}", flush=True)
+    for number, array in slurm.submit(planner, folder, made, launcher):
+        print(f"submitted job {number}: {array.title}", flush=True)
     print(f"watch it with: python -m deepunlearn.status results={planner.sweep.results} --watch")
     if not command.flags.wait:
         return 0
-    slurm.wait(folder)
+    slurm.wait(folder, progress)
     write_winners(planner, folder / "hparams.yaml")
     return report(planner, folder)
 

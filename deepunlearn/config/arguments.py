@@ -1,11 +1,33 @@
-"""The words of a command line, before anything is composed of them."""
+"""The words of a command line, before anything is composed of them: what each says, and what may be a grid."""
 
 from __future__ import annotations
 
-from deepunlearn.core.errors import ConfigError
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from deepunlearn.config.files import GROUPS, options
+from deepunlearn.config.references import unresolved
+from deepunlearn.core.errors import ConfigError, unknown
+
+MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
+NAME = re.compile(r"[\w.-]+")
+LISTS = re.compile(r"seeds|chain\.steps|launcher\.setup|dataset\.(mean|std)|method\.space\.[\w.]+\.(choices|between)")
+GRIDS = "only dataset, arch and method may be grids"
+
+
+def without_multirun(arguments: Iterable[str]) -> list[str]:
+    return [argument for argument in arguments if argument not in MULTIRUN]
 
 
 def parsed(argument: str) -> tuple[str, str]:
+    """`NAME=VALUE` as its two parts."""
     key, equals, value = argument.partition("=")
     if not equals or not key or key.startswith("-"):
         raise ConfigError(
@@ -24,6 +46,86 @@ def parsed(argument: str) -> tuple[str, str]:
     return key, value
 
 
-def listed(value: str) -> list[str]:
-    """`ft`, `ft,ct` or `[ft,ct]` as a list."""
-    return [item.strip() for item in value.strip("[]").split(",") if item.strip()]
+def listed(axis: str, value: str) -> list[str]:
+    """The names of an axis, each once: `ft`, `ft,ct` or `[ft,ct]`."""
+    names = [item.strip() for item in value.strip("[]").split(",")]
+    if not all(map(NAME.fullmatch, names)):
+        raise ConfigError(
+            f"{axis}= is given something that is no name",
+            given=f"{axis}={value}",
+            allowed="names with commas between them: " + ", ".join(options(axis)),
+            remedy=f"e.g. {axis}={','.join(list(options(axis))[:2])}",
+        )
+    return list(dict.fromkeys(names))
+
+
+def check(argument: str) -> None:
+    """Raises ConfigError for an option, not of an axis, that does not say one thing."""
+    key, value = parsed(argument)
+    override = _override(argument)
+    if override.is_sweep_override():
+        raise _no_grid(key, value)
+    if key in GROUPS:
+        _check_group(key, value)
+    group, _, field = key.partition(".")
+    if group in GROUPS and field == "name":
+        raise ConfigError(
+            f"{key} is set by the choice of {group}",
+            given=argument,
+            allowed=f"{group}= with one of {', '.join(options(group))}",
+            remedy=f"write {group}={value}" if value in options(group) else f"leave {key}= out",
+        )
+
+
+def resolved(argument: str) -> Any:
+    """The value of an option: typed, without quotes, what it refers to in its place."""
+    key, _ = parsed(argument)
+    try:
+        values: Any = OmegaConf.to_container(OmegaConf.create({key: _override(argument).value()}), resolve=True)
+    except OmegaConfBaseException as error:
+        raise unresolved(error, argument) from None
+    return values[key]
+
+
+def _override(argument: str) -> Any:
+    try:
+        return _parser().parse_override(argument)
+    except HydraException as error:
+        raise ConfigError(
+            f"cannot read {argument!r}",
+            given=str(error).splitlines()[0][:200],
+            allowed="NAME=VALUE; a list is [a,b], a mapping {a: 1, b: 2}, a reference ${NAME}",
+            remedy="close what is open, and quote a text with special characters, e.g. 'dataset.root=\"my folder\"'",
+        ) from None
+
+
+@cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
+
+
+def _check_group(group: str, value: str) -> None:
+    if value in options(group):
+        return
+    if NAME.fullmatch(value):
+        raise unknown(group, value, options(group))
+    raise ConfigError(
+        f"{group}= takes one name",
+        given=f"{group}={value}",
+        allowed=", ".join(options(group)),
+        remedy=f"give one of them; its options are set as {group}.NAME=VALUE",
+    )
+
+
+def _no_grid(key: str, value: str) -> ConfigError:
+    one_each = "run one command for each value: what the commands share is computed once"
+    if LISTS.fullmatch(key):
+        items = "a,b" if "(" in value else value
+        allowed, remedy = "one value, or a list in brackets", f"write '{key}=[{items}]'"
+    elif key in GROUPS:
+        allowed, remedy = f"one of {', '.join(options(key))}", one_each
+    elif key.startswith(("method.params.", "chain.")):
+        allowed, remedy = "one value, or null to search it", f"{one_each}; or leave it out, and the search chooses"
+    else:
+        allowed, remedy = "one value", f"{one_each}; a text with a comma in it is quoted: '{key}=\"{value}\"'"
+    return ConfigError(f"{key} cannot be a grid: {GRIDS}", given=f"{key}={value}", allowed=allowed, remedy=remedy)

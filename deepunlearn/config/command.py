@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from hydra import initialize_config_dir
 
+from deepunlearn.config import arguments as words
 from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.files import AXES, read_yaml, sweep_files
 from deepunlearn.config.methods import compose_method, offer
+from deepunlearn.core import slurm_options
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.paths import shipped
 from deepunlearn.core.schema import (
@@ -58,12 +60,14 @@ class Command(NamedTuple):
 
 def read_command(arguments: Sequence[str]) -> Command:
     """Everything that `python -m deepunlearn.sweep ARGUMENTS` says, validated. Raises ConfigError."""
-    given = [parsed(argument) for argument in arguments]
+    given = [parsed(argument) for argument in words.without_multirun(arguments)]
     file, name = _sweep_file([value for key, value in given if key == "sweep"])
-    axes = {axis: listed(value) for key, value in given if (axis := key) in AXES}
-    overrides = [*file.overrides, *(f"{key}={value}" for key, value in given if key not in (*AXES, "sweep"))]
+    axes = {axis: listed(axis, value) for key, value in given if (axis := key) in AXES}
     for override in file.overrides:
         _refuse_axis(override)
+    overrides = [*file.overrides, *(f"{key}={value}" for key, value in given if key not in (*AXES, "sweep"))]
+    for override in overrides:
+        words.check(override)
     found = find_methods(_extra_methods(overrides))
     with initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute())):
         sweep, flags = _build(_cells(file, axes), axes.get("method") or list(file.methods), overrides, found)
@@ -72,8 +76,9 @@ def read_command(arguments: Sequence[str]) -> Command:
 
 def _extra_methods(overrides: list[str]) -> str | None:
     """`extra_methods=DIR` of the command line, which comes last, or of the sweep file."""
-    given = [value for key, value in map(parsed, overrides) if key == "extra_methods" and value != "null"]
-    return given[-1] if given else None
+    given = [one for one in overrides if parsed(one)[0] == "extra_methods"]
+    folder = words.resolved(given[-1]) if given else None
+    return None if folder is None else str(folder)
 
 
 def _sweep_file(names: list[str]) -> tuple[SweepFile, str]:
@@ -125,12 +130,15 @@ def _build(
 ) -> tuple[SweepConfig, Flags]:
     offer(found)
     steps = [override for override in overrides if STEP.match(override)]
-    overrides = [override for override in overrides if override not in steps]
+    overrides = _opened([override for override in overrides if override not in steps])
     shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]
     base = composed(shared)
     flags = validate(Flags, {name: base[name] for name in FLAGS}, "")
     ours = [override for override in overrides if override.startswith("method.")]
-    chosen = [compose_method(name, shared, ours, steps, found) for name in (methods or [base["method"]["name"]])]
+    names = methods or [base["method"]["name"]]
+    if steps and "chain" not in names:
+        raise _no_chain(steps, names)
+    chosen = [compose_method(name, shared, ours, steps, found) for name in names]
     built = [_cell(dataset, arch, overrides, ours, base) for dataset, arch in cells]
     values = {
         "cells": built,
@@ -165,7 +173,26 @@ def _launcher(values: dict[str, Any]) -> LocalLauncher | SlurmLauncher:
     kind = LAUNCHERS.get(values["name"])
     if kind is None:
         raise unknown("launcher", values["name"], LAUNCHERS)
-    return validate(kind, values, "launcher")
+    launcher = validate(kind, values, "launcher")
+    if isinstance(launcher, SlurmLauncher):
+        slurm_options.check(launcher)
+    return launcher
+
+
+def _no_chain(steps: list[str], names: list[str]) -> ConfigError:
+    return ConfigError(
+        "hyper-parameters of a chain's steps, but method=chain is not chosen",
+        given=" ".join(steps),
+        allowed=f"method.params.NAME= of method={','.join(names)}",
+        remedy="add method=chain and chain.steps=[...], or leave them out",
+    )
+
+
+def _opened(overrides: list[str]) -> list[str]:
+    """With Hydra's leave for names that conf/ does not know, in the one place where any name may stand."""
+    if "launcher=slurm" not in overrides:
+        return overrides
+    return [f"++{one}" if re.match(r"launcher\.extra[.=]", one) else one for one in overrides]
 
 
 def _kept_as_files(dataset: dict[str, Any]) -> bool:

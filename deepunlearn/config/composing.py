@@ -7,10 +7,12 @@ from typing import Any
 
 from hydra import compose
 from hydra.errors import ConfigCompositionException, HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from deepunlearn.config.files import AXES, options
+from deepunlearn.config.files import options
+from deepunlearn.config.known import nearest, no_such_option
+from deepunlearn.config.references import unresolved
 from deepunlearn.core.errors import ConfigError, unknown
 
 
@@ -20,7 +22,28 @@ def composed(overrides: list[str]) -> dict[str, Any]:
         config = compose("sweep", overrides=overrides)
         return dict(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
     except (HydraException, OmegaConfBaseException, ConfigCompositionException) as error:
-        raise _explained(error, overrides) from None
+        raise _reference(error, overrides) or _explained(error, overrides) from None
+
+
+def _reference(error: Exception, overrides: list[str]) -> ConfigError | None:
+    """What is wrong with the reference that `error` is about, if it is about one."""
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if not isinstance(cause, OmegaConfBaseException) or "Could not override" in str(error):
+        return None
+    merged = re.search(r"Error merging override (.+)", str(error))
+    written = merged[1] if merged else _written(str(cause.full_key), overrides)
+    if "${" not in written and not isinstance(cause, MissingMandatoryValue):
+        return None
+    key = re.search(r"Interpolation key '([^']+)' not found", str(cause))
+    return unresolved(cause, written, nearest(key[1]) if key else ())
+
+
+def _written(key: str, overrides: list[str]) -> str:
+    """The last override that sets `key` or something in it."""
+    given = [
+        one for one in overrides if (name := one.partition("=")[0]) == key or key.startswith((f"{name}.", f"{name}["))
+    ]
+    return given[-1] if given else key
 
 
 def _explained(error: Exception, overrides: list[str]) -> ConfigError:
@@ -29,26 +52,10 @@ def _explained(error: Exception, overrides: list[str]) -> ConfigError:
         group, name = missing.groups()
         return unknown(group, name, options(group))
     if key := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct|full_key: (\S+)", text):
-        name = next(part for part in key.groups() if part)
-        return unknown("option", name, _known_keys(name, [one for one in overrides if one.split("=")[0] in AXES]))
-    if "mismatched input" in text or "no viable alternative" in text or "token recognition" in text:
-        return ConfigError(
-            "an option cannot be read",
-            given=text.splitlines()[0][:200],
-            allowed="NAME=VALUE",
-            remedy="quote the value, e.g. 'dataset.root=\"my folder\"'",
-        )
+        return no_such_option(next(part for part in key.groups() if part), overrides)
     return ConfigError(
-        "the configuration cannot be composed", given=text[:400], remedy=f"check these settings: {' '.join(overrides)}"
+        "the configuration cannot be composed",
+        given=text[:400],
+        allowed="NAME=VALUE of options that python -m deepunlearn.sweep --help lists",
+        remedy=f"check these settings: {' '.join(overrides)}",
     )
-
-
-def _known_keys(name: str, chosen: list[str]) -> list[str]:
-    """The options beside `name`, with these options of the axes: of its group, or the top-level ones."""
-    config: Any = compose("sweep", overrides=chosen)
-    prefix = ""
-    for part in name.split(".")[:-1]:
-        if not isinstance(config, DictConfig) or part not in config or not isinstance(config[part], DictConfig):
-            break
-        config, prefix = config[part], f"{prefix}{part}."
-    return [f"{prefix}{key}" for key in config]

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from deepunlearn.config.references import unresolved
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import shipped
 
@@ -33,7 +34,9 @@ def first_line(file: Path) -> str:
 def read_yaml(path: Path, resolve: bool = True) -> Any:
     try:
         return OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
-    except (OSError, OmegaConfBaseException, ValueError) as error:
+    except OmegaConfBaseException as error:
+        raise unresolved(error, str(path)) from None
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}", given=str(error)[:300], remedy="correct the YAML file") from error
     except Exception as error:
         if type(error).__module__.startswith("yaml"):

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from deepunlearn.config.arguments import resolved
 from deepunlearn.config.composing import composed
 from deepunlearn.config.files import read_yaml
 from deepunlearn.core.errors import ConfigError, unknown
@@ -129,10 +130,10 @@ def _chained(values: dict[str, Any], shared: list[str], settings: list[str], fou
     numbered = list(enumerate(_with_mask(step) for step in steps))
     params = {f"{index}.{name}": None for index, step in numbered for name in step["params"]}
     for setting in settings:
-        key, _, value = setting.removeprefix("chain.").partition("=")
+        key = setting.removeprefix("chain.").partition("=")[0]
         if key not in params:
             raise unknown("option", f"chain.{key}", [f"chain.{name}" for name in params])
-        params[key] = OmegaConf.from_dotlist([f"value={value}"])["value"]
+        params[key] = resolved(setting)
     return {
         "name": "-".join(names),
         "version": int("".join(str(step["version"]) for step in steps)),

@@ -199,7 +199,7 @@ class SlurmLauncher(Frozen):
     gpus: Annotated[int, Field(ge=0)]
     gres: str | None
     cpus: PositiveInt
-    memory_gb: PositiveFloat
+    memory_gb: PositiveFloat | None  # null: --mem is not sent
     minutes: PositiveInt
     minutes_per_job: PositiveFloat
     array_parallelism: PositiveInt
@@ -209,6 +209,8 @@ class SlurmLauncher(Frozen):
     images_per_second: PositiveFloat
     setup: tuple[str, ...]
     tables: bool
+    wckey: str | None = None
+    extra: dict[str, str | int | float | bool | None] = {}  # any other options of sbatch
 
 
 LAUNCHERS: dict[str, type[LocalLauncher | SlurmLauncher]] = {"local": LocalLauncher, "slurm": SlurmLauncher}

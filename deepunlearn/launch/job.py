@@ -57,7 +57,10 @@ def _leave(max_requeues: int, progress: Progress) -> None:
         sys.exit(1)
     progress.say("time is nearly up; what was done is kept, and the job is requeued")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    subprocess.run(["scontrol", "requeue", job], check=True)
+    asked = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        progress.say(f"SLURM does not requeue it ({asked.stderr.strip()}); run the sweep's command again")
+        sys.exit(1)
     time.sleep(KILLED_WITHIN)
 
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.core.store import now
+from deepunlearn.launch import sbatch
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner, Stage, Task
 
 SUBMITTED: tuple[Stage, ...] = ("reference", "search", "evaluate")  # selections are made by the jobs that need them
+PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")
 POLL_SECONDS = 10.0
 
 
@@ -31,6 +35,10 @@ class Array:
     bundles: list[list[Task]]
     minutes: float  # estimate of the longest job
     alone: bool = False  # its jobs have their nodes to themselves
+
+    @property
+    def title(self) -> str:
+        return f"{len(self.bundles)} {self.stage} job{'s' if len(self.bundles) > 1 else ''}"
 
 
 def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: SlurmLauncher) -> list[Array]:
@@ -76,35 +84,6 @@ def _with_selections(planner: Planner, job: list[Task]) -> list[Task]:
     return [*dict.fromkeys(needed), *job]
 
 
-def parameters(launcher: SlurmLauncher, stage: str, after: Iterable[str], alone: bool = False) -> dict[str, Any]:
-    """What submitit is given for the arrays of a stage, which begin after the jobs `after` have ended, however.
-
-    alone: no other job on their nodes.
-    """
-    gpus = {"slurm_gres": launcher.gres} if launcher.gres else {"slurm_gpus_per_node": launcher.gpus or None}
-    dependency = ":".join(after)
-    chosen = {
-        "name": f"deepunlearn-{stage}",
-        "slurm_partition": launcher.partition,
-        "slurm_account": launcher.account,
-        "slurm_qos": launcher.qos,
-        "slurm_constraint": launcher.constraint,
-        **gpus,
-        "slurm_cpus_per_task": launcher.cpus,
-        "slurm_mem": f"{math.ceil(launcher.memory_gb * 1024)}M",
-        "slurm_time": launcher.minutes,
-        "slurm_array_parallelism": launcher.array_parallelism,
-        "slurm_signal_delay_s": launcher.signal_seconds,
-        "slurm_setup": list(launcher.setup) or None,
-        "slurm_additional_parameters": {
-            "requeue": True,
-            **({"exclusive": True} if alone else {}),
-            **({"dependency": f"afterany:{dependency}"} if dependency else {}),
-        },
-    }
-    return {name: value for name, value in chosen.items() if value is not None}
-
-
 def describe(made: list[Array], launcher: SlurmLauncher) -> str:
     """What would be submitted, sbatch's parameters included."""
     lines = [f"{'array':<12} {'jobs':>6} {'tasks':>7}  longest job"]
@@ -113,53 +92,98 @@ def describe(made: list[Array], launcher: SlurmLauncher) -> str:
         alone = ", each alone on its node" if array.alone else ""
         lines.append(f"{array.stage:<12} {len(array.bundles):>6} {tasks:>7}  about {array.minutes:.0f} min{alone}")
     lines.append("sbatch parameters:")
-    for name, value in parameters(launcher, "STAGE", ["JOBS_BEFORE"]).items():
-        lines.append(f"  {name.removeprefix('slurm_')}: {value}")
+    given = sbatch.parameters(launcher, "STAGE", ["JOBS_BEFORE"])
+    lines += [f"  {name}: {value}" for name, value in given.items() if value is not None]
+    if left_out := [name for name in sbatch.inherited(launcher) if name.startswith("SBATCH_")]:
+        lines.append(f"not passed on to sbatch: {', '.join(left_out)} (the launcher's options are)")
     return "\n".join(lines)
 
 
-def submit(planner: Planner, folder: Path, made: list[Array], launcher: SlurmLauncher) -> Iterator[str]:
-    """Submit `made` and note it in the run's folder; yields the id of each array.
+def submit(planner: Planner, folder: Path, made: list[Array], launcher: SlurmLauncher) -> Iterator[tuple[str, Array]]:
+    """Submit `made` and note it in the run's folder; yields the id of each array with the array.
 
     Each stage waits until those before it have ended, however, jobs of earlier commands for this run included.
+    Raises ConfigError where SLURM refuses an array; those before it are queued and noted.
     """
-    import submitit  # noqa: PLC0415  planning and status need none
+    orders = [*made, *([Array("tables", [[]], 0.0)] if launcher.tables else [])]
+    queue = sorted({one.job for one in queued(folder)}, key=int)
+    home = planner.results.work / "submitit" / f"{folder.name}-{time.strftime('%Y%m%dT%H%M%S')}"
+    sent: list[tuple[str, Array]] = []
+    for number, array in enumerate(orders):
+        before = [*queue, *(job for job, one in sent if one.stage != array.stage)]
+        given = sbatch.parameters(launcher, array.stage, before, array.alone)
+        try:
+            job = _send(home / f"{number}-{array.stage}", given, _work(planner, folder, array), launcher)
+        except Refused as refusal:
+            raise _refusal(str(refusal), sent, orders[number:]) from None
+        _note(folder, job, array)
+        sent.append((job, array))
+        yield job, array
 
+
+class Refused(Exception):
+    """What sbatch said when it took no job."""
+
+
+def _send(place: Path, given: dict[str, Any], work: Work, launcher: SlurmLauncher) -> str:
+    """Submit one array, its files in `place`; returns its id. Raises Refused, and leaves no files then."""
+    import submitit  # noqa: PLC0415  planning and status need none
+    from submitit.core.utils import FailedJobError, FailedSubmissionError  # noqa: PLC0415
+
+    place.mkdir(parents=True, mode=0o700)
+    executor = submitit.SlurmExecutor(folder=place.absolute())
+    executor.update_parameters(**given)
+    try:
+        with sbatch.own_environment(launcher), redirect_stderr(StringIO()):  # submitit prints what it then raises
+            jobs = executor.map_array(work.function, *zip(*work.arguments, strict=True))
+    except (FailedJobError, FailedSubmissionError) as error:
+        shutil.rmtree(place)
+        raise Refused(str(error).strip() or "sbatch failed without a word") from None
+    return str(jobs[0].job_id).split("_")[0]  # a single job is no array to submitit: no number stands behind its id
+
+
+class Work(NamedTuple):
+    """What the jobs of an array call."""
+
+    function: Callable[..., Any]
+    arguments: list[tuple[Any, ...]]  # of each job
+
+
+def _work(planner: Planner, folder: Path, array: Array) -> Work:
     from deepunlearn.launch import job  # noqa: PLC0415
 
-    work = planner.results.work / "submitit" / f"{folder.name}-{time.strftime('%Y%m%dT%H%M%S')}"
-    work.mkdir(parents=True, mode=0o700)
-    executor = submitit.AutoExecutor(folder=work.absolute(), cluster="slurm")
-    ended = sorted({one.job for one in queued(folder)}, key=int)
-    for stage in SUBMITTED:
-        before = list(ended)
-        for array in (array for array in made if array.stage == stage):
-            executor.update_parameters(**parameters(launcher, stage, before, array.alone))
-            texts = [[str(task) for task in bundle] for bundle in array.bundles]
-            jobs = executor.map_array(job.run_tasks, [str(folder.absolute())] * len(texts), texts)
-            ended.append(jobs[0].job_id.split("_")[0])
-            _note(folder, ended[-1], stage, texts)
-            yield ended[-1]
-    if launcher.tables:
-        executor.update_parameters(**parameters(launcher, "tables", ended))
-        last = executor.submit(job.make_tables, str(planner.results.root.absolute()))
-        _note(folder, last.job_id, "tables", [[]])
-        yield last.job_id
+    if array.stage == "tables":
+        return Work(job.make_tables, [(str(planner.results.root.absolute()),)])
+    return Work(job.run_tasks, [(str(folder.absolute()), list(map(str, bundle))) for bundle in array.bundles])
+
+
+def _refusal(words: str, sent: list[tuple[str, Array]], left: list[Array]) -> ConfigError:
+    """What is queued, what is not, and what SLURM said."""
+    queued_now = ", ".join(f"{array.title} (job {job})" for job, array in sent) or "nothing"
+    waiting = ", ".join(array.title for array in left)
+    return ConfigError(
+        f"SLURM refused {left[0].title}; queued by this command: {queued_now}; not queued: {waiting}",
+        given=" | ".join(line.strip() for line in words.splitlines() if line.strip()),
+        allowed="what your site allows you",
+        remedy=sbatch.remedy(words),
+    )
 
 
 def check_cluster() -> None:
     """Raises ConfigError where jobs cannot be submitted."""
-    if shutil.which("sbatch") is None:
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
         raise ConfigError(
-            "launcher=slurm, but this machine has no sbatch",
+            f"launcher=slurm, but this machine has no {', '.join(missing)}",
             given="launcher=slurm",
             allowed="a login node of a SLURM cluster",
             remedy="use launcher=local here",
         )
 
 
-def _note(folder: Path, job: str, stage: str, tasks: list[list[str]]) -> None:
-    text = json.dumps({"date": now(), "stage": stage, "job": job, "tasks": tasks})
+def _note(folder: Path, job: str, array: Array) -> None:
+    tasks = [list(map(str, bundle)) for bundle in array.bundles]
+    text = json.dumps({"date": now(), "stage": array.stage, "job": job, "tasks": tasks})
     write_atomically(folder / "jobs" / f"{int(job):012d}.json", text + "\n")
 
 
@@ -182,14 +206,9 @@ def queued(folder: Path) -> list[Queued]:
     notes = {note["job"]: note for note in _notes(folder)}
     if not notes or shutil.which("squeue") is None:
         return []
-    asked = subprocess.run(
-        ["squeue", "--noheader", "--array", "--format", "%F|%K|%T|%r"], capture_output=True, text=True, check=False
-    )
-    if asked.returncode != 0:
-        raise ConfigError("SLURM does not answer", given=asked.stderr.strip()[:300], remedy="try again later")
     found = []
-    for line in asked.stdout.splitlines():
-        job, index, state, reason = line.split("|")
+    for line in _queue():
+        job, index, state, reason = line.split("|", 3)
         if job in notes:
             number = int(index) if index.isdigit() else 0
             tasks = [Task.parse(text) for text in notes[job]["tasks"][number]]
@@ -197,9 +216,32 @@ def queued(folder: Path) -> list[Queued]:
     return found
 
 
-def wait(folder: Path) -> None:
-    """Return when no job of the run is in the queue any more."""
-    while queued(folder):
+def _queue() -> list[str]:
+    """Lines `array id|index|state|reason` of all jobs that SLURM has. Raises NoAnswer."""
+    command = ["squeue", "--noheader", "--array", "--format", "%F|%K|%T|%r"]
+    with sbatch.own_environment():
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        raise NoAnswer("SLURM does not answer", given=asked.stderr.strip()[:300], remedy="try again later")
+    return [line for line in asked.stdout.splitlines() if line.count("|") >= 3]  # of several clusters each has a title
+
+
+class NoAnswer(ConfigError):
+    """SLURM's controller cannot be reached: what is queued is not known."""
+
+
+def wait(folder: Path, progress: Progress) -> None:
+    """Return when no job of the run is in the queue any more; while SLURM does not answer, ask again."""
+    silent = False
+    while True:
+        try:
+            if not queued(folder):
+                return
+            silent = False
+        except NoAnswer as error:
+            if not silent:
+                progress.say(f"{error.problem} ({error.given}); asking again until it does")
+            silent = True
         time.sleep(POLL_SECONDS)
 
 

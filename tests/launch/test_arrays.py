@@ -14,7 +14,7 @@ from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SlurmLauncher
-from deepunlearn.launch import slurm
+from deepunlearn.launch import sbatch, slurm
 from deepunlearn.launch.estimate import Estimator, Speed, SpeedFile, cluster_speeds, speed_name
 from deepunlearn.launch.local import Local
 from deepunlearn.launch.plan import Planner, Task
@@ -68,18 +68,6 @@ def test_each_worker_of_a_shared_study_has_a_job(tmp_path: Path) -> None:
     assert sorted(job[0].method for job in search.bundles) == ["ft"] * 3 + ["msg"] * 3
 
 
-def test_sbatch_gets_what_the_site_asks_for_and_nothing_else(tmp_path: Path) -> None:
-    given = ("partition=gpu", "qos=long", "gres=gpu:a100:1", "memory_gb=0.5", "setup=[module load cuda]")
-    launcher = planner_of(tmp_path, *(f"launcher.{one}" for one in given)).sweep.launcher
-    assert isinstance(launcher, SlurmLauncher)
-    chosen = slurm.parameters(launcher, "search", ["7", "9"])
-    assert (chosen["slurm_partition"], chosen["slurm_qos"], chosen["slurm_mem"]) == ("gpu", "long", "512M")
-    assert chosen["slurm_gres"] == "gpu:a100:1" and "slurm_gpus_per_node" not in chosen
-    assert "slurm_account" not in chosen and chosen["slurm_setup"] == ["module load cuda"]
-    assert chosen["slurm_additional_parameters"] == {"requeue": True, "dependency": "afterany:7:9"}
-    assert "dependency" not in slurm.parameters(launcher, "reference", [])["slurm_additional_parameters"]
-
-
 @pytest.mark.parametrize(
     ("given", "alone"),
     [
@@ -97,7 +85,7 @@ def test_what_is_timed_on_cpus_has_its_node_alone(tmp_path: Path, given: list[st
     launcher = planner.sweep.launcher
     assert isinstance(launcher, SlurmLauncher)
     for array in made:
-        chosen = slurm.parameters(launcher, array.stage, [], array.alone)["slurm_additional_parameters"]
+        chosen = sbatch.parameters(launcher, array.stage, [], array.alone)["additional_parameters"]
         assert chosen.get("exclusive", False) == (array.stage in alone)
     assert ("alone on its node" in slurm.describe(made, launcher)) == bool(alone)
 

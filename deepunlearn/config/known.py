@@ -1,0 +1,142 @@
+"""Which options there are, of which choice of a group, and what a name that is none of them may have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from deepunlearn.config.files import GROUPS, options, read_yaml
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.paths import shipped
+
+OPEN = "extra"  # launcher.extra.NAME: conf/ knows no such names
+Names = dict[str, list[str]]  # choice of a group -> its options, dotted, without the group's name
+
+
+def no_such_option(name: str, overrides: Iterable[str]) -> ConfigError:
+    """The refusal of an option that does not exist under these choices."""
+    chosen = _chosen(overrides)
+    group, _, field = name.partition(".")
+    if group not in GROUPS or not field:
+        return _refusal(name, _top_level(), nearest(name), chosen)
+    names = names_of(group)
+    choice = chosen[group]
+    owners = [other for other, fields in names.items() if field in fields or _open(field) in fields]
+    if choice == "chain" and owners:
+        return _of_a_step(name, field)
+    if owners and choice not in owners:
+        return _of_another_choice(name, group, choice, owners, names)
+    own = names.get(choice, [])
+    others = [one for fields in names.values() for one in fields]
+    near = get_close_matches(field, own, n=1) or get_close_matches(field, others, n=1)
+    return _refusal(name, [f"{group}.{one}" for one in _beside(field, own)], [f"{group}.{one}" for one in near], chosen)
+
+
+def _of_another_choice(name: str, group: str, choice: str, owners: list[str], names: Names) -> ConfigError:
+    field = name.partition(".")[2]
+    return ConfigError(
+        f"{name} is an option of {group}={'|'.join(owners)}, not of {group}={choice}",
+        given=name,
+        allowed=", ".join(f"{group}.{one}" for one in _beside(field, names.get(choice, []))) or f"no {group}. options",
+        remedy=f"add {group}={owners[0]}"
+        + (", or another of these" if len(owners) > 1 else "")
+        + f", or leave {name} out",
+    )
+
+
+def _of_a_step(name: str, field: str) -> ConfigError:
+    parameter = field.rpartition(".")[2]
+    return ConfigError(
+        f"{name} is an option of a single method, not of a chain",
+        given=name,
+        allowed="chain.NUMBER.NAME of a step, numbered from 0",
+        remedy=f"e.g. chain.0.{parameter}=",
+    )
+
+
+def _refusal(name: str, known: list[str], near: list[str], chosen: dict[str, str]) -> ConfigError:
+    places = [f"{one!r}{_place(one, chosen)}" for one in near]
+    return ConfigError(
+        f"unknown option {name!r}",
+        given=name,
+        allowed=", ".join(sorted(known)) or "(none)",
+        remedy=f"did you mean {' or '.join(places)}?" if near else "choose one of the options above",
+    )
+
+
+def _place(name: str, chosen: dict[str, str]) -> str:
+    """Behind a suggestion: which choice of its group has it, where the one that is made has not."""
+    group, _, field = name.partition(".")
+    if group not in GROUPS:
+        return ""
+    owners = [choice for choice, fields in names_of(group).items() if field in fields]
+    return "" if chosen[group] in owners else f" (of {group}={'|'.join(owners)})"
+
+
+def _open(field: str) -> str:
+    """The mapping that takes names of SLURM's, `extra`, if `field` stands in it."""
+    return OPEN if field.startswith(f"{OPEN}.") else field
+
+
+# ------------------------------------------------------------------------------------------------------- what there is
+
+
+def names_of(group: str) -> Names:
+    """The options of each choice of a group; methods of one's own included."""
+    found = {choice: list(_dotted(_shipped(group, choice))) for choice in options(group)}
+    registered: dict[str, Any] = ConfigStore.instance().repo.get(group, {})
+    own = {file.removesuffix(".yaml"): list(_dotted(entry.node)) for file, entry in registered.items()}
+    return {**found, **own}
+
+
+@cache
+def _shipped(group: str, choice: str) -> Any:
+    return read_yaml(shipped("conf") / group / f"{choice}.yaml", resolve=False)
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return dict(read_yaml(shipped("conf") / "sweep.yaml", resolve=False))
+
+
+def _dotted(values: Any, prefix: str = "") -> Iterator[str]:
+    for name in values:
+        yield f"{prefix}{name}"
+        if hasattr(values, "keys") and hasattr(values[name], "keys"):
+            yield from _dotted(values[name], f"{prefix}{name}.")
+
+
+def _chosen(overrides: Iterable[str]) -> dict[str, str]:
+    """The choice of each group: given, or the default."""
+    chosen = {group: choice for one in _defaults()["defaults"] if one != "_self_" for group, choice in one.items()}
+    chosen.update((key, value) for key, _, value in (one.partition("=") for one in overrides) if key in GROUPS)
+    return {group: chosen["dataset"] if choice == "${dataset}" else choice for group, choice in chosen.items()}
+
+
+def _top_level() -> list[str]:
+    return [*GROUPS, *(name for name in _defaults() if name != "defaults")]
+
+
+def _beside(field: str, fields: list[str]) -> list[str]:
+    """Those in the same place as `field`, or in the nearest that exists."""
+    parent = field.rpartition(".")[0]
+    while parent and not any(one.startswith(f"{parent}.") for one in fields):
+        parent = parent.rpartition(".")[0]
+    return [one for one in fields if one.rpartition(".")[0] == parent]
+
+
+def nearest(name: str) -> list[str]:
+    """What a name without a group, or of a group that is none, may have meant."""
+    full = {
+        f"{group}.{field}": None
+        for group in GROUPS
+        for fields in names_of(group).values()
+        for field in fields
+        if not field.startswith("space.")
+    }
+    same = [one for one in full if one.rpartition(".")[2] == name]
+    return same or get_close_matches(name, [*_top_level(), *full], n=1, cutoff=0.7)

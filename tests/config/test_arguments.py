@@ -1,0 +1,103 @@
+"""What may be a grid, how lists are written, and words that say nothing."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+
+from deepunlearn.config import read_command
+from deepunlearn.config.arguments import GRIDS, LISTS, check
+from deepunlearn.config.files import AXES, GROUPS
+from deepunlearn.config.known import _top_level, names_of
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.params import ParamSpec
+from deepunlearn.core.schema import CellConfig, LocalLauncher, RuntimeConfig, SearchConfig, SlurmLauncher, SweepConfig
+
+ALL = [
+    *(name for name in (*GROUPS, *_top_level()) if name not in AXES),
+    *sorted({f"{group}.{field}" for group in GROUPS for fields in names_of(group).values() for field in fields}),
+]
+
+
+def refusal(*arguments: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        read_command(arguments)
+    assert caught.value.allowed and caught.value.remedy and caught.value.given is not None
+    return caught.value
+
+
+def test_no_option_but_an_axis_may_be_a_grid() -> None:
+    assert len(ALL) > 300
+    for name in ALL:
+        for values in ("1,2", "range(0,3)", "choice(a,b)"):
+            with pytest.raises(ConfigError) as caught:
+                check(f"{name}={values}")
+            assert GRIDS in caught.value.problem and f"{name}={values}" == caught.value.given
+            assert "multirun" not in f"{caught.value}", "nobody is told to add the flag that was given"
+
+
+@pytest.mark.parametrize("flag", [[], ["-m"], ["--multirun"]])
+def test_a_grid_of_a_setting_is_refused_with_and_without_hydras_flag(flag: list[str]) -> None:
+    wrong = refusal(*flag, "method=ft", "method.params.lr=1e-4,1e-3")
+    assert "one command for each value" in str(wrong.remedy) and "the search chooses" in str(wrong.remedy)
+    assert refusal(*flag, "seeds=0,1").remedy == "write 'seeds=[0,1]'"
+    assert "'chain.steps=[ct,ft]'" in str(refusal(*flag, "method=chain", "chain.steps=ct,ft").remedy)
+    assert "[a,b]" in str(refusal("seeds=range(0,3)").remedy), "a range is no list"
+    assert "one of fast, none, paper, quick" in str(refusal(*flag, "search=paper,fast").allowed)
+    assert "'results=\"/a,b\"'" in str(refusal(*flag, "results=/a,b").remedy), "a path may have commas, in quotes"
+
+
+def test_what_is_said_of_grids_is_true() -> None:
+    command = read_command(["-m", "dataset=mnist,digits", "arch=[resnet18,tinyvit]", "method=ft,ct", "seeds=[0,1]"])
+    assert len(command.sweep.cells) == 4 and command.sweep.seeds == (0, 1)
+    assert read_command(['results="/a,b"']).sweep.results == "/a,b"
+
+
+def test_each_name_of_an_axis_counts_once() -> None:
+    sweep = read_command(["dataset=digits,digits", "method=ft,ct,ft"]).sweep
+    assert len(sweep.cells) == 1 and [method.name for method in sweep.methods] == ["ft", "ct"]
+
+
+@pytest.mark.parametrize("value", ["", ",", "[]", "ft,", "choice(ft,ct)", "${oc.env:METHOD,ft}", "ft ct"])
+def test_an_axis_takes_names(value: str) -> None:
+    for axis in AXES:
+        wrong = refusal(f"{axis}={value}")
+        assert axis in wrong.problem and wrong.given == f"{axis}={value}"
+
+
+@pytest.mark.parametrize("value", ["5", "[paper,fast]", "{name: paper}", "", "null", "${oc.env:HOME}"])
+def test_a_group_takes_one_name(value: str) -> None:
+    for group in GROUPS:
+        if group not in AXES:
+            assert group in refusal(f"{group}={value}").problem
+
+
+def test_a_choice_is_made_by_its_group() -> None:
+    assert refusal("launcher.name=slurm").remedy == "write launcher=slurm"
+    assert "dataset=" in str(refusal("dataset=folder", "dataset.name=mine").allowed)
+
+
+@pytest.mark.parametrize("argument", ["results=${oc.env:HOME", "seeds=[0,1", "train.lr={a: 1", "--cfg", "seeds"])
+def test_what_cannot_be_read_is_shown_whole(argument: str) -> None:
+    assert argument in refusal("search=quick", argument).problem
+
+
+def fields_with_lists() -> set[str]:
+    """Options that are typed as lists in the schema."""
+    models = {"dataset": CellConfig.model_fields["dataset"].annotation, "launcher": SlurmLauncher}
+    places = {**models, "search": SearchConfig, "runtime": RuntimeConfig, "": SweepConfig, "method.space.x": ParamSpec}
+    places["launcher "] = LocalLauncher
+    return {
+        f"{place.strip()}.{name}".lstrip(".")
+        for place, model in places.items()
+        for name, field in model.model_fields.items()  # type: ignore[union-attr]
+        if "tuple" in str(field.annotation)
+    } - {"cells", "methods"}
+
+
+def test_every_option_that_takes_a_list_is_known_to_the_refusal() -> None:
+    found = fields_with_lists()
+    assert {"seeds", "dataset.mean", "launcher.setup", "method.space.x.choices"} <= found
+    assert all(LISTS.fullmatch(name) for name in found)
+    assert typing.get_args(SweepConfig.model_fields["seeds"].annotation)

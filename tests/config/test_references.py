@@ -1,0 +1,82 @@
+"""References in values, `${oc.env:DATA}` and others: followed where they can be, named where not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deepunlearn.config import read_command
+from deepunlearn.core.errors import ConfigError
+from tests.launch.sweeps import own_method
+
+
+def refusal(*arguments: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        read_command(arguments)
+    assert caught.value.allowed and caught.value.remedy and caught.value.given
+    assert "unknown option" not in caught.value.problem
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "dataset.root=${oc.env:NOPE}/x",
+        "results=${oc.env:NOPE}",
+        "train.lr=${oc.env:NOPE}",
+        "method.params.lr=${oc.env:NOPE}",
+        "chain.0.lr=${oc.env:NOPE}",
+        "extra_methods=${oc.env:NOPE}/methods",
+        "launcher.setup=[a,${oc.env:NOPE}]",
+    ],
+)
+def test_a_variable_that_is_not_set_is_named(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOPE", raising=False)
+    chain = ["method=chain", "chain.steps=[ct,ft]"] if argument.startswith("chain") else []
+    launcher = ["launcher=slurm"] if argument.startswith("launcher") else []
+    wrong = refusal(*chain, *launcher, argument)
+    assert "the environment variable NOPE, which is not set" in wrong.problem and "export NOPE=" in str(wrong.remedy)
+    assert "${oc.env:NOPE,VALUE}" in str(wrong.allowed) and "NOPE" in str(wrong.given)
+
+
+def test_a_variable_that_is_set_is_followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HERE", str(tmp_path))
+    own_method(tmp_path / "own", "mine", "pass")
+    own = ["extra_methods=${oc.env:HERE}/own", "method=mine"]
+    sweep = read_command(["results=${oc.env:HERE}/r", "dataset.root=${oc.env:NOPE,d}", *own]).sweep
+    assert sweep.results == f"{tmp_path}/r" and sweep.cells[0].dataset.root == "d"
+    chain = read_command(["method=chain", "chain.steps=[ct,ft]", "chain.1.lr=${train.lr}", "train.lr=0.25"])
+    assert chain.sweep.methods[0].fixed["1.lr"] == 0.25, "a step's value may refer to other options like any"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem", "remedy"),
+    [
+        ("${train.lrr}", "train.lrr, which is no option", "did you mean ${train.lr}?"),
+        ("${wxyz}", "wxyz, which is no option", "name an option"),
+        ("${foo:bar}", "foo:, which is no resolver", "one of these"),
+        ("${results}", "itself", "write the value itself"),
+        ("???", "no value", "give results="),
+        ("${oc.decode:[}", "cannot be resolved", "correct the reference"),
+        ("${oc.env:}", "cannot be resolved", "correct the reference"),
+    ],
+)
+def test_other_references_that_lead_nowhere(value: str, problem: str, remedy: str) -> None:
+    wrong = refusal(f"results={value}")
+    assert wrong.problem.startswith("results ") and problem in wrong.problem and remedy in str(wrong.remedy)
+    assert wrong.given == f"results={value}"
+
+
+def test_references_of_files_are_named_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOPE", raising=False)
+    for name, argument in (("s.yaml", "sweep"), ("h.yaml", "hparams")):
+        (tmp_path / name).write_text("digits/resnet18/ft: {lr: '${oc.env:NOPE}'}\n")
+        wrong = refusal(f"{argument}={tmp_path / name}")
+        assert "NOPE, which is not set" in wrong.problem and name in str(wrong.given)
+    (tmp_path / "o.yaml").write_text("overrides: ['results=${oc.env:NOPE}']\n")
+    assert "NOPE, which is not set" in refusal(f"sweep={tmp_path / 'o.yaml'}").problem
+
+
+def test_what_a_reference_leads_to_is_checked_like_any_value() -> None:
+    assert "train.lr" in refusal("train.lr=${results}").problem
