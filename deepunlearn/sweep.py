@@ -31,6 +31,9 @@ Train originals and retrains, search hyper-parameters, unlearn, score and store;
   python -m deepunlearn.sweep method=msg dataset=cifar10
   python -m deepunlearn.sweep sweep=demo
   python -m deepunlearn.sweep method=ft,ct,msg dataset=mnist arch=resnet18,tinyvit search=quick seeds=3 plan=true
+
+dataset=, arch= and method= may each name several options (a,b): every combination runs. Every other option takes one
+value; a list is written [a,b].
 """
 
 
@@ -74,6 +77,7 @@ _OPTIONS = {
     "forget.ratio=0.1": "size of the forget set",
     "runtime.device=, runtime.precision=, runtime.threads=, runtime.compile=": "where and how it runs",
     "launcher=slurm, launcher.partition=, launcher.gpus=, ...": "jobs on a cluster; see conf/launcher/slurm.yaml",
+    "launcher.extra='{exclude: node01}'": "any other option of sbatch",
     "launcher.workers=N, launcher.workers_per_gpu=, launcher.workers_per_study=": "processes beside each other",
     "wait=true": "launcher=slurm: stay until all jobs have ended",
     "results=results": "where everything is stored",

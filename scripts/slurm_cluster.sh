@@ -5,12 +5,22 @@
 # GPUs that need not be there. Accounting is part of it because submitit asks sacct how jobs ended. `up` installs Debian's
 # packages where they are missing and does nothing where the cluster runs already.
 #
+# Limits and work characteristic keys are enforced as on a site; root, who submits, has an account but no limit unless a
+# test sets one (sacctmgr modify qos normal set MaxSubmitJobsPerUser=2).
+#
 # DU_SLURM_DIR: state, logs and sockets (default /var/tmp/deepunlearn-slurm); DU_SLURM_GPUS: fake GPUs (default 2).
+# DU_SLURM_BIND=1: only the CPUs that there are, and each step is bound to those it asks for, as many sites have it.
 set -euo pipefail
 
 DIR=${DU_SLURM_DIR:-/var/tmp/deepunlearn-slurm}
 GPUS=${DU_SLURM_GPUS:-2}
+BIND=${DU_SLURM_BIND:-0}
 CPUS=8
+TASKS=TaskPlugin=task/none
+if [ "$BIND" = 1 ]; then
+  CPUS=$(nproc)
+  TASKS=$'TaskPlugin=task/affinity\nTaskPluginParam=Cores'
+fi
 NODE=$(hostname -s)
 SOCKET=$DIR/munge.socket
 OURS="# deepunlearn's test cluster"
@@ -72,9 +82,11 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePass=$SOCKET
 AccountingStorageTRES=gres/gpu
+AccountingStorageEnforce=associations,limits,qos,wckeys
+TrackWCKey=yes
 JobAcctGatherType=jobacct_gather/none
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+$TASKS
 MpiDefault=none
 MailProg=/bin/true
 SelectType=select/cons_tres
@@ -104,6 +116,7 @@ AuthInfo=socket=$SOCKET
 DbdHost=localhost
 DbdAddr=127.0.0.1
 SlurmUser=root
+TrackWCKey=yes
 LogFile=$DIR/slurmdbd.log
 PidFile=$DIR/slurmdbd.pid
 StorageType=accounting_storage/mysql

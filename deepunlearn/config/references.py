@@ -27,7 +27,9 @@ def unresolved(error: OmegaConfBaseException, value: str, near: Sequence[str] = 
         )
     if key := re.search(r"Interpolation key '([^']+)' not found", text):
         hint = f"did you mean ${{{near[0]}}}?" if near else "name an option, or write the value itself"
-        return ConfigError(f"{name} refers to {key[1]}, which is no option", given=value, allowed=FORMS, remedy=hint)
+        return ConfigError(
+            f"{name} refers to {key[1]}, which is no option here", given=value, allowed=FORMS, remedy=hint
+        )
     if resolver := re.search(r"Unsupported interpolation type (\S+)", text):
         return ConfigError(
             f"{name} refers to {resolver[1]}:, which is no resolver",

@@ -46,15 +46,13 @@ def test_a_variable_that_is_set_is_followed(monkeypatch: pytest.MonkeyPatch, tmp
     own = ["extra_methods=${oc.env:HERE}/own", "method=mine"]
     sweep = read_command(["results=${oc.env:HERE}/r", "dataset.root=${oc.env:NOPE,d}", *own]).sweep
     assert sweep.results == f"{tmp_path}/r" and sweep.cells[0].dataset.root == "d"
-    chain = read_command(["method=chain", "chain.steps=[ct,ft]", "chain.1.lr=${train.lr}", "train.lr=0.25"])
-    assert chain.sweep.methods[0].fixed["1.lr"] == 0.25, "a step's value may refer to other options like any"
 
 
 @pytest.mark.parametrize(
     ("value", "problem", "remedy"),
     [
-        ("${train.lrr}", "train.lrr, which is no option", "did you mean ${train.lr}?"),
-        ("${wxyz}", "wxyz, which is no option", "name an option"),
+        ("${train.lrr}", "train.lrr, which is no option here", "did you mean ${train.lr}?"),
+        ("${wxyz}", "wxyz, which is no option here", "name an option"),
         ("${foo:bar}", "foo:, which is no resolver", "one of these"),
         ("${results}", "itself", "write the value itself"),
         ("???", "no value", "give results="),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -24,9 +27,14 @@ NODES = ("launcher=slurm", "launcher.gpus=1", "launcher.cpus=1", "launcher.memor
 EACH_ALONE = "launcher.minutes_per_job=0.0001"  # one task per job
 
 
-def bring_up() -> None:
-    up = subprocess.run([CLUSTER, "up"], capture_output=True, text=True, check=False)
+def bring_up(**settings: str) -> None:
+    environment = {**os.environ, **settings}
+    up = subprocess.run([CLUSTER, "up"], capture_output=True, text=True, check=False, env=environment)
     assert up.returncode == 0, up.stdout + up.stderr
+
+
+def take_down() -> None:
+    subprocess.run([CLUSTER, "down"], check=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,7 +45,7 @@ def cluster() -> Iterator[None]:
     bring_up()
     yield
     if not ran:
-        subprocess.run([CLUSTER, "down"], check=True)
+        take_down()
 
 
 @pytest.fixture(autouse=True)
@@ -216,3 +224,120 @@ def test_a_method_and_dataset_grid_is_submitted_with_hydras_multirun(tmp_path: P
     assert arrays
     drained()
     assert {Path(row).parts[-3] for row in rows(tmp_path)} == {"original", "retrained", "ft", "ct"}
+
+
+# ---------------------------------------------------------------------------------------------- what a site may refuse
+
+
+@contextmanager
+def limit(*what: str) -> Iterator[None]:
+    """A limit of the site for the block, e.g. qos, normal, MaxSubmitJobsPerUser=6."""
+    kind, name, setting = what
+    slurm("sacctmgr", "-i", "modify", kind, name, "set", setting)
+    yield
+    slurm("sacctmgr", "-i", "modify", kind, name, "set", f"{setting.split('=')[0]}=-1")
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (("qos", "normal", "MaxSubmitJobsPerUser=6"), "QOSMaxSubmitJobPerUserLimit"),
+        (("user", "root", "MaxSubmitJobs=6"), "AssocMaxSubmitJobLimit"),
+    ],
+)
+def test_over_the_limit_of_jobs_a_part_is_queued_and_the_same_command_submits_the_rest(
+    tmp_path: Path, alone: Path, what: tuple[str, ...], words: str
+) -> None:
+    with limit(*what):  # 4 originals and retrained models and 2 searches, but not the evaluations
+        done = sweep(tmp_path, *WORK, *NODES, EACH_ALONE)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    queued = re.findall(r"submitted job (\d+): (.*)", done.stdout)
+    assert [title for _, title in queued] == ["4 reference jobs", "2 search jobs"]
+    first, second = (number for number, _ in queued)
+    assert f"queued by this command: 4 reference jobs (job {first}), 2 search jobs (job {second})" in done.stderr
+    assert "not queued: 8 evaluate jobs" in done.stderr and words in done.stderr
+    assert "launcher.max_array_size=" in done.stderr and "same command" in done.stderr
+    again = sweep(tmp_path, *WORK, *NODES, EACH_ALONE)
+    assert again.returncode == 0 and re.findall(r"submitted job \d+: (.*)", again.stdout) == ["8 evaluate jobs"]
+    drained()
+    assert rows(tmp_path) == rows(alone)
+
+
+@pytest.mark.parametrize(
+    ("option", "words", "remedy"),
+    [
+        ("launcher.account=nosuch", "Invalid account", "launcher.account="),
+        ("launcher.partition=nosuch", "Invalid partition name", "launcher.partition="),
+        ("launcher.qos=nosuch", "Invalid qos", "launcher.qos="),
+        ("launcher.constraint=nosuch", "Invalid feature", "launcher.constraint="),
+        ("launcher.wckey=nosuch", "Invalid wckey", "launcher.wckey="),
+        ("launcher.gpus=99", "node configuration is not available", "launcher.gpus="),
+        ("launcher.memory_gb=9999", "Memory specification", "launcher.memory_gb="),
+        ("launcher.extra={reservation: nosuch}", "reservation is invalid", "launcher.extra="),
+        ("launcher.extra={nosuch: 1}", "unrecognized option", "launcher.extra="),
+    ],
+)
+def test_what_slurm_does_not_know_is_refused_with_the_option(
+    tmp_path: Path, option: str, words: str, remedy: str
+) -> None:
+    done = sweep(tmp_path, *WORK, *NODES, option)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "submitted job" not in done.stdout
+    assert words in done.stderr and remedy in done.stderr and "queued by this command: nothing" in done.stderr
+    assert not list((tmp_path / "results").rglob("*.pkl"))
+
+
+def test_a_controller_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens where this configuration says."""
+    conf = Path("/etc/slurm/slurm.conf").read_text().replace("(127.0.0.1)", "(127.0.0.1)\nSlurmctldPort=6999")
+    (tmp_path / "slurm.conf").write_text(conf + "\nMessageTimeout=2\n")
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    done = sweep(tmp_path, *WORK, *NODES)
+    assert done.returncode == 2 and "scontrol ping" in done.stderr and "queued by this command: nothing" in done.stderr
+
+
+def test_any_option_of_sbatch_is_passed_on(tmp_path: Path) -> None:
+    extra = "launcher.extra={nice: 7, comment: two words, begin: now+1hour}"
+    (first, *_) = submit(tmp_path, *WORK, extra, "launcher.memory_gb=null")
+    job = slurm("scontrol", "show", "job", first)
+    assert "Nice=7" in job and "Comment=two words" in job and "WCKey=*" in job and "Reason=BeginTime" in job
+
+
+def test_a_job_has_the_cores_that_it_asked_for(tmp_path: Path) -> None:
+    """Where each step is bound to the cores that it asks for; since 22.05 srun does not ask by itself."""
+    take_down()
+    bring_up(DU_SLURM_BIND="1")
+    try:
+        own_method(tmp_path / "own", "cores", "Path('cores').write_text(str(len(os.sched_getaffinity(0))))")
+        work = ("arch=smallnet", "method=cores", "extra_methods=own", "seeds=1", "search=none", "train.epochs=1")
+        submit(tmp_path, *work, "dataset.limit=400", "launcher.gpus=0", "launcher.cpus=2")
+        drained()
+        assert (tmp_path / "cores").read_text() == "2", logs(tmp_path)
+        (meta,) = (tmp_path / "results" / "store").rglob("unlearned/*/*/meta.json")
+        assert json.loads(meta.read_text())["threads"] == 2
+    finally:
+        take_down()
+        bring_up()
+
+
+def test_a_sweep_is_submitted_from_inside_an_allocation(tmp_path: Path) -> None:
+    """A job of one minute and little memory submits jobs that know nothing of it."""
+    work = [*WORK, "method=ft", "seeds=1", "search=none", *NODES]
+    command = shlex.join([sys.executable, "-m", "deepunlearn.sweep", *work])
+    inside = f"export SBATCH_TIMELIMIT=1 SBATCH_PARTITION=nosuch SLURM_HINT=nomultithread; {command}"
+    slurm(
+        "sbatch",
+        "--wait",
+        "--mem=700",
+        "--time=10",
+        "--ntasks=1",
+        f"--output={tmp_path}/out",
+        f"--chdir={tmp_path}",
+        f"--wrap={inside}",
+    )
+    said = (tmp_path / "out").read_text()
+    first = re.findall(r"submitted job (\d+)", said)[0]
+    assert "not passed on to sbatch: SBATCH_PARTITION, SBATCH_TIMELIMIT" in said
+    job = slurm("scontrol", "show", "job", first)
+    assert "TimeLimit=00:30:00" in job and "Partition=test" in job and "MinMemoryNode=2G" in job
+    drained()
+    assert len(rows(tmp_path)) == 3
