@@ -29,6 +29,7 @@ from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import Split
 from deepunlearn.methods.base import Problem, Run, execute, working_copy
+from deepunlearn.metrics import VERSION as METRICS_VERSION
 from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
@@ -243,14 +244,15 @@ class Bench:
     # ---------------------------------------------------------------------------------------------- metrics and rows
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int) -> Entry:
-        """Scores of a stored model against the retrained one of its seed."""
+        """Scores of a stored model against the retrained one of its seed; equal models of a seed have equal ones."""
         key = self.keys.metrics(subject, seed)
         found = self.store.find(key, place)
         if found is not None:
             return found
         logits = entry.arrays("logits.npz")
         labels = self.side(seed).labels
-        scores = score(logits, self.logits("retrained", seed), labels, derive_seed32("mia", subject.hash))
+        drawn = derive_seed32("mia", self.keys.drawn_for(seed))  # by the attack: the same for all models of a seed
+        scores = score(logits, self.logits("retrained", seed), labels, drawn)
         scores.update(self._distances(entry, seed))
         with self.store.writing(key, place, self._facts()) as draft:
             draft.write_json("metrics.json", scores)
@@ -332,7 +334,7 @@ class Bench:
             return found
         row = {**self._cell_fields(), **scores.json("metrics.json"), **labels, "seed": place.seed}
         row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
-        row["metrics_key"] = scores.key.hash
+        row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
         with self.store.writing(key, place, {}) as draft:
             draft.write_json("row.json", row)
         return self._stored(key, place)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import optuna
 import pytest
 from omegaconf import OmegaConf
 
-from deepunlearn.analysis.rows import collect
+from deepunlearn.analysis.rows import collect, current
+from deepunlearn.metrics.scores import SCORES
 from tests.commands import SMALL, Finished, door, sweep, tree
+from tests.launch.sweeps import own_method
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 TIMES = {"seconds", "retrain_seconds", "RTE", "date", "commit"}
@@ -97,6 +101,35 @@ def test_one_deleted_result_is_recomputed_and_no_other(finished: Finished) -> No
         "same bits but the times"
     )
     assert before.keys() == after.keys()
+
+
+QUICK = ("arch=smallnet", "search=none", "train.epochs=2", "seeds=2", "dataset.limit=400", "runtime.threads=1")
+
+
+def test_equal_models_have_equal_scores(tmp_path: Path) -> None:
+    """A method that does nothing leaves the original, bit for bit: the attack must not tell the two apart."""
+    own_method(tmp_path / "own", "still", "return")
+    done = sweep(tmp_path, *QUICK, "extra_methods=own", "method=still")
+    assert done.returncode == 0, done.stderr
+    found = rows(tmp_path)
+    for seed in (0, 1):
+        one, other = ({name: found[who, seed][name] for name in SCORES} for who in ("still", "original"))
+        assert one == other
+    assert found["original", 0]["MIA"] != found["original", 1]["MIA"] or found["original", 0]["MIA"] == 0.5
+
+
+def test_scores_of_an_older_version_are_made_anew_from_what_is_stored(tmp_path: Path) -> None:
+    code = "import sys; from deepunlearn import metrics; metrics.VERSION = 1; from deepunlearn import sweep; "
+    work = [*QUICK, "method=ft"]
+    older = [sys.executable, "-c", code + "sys.exit(sweep.main(sys.argv[1:]))", *work]
+    subprocess.run(older, cwd=tmp_path, check=True, capture_output=True)
+    done = sweep(tmp_path, *work)
+    assert done.returncode == 0, done.stderr
+    assert " unlearned in " not in done.stderr and "trained" not in done.stderr
+    frame = collect(tmp_path / "results")
+    assert sorted(frame["metrics_version"]) == [1] * 6 + [2] * 6
+    assert set(current(frame)["metrics_version"]) == {2}
+    assert "nothing to do" in sweep(tmp_path, *work).stdout
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pandas as pd
 from deepunlearn.analysis.coverage import GROUP, reasons
 from deepunlearn.analysis.rows import REFERENCES, current
 
-METRICS = ("RA", "FA", "TA", "RR", "FR", "TR", "RetDev", "MIA", "Indisc", "RTE", "seconds", "moved")
+METRICS = ("RA", "FA", "TA", "RR", "FR", "TR", "RetDev", "MIA", "MIA_AUC", "Indisc", "RTE", "seconds", "moved")
 FAILED, INCOMPLETE = "F", "incomplete"
 
 
@@ -15,9 +15,10 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """One line per result set and method, the original and retrained models of its report seeds first.
 
     frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it. Columns: `GROUP`, dataset, arch,
-    method_title, n_usable, n_seeds (report seeds of the result set), usable ("9/10"), status, reason, and for each of
-    `METRICS` its `_mean` and `_sd` (ddof = 1, empty for one model) over the usable models. A mean that some usable
-    model has no value for is empty, for it would not be the mean over the usable models.
+    method_title, n_usable, n_seeds (report seeds of the result set), usable ("9/10"), status, reason, n_understated
+    (usable models with `MIA_understated`), and for each of `METRICS` its `_mean` and `_sd` (ddof = 1, empty for one
+    model) over the usable models. A mean that some usable model has no value for is empty, for it would not be the
+    mean over the usable models.
 
     status: "F" where fewer models are usable than the result set has report seeds (protocol section 5), "incomplete"
     where this is only because some were not run, otherwise "".
@@ -30,7 +31,9 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     table["usable"] = table["n_usable"].astype(str) + "/" + table["n_seeds"].astype(str)
     table["status"] = _status(table, asked)
     table["reason"] = asked.groupby(GROUP)[["outcome", "usable", "why", "reason"]].apply(reasons)
-    table["reason"] = (table["reason"] + _unmoved(scored).reindex(table.index, fill_value="")).str.removeprefix("; ")
+    table["n_understated"] = _understated(scored).reindex(table.index, fill_value=0)
+    remarks = [_unmoved(scored).reindex(table.index, fill_value="").astype("string"), _blind(table["n_understated"])]
+    table["reason"] = (table["reason"] + remarks[0] + remarks[1]).str.removeprefix("; ")
     table = table.join(_means(scored)).reset_index()
     return _in_order(table.assign(method_title=table["method_title"].fillna(table["method"])))
 
@@ -39,6 +42,15 @@ def _unmoved(scored: pd.DataFrame) -> pd.Series[str]:
     """Says of models that are the original itself that they are, with what the run noted, e.g. SCRUB's rewinding."""
     same = scored[(scored["moved"] == 0) & ~scored["method"].isin(REFERENCES)]
     return same.groupby(GROUP)["notes"].agg(lambda notes: f"; {len(notes)} equal to the original {notes.iloc[0]}")
+
+
+def _understated(scored: pd.DataFrame) -> pd.Series[int]:
+    blind = scored["usable"] & scored["MIA_understated"].fillna(False).astype(bool)
+    return blind.groupby([scored[name] for name in GROUP]).sum().astype("int64")
+
+
+def _blind(counts: pd.Series[int]) -> pd.Series[str]:
+    return counts.map(lambda count: f"; {count} with an understated MIA" if count else "").astype("string")
 
 
 def result_set_rows(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:

@@ -10,8 +10,10 @@ import yaml
 
 from deepunlearn.analysis import extra
 from deepunlearn.analysis.coverage import holes, name_holes
-from deepunlearn.analysis.rows import current
+from deepunlearn.analysis.rows import current, scored_by
 from deepunlearn.core.paths import shipped
+
+UNDERSTATED = "†"  # beside an MIA and Indisc that one threshold on the losses contradicts
 
 FACTS = {  # what every caption states -> column of the rows
     "dataset": "dataset_title",
@@ -63,14 +65,41 @@ def _readers() -> frozenset[str]:
 
 
 def remark_on(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
-    """What a reader must know first: holes, and rows that later ones replaced."""
+    """What a reader must know first: holes, rows that later ones replaced, and scores that are not what they seem."""
     missing, superseded = len(holes(cases)), len(frame) - len(current(frame))
     remarks = []
     if missing:
         remarks.append(f"PARTIAL: {missing} of {len(cases)} expected rows are missing ({name_holes(cases)}). ")
     if superseded:
         remarks.append(f"Rows replaced by later ones and left out: {superseded}. ")
-    return "".join(remarks) + extra.remark(frame)
+    rows = current(frame)
+    return "".join([*remarks, _versions(rows), _understated(rows)]) + extra.remark(frame)
+
+
+def _versions(rows: pd.DataFrame) -> str:
+    """Says which methods were scored by which version, where there are several."""
+    own = rows[rows["machine"] != extra.ELSEWHERE]
+    titles = own["method_title"].groupby(scored_by(own)).agg(lambda titles: ", ".join(sorted(set(titles))))
+    if len(titles) < 2:
+        return ""
+    told = "; ".join(f"{version}: {names}" for version, names in titles.items())
+    return (
+        f"Scored by different versions of this program ({told}), so that MIA and Indisc differ by how samples were "
+        "drawn; the sweep's command scores the older ones anew from what is stored. "
+    )
+
+
+def _understated(rows: pd.DataFrame) -> str:
+    """Names the methods whose attack could not see what one threshold sees."""
+    rows = rows[rows["usable"]]
+    counts = rows["MIA_understated"].fillna(False).astype(bool).groupby(rows["method_title"]).agg(["sum", "size"])
+    blind = [f"{title}: {some} of {all_} models" for title, some, all_ in counts.itertuples() if some]
+    return (
+        f"{UNDERSTATED} understated MIA and Indisc ({'; '.join(blind)}): their losses are too small for the attack's "
+        "logistic regression, and one threshold tells the samples apart far better; read MIA_AUC. "
+        if blind
+        else ""
+    )
 
 
 def caption_text(facts: Mapping[str, str], ids: str = "") -> str:

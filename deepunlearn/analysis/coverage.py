@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter
 
-from deepunlearn.analysis.rows import MODEL, current, read_json
+from deepunlearn.analysis.rows import MODEL, current, read_json, scored_by
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import FailureNote
@@ -17,6 +17,7 @@ OUTCOMES = ("found", "failed", "skipped", "not_applicable", "missing")
 GROUP = ["cell", "result_set", "method"]
 SEARCH_STAGES = ("search", "select")  # without them no report seed can be evaluated; their own seeds are search seeds
 NAMED_HOLES = 10
+RESCORED = "its scores are of an older version; the sweep's command makes them anew from what is stored"
 
 Id = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
 
@@ -58,9 +59,9 @@ def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     found = current(frame)
     asked = pd.concat([_expected(results), found[labels].assign(run="")]).drop_duplicates(MODEL)
     cases = asked.merge(found[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
-    notes = _failures(results)
+    notes, stale = _failures(results), _stale(frame, found)
     models = zip(cases["usable"].notna(), *(cases[name].tolist() for name in MODEL), strict=True)
-    explained = [("found", "") if there else _explain(notes, tuple(model)) for there, *model in models]
+    explained = [("found", "") if there else _explain(notes | stale, tuple(model)) for there, *model in models]
     cases[["outcome", "why"]] = pd.DataFrame(explained, columns=["outcome", "why"], dtype="string")
     cases["usable"] = cases["usable"].astype("boolean").fillna(False).astype(bool)
     return cases[list(CASES)].astype(CASES).sort_values(["dataset", "arch", *MODEL], ignore_index=True)
@@ -150,6 +151,15 @@ def _failures(results: Path) -> Notes:
         why = f"search failed: {problem}" if note.kind == "search_failed" else f"{note.error}: {problem}"
         notes[note.cell, note.result_set or "", note.method, None if every_seed else note.seed] = outcome, why
     return notes
+
+
+def _stale(frame: pd.DataFrame, found: pd.DataFrame) -> Notes:
+    """Models that do not count, since newer scores of their method's other models are there."""
+    all_ = frame.assign(result_set=frame["result_set"].fillna(""), scored_by=scored_by(frame))
+    newest = all_.groupby(MODEL[:3])["scored_by"].transform("max")
+    older = all_[all_["scored_by"] < newest][MODEL].itertuples(index=False, name=None)
+    counted = found[MODEL].itertuples(index=False, name=None)
+    return dict.fromkeys(set(older) - set(counted), ("missing", RESCORED))
 
 
 def _explain(notes: Notes, model: tuple[Any, ...]) -> tuple[str, str]:

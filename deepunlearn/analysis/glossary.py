@@ -28,12 +28,18 @@ TERMS = (
     Term(
         ("MIA",),
         "accuracy of a logistic regression on one loss that tells forget from test samples, 10-fold cross-validated",
-        "0.5, chance: closer is better; far below 0.5 also tells the sets apart",
+        "0.5, chance: closer is better; far below 0.5 also tells the sets apart; †: read MIA_AUC instead",
+    ),
+    Term(
+        ("MIA_AUC",),
+        "area under the ROC curve of the loss: share of pairs of a forget and a test sample in which the forget sample "
+        "has the lower one; nothing is fitted, so the scale of the losses does not matter",
+        "0.5, chance: closer is better",
     ),
     Term(
         ("Disc", "Indisc"),
         "Disc = abs(2 MIA - 1); Indisc = 1 - Disc",
-        "Indisc 1: the attack does no better than chance; the retrained model need not reach it",
+        "Indisc 1: the attack does no better than chance; the retrained model need not reach it; †: as for MIA",
     ),
     Term(
         ("RTE",),

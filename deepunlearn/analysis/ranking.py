@@ -47,6 +47,7 @@ class Ranking:
 def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
     """One per way of choosing hyper-parameters and scope: all cells; with several, each architecture and each dataset.
 
+    A scope of which no method has run in every cell has no ranking.
     frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it.
     """
     rows = current(frame)
@@ -64,7 +65,7 @@ def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
         scopes = _scopes(distinct) if len(distinct) else iter(())
         kind = in_words(part.iloc[0]) if len(kinds) > 1 else ""
         made += [_ranking((f"ranking{name}{suffix}", scope, kind), own, lines, remarks) for name, scope, own in scopes]
-    return made
+    return [one for one in made if one.titles]
 
 
 def _cell_names(rows: pd.DataFrame) -> pd.Series[str]:

@@ -34,6 +34,7 @@ SPECIAL = {
     "↓": "$\\downarrow$",
     "↑": "$\\uparrow$",
     "±": "$\\pm$",
+    "†": "$\\dagger$",
     "‡": "$\\ddagger$",
 }
 

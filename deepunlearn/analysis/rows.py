@@ -115,6 +115,9 @@ COLUMNS = (
     Column("Indisc", "share?", "", "1 - Disc, best 1"),
     Column("MIA_val", "share?", "", "accuracy of the loss attack on D_F against D_V"),
     Column("Disc_val", "share?", "", "|2 MIA_val - 1|"),
+    Column("MIA_AUC", "share?", "", "share of pairs (D_F, D_T) in which the first sample has the lower loss"),
+    Column("MIA_AUC_val", "share?", "", "the same for D_F and D_V"),
+    Column("MIA_understated", "bool?", "", "one threshold on the losses tells D_F from D_T far better than MIA says"),
     Column("seconds", "float", "s", "wall time of the unlearning call; of the training for references"),
     Column("retrain_seconds", "float?", "s", "retrain steps timed in the same process x steps of the recipe"),
     Column("RTE", "float?", "", "retrain_seconds / seconds, higher is faster; null where not comparable"),
@@ -132,6 +135,7 @@ COLUMNS = (
     Column("torch", "str", "", "version of torch"),
     Column("date", "date", "", "when the model was made, ISO 8601"),
     Column("metrics_key", "str", "", "key of the stored metrics"),
+    Column("metrics_version", "int?", "", "version of the scores; null: 1, before it was recorded"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 
@@ -165,13 +169,22 @@ def collect(results: Path) -> pd.DataFrame:
 def current(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that count, with an empty `result_set` for references: at most one for each `MODEL`.
 
-    A method whose version or hyper-parameters changed within a result set counts with those of its latest row only, on
-    all seeds, so that no mean mixes them; of a model evaluated twice the later row counts.
+    A method whose version, hyper-parameters or scores' version changed within a result set counts with those of its
+    latest row only, on all seeds, so that no mean mixes them; of a model evaluated twice the later row counts. Newer
+    scores are later, whenever the model was made.
     """
-    rows = frame.assign(result_set=frame["result_set"].fillna("")).sort_values("date", kind="stable")
-    variant = rows["method_version"].astype("string").fillna("") + rows["params"].fillna("")
+    rows = frame.assign(result_set=frame["result_set"].fillna(""), scored_by=scored_by(frame))
+    rows = rows.sort_values(["scored_by", "date"], kind="stable")
+    versions = [rows[name].astype("string").fillna("") for name in ("scored_by", "method_version", "params")]
+    variant = versions[0] + " " + versions[1] + " " + versions[2]
     newest = variant.groupby([rows[name] for name in MODEL[:3]]).transform("last")
-    return rows[variant == newest].drop_duplicates(MODEL, keep="last").sort_values(MODEL, ignore_index=True)
+    kept = rows[variant == newest].drop(columns="scored_by")
+    return kept.drop_duplicates(MODEL, keep="last").sort_values(MODEL, ignore_index=True)
+
+
+def scored_by(frame: pd.DataFrame) -> pd.Series[int]:
+    """The version of the scores of each row."""
+    return frame["metrics_version"].fillna(1).astype("int64")
 
 
 def read_json(path: Path, adapter: TypeAdapter[T]) -> T:

@@ -11,7 +11,7 @@ import pandas as pd
 from deepunlearn.analysis import extra
 from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_names
 from deepunlearn.analysis.attacks import attack_tables
-from deepunlearn.analysis.captions import caption_text, describe, remark_on, values_of
+from deepunlearn.analysis.captions import UNDERSTATED, caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
 from deepunlearn.analysis.ranking import Ranking, in_words
@@ -30,6 +30,7 @@ HEADERS = {  # metric -> (column header with the direction that is better, forma
     "TR": ("TR (ideal 1)", ".3f"),
     "RetDev": ("RetDev ↓ (best 0)", ".3f"),
     "MIA": ("MIA (ideal 0.5)", ".3f"),
+    "MIA_AUC": ("MIA_AUC (ideal 0.5)", ".3f"),
     "Indisc": ("Indisc ↑ (best 1)", ".3f"),
     "RTE": ("RTE ↑ (higher is faster)", ".2f"),
     "seconds": ("seconds ↓", ".2f"),
@@ -40,13 +41,13 @@ SPREAD = {  # column of `search_spread.spread` -> header
     "norm_by_seed": "best norm by search seed",
     "best_trials": "among the best trials",
 }
-IDEAL = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0, "MIA": 0.5, "Indisc": 1.0}
+IDEAL = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0, "MIA": 0.5, "MIA_AUC": 0.5, "Indisc": 1.0}
 LEGEND = (
     "Mean ± standard deviation over the usable models. F: fewer usable models than report seeds. "
     "n/a: not measured on every usable model. Unlearning was timed with no other worker of its sweep on the device, or "
     "on the machine if that is a CPU. Seconds of original and retrained are training times; "
     "moved: relative weight distance to the original. ¹ best and ² second best method that did not fail: closest to "
-    "the retrained model (RA, FA, TA), to 1 (RR, FR, TR, Indisc), 0 (RetDev) or 0.5 (MIA), or fastest."
+    "the retrained model (RA, FA, TA), to 1 (RR, FR, TR, Indisc), 0 (RetDev) or 0.5 (MIA, MIA_AUC), or fastest."
 )
 
 
@@ -134,7 +135,9 @@ def _params(text: Any) -> str:
 
 def _shown(part: pd.DataFrame) -> pd.DataFrame:
     columns = {"method": part["method_title"], "usable": part["usable"], "status": part["status"]}
-    columns |= {header: formatted(part, name) + _marks(part, name) for name, (header, _) in HEADERS.items()}
+    blind = (part["n_understated"] > 0).map({True: f" {UNDERSTATED}", False: ""})
+    for name, (header, _) in HEADERS.items():
+        columns[header] = formatted(part, name) + _marks(part, name) + (blind if name in ("MIA", "Indisc") else "")
     return pd.DataFrame({**columns, "why": part["reason"]}).astype(str)
 
 

@@ -1,9 +1,15 @@
-"""U-MIA: are forgotten samples told from never-seen ones by their loss? (Deep Unlearn, section 2, footnote 1)"""
+"""Are forgotten samples told from never-seen ones by their loss?
+
+`mia_accuracy` is U-MIA (Deep Unlearn, section 2, footnote 1): a logistic regression on the raw loss. Where losses are
+small it sees nothing, however well they tell the two apart; `loss_auc` and `threshold_accuracy` depend on their order
+alone, and `understated` says where that makes a difference.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from threadpoolctl import threadpool_limits
@@ -11,9 +17,12 @@ from threadpoolctl import threadpool_limits
 from deepunlearn.core.errors import Diverged
 
 FOLDS = 10
+LEAST_GAP = 0.1  # of two accuracies: less is no reason for a warning, however many samples show it
+
+Floats = npt.NDArray[np.float64]
 
 
-def mia_accuracy(member_losses: npt.NDArray[np.float64], nonmember_losses: npt.NDArray[np.float64], seed: int) -> float:
+def mia_accuracy(member_losses: Floats, nonmember_losses: Floats, seed: int) -> float:
     """Accuracy of the attack in [0, 1], the mean over 10 stratified folds; 0.5 is chance.
 
     member_losses [N] are those of D_F, nonmember_losses [M] those of D_V or D_T. Both are shuffled with `seed` and
@@ -23,16 +32,46 @@ def mia_accuracy(member_losses: npt.NDArray[np.float64], nonmember_losses: npt.N
 
     Raises Diverged for non-finite losses, ValueError for fewer than 10 samples on a side.
     """
-    size = min(len(member_losses), len(nonmember_losses))
-    if size < FOLDS:
-        raise ValueError(f"the attack needs at least {FOLDS} losses per side, got {size}; splits must refuse this")
-    generator = np.random.default_rng(seed)
-    sides = [_finite(side)[generator.permutation(len(side))[:size]] for side in (member_losses, nonmember_losses)]
-    features = np.concatenate(sides)[:, None]
-    labels = np.repeat([1, 0], size)
+    losses, members = _drawn(member_losses, nonmember_losses, seed)
     with threadpool_limits(1, user_api="blas"):  # products this small only wait for a second thread, if others compute
-        folds = cross_val_score(LogisticRegression(), features, labels, cv=StratifiedKFold(FOLDS), scoring="accuracy")
+        folds = cross_val_score(
+            LogisticRegression(), losses[:, None], members, cv=StratifiedKFold(FOLDS), scoring="accuracy"
+        )
     return float(folds.mean())
+
+
+def threshold_accuracy(member_losses: Floats, nonmember_losses: Floats, seed: int) -> float:
+    """As `mia_accuracy`, of the one threshold that is best on nine folds, whichever side of it members are on."""
+    losses, members = _drawn(member_losses, nonmember_losses, seed)
+    hits = []
+    for known, judged in StratifiedKFold(FOLDS).split(losses, members):
+        cut, below = _best_threshold(losses[known], members[known])
+        hits.append(np.mean(((losses[judged] < cut) == below) == members[judged]))
+    return float(np.mean(hits))
+
+
+def loss_auc(member_losses: Floats, nonmember_losses: Floats) -> float:
+    """Area under the ROC curve of the attack "the lower the loss, the likelier a member"; 0.5 is chance.
+
+    The share of pairs of a member and another in which the member's loss is the lower one, equal losses counting half:
+    exact, of all samples, and the same for any scale. Raises Diverged for non-finite losses.
+    """
+    members, others = _finite(member_losses), _finite(nonmember_losses)
+    ranks = rankdata(np.concatenate([members, others]))[: len(members)]
+    above = ranks.sum() - len(members) * (len(members) + 1) / 2
+    return float(1 - above / (len(members) * len(others)))
+
+
+def understated(member_losses: Floats, nonmember_losses: Floats, seed: int) -> bool:
+    """Whether one threshold is right far more often than U-MIA's regression, which is a threshold, too.
+
+    Then the regression has not left its start, and MIA is too near to 0.5. Far: by `LEAST_GAP`, and by three standard
+    errors of an accuracy on so many samples.
+    """
+    sides = member_losses, nonmember_losses
+    size = 2 * min(map(len, sides))
+    gap = discernibility(threshold_accuracy(*sides, seed)) - discernibility(mia_accuracy(*sides, seed))
+    return bool(gap / 2 > max(LEAST_GAP, 3 * 0.5 / size**0.5))
 
 
 def discernibility(mia: float) -> float:
@@ -45,7 +84,30 @@ def indiscernibility(mia: float) -> float:
     return 1 - discernibility(mia)
 
 
-def _finite(side: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _drawn(member_losses: Floats, nonmember_losses: Floats, seed: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Equally many losses of either side, at random, and which are the members'; members first."""
+    size = min(len(member_losses), len(nonmember_losses))
+    if size < FOLDS:
+        raise ValueError(f"the attack needs at least {FOLDS} losses per side, got {size}; splits must refuse this")
+    generator = np.random.default_rng(seed)
+    sides = [_finite(side)[generator.permutation(len(side))[:size]] for side in (member_losses, nonmember_losses)]
+    return np.concatenate(sides), np.repeat([True, False], size)
+
+
+def _best_threshold(losses: Floats, members: npt.NDArray[np.bool_]) -> tuple[float, bool]:
+    """The cut with most right decisions, and whether members are below it; the first of equally good ones."""
+    order = np.argsort(losses, kind="stable")
+    values, inside = losses[order], members[order]
+    right = np.concatenate([[0], np.cumsum(np.where(inside, 1, -1))]) + np.count_nonzero(~inside)  # members below
+    possible = np.concatenate([[True], values[1:] > values[:-1], [True]])  # no cut between equal losses
+    below, above = np.where(possible, right, -1), np.where(possible, len(losses) - right, -1)
+    members_below = bool(below.max() >= above.max())
+    place = int((below if members_below else above).argmax())
+    edges = np.concatenate([[-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]])
+    return float(edges[place]), members_below
+
+
+def _finite(side: Floats) -> Floats:
     bad = int(np.count_nonzero(~np.isfinite(side)))
     if bad:
         raise Diverged(

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepunlearn.metrics.accuracy import Floats, Integers, accuracy, losses
-from deepunlearn.metrics.mia import discernibility, indiscernibility, mia_accuracy
+from deepunlearn.metrics.mia import discernibility, indiscernibility, loss_auc, mia_accuracy, understated
 from deepunlearn.metrics.retention import ret_dev, retention, undefined
 from deepunlearn.metrics.usable import broken_parts, usable
 
 ACCURACIES = {"RA": "retain", "FA": "forget", "VA": "val", "TA": "test"}
-SCORES = (*ACCURACIES, "RR", "FR", "TR", "RetDev", "MIA", "Disc", "Indisc", "MIA_val", "Disc_val")
+ATTACKS = ("MIA", "Disc", "Indisc", "MIA_val", "Disc_val", "MIA_AUC", "MIA_AUC_val", "MIA_understated")
+SCORES = (*ACCURACIES, "RR", "FR", "TR", "RetDev", *ATTACKS)
 
 
 def score(
@@ -42,7 +43,8 @@ def score(
     }
 
 
-def _attacks(logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed: int) -> dict[str, float]:
+def _attacks(logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed: int) -> dict[str, Any]:
+    """`ATTACKS`; models with equal logits have equal ones for equal seeds."""
     forget, val, test = (losses(logits[part], labels[part]) for part in ("forget", "val", "test"))
     against_test, against_val = mia_accuracy(forget, test, seed), mia_accuracy(forget, val, seed)
     return {
@@ -51,4 +53,7 @@ def _attacks(logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed:
         "Indisc": indiscernibility(against_test),
         "MIA_val": against_val,
         "Disc_val": discernibility(against_val),
+        "MIA_AUC": loss_auc(forget, test),
+        "MIA_AUC_val": loss_auc(forget, val),
+        "MIA_understated": understated(forget, test, seed),
     }

@@ -21,7 +21,8 @@ def row(**changes: Any) -> dict[str, Any]:
     reference = changes.get("method") in ("original", "retrained")
     accuracies = {"RA": 0.99, "FA": 0.9, "VA": 0.89, "TA": 0.88}
     retention = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0}
-    attack = {"MIA": 0.55, "Disc": 0.1, "Indisc": 0.9, "MIA_val": 0.5, "Disc_val": 0.0}
+    attack: dict[str, Any] = {"MIA": 0.55, "Disc": 0.1, "Indisc": 0.9, "MIA_val": 0.5, "Disc_val": 0.0}
+    attack |= {"MIA_AUC": 0.56, "MIA_AUC_val": 0.51, "MIA_understated": False}
     chosen = {
         "result_set": RESULT_SET, "protocol": "paper", "search": "quick", "space": "paper", "selection": "paper",
         "trials": 20, "method_version": 1, "params": '{"epochs": 3, "lr": 0.01}', "notes": "{}",
@@ -35,6 +36,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "L2_original": 3.0, "L2_retrained": None, "L2_original_rel": 0.1, "L2_retrained_rel": None, "usable": True,
         "reason": None, "machine": "box", "device": "cpu", "threads": 2, "commit": "abc1234", "torch": "2.11.0",
         "date": "2026-01-02T03:04:05+00:00", "metrics_key": "f" * 64,
+        "metrics_version": 2,
         **(dict.fromkeys(chosen) if reference else chosen), **changes,
     }  # fmt: skip
 

@@ -112,3 +112,24 @@ def test_old_and_new_hyper_parameters_never_mix(shelf: Shelf) -> None:
     assert len(rows[rows["method"] == "ft"]) == 1
     assert rows[rows["method"] == "ft"]["params"].item() == '{"epochs": 5, "lr": 0.01}'
     assert len(rows) == 5
+
+
+def test_scores_of_two_versions_never_mix(shelf: Shelf) -> None:
+    """A model scored again keeps its date, and one that was not counts no longer beside it; neither do references."""
+    shelf.references(0, 1, metrics_version=None)
+    shelf.references(0, metrics_version=2)
+    for seed in (0, 1):
+        shelf.add(seed=seed, Indisc=0.1, metrics_version=None)
+        shelf.add(seed=seed, method="msg", metrics_version=None)
+    shelf.add(seed=0, Indisc=0.9, metrics_version=2)
+    rows = current(collect(shelf.root))
+    counted = {(row.method, row.seed): row.metrics_version for row in rows.itertuples() if row.method != "msg"}
+    assert counted == {("ft", 0): 2, ("original", 0): 2, ("retrained", 0): 2}
+    assert rows[rows["method"] == "ft"]["Indisc"].tolist() == [0.9]
+    assert len(rows[rows["method"] == "msg"]) == 2, "what was scored by one version alone stays"
+
+
+def test_rows_without_a_version_of_their_scores_are_of_the_first(shelf: Shelf) -> None:
+    shelf.add(seed=0, metrics_version=None)
+    shelf.add(seed=1, metrics_version=1)
+    assert len(current(collect(shelf.root))) == 2

@@ -211,6 +211,43 @@ def test_superseded_rows_are_mentioned(shelf: Shelf) -> None:
     assert table.shown["TA"].tolist() == ["0.800"]
 
 
+def test_scores_of_different_versions_stand_side_by_side_with_a_word(shelf: Shelf) -> None:
+    shelf.add(metrics_version=None)
+    shelf.add(method="msg", method_title="MSG", metrics_version=2)
+    for table in tables_of(shelf).values():
+        assert "Scored by different versions of this program (1: FT; 2: MSG)" in table.caption, table.name
+
+
+def test_a_model_whose_scores_are_of_an_older_version_is_a_hole_with_its_reason(shelf: Shelf) -> None:
+    for seed in (0, 1):
+        shelf.add(seed=seed, metrics_version=None)
+    shelf.add(seed=0, metrics_version=2)
+    shelf.expect()
+    assert run(shelf) == 2
+    assert run(shelf, "partial=true") == 0
+    assert tables_of(shelf)["digits-resnet18"].shown["why"].tolist() == [
+        "1 missing: its scores are of an older version; the sweep's command makes them anew from what is stored"
+    ]
+
+
+def test_an_attack_that_understates_is_marked_where_it_stands(shelf: Shelf) -> None:
+    shelf.references(0, 1)
+    for seed in (0, 1):
+        shelf.add(seed=seed, MIA=0.5, Indisc=1.0, MIA_AUC=0.9, MIA_understated=seed == 1)
+        shelf.add(seed=seed, method="msg", method_title="MSG")
+        shelf.add(seed=seed, method="old", method_title="OLD", MIA_AUC=None, MIA_understated=None)
+    made = tables_of(shelf)
+    shown = made["digits-resnet18"].shown.set_index("method")
+    marked = {name: [column for column in shown if "†" in shown.loc[name, column]] for name in shown.index}
+    assert marked["FT"] == ["MIA (ideal 0.5)", "Indisc ↑ (best 1)"]
+    assert not any(marked[name] for name in ("MSG", "OLD", "original", "retrained"))
+    assert shown.loc["FT", "MIA_AUC (ideal 0.5)"].startswith("0.900")
+    assert shown.loc["OLD", "MIA_AUC (ideal 0.5)"] == "n/a"
+    assert "1 with an understated MIA" in shown.loc["FT", "why"]
+    for name in ("digits-resnet18", "ranking", "groups"):
+        assert "† understated MIA and Indisc (FT: 1 of 2 models)" in made[name].caption
+
+
 def test_a_sweep_in_which_everything_failed_still_has_its_tables(shelf: Shelf) -> None:
     shelf.expect("run1", {"seed": 0}, {"method": "original", "result_set": None, "seed": 0})
     shelf.fail()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from sklearn.metrics import roc_auc_score
 
 from deepunlearn.core.errors import Diverged
-from deepunlearn.metrics.mia import discernibility, indiscernibility, mia_accuracy
+from deepunlearn.metrics.mia import (
+    discernibility,
+    indiscernibility,
+    loss_auc,
+    mia_accuracy,
+    threshold_accuracy,
+    understated,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -107,3 +117,77 @@ def test_quick_enough_at_full_size() -> None:
         mia_accuracy(members, others, seed)
         taken.append(time.process_time() - start)
     assert min(taken) < 1
+
+
+# ---------------------------------------------------------------------------- attacks that do not depend on the scale
+
+
+def test_small_losses_that_separate_perfectly_are_at_chance_for_the_regression_alone() -> None:
+    members, others = np.full(100, 1e-6), np.full(100, 1e-4)
+    assert mia_accuracy(members, others, seed=0) == 0.5 and indiscernibility(0.5) == 1.0
+    assert loss_auc(members, others) == threshold_accuracy(members, others, seed=0) == 1.0
+    assert understated(members, others, seed=0)
+
+
+def test_small_losses_of_which_one_threshold_tells_most() -> None:
+    """500 + 500 log-normal losses around e^-9 and e^-7.5: one threshold gets Phi(0.75) = 0.77."""
+    members, others = (np.random.default_rng(0).lognormal(mean, 1, 500) for mean in (-9, -7.5))
+    assert mia_accuracy(members, others, seed=0) < 0.53
+    assert threshold_accuracy(members, others, seed=0) == pytest.approx(0.77, abs=0.02)
+    assert loss_auc(members, others) == pytest.approx(0.856, abs=0.02)  # Phi(1.5 / sqrt 2)
+    assert understated(members, others, seed=0)
+
+
+@given(st.integers(0, 999), st.integers(1, 40), st.integers(1, 40))
+def test_the_auc_is_scikit_learns_ties_included(seed: int, size: int, more: int) -> None:
+    generator = np.random.default_rng(seed)
+    members, others = generator.integers(0, 6, size) / 3, generator.integers(2, 9, more) / 3
+    expected = roc_auc_score(np.repeat([1, 0], [size, more]), -np.concatenate([members, others]))
+    assert loss_auc(members, others) == pytest.approx(expected)
+    assert loss_auc(members, others) + loss_auc(others, members) == pytest.approx(1)
+
+
+def test_only_the_order_of_losses_counts() -> None:
+    members, others = draw(0.5, 80, seed=1), draw(0.9, 120, seed=2)
+    for change in (np.log, np.exp, lambda x: x * 1e-9):
+        assert loss_auc(change(members), change(others)) == loss_auc(members, others)
+        assert threshold_accuracy(change(members), change(others), 3) == threshold_accuracy(members, others, 3)
+
+
+def slow_threshold(members: Array, others: Array) -> float:
+    """Every cut and both directions tried on nine folds; the first best one judged on the tenth."""
+    hits = []
+    for fold in range(10):
+        pairs = [(np.array_split(side, 10), label) for side, label in ((members, True), (others, False))]
+        train = [(x, label) for parts, label in pairs for k, part in enumerate(parts) if k != fold for x in part]
+        test = [(x, label) for parts, label in pairs for x in parts[fold]]
+        known = sorted({x for x, _ in train})
+        cuts = [-np.inf, *((a + b) / 2 for a, b in pairwise(known)), np.inf]
+        rules = [(cut, below) for below in (True, False) for cut in cuts]
+        cut, below = max(rules, key=lambda rule: sum(((x < rule[0]) == rule[1]) == label for x, label in train))
+        hits.append(np.mean([((x < cut) == below) == label for x, label in test]))
+    return float(np.mean(hits))
+
+
+@pytest.mark.parametrize("scale", [0.2, 0.5, 3.0])
+def test_one_threshold_agrees_with_the_definition_written_out(scale: float) -> None:
+    members, others = draw(0.5, 60, seed=1).round(1), draw(scale, 60, seed=2).round(1)
+    generator = np.random.default_rng(5)
+    shuffled = [side[generator.permutation(60)] for side in (members, others)]
+    assert threshold_accuracy(members, others, seed=5) == pytest.approx(slow_threshold(*shuffled), abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [30, 122, 450, 4000])
+@pytest.mark.parametrize("scale", [0.05, 0.5, 0.9])
+def test_an_attack_that_works_is_not_said_to_understate(size: int, scale: float) -> None:
+    """Among losses as networks have them, told apart or not, both attacks find nearly the same."""
+    flagged = sum(understated(draw(scale, size, seed), draw(0.5, size, seed + 100), seed) for seed in range(8))
+    assert flagged == 0
+
+
+@pytest.mark.parametrize("attack", [loss_auc, lambda one, other: threshold_accuracy(one, other, 0)])
+def test_broken_losses_are_a_divergence_for_every_attack(attack: Callable[[Array, Array], float]) -> None:
+    broken = draw(0.5, 20, seed=1)
+    broken[3] = np.inf
+    with pytest.raises(Diverged, match="1 of 20 samples"):
+        attack(broken, draw(0.5, 20, seed=2))

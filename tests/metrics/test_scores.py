@@ -116,8 +116,19 @@ def test_attack_uses_the_test_part_for_the_report_and_the_validation_part_for_th
     logits["val"] = logits["val"] + 30 * np.eye(CLASSES, dtype=np.float32)[labels["val"]]
     logits["test"] = logits["test"] - 30 * np.eye(CLASSES, dtype=np.float32)[labels["test"]]
     scores = score(logits, model(seed=2)[0], labels, seed=0)
-    assert scores["MIA"] == 1
+    assert scores["MIA"] == scores["MIA_AUC"] == 1
     assert scores["MIA_val"] < 0.7
+    assert scores["MIA_AUC_val"] < 0.7
+    assert scores["MIA_understated"] is False
+
+
+def test_losses_too_small_for_the_regression_are_said_to_be() -> None:
+    logits, labels = model(seed=1)
+    for part, height in (("forget", 16), ("test", 10), ("val", 10)):
+        logits[part] = height * np.eye(CLASSES, dtype=np.float32)[labels[part]]
+    scores = score(logits, model(seed=2)[0], labels, seed=0)
+    assert (scores["MIA"], scores["Indisc"], scores["MIA_AUC"], scores["MIA_AUC_val"]) == (0.5, 1, 1, 1)
+    assert scores["MIA_understated"] is True
 
 
 @pytest.mark.parametrize("part", ["retain", "forget", "val", "test"])
