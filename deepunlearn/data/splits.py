@@ -108,18 +108,23 @@ def make_halves(
     train, test = _drawn(train_labels, test_labels, limit, random, dropped)
     shuffled = train[random.permutation(len(train))]
     val, pool = (np.sort(one).astype(np.int64) for one in np.split(shuffled, [round(val_ratio * len(train))]))
-    part = np.full((halvings, len(pool)), -1, dtype=np.int8)
-    for first in range(0, halvings, 2):
-        for halving, half in enumerate(np.array_split(random.permutation(len(pool)), 2), start=first):
-            for number, forget in enumerate(np.array_split(half, parts)):
-                part[halving, forget] = number
-    halves = Halves(pool, val, test.astype(np.int64), part)
+    halves = Halves(pool, val, test.astype(np.int64), draw_halvings(len(pool), halvings, parts, random))
     for halving in range(halvings):
         for number in range(parts):
             split = halves.split(halving, number)
             _check_sizes(split, {"forget": 1 / parts, "val": val_ratio})
             _check_classes(split, train_labels)
     return halves
+
+
+def draw_halvings(size: int, halvings: int, parts: int, random: np.random.RandomState) -> npt.NDArray[np.int8]:
+    """`Halves.part` of a pool of `size` samples."""
+    part = np.full((halvings, size), -1, dtype=np.int8)
+    for first in range(0, halvings, 2):
+        for halving, half in enumerate(np.array_split(random.permutation(size), 2), start=first):
+            for number, forget in enumerate(np.array_split(half, parts)):
+                part[halving, forget] = number
+    return part
 
 
 def _drawn(

@@ -113,7 +113,7 @@ class Attacks:
         phi = np.stack([entry.arrays(STATISTIC)["phi"] for entry in entries])
         return Models(
             phi=phi,
-            pair=np.array([self.design.place(task.seed or 0)[0] // 2 for task in tasks]),
+            pair=pairs_of(self.design, [task.seed or 0 for task in tasks]),
             first=entries[0],
             seconds=float(np.mean([entry.meta["seconds"] for entry in entries])),
             **roles(self.halves, self.design, [task.seed or 0 for task in tasks], shared=name == "original"),
@@ -151,6 +151,11 @@ class Attacks:
             if source == "search"
             else source
         )
+
+
+def pairs_of(design: HalvesForget, models: list[int]) -> npt.NDArray[np.int64]:
+    """The pair of halvings of each model; a halving and its complement have neighbouring numbers."""
+    return np.array([design.place(model)[0] // 2 for model in models])
 
 
 def roles(halves: Halves, design: HalvesForget, models: list[int], shared: bool) -> dict[str, Any]:

@@ -99,8 +99,9 @@ def judge(
     The interval resamples halvings, whose models share an original; the fits stay, so it is that of the attacked
     halvings. Replicates in which a class is missing have no value and are left out.
 
-    Chance is 0.500 with 64 halvings, but 0.498, 0.494 and 0.492 with 32, 16 and 12: an observation is missing from the
-    fit of its own class. The retrained models, attacked the same way, show where it is.
+    Chance is 0.5 where `halving` names pairs of complements, as the experiment's does: a pair takes an observation of
+    each class from every sample's fits. With independent halvings it is a little less (0.492 with 12), since only the
+    observation's own class loses one. The retrained models, attacked the same way, show where it is.
     Raises ValueError where no sample has a scored observation of each class.
     """
     parts = _parts(scores, halving, positive, negative)

@@ -7,24 +7,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from deepunlearn.core.schema import HalvesForget
+from deepunlearn.data.splits import Halves, draw_halvings
+from deepunlearn.launch.attacks import pairs_of, roles
+
 
 class Plan(NamedTuple):
-    halving: npt.NDArray[Any]  # [M]
+    halving: npt.NDArray[Any]  # [M]; pairs of halvings, where these are drawn as production draws them
     positive: npt.NDArray[np.bool_]  # [M, n]
     negative: npt.NDArray[np.bool_]  # [M, n]
 
 
 def halved(halvings: int, parts: int, samples: int, seed: int) -> Plan:
-    """As the protocol draws it: each halving trains on half of the samples, each of its models forgets one part."""
-    generator = np.random.default_rng(seed)
-    models = halvings * parts
-    positive, negative = np.zeros((2, models, samples), bool)
-    for first in range(0, models, parts):
-        train, held_out = np.array_split(generator.permutation(samples), 2)
-        negative[first : first + parts, held_out] = True
-        for model, forget in enumerate(np.array_split(train, parts), start=first):
-            positive[model, forget] = True
-    return Plan(np.arange(models) // parts, positive, negative)
+    """The design that runs: pairs of complementary halvings, each cut into forget sets; a pair is attacked as one."""
+    none = np.empty(0, dtype=np.int64)
+    part = draw_halvings(samples, halvings, parts, np.random.RandomState(seed))
+    design = HalvesForget.model_construct(name="halves", halvings=halvings, parts=parts)  # smaller than may be run
+    models = list(range(halvings * parts))
+    found = roles(Halves(np.arange(samples), none, none, part), design, models, shared=False)
+    return Plan(pairs_of(design, models), found["positive"]["forgotten"], found["never"])
 
 
 def random_roles(halvings: int, models: int, samples: int, seed: int) -> Plan:
