@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from deepunlearn.core.schema import RuntimeConfig
 from deepunlearn.core.seeding import derive_seed
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # deterministic matrix products need it
+PROC = Path("/proc/self")  # what Linux tells of this process
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -31,6 +33,7 @@ class Runtime:
         """device: which one exactly, in place of what the configuration says."""
         self.config = config
         self.device = device or _device(config.device)
+        self._peak_of = "process"
         self.threads = config.threads or torch.get_num_threads()  # OpenMP's: affinity and OMP_NUM_THREADS count
 
     def settle(self) -> Runtime:
@@ -126,11 +129,20 @@ class Runtime:
     def device_name(self) -> str:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
 
-    def peak_memory(self) -> int:
-        """Bytes: the device's peak allocation on a GPU, the process's peak resident size on a CPU."""
+    def watch_memory(self) -> None:
+        """Forget the peak so far: `peak_memory` is that of the stage that begins now, where the system allows it."""
         if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self._peak_of = "stage" if self.device.type == "cuda" or _reset_peak_size() else "process"
+
+    def peak_memory(self) -> dict[str, Any]:
+        """Bytes: the device's peak allocation on a GPU, the process's peak resident size on a CPU; and since when.
+
+        "stage": since `watch_memory`; "process": since the process began, so that only the largest stage shows. On a
+        CPU what earlier stages left in memory counts.
+        """
+        peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else _peak_size()
+        return {"peak_memory": peak, "peak_memory_of": self._peak_of}
 
 
 class Clock:
@@ -164,6 +176,27 @@ def _device(name: str) -> torch.device:
             remedy="use runtime.device=auto, or check the driver and CUDA_VISIBLE_DEVICES",
         )
     return torch.device("cuda")
+
+
+def _reset_peak_size() -> bool:
+    """Make Linux measure this process's peak resident size anew; False where it does not (proc(5), clear_refs)."""
+    try:
+        (PROC / "clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return _high_water_mark() is not None
+
+
+def _peak_size() -> int:
+    """Bytes. The system's own maximum knows no reset, but is there on every system."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _high_water_mark() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _high_water_mark() -> int | None:
+    status = PROC / "status"
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def _keep_freed_memory() -> None:

@@ -91,9 +91,11 @@ class ShadowBench(Bench):
         entry = self.store.find(key, place)
         if entry is not None:
             return entry
+        self.runtime.watch_memory()
         with self.progress.bar(f"{self.cell.name} {method.name} model {seed}: epoch", epochs_of(params)) as bar:
             model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
+        facts = self._facts(seconds=run.seconds, notes=run.notes)  # first: scoring has a peak of its own
         statistic = self.statistic(model)
-        with self.store.writing(key, place, self._facts(seconds=run.seconds, notes=run.notes)) as draft:
+        with self.store.writing(key, place, facts) as draft:
             draft.write_arrays(STATISTIC, phi=statistic)
         return self._stored(key, place)

@@ -126,6 +126,7 @@ class Bench:
         checkpoint = Checkpoint(self.results.work / f"{key.hash}.safetensors", self.runtime.config.checkpoint_seconds)
         part = side.parts["train" if key.role == "original" else "retain"]
         label = f"{self.cell.name} {key.role} seed {place.seed}"
+        self.runtime.watch_memory()
         with self.progress.bar(f"{label}: epoch", key.epochs) as bar:
 
             def show(history: History) -> None:
@@ -215,12 +216,12 @@ class Bench:
             return entry
         original = self.original(seed)
         step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
+        self.runtime.watch_memory()
         with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", epochs_of(params)) as bar:
             model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
-        logits = self.predict(model, self.side(seed))
-        with self.store.writing(
-            key, place, self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
-        ) as draft:
+        facts = self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
+        logits = self.predict(model, self.side(seed))  # after the facts: it has a peak of memory of its own
+        with self.store.writing(key, place, facts) as draft:
             draft.write_arrays("logits.npz", **logits)
             draft.write_json("distances.json", distances(model, original))
             if keep == "weights":
@@ -249,6 +250,7 @@ class Bench:
         found = self.store.find(key, place)
         if found is not None:
             return found
+        self.runtime.watch_memory()
         logits = entry.arrays("logits.npz")
         labels = self.side(seed).labels
         drawn = derive_seed32("mia", self.keys.drawn_for(seed))  # by the attack: the same for all models of a seed
@@ -373,7 +375,7 @@ class Bench:
     # ------------------------------------------------------------------------------------------------------- helpers
 
     def _facts(self, **more: Any) -> dict[str, Any]:
-        return {**self.runtime.describe(), "peak_memory": self.runtime.peak_memory(), **more}
+        return {**self.runtime.describe(), **self.runtime.peak_memory(), **more}
 
     def _stored(self, key: Any, place: Place) -> Entry:
         entry = self.store.find(key, place)

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from deepunlearn import runtime as runtime_module
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.runtime import WORKSPACE, Runtime, _determinism_given_back, _make_deterministic, device_of
 from deepunlearn.testing.small import runtime
@@ -29,6 +31,29 @@ for _ in range(5):
     step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+
+
+def test_the_peak_of_memory_is_that_of_the_stage() -> None:
+    """A small stage after a large one: 400 MB of the first must not show in the second."""
+    process = runtime()
+    process.watch_memory()
+    before = process.peak_memory()["peak_memory"]
+    torch.ones(100_000_000)
+    large = process.peak_memory()
+    assert large["peak_memory"] > before + 350_000_000
+    process.watch_memory()
+    small = process.peak_memory()
+    if small["peak_memory_of"] == "stage":
+        assert small["peak_memory"] < large["peak_memory"] - 350_000_000
+
+
+def test_a_system_that_measures_no_stage_is_said_to_give_the_process_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = runtime()
+    assert process.peak_memory()["peak_memory_of"] == "process", "nothing was watched yet"
+    monkeypatch.setattr(runtime_module, "PROC", Path("/nowhere"))
+    process.watch_memory()
+    found = process.peak_memory()
+    assert found["peak_memory_of"] == "process" and found["peak_memory"] > 10_000_000
 
 
 @pytest.mark.slow
