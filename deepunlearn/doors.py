@@ -6,12 +6,16 @@ import sys
 from collections.abc import Callable, Sequence
 
 from deepunlearn.core.errors import DeepUnlearnError
+from deepunlearn.core.infrastructure import infrastructure
 
 INTERRUPTED = 130
 
 
 def run_door(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
-    """`main(arguments)`; an error that explains itself is printed without a traceback and gives its exit code."""
+    """`main(arguments)`; an error that explains itself is printed without a traceback and gives its exit code.
+
+    So is one of a machine that ran out of something, e.g. of room on its disk, which is no mistake of this program.
+    """
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
     except DeepUnlearnError as error:
@@ -20,6 +24,12 @@ def run_door(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | No
     except KeyboardInterrupt:
         print("\nstopped; nothing stored is lost. Run the same command to go on.", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        rule = infrastructure(error)
+        if rule is None or not rule.scarce:
+            raise
+        print(f"error: {type(error).__name__}: {error}\n  remedy:  {rule.remedy}", file=sys.stderr)
+        return DeepUnlearnError.exit_code
 
 
 def table(title: str, rows: dict[str, str]) -> str:

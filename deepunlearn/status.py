@@ -139,8 +139,9 @@ class Status:
 
     def _failures(self) -> Iterator[str]:
         for task, state in self.states.items():
-            if state in ("failed", "skipped") and (note := self.planner.failure(task)):
-                yield f"{note['kind']}: {task.label(self.planner.sweep)}: {last_line(note)}"
+            if state in ("failed", "skipped", "to do") and (note := self.planner.failure(task)):
+                kind = "not run" if note["kind"] == "infrastructure" else note["kind"]
+                yield f"{kind}: {task.label(self.planner.sweep)}: {last_line(note)}"
 
 
 def last_line(note: dict[str, str]) -> str:

@@ -249,10 +249,15 @@ def report(planner: Planner, folder: Path) -> int:
         note = planner.failure(task)
         assert note is not None
         print(f"  {note['kind']}: {task.label(planner.sweep)}: {note['message'].splitlines()[0]}")
+    not_run = list(planner.not_run())
+    for task, note in not_run:
+        print(f"  not run: {task.label(planner.sweep)}: {note['error']}: {note['message']}")
     print(f"hyper-parameters: {folder / 'hparams.yaml'}")
     print(f"tables: python -m deepunlearn.tables results={planner.sweep.results}")
     if bad:
         print("failed tasks run again with retry_failed=true; their tracebacks are in the store's failures folders")
+    if not_run:
+        print("what was not run is no failure of its method; the same command runs it again")
     return 0 if set(states) == {"done"} else 1
 
 

@@ -165,10 +165,13 @@ def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, histor
         tensors[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, draft, metadata={"history": json.dumps(history.__dict__)})
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        save_file(tensors, draft, metadata={"history": json.dumps(history.__dict__)})
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
@@ -182,6 +185,8 @@ def _resume(checkpoint: Checkpoint | None, model: nn.Module, optimizer: torch.op
                 momentum = torch.empty_like(parameter).copy_(file.get_tensor(f"momentum.{name}"))
                 optimizer.state[parameter]["momentum_buffer"] = momentum
             return History(**json.loads(file.metadata()["history"]))
+    except torch.OutOfMemoryError:
+        raise  # no word about the file
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise StoreError(
             f"the checkpoint {checkpoint.path} is damaged",

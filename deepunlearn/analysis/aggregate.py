@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from deepunlearn.analysis.coverage import GROUP, reasons
+from deepunlearn.analysis.coverage import GROUP, HOLES, reasons
 from deepunlearn.analysis.rows import REFERENCES, current
 
 METRICS = ("RA", "FA", "TA", "RR", "FR", "TR", "RetDev", "MIA", "MIA_AUC", "Indisc", "RTE", "seconds", "moved")
@@ -84,7 +84,7 @@ def _with_references(table: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
 
 
 def _status(table: pd.DataFrame, asked: pd.DataFrame) -> pd.Series[str]:
-    lost = ~asked["usable"] & (asked["outcome"] != "missing")
+    lost = ~asked["usable"] & ~asked["outcome"].isin(HOLES)
     n_lost = lost.groupby([asked[name] for name in GROUP]).sum().reindex(table.index)
     short = table["n_usable"] < table["n_seeds"]
     status = pd.Series("", index=table.index, dtype="string").mask(short, INCOMPLETE)

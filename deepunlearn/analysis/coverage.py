@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter
 
 from deepunlearn.analysis.rows import MODEL, current, read_json, scored_by
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import FailureNote
 
-OUTCOMES = ("found", "failed", "skipped", "not_applicable", "missing")
+OUTCOMES = ("found", "failed", "skipped", "not_applicable", "not_run", "missing")
+HOLES = ("not_run", "missing")  # what says nothing of the method: tables refuse, and it never makes an F
 GROUP = ["cell", "result_set", "method"]
 SEARCH_STAGES = ("search", "select")  # without them no report seed can be evaluated; their own seeds are search seeds
 NAMED_HOLES = 10
@@ -46,6 +49,7 @@ Notes = dict[tuple[Any, ...], tuple[str, str]]  # (cell, result set, method, see
 
 _EXPECTED = TypeAdapter(list[Expected])
 _FAILURE = TypeAdapter(FailureNote)
+_OUTCOME_OF = {"search_failed": "failed", "infrastructure": "not_run"}
 
 
 def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
@@ -94,8 +98,8 @@ def _in_words(kind: str, texts: list[str]) -> str:
 
 
 def holes(cases: pd.DataFrame) -> pd.DataFrame:
-    """The lines of `outcomes` that are neither found nor explained by a stored failure."""
-    return cases[cases["outcome"] == "missing"]
+    """The lines of `outcomes` that are neither found nor explained by a failure of their own."""
+    return cases[cases["outcome"].isin(HOLES)]
 
 
 def name_holes(cases: pd.DataFrame) -> str:
@@ -117,8 +121,8 @@ def require_complete(cases: pd.DataFrame) -> None:
     given_up = f", or delete a run that was given up ({runs})" if runs else ""
     raise ConfigError(
         f"{len(missing)} of {len(cases)} expected rows are missing",
-        given=name_holes(cases),
-        allowed="every expected row found, or explained by a stored failure",
+        given=f"{name_holes(cases)} ({reasons(missing)})",
+        allowed="every expected row found, or explained by a failure of its method",
         remedy="finish the sweep (the same command again does only what is missing) or complete the file of extra=, "
         f"give partial=true to mark the holes instead{given_up}",
     )
@@ -138,15 +142,22 @@ def _expected(results: Path) -> pd.DataFrame:
 def failure_notes(results: Path) -> list[FailureNote]:
     """The failures that stand, those overcome left out. Raises StoreError naming a file that cannot be read."""
     paths = Results(results).store.glob("*/*/failures/**/failure.json")
-    return [read_json(path, _FAILURE) for path in sorted(paths)]
+    return [_as_told_now(read_json(path, _FAILURE)) for path in sorted(paths)]
+
+
+def _as_told_now(note: FailureNote) -> FailureNote:
+    """Earlier versions took infrastructure for failures of the method."""
+    mistaken = note.kind == "failed" and rule_of_note(note.error, note.message)
+    return replace(note, kind="infrastructure") if mistaken else note
 
 
 def _failures(results: Path) -> Notes:
-    """What explains missing rows; of several failures of one model the latest, a cause before what it made skip."""
+    """What explains missing rows; of several failures of one model the latest, a cause before what it held up."""
     notes: Notes = {}
-    for note in sorted(failure_notes(results), key=lambda note: (note.kind != "skipped", note.date)):
+    held_up = ("skipped", "InputMissing")
+    for note in sorted(failure_notes(results), key=lambda note: (not {note.kind, note.error} & {*held_up}, note.date)):
         every_seed = note.stage in SEARCH_STAGES or note.kind == "not_applicable"
-        outcome = "failed" if note.kind == "search_failed" else note.kind
+        outcome = _OUTCOME_OF.get(note.kind, note.kind)
         problem = (note.message.strip().splitlines() or [""])[0]
         why = f"search failed: {problem}" if note.kind == "search_failed" else f"{note.error}: {problem}"
         notes[note.cell, note.result_set or "", note.method, None if every_seed else note.seed] = outcome, why

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console
@@ -62,14 +62,15 @@ class Progress:
             self._stop()
 
     def say(self, text: str) -> None:
-        """One line with the time of day."""
+        """One line with the time of day. One that cannot be written, e.g. to a full disk, does not end the work."""
         if self.quiet:
             return
         line = f"[{time.strftime('%H:%M:%S')}] {text}"
-        if self.rich:
-            self.rich.console.print(line, markup=False, highlight=False)
-        else:
-            print(line, file=self.stream, flush=True)
+        with suppress(OSError):
+            if self.rich:
+                self.rich.console.print(line, markup=False, highlight=False)
+            else:
+                print(line, file=self.stream, flush=True)
 
     def _start(self) -> None:
         self._open += 1

@@ -28,7 +28,7 @@ from deepunlearn.core.errors import StoreError
 from deepunlearn.core.keys import KEY_LENGTH, Key
 from deepunlearn.core.paths import sync_contents, sync_folder, write_atomically
 
-FailureKind = Literal["failed", "skipped", "not_applicable", "search_failed"]
+FailureKind = Literal["failed", "skipped", "not_applicable", "search_failed", "infrastructure"]
 DRAFT = ".draft-"
 STATISTIC = "phi.npz"  # of every U-LiRA model: float32 [pool], the scaled confidence on each sample of the pool
 
@@ -188,8 +188,8 @@ class Failures:
 
 
 def describe_error(error: BaseException) -> tuple[str, str, str]:
-    """(type name, message, traceback text)."""
-    return type(error).__name__, str(error), "".join(traceback.format_exception(error))
+    """(type name, message, which some errors lack, traceback text)."""
+    return type(error).__name__, str(error) or "(no message)", "".join(traceback.format_exception(error))
 
 
 # ----------------------------------------------------------------------------------------------------------- helpers

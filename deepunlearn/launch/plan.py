@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from deepunlearn.cells import REFERENCES, CellKeys, Role
 from deepunlearn.core.claims import Claims, Owner
 from deepunlearn.core.errors import MissingData
+from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey, canonical_json
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
@@ -164,7 +165,7 @@ class Planner:
         if self.is_done(task):
             return "done"
         note = self.failure(task)
-        if note is None:
+        if note is None or note["kind"] == "infrastructure":
             return "to do"
         return "skipped" if note["kind"] == "skipped" else "failed"
 
@@ -252,10 +253,21 @@ class Planner:
         return self.keys[task.cell].place(task.method, task.seed)
 
     def failure(self, task: Task) -> dict[str, Any] | None:
-        return self.failures.find(self.place(task), self.task_id(task))
+        """The note of what last went wrong with `task`; earlier versions took infrastructure for failures."""
+        note = self.failures.find(self.place(task), self.task_id(task))
+        if note is not None and note["kind"] == "failed" and rule_of_note(note["error"], note["message"]):
+            note["kind"] = "infrastructure"
+        return note
+
+    def not_run(self) -> Iterator[tuple[Task, dict[str, Any]]]:
+        """The tasks that infrastructure kept from being done, with the notes of it; they are to do."""
+        for task in self.tasks:
+            note = self.failure(task) if self.state(task) == "to do" else None
+            if note is not None:
+                yield task, note
 
     def note(self, task: Task, kind: FailureKind, error: str, message: str, trace: str) -> None:
-        """Store that `task` did not end well."""
+        """Store that `task` did not end well; where that cannot be written, say so and go on."""
         place = self.place(task)
         note = FailureNote(
             stage=task.stage,
@@ -271,7 +283,10 @@ class Planner:
             traceback=trace,
             date=now(),
         )
-        self.failures.record(place, self.task_id(task), note)
+        try:
+            self.failures.record(place, self.task_id(task), note)
+        except OSError as problem:
+            self.progress.say(f"{task.label(self.sweep)}: the note of this cannot be written: {problem}")
 
     def workers_at(self, task: Task) -> list[Owner]:
         """Living processes that are at `task` now; several for a search that is shared."""

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import cast
 
 from deepunlearn.core import stopping
+from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.launch.plan import Planner, State, Task
 
-DEATHS = 3  # after so many processes died at a task it counts as failed
+DEATHS = 3  # after so many processes died at a task it is left for the next command
 POLL_SECONDS = 0.2
 
 
@@ -86,7 +87,11 @@ class Pool:
             except IndexError:
                 return
             started = time.monotonic()
-            state = self._ask(index, task)
+            try:
+                state = self._ask(index, task)
+            except OSError as error:  # no process can be started, or no log of it written
+                self._give_up(task, type(error).__name__, f"no worker process could be started: {error}")
+                continue
             if state is not None:
                 self._outcome[state] += 1
                 self._tell(task, state, time.monotonic() - started)
@@ -131,7 +136,7 @@ class Pool:
             )
 
     def _died(self, index: int, task: Task) -> None:
-        """The task is given out again, and stored as failed after several deaths."""
+        """The task is given out again, and stored as not run after several deaths."""
         code = self._processes[index].wait()
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         label = task.label(self.planner.sweep)
@@ -140,13 +145,18 @@ class Pool:
             self.progress.say(f"{label}: the worker process ended {how}; another takes over")
             self._tasks.appendleft(task)
             return
-        message = f"{DEATHS} worker processes at it ended, the last one {how}"
-        self.planner.note(
-            task, "failed", "WorkerDied", message, f"{message}; their logs are in {self.folder / 'logs'}\n"
-        )
-        self.progress.say(f"FAILED: {label}: {message}")
-        self._outcome["failed"] += 1
+        logs = self.folder / "logs"
+        self._give_up(task, "WorkerDied", f"{DEATHS} worker processes at it ended, the last one {how}; see {logs}")
+
+    def _give_up(self, task: Task, error: str, message: str) -> None:
+        """The task was not run: what ends processes, or keeps them from starting, is nothing of the method's."""
+        rule = rule_of_note(error, message)
+        told = f"{message}\n  remedy:  {rule.remedy}" if rule else message
+        self.planner.note(task, "infrastructure", error, told, "")
+        self.progress.say(f"NOT RUN: {task.label(self.planner.sweep)}: {told}")
+        self._outcome["to do"] += 1
 
     def _tell(self, task: Task, state: State, seconds: float) -> None:
         done = sum(self._outcome.values())
-        self.progress.say(f"{state}: {task.label(self.planner.sweep)} ({duration(seconds)}); {done}/{self._total}")
+        shown = "not run" if state == "to do" else state
+        self.progress.say(f"{shown}: {task.label(self.planner.sweep)} ({duration(seconds)}); {done}/{self._total}")

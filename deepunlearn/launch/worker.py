@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core import stopping
-from deepunlearn.core.errors import NotApplicable
+from deepunlearn.core.errors import DataError, NotApplicable
+from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import FailureKind, describe_error
 from deepunlearn.launch.estimate import Speed, SpeedFile, speed_name
@@ -21,6 +22,7 @@ from deepunlearn.shadows import ShadowBench
 from deepunlearn.stages import Bench
 
 LOOK_AGAIN_SECONDS = 2.0  # at what another process does
+_SAID = {"infrastructure": "NOT RUN"}
 
 
 class Worker:
@@ -44,7 +46,15 @@ class Worker:
         return Counter(self.run_task(task) for task in tasks)
 
     def run_task(self, task: Task) -> State:
-        """The state of `task` afterwards."""
+        """The state of `task` afterwards; "to do" where infrastructure kept it from being done."""
+        try:
+            return self._until_settled(task)
+        except Exception as error:  # e.g. a claim that cannot be written on a full disk
+            if infrastructure(error) is None:
+                raise
+            return self._ended_by(error, task)
+
+    def _until_settled(self, task: Task) -> State:
         waiting = False
         while (state := self._try(task)) is None:
             if not waiting:
@@ -62,11 +72,7 @@ class Worker:
             return state
         blocking = next((one for one in planner.inputs(task) if not planner.is_done(one)), None)
         if blocking is not None:
-            if planner.workers_at(blocking):
-                return None
-            needed = f"{blocking.label(planner.sweep)} ({planner.task_id(blocking)})"
-            planner.note(task, "skipped", "InputMissing", f"needs {needed}, which is not there", "")
-            return "skipped"
+            return None if planner.workers_at(blocking) else self._held_up_by(blocking, task)
         if task.stage == "search":
             return self._attempt(task)  # its slots are claimed one by one, so that workers can share it
         if not planner.claims.take(planner.task_id(task)):
@@ -76,14 +82,31 @@ class Worker:
         finally:
             planner.claims.release(planner.task_id(task))
 
+    def _held_up_by(self, blocking: Task, task: Task) -> State:
+        """Note that `task` lacks `blocking`: for good where that failed, for now where it could not be run."""
+        planner = self.planner
+        needed = f"needs {blocking.label(planner.sweep)} ({planner.task_id(blocking)})"
+        if planner.state(blocking) == "to do":
+            planner.note(task, "infrastructure", "InputMissing", f"{needed}, which was not run", "")
+            return "to do"
+        planner.note(task, "skipped", "InputMissing", f"{needed}, which is not there", "")
+        return "skipped"
+
+    def _ended_by(self, error: Exception, task: Task) -> State:
+        """Store why `task` is not done, with the traceback: it is a result of the sweep, not its end."""
+        kind, (name, message, trace) = _kind(error), describe_error(error)
+        rule = infrastructure(error) if kind == "infrastructure" else None
+        if rule is not None and rule.remedy:
+            message = f"{message}\n  remedy:  {rule.remedy}"
+        self.planner.note(task, kind, name, message, trace)
+        self.progress.say(f"{_SAID.get(kind, kind.upper())}: {task.label(self.planner.sweep)}: {message}")
+        return "failed" if rule is None else "to do"
+
     def _attempt(self, task: Task) -> State | None:
         try:
             self._perform(task)
-        except Exception as error:  # stored with its traceback: a failure is a result of the sweep, not its end
-            kind = _kind(error)
-            self.planner.note(task, kind, *describe_error(error))
-            self.progress.say(f"{kind.upper()}: {task.label(self.planner.sweep)}: {str(error).splitlines()[0]}")
-            return "failed"
+        except Exception as error:
+            return self._ended_by(error, task)
         if task.stage == "search" and not self.planner.is_done(task):
             return None  # other workers are at its last slots
         self.planner.failures.settle(self.planner.place(task), self.planner.task_id(task), "overcome")
@@ -91,6 +114,7 @@ class Worker:
 
     def _perform(self, task: Task) -> None:
         bench, sweep = self.bench(task.cell), self.planner.sweep
+        self._refuse_other_data(bench, task.cell)
         if task.stage == "select":
             select(bench, sweep, self.planner.methods[task.method])
             return
@@ -110,6 +134,16 @@ class Worker:
                 bench.unlearned(method, params, task.seed, sweep.keep, drawn)
             else:
                 bench.method_row(sweep, method, params, task.seed)
+
+    def _refuse_other_data(self, bench: Bench, cell: int) -> None:
+        """Results are stored under the images' content: that of others would not be what was planned."""
+        if bench.keys.split != self.planner.keys[cell].split:
+            raise DataError(
+                f"the dataset of {bench.cell.name} has changed since this was planned",
+                given=f"content {bench.keys.split.data_digest[:16]}",
+                allowed=f"content {self.planner.keys[cell].split.data_digest[:16]}, as planned",
+                remedy="run the same command again, which plans anew",
+            )
 
     # --------------------------------------------------------------------------------------------------------- speeds
 
@@ -134,4 +168,6 @@ class Worker:
 def _kind(error: Exception) -> FailureKind:
     if isinstance(error, NotApplicable):
         return "not_applicable"
-    return "search_failed" if isinstance(error, SearchFailed) else "failed"
+    if isinstance(error, SearchFailed):
+        return "search_failed"
+    return "failed" if infrastructure(error) is None else "infrastructure"

@@ -22,6 +22,7 @@ from torch import nn
 from deepunlearn.core import stopping
 from deepunlearn.core.claims import Claims, this_process
 from deepunlearn.core.errors import Diverged, NotApplicable
+from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import MethodConfig, SearchConfig, epochs_of
 from deepunlearn.core.seeding import derive_seed32
@@ -140,7 +141,8 @@ class SlotStudy:
             raise
         except Exception as error:  # recorded with its traceback, and raised when it persists
             self._fail(study, trial, "error", error)
-            self._errors[f"{type(error).__name__}: {error}"] += 1
+            alike = "infrastructure" if infrastructure(error) else f"{type(error).__name__}: {error}"
+            self._errors[alike] += 1  # infrastructure's name files, so that hardly two are equal
             if max(self._errors.values()) >= ERRORS_ALIKE:
                 raise
             return "error"

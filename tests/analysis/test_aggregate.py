@@ -63,6 +63,16 @@ def test_fewer_models_than_report_seeds_is_a_failure(shelf: Shelf, kind: str) ->
     assert table_of(shelf).loc["msg"]["status"] == ""
 
 
+def test_infrastructure_makes_a_method_incomplete_not_failed(shelf: Shelf) -> None:
+    for seed in range(2):
+        shelf.add(method="msg", seed=seed)
+        shelf.expect("run1", {"seed": 0}, {"seed": 1})
+        shelf.fail(seed=seed, kind="infrastructure", error="OSError", message="No space left on device")
+    line = table_of(shelf).loc["ft"]
+    assert (line["usable"], line["status"]) == ("0/2", "incomplete")
+    assert line["reason"] == "2 not run: OSError: No space left on device"
+
+
 def test_seeds_that_were_not_run_make_a_method_incomplete_not_failed(shelf: Shelf) -> None:
     shelf.add(method="ft", seed=0)
     for seed in range(3):

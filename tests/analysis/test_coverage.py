@@ -106,7 +106,7 @@ def test_holes_are_refused_by_name(shelf: Shelf) -> None:
     shelf.fail(method="iu")
     with pytest.raises(ConfigError, match="3 of 5 expected rows are missing") as caught:
         require_complete(cases_of(shelf))
-    assert "digits resnet18 ft seed 1, 2; digits resnet18 msg seed 0\n" in str(caught.value)
+    assert "digits resnet18 ft seed 1, 2; digits resnet18 msg seed 0 (3 missing)\n" in str(caught.value)
     assert "partial=true" in str(caught.value)
     assert "runs/run1" in str(caught.value)
 
@@ -115,6 +115,47 @@ def test_explained_rows_are_no_holes(shelf: Shelf) -> None:
     shelf.expect("run1", {"seed": 0})
     shelf.fail()
     require_complete(cases_of(shelf))
+
+
+def test_infrastructure_is_no_failure_but_a_hole_with_its_reason(shelf: Shelf) -> None:
+    shelf.expect("run1", {"seed": 0}, {"seed": 1}, {"method": "msg", "seed": 0})
+    shelf.fail(seed=0, kind="infrastructure", error="OSError", message="No space left on device\n  remedy:  make room")
+    shelf.fail(seed=1, kind="infrastructure", error="InputMissing", message="needs the original, which was not run")
+    shelf.fail(stage="search", method="msg", seed=10, kind="infrastructure", error="WorkerDied", message="killed")
+    found = line(shelf, "ft")
+    assert (found["not_run"], found["failed"], found["skipped"], found["missing"]) == (2, 0, 0, 0)
+    assert found["why"] == "2 not run: OSError: No space left on device (and 1 more)"
+    assert line(shelf, "msg")["not_run"] == 1
+    with pytest.raises(ConfigError, match="3 of 3 expected rows are missing") as caught:
+        require_complete(cases_of(shelf))
+    assert "No space left on device" in str(caught.value)
+
+
+def test_the_cause_is_told_before_what_it_held_up(shelf: Shelf) -> None:
+    shelf.expect("run1", {"seed": 0})
+    shelf.fail(kind="infrastructure", error="OSError", message="the cause", date="2026-01-01")
+    shelf.fail(kind="infrastructure", error="InputMissing", message="needs a model", date="2026-01-02")
+    assert line(shelf, "ft")["why"] == "1 not run: OSError: the cause"
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "column"),
+    [
+        ("OSError", "[Errno 28] No space left on device: 'x'", "not_run"),
+        ("FileNotFoundError", "[Errno 2] No such file or directory: 'x'", "not_run"),
+        ("OutOfMemoryError", "CUDA out of memory. Tried to allocate 20.00 GiB", "not_run"),
+        ("WorkerDied", "3 worker processes at it ended, the last one by signal 9", "not_run"),
+        ("StoreError", "the stored result x is damaged", "not_run"),
+        ("RuntimeError", "mat1 and mat2 shapes cannot be multiplied", "failed"),
+        ("Diverged", "the weights are not finite", "failed"),
+    ],
+)
+def test_notes_of_versions_that_took_infrastructure_for_failures(
+    shelf: Shelf, error: str, message: str, column: str
+) -> None:
+    shelf.expect("run1", {"seed": 0})
+    shelf.fail(error=error, message=message)
+    assert line(shelf, "ft")[column] == 1
 
 
 @pytest.mark.parametrize("file", ["expected", "failure"])

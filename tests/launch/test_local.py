@@ -105,16 +105,18 @@ def test_two_drivers_of_the_same_sweep_share_the_work(tmp_path: Path, alone: Pat
     assert "skipped" not in door("status", tmp_path).stdout.replace("skipped   to do", "")
 
 
-def test_a_task_that_kills_its_workers_fails_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_task_that_kills_its_workers_is_not_run_and_the_rest_goes_on(tmp_path: Path) -> None:
     own_method(tmp_path / "own", "deadly", "os.kill(os.getpid(), signal.SIGKILL)")
     work = [*WORK, "method=ft,deadly", "launcher.workers=2", "extra_methods=own", "seeds=1"]
     done = sweep(tmp_path, *work)
     assert done.returncode == 1
     assert (
-        "failed: digits/smallnet search deadly seed 0: 3 worker processes at it ended, the last one by signal 9"
-        in done.stdout
+        "not run: digits/smallnet search deadly seed 0: WorkerDied: 3 worker processes at it ended, the last one by "
+        "signal 9" in done.stdout
     )
-    assert "skipped: digits/smallnet evaluate deadly seed 0: needs digits/smallnet select deadly" in done.stdout
+    needs = "InputMissing: needs digits/smallnet select deadly"
+    assert f"not run: digits/smallnet evaluate deadly seed 0: {needs}" in done.stdout
+    assert "fewer processes" in done.stdout
     assert any("/ft/" in row for row in rows(tmp_path))
 
 
