@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +99,10 @@ def test_a_wrong_setting(case: str, tmp_path: Path) -> None:
     )
 
 
-def images(root: Path, classes: int = 2, per_class: int = 60) -> Path:
+def images(root: Path, classes: int = 2, per_class: int = 60, tests: int = 20) -> Path:
     """An image folder in train/CLASS and test/CLASS."""
     random = np.random.RandomState(0)
-    for part, count in (("train", per_class), ("test", per_class // 3)):
+    for part, count in (("train", per_class), ("test", tests)):
         for label in range(classes):
             folder = root / part / f"class{label}"
             folder.mkdir(parents=True)
@@ -120,6 +121,24 @@ def test_a_class_without_images(tmp_path: Path) -> None:
     images(tmp_path / "two")
     (tmp_path / "two" / "train" / "hollow").mkdir()
     refused(tmp_path, ["dataset=folder", "dataset.root=two"], names=["hollow"])
+
+
+def test_a_limit_that_leaves_too_few_test_images(tmp_path: Path) -> None:
+    images(tmp_path / "two", per_class=100, tests=6)
+    limited = ["dataset=folder", "dataset.root=two", "dataset.limit=150", "forget.ratio=0.2"]
+    refused(tmp_path, limited, names=["dataset.limit", "9 of 12 test samples", "dataset.limit=167"])
+
+
+def test_too_few_test_images(tmp_path: Path) -> None:
+    images(tmp_path / "two", per_class=100, tests=4)
+    refused(tmp_path, ["dataset=folder", "dataset.root=two"], names=["8 test samples", "dataset.test_ratio"])
+
+
+def test_copies_where_none_are_wanted(tmp_path: Path) -> None:
+    folder = images(tmp_path / "two")
+    shutil.copy(folder / "train/class0/000.jpg", folder / "test/class0/new.jpg")
+    unwanted = ["dataset=folder", "dataset.root=two", "dataset.duplicates=error"]
+    refused(tmp_path, unwanted, names=["train/class0/000.jpg = test/class0/new.jpg", "dataset.duplicates=drop"])
 
 
 def test_a_truncated_image(tmp_path: Path) -> None:

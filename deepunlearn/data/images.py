@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ TURNS = {  # EXIF orientation -> what makes the image upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+DEEP = re.compile(r";16[BLN]")  # in PIL's names of pixel formats: 16 bits per channel ("BGR;16" has them per pixel)
 ONE_PICTURE = frozenset({"MPO", "PSD"})  # their further frames are a camera's by-products and layers of the first
 # what PIL's decoders raise on damaged files, found by cutting and altering them
 DAMAGED = (
@@ -125,7 +127,7 @@ def _first_and_upper_part(image: Image.Image) -> Iterator[Remark]:
     """What PIL leaves out by itself, known before it loads the image: further frames, and the lower of 16 bits."""
     if image.format not in ONE_PICTURE and getattr(image, "is_animated", False):
         yield "frames"
-    if ";16" in str(getattr(image, "tile", "")):
+    if DEEP.search(str(getattr(image, "tile", ""))):
         yield "cut"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.metrics.usable import MARGIN
+from deepunlearn.metrics import USABLE_MARGIN
 
 Indices = npt.NDArray[np.int64]
 
@@ -233,10 +233,11 @@ def _check_classes(split: Split, train_labels: npt.NDArray[np.int64]) -> None:
 
 def _check_majority(test_labels: npt.NDArray[np.int64]) -> None:
     counts = np.bincount(test_labels)
-    if MARGIN * counts.max() >= len(test_labels):
+    if USABLE_MARGIN * counts.max() >= len(test_labels):
         raise ConfigError(
-            f"nearly all test samples are of one class, so no model could be usable (TA above {MARGIN} x its share)",
+            f"nearly all test samples are of one class, so no model could be usable: "
+            f"that takes a TA above {USABLE_MARGIN} x its share",
             given=f"{counts.max()} of {len(test_labels)} test samples are of class {counts.argmax()}",
-            allowed=f"less than {1 / MARGIN:.0%} of them",
+            allowed=f"less than {1 / USABLE_MARGIN:.0%} of them",
             remedy="add test images of the other classes, or leave some of this class out",
         )

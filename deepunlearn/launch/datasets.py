@@ -42,7 +42,7 @@ def dataset_lines(planner: Planner) -> Iterator[str]:
         data = planner.data(number)
         yield f"  {cell.dataset.name}: {sizes(data)}"
         split = ", ".join(f"{name} {size:,}" for name, size in planner.sizes(number).items())
-        yield f"    of these: {split}"
+        yield f"    {'of each model' if cell.halves else 'of these'}: {split}"
         yield from (f"    {line}" for line in notes(cell.dataset, data))
         if not cell.halves and data.hashes is not None:
             yield from (f"    {line}" for line in _shared(planner, number, data))

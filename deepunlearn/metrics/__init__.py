@@ -8,3 +8,9 @@ VERSION = 2
 """Part of every metrics key: bump when a stored score would come out differently, or there are new ones. The sweep's
 command then scores what is stored anew, from its logits. From 2 on equal models have equal attacks, and AUCs.
 """
+
+USABLE_MARGIN = 1.1
+"""A model is usable above so many times the share of the commonest test class, which a constant answer reaches.
+
+Here rather than in `usable`, so that a plan can ask for it without importing scipy.
+"""

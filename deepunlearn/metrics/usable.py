@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from deepunlearn.metrics import USABLE_MARGIN
 from deepunlearn.metrics.accuracy import Floats, Integers, accuracy
-
-MARGIN = 1.1  # times the share of the commonest test class, which a constant answer reaches
 
 
 def broken_parts(logits: Mapping[str, Floats]) -> list[str]:
@@ -28,6 +27,9 @@ def usable(weights_finite: bool, logits: Mapping[str, Floats], test_labels: Inte
         return False, f"logits are not finite on {', '.join(broken)}"
     test_accuracy = accuracy(logits["test"], test_labels)
     share = float(np.bincount(test_labels).max()) / len(test_labels)
-    if test_accuracy <= MARGIN * share:
-        return False, f"TA {test_accuracy:.3f} is not above {MARGIN} x {share:.3f} (share of the commonest test class)"
+    if test_accuracy <= USABLE_MARGIN * share:
+        return (
+            False,
+            f"TA {test_accuracy:.3f} is not above {USABLE_MARGIN} x {share:.3f} (share of the commonest test class)",
+        )
     return True, None

@@ -147,6 +147,25 @@ def test_the_digest_is_of_pixels_and_not_of_their_encoding(config, progress, fol
     assert digest(config, progress, folder, tmp_path / "cache") == first
 
 
+def test_an_orientation_changes_the_digest(config, progress, folder, tmp_path):
+    before = digest(config, progress, folder, tmp_path / "cache")
+    tags = Image.Exif()
+    tags[0x0112] = 3
+    path = folder / "train/a/0000.png"
+    with Image.open(path) as image:
+        image.save(path, exif=tags)
+    assert digest(config, progress, folder, tmp_path / "cache") != before
+
+
+def test_the_background_is_part_of_the_data_where_it_shows(config, progress, folder, tmp_path):
+    backgrounds = ("black", "white", "black")
+    plain = {digest(config, progress, folder, tmp_path / "cache", background=one) for one in backgrounds}
+    assert len(plain) == 1
+    Image.fromarray(np.zeros((12, 12, 4), dtype=np.uint8)).save(folder / "train/a/0000.png")
+    black, white, again = (digest(config, progress, folder, tmp_path / "cache", background=one) for one in backgrounds)
+    assert black == again and black != white
+
+
 @pytest.mark.parametrize("change", ["pixel", "label", "class name", "part", "order"])
 def test_the_digest_changes_with(config, progress, folder, tmp_path, change):
     before = digest(config, progress, folder, tmp_path / "cache")

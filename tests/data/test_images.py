@@ -174,6 +174,16 @@ def test_of_16_bit_colours_the_upper_8_are_read(tmp_path: Path) -> None:
     assert np.array_equal(pixels, deep >> 8) and remarks == ["cut"]
 
 
+def test_a_bitmap_of_16_bits_per_pixel_loses_nothing(tmp_path: Path) -> None:
+    """5, 6 and 5 bits per channel: PIL calls that BGR;16."""
+    size = struct.pack("<IHHI", 14 + 40 + 12 + 8, 0, 0, 14 + 40 + 12)
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0)
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + size + header + masks + struct.pack("<4H", 0xF800, 0x07E0, 0x001F, 0))
+    pixels, remarks = decoded(tmp_path / "a.bmp")
+    assert pixels[1].tolist() == [[255, 0, 0], [0, 255, 0]] and remarks == []
+
+
 def test_grey_images_of_16_bits_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(tmp_path / "deep.tiff")
     with pytest.raises(DataError, match="cannot be decoded") as error:
