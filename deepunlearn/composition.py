@@ -9,7 +9,7 @@ from deepunlearn.core.params import MASK_THRESHOLD, Value
 from deepunlearn.core.schema import MethodConfig
 from deepunlearn.methods.base import Method, Problem, load_method
 from deepunlearn.methods.found import digest
-from deepunlearn.ops.saliency import forget_saliency, largest
+from deepunlearn.ops.saliency import saliency_masks
 
 
 class Chain:
@@ -36,8 +36,7 @@ class Masked:
         self.method, self.threshold = method, threshold
 
     def run(self, problem: Problem) -> Iterator[None]:
-        masks = largest(forget_saliency(problem), self.threshold)
-        problem.restrict(dict(zip(problem.model.parameters(), masks, strict=True)))
+        problem.restrict(saliency_masks(problem, self.threshold))
         yield from self.method.run(problem)
 
 

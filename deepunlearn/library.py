@@ -6,7 +6,7 @@ import copy
 import itertools
 import operator
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,9 @@ from deepunlearn.given_model import (
     single_samples_taught,
     unwrapped,
 )
-from deepunlearn.methods.base import Problem, execute, working_copy
+from deepunlearn.logits import classes_of
+from deepunlearn.methods.base import Problem, execute, nothing_to_move, working_copy
+from deepunlearn.ops.frozen import frozen_names
 from deepunlearn.runtime import Runtime, device_of
 
 
@@ -47,6 +49,7 @@ def unlearn(
     parts: Mapping[str, str | Sequence[str]] | None = None,
     fresh: Callable[[], nn.Module] | None = None,
     extra_methods: str | None = None,
+    train_frozen: bool = False,
     **hyper_parameters: Value,
 ) -> nn.Module:
     """An unlearned copy of `model` in evaluation mode; `model` and the caller's random state stay as they are.
@@ -56,23 +59,26 @@ def unlearn(
     that read it. method: a name of `python -m deepunlearn.methods`; hyper_parameters: its values, others take defaults.
     parts: names of submodules for methods that address them, where they are not found: {"stem": [...], "blocks": [...],
     "head": "fc"}. fresh: builds a newly initialised network of the same architecture; without it layers are reset by
-    their own `reset_parameters`. extra_methods: a folder with methods of one's own (docs/adding.md).
+    their own `reset_parameters`. extra_methods: a folder with methods of one's own (docs/adding.md). train_frozen: let
+    layers move whose `requires_grad` is off, which otherwise stay as they are; the copy has the flags of `model`.
 
     Raises ConfigError for unknown names and bad values, DataError for unusable data, NotApplicable where the method
-    cannot work on this model, Diverged where weights or losses become non-finite.
+    cannot work on this model or all that it would change is frozen, Diverged where weights or losses become non-finite.
     """
     config = _config(method, val, extra_methods)
     params = config.complete({name: _plain(value) for name, value in hyper_parameters.items()})
     seed, model = _whole(seed), unwrapped(model)
     dtype, runtime = dtype_of(model), _runtime_of(model)
     check_weights(model)
+    frozen = frozenset() if train_frozen else _frozen(model)
     with runtime.visit(dtype), seeded_sources(fresh, derive_seed("library", seed), runtime):
         given = {"retain": retain, "forget": forget, **({} if val is None else {"val": val})}
         data, shared = read_given(given, dtype, seed, runtime)
         for sentence in shared:
             warnings.warn(sentence, DataWarning, stacklevel=2)
         original = copied_model(model).requires_grad_(False).eval()
-        classes = _classes(original, data)
+        with runtime.seeded(0):
+            classes = _classes(original, data, frozen)
         if fresh is not None:
             check_fresh(fresh, original)
 
@@ -87,6 +93,7 @@ def unlearn(
                 val=data.get("val", data["retain"].subset([])),
                 classes=classes,
                 generator=generator,
+                frozen=frozen,
                 _fresh=lambda: (copied_model(unwrapped(fresh())) if fresh else reset(original)).to(
                     runtime.device, dtype
                 ),
@@ -97,7 +104,17 @@ def unlearn(
 
         with single_samples_taught({name: len(part) for name, part in data.items()}):
             unlearned, _ = execute(make_method(config, params), problem_of, runtime, seed)
-        return unlearned.requires_grad_(True)
+        flags = dict(model.named_parameters())
+        for name, parameter in unlearned.named_parameters():
+            parameter.requires_grad_(flags[name].requires_grad)
+        return unlearned
+
+
+def _frozen(model: nn.Module) -> frozenset[str]:
+    """Names of frozen parameters. Raises NotApplicable where there is no other."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise nothing_to_move("every layer", "a model without a parameter whose requires_grad is on")
+    return frozen_names(model)
 
 
 def reset(model: nn.Module) -> nn.Module:
@@ -164,33 +181,13 @@ def _runtime_of(model: nn.Module) -> Runtime:
     return Runtime(RuntimeConfig(**values, checkpoint_seconds=0, data_budget_gb=1), device)
 
 
-def _classes(original: nn.Module, data: Mapping[str, Part]) -> int:
-    """K of the model's logits. Raises ConfigError where it gives something else, or labels do not fit."""
-    x, _ = next(iter(data["forget"].batches(2)))
-    logits = _output(original, x)
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] < 2:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ConfigError("the model does not give logits", given=shape, allowed="[B, K], K at least 2",
-                          remedy="wrap it in one that returns a logit per class")  # fmt: skip
-    if not torch.isfinite(logits).all():
-        raise ConfigError("the model's logits are not finite", given=f"{logits[0].tolist()[:5]} on a sample of forget",
-                          allowed="finite logits", remedy="see what the model makes of your inputs")  # fmt: skip
+def _classes(original: nn.Module, data: Mapping[str, Part], frozen: Set[str]) -> int:
+    """K of the model's logits. Raises ConfigError where it gives something else, DataError where labels do not fit."""
+    two, _ = next(data["retain"].joined(data["forget"]).batches(2))
+    classes = classes_of(original, two, frozen)
     for name, part in data.items():
-        _check_labels(name, part.labels, logits.shape[1])
-    return logits.shape[1]
-
-
-def _output(model: nn.Module, x: Tensor) -> Any:
-    try:
-        with torch.no_grad():
-            return model(x)
-    except Exception as error:
-        raise ConfigError(
-            "the model does not work on these inputs",
-            given=f"inputs {tuple(x.shape)} of {x.dtype}: {type(error).__name__}: {error}",
-            allowed="inputs as the model takes them",
-            remedy="call your model on such a batch; prepare the data as in its training",
-        ) from error
+        _check_labels(name, part.labels, classes)
+    return classes
 
 
 def _check_labels(name: str, labels: Tensor, classes: int) -> None:

@@ -159,6 +159,13 @@ class Clock:
         self._runtime.synchronize()
         self.seconds += time.perf_counter() - self._since
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """For work within a stretch that is not to be timed; the clock runs before it."""
+        self.stop()
+        yield
+        self.start()
+
 
 def global_seed(seed: int) -> int:
     """The seed of torch's global state where the generator beside it has `seed`."""

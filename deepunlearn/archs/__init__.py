@@ -24,6 +24,7 @@ class Parts:
     stem: tuple[nn.Module, ...]  # the convolutions that see the image, first to last
     blocks: tuple[nn.Module, ...]  # what "the last k blocks" counts, input to output, without stem and head
     head: nn.Linear  # features -> logits
+    hidden: tuple[nn.Module, ...] = ()  # layers of a classifier before its head: re-trained with it
 
 
 def build(arch: ArchConfig, classes: int, image_size: int, seed: int | None = None) -> nn.Module:

@@ -9,6 +9,7 @@ import inspect
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -25,8 +26,9 @@ from deepunlearn.core.errors import ConfigError, Diverged, NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
 from deepunlearn.ops.convolutions import Convolution, convolutions
+from deepunlearn.ops.frozen import Frozen
 from deepunlearn.ops.optim import adam, sgd
-from deepunlearn.ops.step import Step
+from deepunlearn.ops.step import Step, gradients_of
 from deepunlearn.runtime import Runtime
 from deepunlearn.training import predict
 
@@ -37,7 +39,7 @@ class Problem:
 
     original: f_O, fixed, in evaluation mode (for teachers); model: the working copy to unlearn in place; retain,
     forget, val: un-augmented data; parts: stem, blocks and head of `model`; generator: the run's CPU generator;
-    notes: what a method wants to have recorded about its run.
+    frozen: names of parameters that must stay as they are; notes: what a method wants to have recorded about its run.
     """
 
     original: nn.Module
@@ -50,11 +52,17 @@ class Problem:
     generator: torch.Generator
     _fresh: Callable[[], nn.Module]
     _runtime: Runtime
+    frozen: frozenset[str] = frozenset()
     _kept: frozenset[str] = frozenset()  # parameters of fresh networks that are not fresh, for a user's model
     _unbounded: frozenset[str] = frozenset()  # buffers of a user's model that hold infinity from the start
     notes: dict[str, Value] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
     _masks: dict[Tensor, Tensor] = field(default_factory=dict)
+    _outside_clock: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def __post_init__(self) -> None:
+        self._held = Frozen(self.model, self.frozen)
+        self.train_only(self.model.parameters())
 
     def batches(self, part: Part, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One shuffled epoch of (images [B, 3, S, S], labels [B])."""
@@ -76,13 +84,30 @@ class Problem:
         return adam(self._trainable(), lr=lr, weight_decay=weight_decay, masks=self._masks)
 
     def _trainable(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        chosen = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if not chosen:
+            raise nothing_to_move("everything that is to be trained", "no parameter with requires_grad on")
+        return chosen
+
+    def movable(self, params: Iterable[nn.Parameter], what: str) -> list[nn.Parameter]:
+        """Those of `params` that are not frozen: all that a method may write to without an optimiser.
+
+        what: words for `params`. Raises NotApplicable where there are some and all of them are frozen.
+        """
+        given = list(params)
+        free = [parameter for parameter in given if not self._held.holds(parameter)]
+        if given and not free:
+            raise nothing_to_move(what, f"{len(given)} parameters, all of them frozen")
+        return free
 
     def train_only(self, params: Iterable[nn.Parameter]) -> None:
-        """Freeze all parameters but `params`. Optimisers and steps made before keep their old choice: make new ones."""
+        """Train no parameters but `params`, and of these none that is frozen.
+
+        Optimisers and steps made before keep their old choice: make new ones.
+        """
         chosen = {id(parameter) for parameter in params}
         for parameter in self.model.parameters():
-            parameter.requires_grad_(id(parameter) in chosen)
+            parameter.requires_grad_(id(parameter) in chosen and not self._held.holds(parameter))
 
     def restrict(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
         """Let optimisers made from now on move weights only where their mask is true."""
@@ -91,18 +116,30 @@ class Problem:
     # ------------------------------------------------------------------------------------------------ other networks
 
     def fresh_model(self) -> nn.Module:
-        """A newly initialised network of the same architecture, drawn from the global random state."""
+        """A newly initialised network of the same architecture, drawn from the global random state, off the clock."""
         self._refuse_kept(self._kept)
-        return self._fresh()
+        return self._build()
 
     def reinitialise(self, modules: Iterable[nn.Module]) -> None:
-        """Give `modules` of the working copy the values of a freshly built network, running statistics included."""
-        names = {id(module): name for name, module in self.model.named_modules()}
-        chosen = {names[id(module)]: module for module in modules}
-        self._refuse_kept({kept for kept in self._kept if any(kept.startswith(f"{name}.") for name in chosen)})
-        fresh = self._fresh()
-        for name, module in chosen.items():
-            module.load_state_dict(fresh.get_submodule(name).state_dict())
+        """Give `modules` of the working copy the values of a freshly built network, running statistics included.
+
+        What is frozen stays. Raises NotApplicable where that is all.
+        """
+        chosen = list(modules)
+        self.movable(_parameters_of(chosen), "every layer that is to be initialised anew")
+        inside = {id(tensor) for module in chosen for tensor in (*module.parameters(), *module.buffers())}
+        named = self.model.state_dict(keep_vars=True)
+        names = [name for name, tensor in named.items() if id(tensor) in inside and name not in self._held.names]
+        self._refuse_kept(self._kept.intersection(names))
+        fresh = self._build().state_dict()
+        with torch.no_grad():
+            for name in names:
+                named[name].copy_(fresh[name])
+
+    def _build(self) -> nn.Module:
+        """Making a network is no part of unlearning: a method that needs one takes a few of its weights."""
+        with self._outside_clock():
+            return self._fresh()
 
     def _refuse_kept(self, kept: Set[str]) -> None:
         if kept:
@@ -140,19 +177,23 @@ class Problem:
         return F.cross_entropy(self.model(x), y)
 
     def gradients(self, batches: Iterable[tuple[Tensor, Tensor]], params: list[nn.Parameter]) -> list[Tensor]:
-        """The gradient of the mean cross-entropy over all samples of `batches`, one tensor per entry of `params`."""
+        """The gradient of the mean cross-entropy over all samples of `batches`, one tensor per entry of `params`.
+
+        Zero for a parameter that the output does not depend on.
+        """
         totals = [torch.zeros_like(parameter) for parameter in params]
         samples = 0
         for x, y in batches:
             with self._runtime.autocast():
                 loss = F.cross_entropy(self.model(x), y, reduction="sum")
-            torch._foreach_add_(totals, torch.autograd.grad(loss, params))
+            torch._foreach_add_(totals, gradients_of(loss, params))
             samples += len(y)
         return [total / samples for total in totals]
 
     def release(self) -> None:
         """Let go of gradients and steps; a step's loss refers to this problem, and such circles outlive their use."""
         self._steps.clear()
+        self._held.release()
         self.model.zero_grad(set_to_none=True)
 
     def check_finite(self) -> None:
@@ -162,6 +203,31 @@ class Problem:
         watched = (value for name, value in self.model.state_dict().items() if name not in self._unbounded)
         if not _sums_are_finite(watched):
             raise Diverged("the weights are not finite", remedy="use a smaller learning rate")
+
+    def check_frozen(self) -> None:
+        """Raises NotApplicable where something frozen was moved, as a method of one's own may do."""
+        moved = self._held.moved(self.model, self.original)
+        if moved:
+            raise NotApplicable(
+                "the method moves layers that are frozen",
+                given=", ".join(moved[:5]),
+                allowed="parameters whose requires_grad is on",
+                remedy="give train_frozen=True, or let the method ask problem.movable(...) what it may write to",
+            )
+
+
+def nothing_to_move(what: str, given: str) -> NotApplicable:
+    """The error of a method that has nothing left to change; what: words for all that it would change."""
+    return NotApplicable(
+        f"{what} is frozen in this model",
+        given=given,
+        allowed="at least one of them with requires_grad on",
+        remedy="unfreeze some with requires_grad_(True), or give train_frozen=True, which moves frozen layers too",
+    )
+
+
+def _parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
+    return [parameter for module in modules for parameter in module.parameters()]
 
 
 def _sums_are_finite(values: Iterable[Any]) -> bool:
@@ -276,6 +342,7 @@ def execute(
     with runtime.seeded(seed) as generator:
         problem = problem_of(generator)
         clock, epochs = runtime.clock(), 0
+        problem._outside_clock = clock.paused
         steps = method.run(problem)
         try:
             while True:
@@ -283,6 +350,7 @@ def execute(
                 more = next(steps, _END) is not _END
                 clock.stop()
                 problem.check_finite()
+                problem.check_frozen()
                 if not more:
                     return problem.model.eval(), Run(clock.seconds, epochs, problem.notes)
                 epochs += 1
@@ -297,6 +365,6 @@ _END = object()
 
 
 def working_copy(original: nn.Module) -> nn.Module:
-    """An independent copy with gradients on, as every method gets it."""
+    """An independent copy, as every method gets it; gradients are on, but for what a problem freezes."""
     model = copy.deepcopy(original)
     return model.requires_grad_(True)

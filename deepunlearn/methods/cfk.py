@@ -13,7 +13,7 @@ from deepunlearn.ops.tail import parameters_of, tail, train_tail
 
 
 class CatastrophicForgettingK(Method):
-    """CF-k: fine-tune the last k blocks and the head, leave the rest as it is.
+    """CF-k: fine-tune the last k blocks and what lies behind them, leave the rest as it is.
 
     L = CE(f_theta; D_R) + (weight_decay / 2) ||theta - theta_O||^2 over the unfrozen parameters, SGD with momentum 0.9;
     the rate is multiplied by `decay` once the epoch (from 0) exceeds each of int(.5E), int(.8E), int(.9E).
@@ -30,7 +30,8 @@ class CatastrophicForgettingK(Method):
 
     def run(self, problem: Problem) -> Iterator[None]:
         modules = tail(problem.parts, self.k)
-        params = parameters_of(modules)
+        what = f"everything in the last {self.k} blocks and the head"
+        params = problem.movable(parameters_of(modules), what)
         train_tail(problem.model, modules)
         problem.train_only(params)
         start = [parameter.detach().clone() for parameter in params]

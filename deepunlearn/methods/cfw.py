@@ -58,7 +58,7 @@ class ConfuseFinetuneWeaken(Method):
         layers = convolutions(problem.model) if self.scope == "all" else problem.stem_convolutions()
         if not layers:
             raise NotApplicable("cfw adds noise to convolutions and this model has none", remedy="use another method")
-        return [layer.weight for layer in layers]
+        return problem.movable((layer.weight for layer in layers), "every convolution that is to get noise")
 
 
 def balanced_weights(counts: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ class ConvolutionTranspose(Method):
 
     W[o, i, h, w] <- W[o, i, w, h] in place, then as FT: SGD with momentum 0.9, cosine to 0, cross-entropy on D_R.
     Source: 5th place of the NeurIPS 2023 machine unlearning challenge; the paper, section 3.
-    Searched: lr, weight_decay, batch_size, epochs. Kernels of size 1 x 1 stay what they are.
+    Searched: lr, weight_decay, batch_size, epochs. Kernels of size 1 x 1 and frozen ones stay what they are.
     Escapes a weight mask: the transposition.
     """
 
@@ -28,7 +28,7 @@ class ConvolutionTranspose(Method):
     epochs: int
 
     def run(self, problem: Problem) -> Iterator[None]:
-        transpose(kernels(problem.model))
+        transpose(problem.movable(kernels(problem.model), "every kernel that is to be transposed"))
         problem.model.train()
         step = problem.step(problem.cross_entropy, problem.sgd(lr=self.lr, weight_decay=self.weight_decay))
         yield from descend(step, lambda: problem.batches(problem.retain, self.batch_size), cosine(self.lr, self.epochs))

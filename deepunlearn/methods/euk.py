@@ -10,7 +10,7 @@ from deepunlearn.ops.tail import parameters_of, tail, train_tail
 
 
 class ExactUnlearningK(Method):
-    """EU-k: re-initialise the last k blocks and the head and train them anew, leave the rest as it is.
+    """EU-k: re-initialise the last k blocks and what lies behind them, train them anew, leave the rest as it is.
 
     CE on D_R, SGD with momentum 0.9 and weight decay; the rate is multiplied by `decay` once the epoch (from 0) exceeds
     each of int(.5E), int(.8E), int(.9E). Running statistics of those blocks start afresh too.

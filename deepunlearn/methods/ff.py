@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.per_sample import fisher_diagonal
+from deepunlearn.ops.per_sample import fisher_diagonal, parameters_of
 
 FLOOR = 1e-8
 CAP, HEAD_CAP = 1e3, 1e2
@@ -33,15 +33,20 @@ class FisherForgetting(Method):
 
     def run(self, problem: Problem) -> Iterator[None]:
         problem.model.eval()
+        free = {
+            id(parameter) for parameter in problem.movable(problem.model.parameters(), "everything that gets noise")
+        }
+        named = {name: parameter for name, parameter in problem.model.named_parameters() if id(parameter) in free}
         fisher = fisher_diagonal(
             problem.model,
+            parameters_of(problem.model, named),
             problem.retain.batches,
             problem.classes,
             sampled=self.labels == "sampled",
         )
         head = {id(parameter) for parameter in problem.parts.head.parameters()}
         with torch.no_grad():
-            for name, parameter in problem.model.named_parameters():
+            for name, parameter in named.items():
                 variance = noise_variance(fisher[name], id(parameter) in head, self.alpha)
                 parameter.add_(variance.sqrt() * torch.randn_like(parameter))
         yield

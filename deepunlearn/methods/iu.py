@@ -40,24 +40,25 @@ class InfluenceUnlearning(Method):
         solve = recurrence if self.solver == "recurrence" else conjugate_gradients
         change = solve(problem, chosen, wanted)
         with torch.no_grad():
-            for name, parameter in problem.model.named_parameters():
-                parameter.add_(change[name], alpha=self.alpha)
+            for name, value in change.items():
+                problem.model.get_parameter(name).add_(value, alpha=self.alpha)
         yield
 
 
 def influence(problem: Problem) -> Params:
     """v of the class docstring: |F| / N times the difference of the two sets' mean gradients."""
-    params = list(problem.model.parameters())
-    names = [name for name, _ in problem.model.named_parameters()]
+    params = problem.movable(problem.model.parameters(), "everything that is to take the step")
+    known = {id(parameter): name for name, parameter in problem.model.named_parameters()}
     forget = problem.gradients(problem.forget.batches(GRADIENT_BATCH), params)
     retain = problem.gradients(problem.retain.batches(GRADIENT_BATCH), params)
+    names = [known[id(parameter)] for parameter in params]
     share = len(problem.forget) / (len(problem.forget) + len(problem.retain))
     return {name: share * (f - r) for name, f, r in zip(names, forget, retain, strict=True)}
 
 
 def recurrence(problem: Problem, chosen: Tensor, v: Params) -> Params:
     """k after one pass over single samples."""
-    params, gradients = parameters_of(problem.model), per_sample(problem.model)
+    params, gradients = parameters_of(problem.model, v), per_sample(problem.model)
     k, o = v, None
     for x, y in problem.retain.subset(chosen).batches(chunk_size(params)):
         chunk = gradients(params, x, y)

@@ -36,9 +36,10 @@ class MaskedSmallGradients(Method):
     init_rate: float
 
     def run(self, problem: Problem) -> Iterator[None]:
-        weights = [layer.weight for layer in convolutions(problem.model)]
-        if not weights:
+        kernels = [layer.weight for layer in convolutions(problem.model)]
+        if not kernels:
             raise NotApplicable("msg re-draws convolution weights and this model has none", remedy="use another method")
+        weights = problem.movable(kernels, "every convolution whose weights are to be drawn anew")
         masks = [smallest(score, self.init_rate) for score in scores(problem, weights)]
         for weight, mask in zip(weights, masks, strict=True):
             redraw(weight, mask)
@@ -65,6 +66,9 @@ def damper(weights: list[nn.Parameter], masks: list[Tensor]) -> Callable[[], Non
     factors = [torch.where(mask, 1.0, DAMPING) for mask in masks]
 
     def damp() -> None:
-        torch._foreach_mul_([weight.grad for weight in weights], factors)
+        used = [
+            (weight.grad, factor) for weight, factor in zip(weights, factors, strict=True) if weight.grad is not None
+        ]
+        torch._foreach_mul_([gradient for gradient, _ in used], [factor for _, factor in used])
 
     return damp

@@ -42,6 +42,7 @@ class PruneReinitialiseMatchQuantise(Method):
         layers = [module for module in problem.model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         if not layers:
             raise NotApplicable("prmq prunes convolution and linear layers, this model has none", remedy="use another")
+        problem.movable((layer.weight for layer in layers), "every layer that is to be pruned")
         prune_and_redraw(layers, self.amount)
         problem.model.train()
         weights = class_counts(problem.retain, problem.classes).clamp(min=1) ** COUNT_POWER
@@ -67,21 +68,25 @@ class PruneReinitialiseMatchQuantise(Method):
 
 @torch.no_grad()
 def prune_and_redraw(layers: list[Layer], amount: float) -> None:
-    """Global magnitude pruning of weights and biases, pruned weights re-drawn in place."""
-    tensors = [tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
+    """Global magnitude pruning of weights and biases, pruned weights re-drawn in place. Frozen ones take no part."""
+    both = [tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
+    tensors = list(dict.fromkeys(tensor for tensor in both if tensor.requires_grad))
     pruned = smallest(torch.cat([tensor.abs().flatten() for tensor in tensors]), amount)
     pieces = pruned.split([tensor.numel() for tensor in tensors])
     masks = {tensor: piece.view(tensor.shape) for tensor, piece in zip(tensors, pieces, strict=True)}
-    for layer in layers:
-        bound = 1 / math.sqrt(layer.weight[0].numel())
-        fresh = torch.empty(layer.weight.shape, device=layer.weight.device).uniform_(-bound, bound)
-        layer.weight.copy_(torch.where(masks[layer.weight], fresh, layer.weight))
-        if layer.bias is not None:
-            layer.bias.masked_fill_(masks[layer.bias], 0.0)
+    biases = {layer.bias for layer in layers}
+    for tensor, mask in masks.items():
+        if tensor in biases:
+            tensor.masked_fill_(mask, 0.0)
+            continue
+        bound = 1 / math.sqrt(tensor[0].numel())
+        fresh = torch.empty(tensor.shape, device=tensor.device).uniform_(-bound, bound)
+        tensor.copy_(torch.where(mask, fresh, tensor))
 
 
 @torch.no_grad()
 def quantise(model: nn.Module) -> None:
-    """Round all parameters to half precision; they stay float32."""
+    """Round all parameters but frozen ones to half precision; they stay float32."""
     for parameter in model.parameters():
-        parameter.copy_(parameter.half().float())
+        if parameter.requires_grad:
+            parameter.copy_(parameter.half().float())

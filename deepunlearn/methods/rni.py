@@ -43,7 +43,8 @@ class RepeatedNoiseInjection(Method):
         problem.model.train()
         always = normalisation_parameters(problem.model)
         known = {id(parameter) for parameter in always}
-        others = [parameter for parameter in problem.model.parameters() if id(parameter) not in known]
+        free = problem.movable(problem.model.parameters(), "everything that is to be trained")
+        others = [parameter for parameter in free if id(parameter) not in known]
         for epoch in range(self.epochs - self.fine_epochs):
             order = torch.randperm(len(others), generator=problem.generator)[:DRAWN].tolist()
             drawn = [others[index] for index in order]

@@ -9,7 +9,7 @@ from torch import Tensor
 from deepunlearn.methods.base import Method, Problem
 from deepunlearn.ops.labels import random_labels, relabelled
 from deepunlearn.ops.optim import descend
-from deepunlearn.ops.saliency import forget_saliency, largest
+from deepunlearn.ops.saliency import saliency_masks
 
 
 class SaliencyUnlearning(Method):
@@ -30,8 +30,7 @@ class SaliencyUnlearning(Method):
     threshold: float
 
     def run(self, problem: Problem) -> Iterator[None]:
-        masks = largest(forget_saliency(problem), self.threshold)
-        problem.restrict(dict(zip(problem.model.parameters(), masks, strict=True)))
+        problem.restrict(saliency_masks(problem, self.threshold))
         problem.model.train()
         optimizer = problem.sgd(lr=self.lr, weight_decay=self.weight_decay, momentum=self.momentum)
         step = problem.step(problem.cross_entropy, optimizer)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from deepunlearn.ops.ranks import first
+
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
@@ -15,11 +17,7 @@ def convolutions(model: nn.Module) -> list[Convolution]:
 
 def smallest(scores: Tensor, fraction: float) -> Tensor:
     """A boolean mask of the round(`fraction` x n) entries with the smallest `scores`; ties go to the lower index."""
-    count = round(fraction * scores.numel())
-    order = scores.flatten().argsort(stable=True)
-    mask = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
-    mask[order[:count]] = True
-    return mask.view(scores.shape)
+    return first(scores.flatten(), round(fraction * scores.numel()), largest=False).view(scores.shape)
 
 
 @torch.no_grad()

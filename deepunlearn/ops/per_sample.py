@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +15,10 @@ MOST_SAMPLES = 256  # of small networks, whose activations take more memory than
 Params = dict[str, Tensor]
 
 
-def parameters_of(model: nn.Module) -> Params:
-    """All parameters by name, detached from their graph."""
-    return {name: value.detach() for name, value in model.named_parameters()}
+def parameters_of(model: nn.Module, names: Iterable[str] | None = None) -> Params:
+    """The parameters `names`, or all, by name, detached from their graph."""
+    wanted = dict(model.named_parameters())
+    return {name: wanted[name].detach() for name in (wanted if names is None else names)}
 
 
 def chunk_size(params: Params, budget: int = BUDGET) -> int:
@@ -27,7 +28,10 @@ def chunk_size(params: Params, budget: int = BUDGET) -> int:
 
 
 def per_sample(model: nn.Module) -> Callable[[Params, Tensor, Tensor], Params]:
-    """f(params, x [B, 3, S, S], y [B]) -> the gradient of each sample's cross-entropy, [B, ...] per parameter."""
+    """f(params, x [B, 3, S, S], y [B]) -> the gradient of each sample's cross-entropy, [B, ...] per parameter.
+
+    Zero, one value in memory for all, for a parameter that the output does not depend on.
+    """
     buffers = dict(model.named_buffers())
 
     def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
@@ -37,14 +41,18 @@ def per_sample(model: nn.Module) -> Callable[[Params, Tensor, Tensor], Params]:
 
 
 def fisher_diagonal(
-    model: nn.Module, batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]], classes: int, sampled: bool
+    model: nn.Module,
+    params: Params,
+    batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]],
+    classes: int,
+    sampled: bool,
 ) -> Params:
-    """E_x E_{c ~ p(c|x)} (d log p_c / d theta)^2: mean over samples of squared per-sample gradients, per parameter.
+    """E_x E_{c ~ p(c|x)} (d log p_c / d theta)^2: mean over samples of squared per-sample gradients, for `params`.
 
     The inner expectation is exact (one gradient per class), or with `sampled` over one label drawn from the model's own
     predictive distribution. `batches(size)` yields the data in batches of that size.
     """
-    params, gradients = parameters_of(model), per_sample(model)
+    gradients = per_sample(model)
     total = {name: torch.zeros_like(value) for name, value in params.items()}
     samples = 0
     for x, _ in batches(chunk_size(params)):
@@ -64,11 +72,12 @@ def fisher_diagonal(
 def _add_squares(total: Params, gradients: Params, weights: Tensor) -> None:
     """total += sum_i weights_i gradients_i^2, sample by sample: memory traffic is what this costs, so no squares are
     kept; the gradients are used up."""
-    values, roots = [gradients[name] for name in total], weights.sqrt()
+    used = [name for name, value in gradients.items() if len(value) == 1 or value.stride(0)]  # the rest are zeros
+    values, roots = [gradients[name] for name in used], weights.sqrt()
     for value in values:
         value.mul_(roots.view(-1, *[1] * (value.dim() - 1)))
     for one in zip(*values, strict=True):
-        torch._foreach_addcmul_(list(total.values()), one, one)
+        torch._foreach_addcmul_([total[name] for name in used], one, one)
 
 
 def gradient_products(model: nn.Module, x: Tensor, y: Tensor, direction: Params) -> Params:
@@ -81,7 +90,7 @@ def gradient_products(model: nn.Module, x: Tensor, y: Tensor, direction: Params)
     def losses(params: Params) -> Tensor:
         return F.cross_entropy(functional_call(model, (params, buffers), (x,)), y, reduction="none")
 
-    params = parameters_of(model)
+    params = parameters_of(model, direction)
     _, along = jvp(losses, (params,), (direction,))
     _, back = vjp(losses, params)
     result: Params = back(along)[0]

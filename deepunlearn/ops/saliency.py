@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deepunlearn.data.loader import Part
+from deepunlearn.ops.ranks import first
 
 GRADIENT_BATCH = 256  # of the gradient pass; does not change its result beyond rounding
 
@@ -23,12 +24,18 @@ class HasForgetSet(Protocol):
 
     def gradients(self, batches: Iterable[tuple[Tensor, Tensor]], params: list[nn.Parameter]) -> list[Tensor]: ...
 
+    def movable(self, params: Iterable[nn.Parameter], what: str) -> list[nn.Parameter]: ...
 
-def forget_saliency(problem: HasForgetSet) -> list[Tensor]:
-    """|gradient of CE over the forget set| per parameter, in the model's order; leaves it in evaluation mode."""
+
+def saliency_masks(problem: HasForgetSet, fraction: float) -> dict[nn.Parameter, Tensor]:
+    """For each weight that may move, where it is among the `fraction` that the forget set pulls on most.
+
+    That is |gradient of CE over the forget set|, the network in evaluation mode, in which it is left.
+    """
     problem.model.eval()
-    weights = list(problem.model.parameters())
-    return [g.abs() for g in problem.gradients(problem.batches(problem.forget, GRADIENT_BATCH), weights)]
+    weights = problem.movable(problem.model.parameters(), "everything that the mask is made of")
+    gradients = problem.gradients(problem.batches(problem.forget, GRADIENT_BATCH), weights)
+    return dict(zip(weights, largest([gradient.abs() for gradient in gradients], fraction), strict=True))
 
 
 def largest(scores: list[Tensor], fraction: float) -> list[Tensor]:
@@ -37,8 +44,6 @@ def largest(scores: list[Tensor], fraction: float) -> list[Tensor]:
     Ties go to the earlier entry.
     """
     flat = torch.cat([score.flatten() for score in scores])
-    count = max(1, round(fraction * flat.numel()))
-    mask = torch.zeros(flat.numel(), dtype=torch.bool, device=flat.device)
-    mask[flat.argsort(descending=True, stable=True)[:count]] = True
+    mask = first(flat, max(1, round(fraction * flat.numel())), largest=True)
     pieces = mask.split([score.numel() for score in scores])
     return [piece.view(score.shape) for piece, score in zip(pieces, scores, strict=True)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from deepunlearn.core.errors import Diverged
+from deepunlearn.core.errors import Diverged, NotApplicable
 
 
 class Step:
@@ -34,6 +34,8 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             loss = self.loss(*batch)
+        if not loss.requires_grad:
+            raise unused()
         loss.backward()
         if self.adjust is not None:
             self.adjust()
@@ -51,3 +53,20 @@ class Step:
         if not torch.isfinite(torch.tensor(mean)):
             raise Diverged("the loss is not finite", given=mean, remedy="use a smaller learning rate")
         return mean
+
+
+def gradients_of(loss: Tensor, params: Sequence[Tensor]) -> list[Tensor]:
+    """d `loss` / d `params`; zero for what the loss does not depend on."""
+    if not loss.requires_grad:
+        return [torch.zeros_like(parameter) for parameter in params]
+    return list(torch.autograd.grad(loss, params, materialize_grads=True))
+
+
+def unused() -> NotApplicable:
+    """The error of a model in which nothing that may move has part in the outputs."""
+    return NotApplicable(
+        "the output of the model does not depend on any parameter that may be trained",
+        given="all of them are frozen, without use, or cut off by torch.no_grad() or detach() in the model",
+        allowed="at least one parameter with requires_grad on that the output depends on",
+        remedy="unfreeze layers with requires_grad_(True), give train_frozen=True, or name other parts=",
+    )

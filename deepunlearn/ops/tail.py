@@ -1,4 +1,4 @@
-"""Training only the last blocks and the head (CF-k, EU-k)."""
+"""Training only the last blocks and what lies behind them (CF-k, EU-k)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deepunlearn.core.errors import ConfigError
 
 
 def tail(parts: Parts | Anatomy, k: int) -> list[nn.Module]:
-    """The last `k` blocks and the head. Raises ConfigError where there are fewer blocks."""
+    """The last `k` blocks, hidden layers of the classifier and the head. Raises ConfigError if blocks are fewer."""
     if k > len(parts.blocks):
         raise ConfigError(
             "k is larger than the number of blocks",
@@ -18,7 +18,7 @@ def tail(parts: Parts | Anatomy, k: int) -> list[nn.Module]:
             allowed=f"1 to {len(parts.blocks)} for this architecture",
             remedy="lower method.params.k",
         )
-    return [*parts.blocks[len(parts.blocks) - k :], parts.head]
+    return [*parts.blocks[len(parts.blocks) - k :], *parts.hidden, parts.head]
 
 
 def train_tail(model: nn.Module, modules: list[nn.Module]) -> None:
@@ -29,4 +29,5 @@ def train_tail(model: nn.Module, modules: list[nn.Module]) -> None:
 
 
 def parameters_of(modules: list[nn.Module]) -> list[nn.Parameter]:
-    return [parameter for module in modules for parameter in module.parameters()]
+    """Each parameter once."""
+    return list(dict.fromkeys(parameter for module in modules for parameter in module.parameters()))

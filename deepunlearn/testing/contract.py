@@ -62,13 +62,14 @@ def unlearn(
     seed: int = 0,
     swap: Mapping[str, Part | Hidden] | None = None,
     on_epoch: Any = None,
+    frozen: frozenset[str] = frozenset(),
     **params: Value,
 ) -> tuple[nn.Module, Run]:
     here = runtime()
     chosen: Any = {**data(arch), **(swap or {})}
     return execute(
         make_method(method, {**quick_params(method), **params}),
-        lambda generator: make_problem(original(arch), arch, generator, chosen, here),
+        lambda generator: make_problem(original(arch), arch, generator, chosen, here, frozen),
         here,
         seed,
         on_epoch,
@@ -180,6 +181,16 @@ def another(spec: ParamSpec, value: Value) -> Value:
         return value / 2 if value else 0.5
     assert isinstance(value, int)
     return value + 1
+
+
+def test_what_the_owner_of_a_model_froze_stays_as_it_is(method: MethodConfig) -> None:
+    """With the running statistics of a layer that is frozen as a whole; other layers move."""
+    frozen = frozenset({"block1.0.weight", "block1.1.weight", "block1.1.bias", "block2.1.bias"})
+    unlearned, _ = unlearn(method, "smallnet", frozen=frozen)
+    before, after = state(original("smallnet")), state(unlearned)
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    kept = {name for name in before if name in frozen or name.startswith("block1.1.")}
+    assert moved and not moved & kept, "give problem.movable(...) what is written without an optimiser"
 
 
 def test_every_hyper_parameter_matters(method: MethodConfig, param: str) -> None:

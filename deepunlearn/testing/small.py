@@ -70,7 +70,12 @@ def problem(
 
 
 def make_problem(
-    original: nn.Module, arch: str, generator: torch.Generator, data: dict[str, Part], here: Runtime
+    original: nn.Module,
+    arch: str,
+    generator: torch.Generator,
+    data: dict[str, Part],
+    here: Runtime,
+    frozen: frozenset[str] = frozenset(),
 ) -> Problem:
     copy = working_copy(original)
     return Problem(
@@ -82,6 +87,7 @@ def make_problem(
         val=data["val"],
         classes=CLASSES,
         generator=generator,
+        frozen=frozen,
         _fresh=lambda: here.place(archs.build(ARCHS[arch], CLASSES, 32)),
         _runtime=here,
     )
