@@ -94,7 +94,7 @@ def frozen(*prefixes: str) -> nn.Module:
 def unlearn(net: nn.Module, method: str, **more: Any) -> nn.Module:
     params = {name: value for name, value in QUICK.items() if name in METHODS[method].space}
     fresh = type(net) if isinstance(net, Unused) else None  # its lone parameter resets with no module
-    return deepunlearn.unlearn(net, method=method, fresh=fresh, **{**DATA, **params, **more})
+    return deepunlearn.unlearn(net, method=method, **{**DATA, **params, "fresh": fresh, **more})
 
 
 def moved(before: nn.Module, after: nn.Module) -> set[str]:
@@ -137,7 +137,7 @@ def test_a_model_that_is_frozen_as_a_whole_is_told_before_the_run() -> None:
 @pytest.mark.parametrize(
     ("method", "still", "named"),
     [
-        ("ct", ("layer",), "kernels"),
+        ("ct", ("layer",), "kernel"),
         ("cfw", ("layer1.",), "noise"),
         ("msg", ("layer",), "convolution"),
         ("kde", ("layer1.", "head."), "initialised anew"),
@@ -248,9 +248,9 @@ def needs_labels(_: Tensor) -> Tensor:
     [
         (lambda logits: (logits, logits), "tuple"),
         (lambda logits: {"logits": logits}, "dict"),
-        (lambda logits: logits[:, :2], "(3, 2)"),
+        (lambda logits: logits[:, :2], "(2, 2)"),
         (lambda logits: logits[0], "(3,)"),
-        (lambda logits: torch.cat([logits, logits]), "(6, 3)"),
+        (lambda logits: torch.cat([logits, logits]), "(4, 3)"),
         (lambda logits: logits.argmax(1, keepdim=True), "int64"),
         (needs_labels, "labels"),
     ],

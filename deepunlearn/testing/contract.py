@@ -62,6 +62,7 @@ def unlearn(
     seed: int = 0,
     swap: Mapping[str, Part | Hidden] | None = None,
     on_epoch: Any = None,
+    *,
     frozen: frozenset[str] = frozenset(),
     **params: Value,
 ) -> tuple[nn.Module, Run]:
@@ -69,7 +70,7 @@ def unlearn(
     chosen: Any = {**data(arch), **(swap or {})}
     return execute(
         make_method(method, {**quick_params(method), **params}),
-        lambda generator: make_problem(original(arch), arch, generator, chosen, here, frozen),
+        lambda generator: make_problem(original(arch), arch, generator, chosen, here, frozen=frozen),
         here,
         seed,
         on_epoch,

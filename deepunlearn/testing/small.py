@@ -75,6 +75,7 @@ def make_problem(
     generator: torch.Generator,
     data: dict[str, Part],
     here: Runtime,
+    *,
     frozen: frozenset[str] = frozenset(),
 ) -> Problem:
     copy = working_copy(original)

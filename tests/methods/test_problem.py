@@ -1,14 +1,21 @@
-"""What a problem watches for beside its method."""
+"""What a problem watches for beside its method, and what it does outside the clock."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from deepunlearn.core.errors import Diverged
+from deepunlearn import runtime
+from deepunlearn.composition import Chain, make_method
+from deepunlearn.config import method_configs
+from deepunlearn.core.errors import Diverged, NotApplicable
+from deepunlearn.methods.base import Method, Problem, execute
 from deepunlearn.testing import small
+from deepunlearn.testing.contract import quick_params
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -37,3 +44,96 @@ def test_large_sums_of_half_precision_weights_are_finite() -> None:
         for weight in problem.model.parameters():
             weight.fill_(60_000.0)
         problem.check_finite()
+
+
+# -------------------------------------------------------------------------------------------------- outside the clock
+
+
+class Hands:
+    """A clock's hands, moved by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(runtime.time, "perf_counter", self.read)
+
+    def read(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.mark.parametrize("names", [["kde"], ["euk"], ["rni"], ["bt"], ["ft", "kde", "euk"]])
+def test_making_a_network_is_not_timed(monkeypatch: pytest.MonkeyPatch, names: list[str]) -> None:
+    hands, here, original = Hands(monkeypatch), small.runtime(), small.model()
+    built: list[nn.Module] = []
+
+    def slow(problem: Problem) -> Problem:
+        build = problem._fresh
+
+        def fresh() -> nn.Module:
+            hands.now += 1000.0
+            built.append(build())
+            return built[-1]
+
+        problem._fresh = fresh
+        return problem
+
+    configs, data = method_configs(), small.parts()
+    chain = Chain([make_method(configs[name], quick_params(configs[name])) for name in names])
+    _, run = execute(chain, lambda g: slow(small.make_problem(original, "smallnet", g, data, here)), here, 0)
+    assert len(built) == sum(name != "ft" for name in names)
+    assert 0 < run.seconds < 1000, "seconds inside the method, that is one per pair of looks at the clock"
+
+
+# ------------------------------------------------------------------------------------------------------ frozen layers
+
+
+class WritesToAll(Method):
+    """A method of one's own that asks nobody."""
+
+    def run(self, problem: Problem) -> Iterator[None]:
+        with torch.no_grad():
+            for parameter in problem.model.parameters():
+                parameter.add_(1.0)
+        yield
+
+
+class MovesStatistics(Method):
+    """It moves no parameter and resets the statistics."""
+
+    def run(self, problem: Problem) -> Iterator[None]:
+        for module in problem.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.add_(1.0)  # type: ignore[union-attr]
+        yield
+
+
+@pytest.mark.parametrize("method", [WritesToAll(), MovesStatistics()])
+def test_a_method_that_moves_what_is_frozen_is_found_out(method: Method) -> None:
+    here, original, data = small.runtime(), small.model(), small.parts()
+    frozen = frozenset({"block1.0.weight", "block1.1.weight", "block1.1.bias"})
+
+    def problem_of(generator: torch.Generator) -> Problem:
+        return small.make_problem(original, "smallnet", generator, data, here, frozen=frozen)
+
+    with pytest.raises(NotApplicable, match="frozen") as error:
+        execute(method, problem_of, here, 0)
+    assert "block1" in str(error.value.given) and "movable" in (error.value.remedy or "")
+
+
+def test_what_is_frozen_is_neither_trained_nor_offered() -> None:
+    original, data, here = small.model(), small.parts(), small.runtime()
+    frozen = frozenset({"head.weight", "head.bias"})
+    problem = small.make_problem(original, "smallnet", torch.Generator(), data, here, frozen=frozen)
+    head = list(problem.parts.head.parameters())
+    problem.train_only(problem.model.parameters())
+    groups = problem.sgd(lr=0.1).param_groups + problem.adam(lr=0.1).param_groups
+    offered: list[Tensor] = [*problem.movable(problem.model.parameters(), "all")]
+    for params in (*(group["params"] for group in groups), offered):
+        assert len(params) == len(list(problem.model.parameters())) - 2
+        assert not {id(parameter) for parameter in params} & {id(parameter) for parameter in head}
+    problem.train_only(head)
+    with pytest.raises(NotApplicable, match="frozen"):
+        problem.sgd(lr=0.1)
+    with pytest.raises(NotApplicable, match="frozen"):
+        problem.reinitialise([problem.parts.head])
+    assert problem.movable([], "nothing") == []
