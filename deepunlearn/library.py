@@ -23,6 +23,7 @@ from deepunlearn.core.seeding import SEED_BITS, derive_seed
 from deepunlearn.data.given import Data, read_given
 from deepunlearn.data.loader import Part
 from deepunlearn.data.random_sources import seeded_sources
+from deepunlearn.given_logits import classes_of
 from deepunlearn.given_model import (
     check_fresh,
     check_weights,
@@ -32,7 +33,6 @@ from deepunlearn.given_model import (
     single_samples_taught,
     unwrapped,
 )
-from deepunlearn.logits import classes_of
 from deepunlearn.methods.base import Problem, execute, nothing_to_move, working_copy
 from deepunlearn.ops.frozen import frozen_names
 from deepunlearn.runtime import Runtime, device_of

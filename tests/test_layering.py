@@ -27,6 +27,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["analysis"],
     ["config"],
     ["given_model"],
+    ["given_logits"],
     ["library"],
     ["launch"],
     ["doors"],
