@@ -18,7 +18,7 @@ BIND=${DU_SLURM_BIND:-0}
 CPUS=8
 TASKS=TaskPlugin=task/none
 if [ "$BIND" = 1 ]; then
-  CPUS=$(nproc)
+  CPUS=$(nproc --all)  # without it OMP_NUM_THREADS counts
   TASKS=$'TaskPlugin=task/affinity\nTaskPluginParam=Cores'
 fi
 NODE=$(hostname -s)
