@@ -54,7 +54,6 @@ def test_a_file_beyond_the_limit_is_not_run_and_runs_again_by_itself(tmp_path: P
     assert [note["kind"] for note in notes(tmp_path)] == ["infrastructure"]
     refused = door("tables", tmp_path)
     assert refused.returncode == 2 and "1 not run: OSError: [Errno 27] File too large" in refused.stderr
-    assert "not run: digits/smallnet evaluate large" in door("status", tmp_path).stdout
     done = sweep(tmp_path, *WORK, "method=large,ft")
     assert done.returncode == 0, done.stderr
     assert not notes(tmp_path) and len(rows(tmp_path)) == 4
@@ -70,8 +69,8 @@ def test_no_memory_on_the_gpu_says_what_to_make_smaller(tmp_path: Path) -> None:
     assert "not run: digits/smallnet search huge seed 0: OutOfMemoryError: CUDA out of memory" in done.stdout
     assert "batch_size" in done.stdout and "launcher.workers_per_gpu=1" in done.stdout
     assert Counter(note["kind"] for note in notes(tmp_path)) == {"infrastructure": 3}, "what needs the search, too"
-    shown = door("tables", tmp_path, "partial=true").stdout
-    assert "| incomplete " in shown and "| F " not in shown
+    shown = door("tables", tmp_path, "partial=true").stdout.splitlines()
+    assert any(line.startswith("| huge ") and "| incomplete " in line for line in shown)
 
 
 def test_a_dataset_that_is_gone_or_another_when_its_turn_comes(tmp_path: Path) -> None:
