@@ -34,6 +34,7 @@ class Runtime:
         self.config = config
         self.device = device or _device(config.device)
         self._peak_of = "process"
+        self._graphs_of = ""
         self.threads = config.threads or torch.get_num_threads()  # OpenMP's: affinity and OMP_NUM_THREADS count
 
     def settle(self) -> Runtime:
@@ -88,6 +89,16 @@ class Runtime:
         if self.config.compile is not None:
             model.compile(backend=self.config.compile)
         return model
+
+    def graphs_of(self, owner: str) -> None:
+        """Forget the graphs that were compiled for another owner.
+
+        torch keeps a few per network (its recompile limit) and runs the rest eagerly: without this, what ran before in
+        the process would decide who runs compiled.
+        """
+        if self.config.compile is not None and owner != self._graphs_of:
+            torch._dynamo.reset()
+            self._graphs_of = owner
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[torch.Generator]:

@@ -110,6 +110,8 @@ def seconds_per_step(
     clock = runtime.clock()
     with runtime.seeded(0) as generator:
         batches = _endless(part, recipe.batch_size, generator)
+        if runtime.config.compile is not None:
+            _step_once_per_size(step, part.batches(recipe.batch_size, generator, augment=True))
         for _ in range(warm_up):
             step(*next(batches))
         clock.start()
@@ -117,6 +119,15 @@ def seconds_per_step(
             step(*next(batches))
         clock.stop()
     return clock.seconds / steps
+
+
+def _step_once_per_size(step: Step, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+    """A step on the first batch of each size, which is what compiled graphs are built for."""
+    known: set[int] = set()
+    for x, y in batches:
+        if len(y) not in known:
+            step(x, y)
+            known.add(len(y))
 
 
 def _endless(part: Part, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
