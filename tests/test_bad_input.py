@@ -20,7 +20,6 @@ CASES = {  # arguments, what the message must name
     "unknown option": (["train.epoch=3"], ["train.epoch", "train.epochs"]),
     "unknown top-level option": (["trainepochs=3"], ["trainepochs", "seeds", "results"]),
     "unknown hyper-parameter": (["method=ft", "method.params.init_rate=0.3"], ["init_rate", "method.params.lr"]),
-    "an option of another launcher": (["launcher.partition=gpu"], ["launcher.partition", "add launcher=slurm"]),
     "a misspelt option of the launcher chosen": (
         ["launcher=slurm", "launcher.particion=gpu"],
         ["launcher.particion", "did you mean 'launcher.partition'?"],
@@ -28,10 +27,6 @@ CASES = {  # arguments, what the message must name
     "a variable that is not set": (
         ["dataset.root=${oc.env:NO_SUCH_VARIABLE}/x"],
         ["dataset.root", "NO_SUCH_VARIABLE", "export NO_SUCH_VARIABLE="],
-    ),
-    "a grid of a hyper-parameter": (
-        ["-m", "method=ft", "method.params.lr=1e-4,1e-3"],
-        ["only dataset, arch and method"],
     ),
     "a grid of seeds": (["-m", "seeds=0,1"], ["only dataset, arch and method", "seeds=[0,1]"]),
     "a job that could only requeue itself": (
