@@ -21,6 +21,7 @@ from deepunlearn.launch.datasets import dataset_lines
 from deepunlearn.launch.estimate import Estimator, cluster_speeds
 from deepunlearn.launch.plan import STAGES, Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
+from deepunlearn.launch.speed_file import remarks
 from deepunlearn.search.slots import DEFAULTS, prepare_storage
 
 CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU
@@ -116,6 +117,7 @@ def _writable(root: Path) -> None:
 
 def _run(command: Command, planner: Planner, progress: Progress, arguments: Sequence[str]) -> int:
     from deepunlearn.launch.local import Local  # noqa: PLC0415
+    from deepunlearn.launch.speed import Timing  # noqa: PLC0415
     from deepunlearn.launch.worker import Worker  # noqa: PLC0415  torch takes seconds to import; only now is it needed
     from deepunlearn.runtime import Runtime, gpu_environments  # noqa: PLC0415
 
@@ -124,7 +126,10 @@ def _run(command: Command, planner: Planner, progress: Progress, arguments: Sequ
     worker = Worker(planner, runtime, progress)
     gpus = gpu_environments() if runtime.device.type != "cpu" else []
     local = Local(planner, folder_of(planner, command.name), progress, gpus, worker)
-    seconds = describe_plan(planner, Estimator(planner, worker.speeds()), runtime.device_name())
+    timing = Timing(planner, runtime, progress)
+    timed = timing.of(range(len(planner.sweep.cells)))
+    estimator = Estimator(planner, timing.complete(timed))
+    seconds = describe_plan(planner, estimator, runtime.device_name(), remarks(planner.sweep.cells, timed.values()))
     if command.flags.plan:
         return 0
     _confirm(command.flags, seconds, runtime.device.type)
@@ -177,8 +182,11 @@ def _check_methods(methods: Iterable[MethodConfig]) -> None:
         make_method(method, method.complete({}))
 
 
-def describe_plan(planner: Planner, estimator: Estimator, device: str) -> float:
-    """Print tasks and costs by stage and by method; returns the estimated seconds of what is to do."""
+def describe_plan(planner: Planner, estimator: Estimator, device: str, said: Iterable[str] = ()) -> float:
+    """Print tasks and costs by stage and by method; returns the estimated seconds of what is to do.
+
+    said: what a reader should know of the speeds that the estimate rests on.
+    """
     counts, total = planner.counts(), 0.0
     print(f"{'stage':<10} {'done':>6} {'failed':>7} {'skipped':>8} {'to do':>6}  estimate on {device}")
     for stage in STAGES:
@@ -189,7 +197,7 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str) -> float:
             f"{stage:<10} {states['done']:>6} {states['failed']:>7} {states['skipped']:>8} {states['to do']:>6}  "
             f"{duration(seconds) if seconds else '-'}"
         )
-    shown = (dataset_lines(planner), cell_lines(planner, estimator), method_lines(planner), missing_lines(planner))
+    shown = dataset_lines(planner), cell_lines(planner, estimator), method_lines(planner), missing_lines(planner), said
     for line in chain.from_iterable(shown):
         print(line)
     print(

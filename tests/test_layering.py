@@ -49,6 +49,8 @@ NO_TORCH = (
     "launch.plan",
     "launch.datasets",
     "launch.estimate",
+    "launch.load",
+    "launch.speed_file",
     "status",
     "tables",
     "report",

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.params import Range, Value
-from deepunlearn.core.paths import write_atomically
-from deepunlearn.core.schema import CellConfig, MethodConfig, SlurmLauncher
+from deepunlearn.core.schema import MethodConfig, SlurmLauncher
 from deepunlearn.launch.plan import Planner, Stage, Task
+from deepunlearn.launch.speed_file import Speed, SpeedFile, speed_name
 
 TASK_OVERHEAD = 0.3  # seconds: loading, hashing and writing results
 SCORING_OVERHEAD = 0.2  # seconds: a model that is stored, against another
@@ -20,53 +16,14 @@ INFERENCE_RATIO = 3  # images per second of inference to those of training, wher
 PRUNE_FACTOR = 0.9  # hopeless trials end early, but every trial is scored once or twice more on the way
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Images per second of one cell on one device: training at the recipe's batch size, and inference."""
-
-    train: float
-    predict: float
-
-
-class SpeedFile:
-    """Measured speeds, kept under the results' cache so that a plan need not measure again."""
-
-    def __init__(self, cache: Path) -> None:
-        self.path = cache / "speed.json"
-
-    def _all(self) -> dict[str, dict[str, float]]:
-        if not self.path.exists():
-            return {}
-        speeds: dict[str, dict[str, float]] = json.loads(self.path.read_text(encoding="utf-8"))
-        return speeds
-
-    def get(self, name: str) -> Speed | None:
-        found = self._all().get(name)
-        return Speed(**found) if found else None
-
-    def like(self, start: str, end: str, gpu: bool) -> Speed | None:
-        """The newest of those whose name begins and ends so, measured on a GPU or not."""
-        names = [name for name in self._all() if name.startswith(start) and name.endswith(end)]
-        found = [name for name in names if (" cpu " not in name) == gpu]
-        return self.get(found[-1]) if found else None
-
-    def put(self, name: str, speed: Speed) -> None:
-        write_atomically(self.path, json.dumps({**self._all(), name: asdict(speed)}, indent=1) + "\n")
-
-
-def speed_name(cell: CellConfig, where: str) -> str:
-    """What a speed is kept under: it holds for one network, image size, batch size and precision somewhere."""
-    recipe = f"{cell.arch.name} {cell.dataset.image_size} {cell.train.batch_size}"
-    return f"{recipe} {where} {cell.precision}"
-
-
 def cluster_speeds(planner: Planner, launcher: SlurmLauncher) -> list[Speed]:
     """Of each cell on the nodes: what jobs have measured there, else `launcher.images_per_second`."""
     known = SpeedFile(planner.results.cache)
     assumed = Speed(launcher.images_per_second, INFERENCE_RATIO * launcher.images_per_second)
     gpu = bool(launcher.gpus or launcher.gres)
     names = [speed_name(cell, "|").split("|") for cell in planner.sweep.cells]
-    return [known.like(start, end, gpu) or assumed for start, end in names]
+    found = [known.like(start, end, gpu) for start, end in names]
+    return [timed.speed if timed else assumed for timed in found]
 
 
 class Estimator:

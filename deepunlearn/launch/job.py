@@ -29,8 +29,7 @@ def run_tasks(folder: str, tasks: list[str]) -> dict[str, int]:
     chosen = [Task.parse(task) for task in tasks]
     try:
         local = _local(planner, Path(folder), progress)
-        for cell in {task.cell for task in chosen}:
-            local.worker.speed(cell)  # known from now on, for the estimates of later commands
+        measure_speeds(local, {task.cell for task in chosen})
         local.run(chosen)
     except stopping.Stopped:
         _leave(sweep.launcher.max_requeues if sweep.launcher.name == "slurm" else 0, progress)
@@ -44,6 +43,13 @@ def _local(planner: Planner, folder: Path, progress: Progress) -> Local:
 
     worker = Worker(planner, Runtime(planner.sweep.runtime).settle(), progress)
     return Local(planner, folder, progress, gpu_environments(), worker)
+
+
+def measure_speeds(local: Local, cells: set[int]) -> None:
+    """For the estimates of later commands: how fast this node is."""
+    from deepunlearn.launch.speed import Timing  # noqa: PLC0415
+
+    Timing(local.planner, local.worker.runtime, local.progress).of(sorted(cells))
 
 
 def _leave(max_requeues: int, progress: Progress) -> None:

@@ -12,9 +12,7 @@ from deepunlearn.core.errors import DataError, NotApplicable
 from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import FailureKind, describe_error
-from deepunlearn.launch.estimate import Speed, SpeedFile, speed_name
 from deepunlearn.launch.plan import Planner, State, Task, role_of
-from deepunlearn.launch.speed import measure
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select
 from deepunlearn.search.study import SlotStudy
@@ -144,25 +142,6 @@ class Worker:
                 allowed=f"content {self.planner.keys[cell].split.data_digest[:16]}, as planned",
                 remedy="run the same command again, which plans anew",
             )
-
-    # --------------------------------------------------------------------------------------------------------- speeds
-
-    def speeds(self) -> list[Speed]:
-        """Of each cell here; timed over a few steps where not known yet."""
-        return [self.speed(cell) for cell in range(len(self.planner.sweep.cells))]
-
-    def speed(self, cell: int) -> Speed:
-        """Of one cell here; timed over a few steps where not known yet."""
-        config, known = self.planner.sweep.cells[cell], SpeedFile(self.planner.results.cache)
-        facts = self.runtime.describe()
-        name = speed_name(config, f"{facts['machine']} {facts['device']} {facts['threads']}")
-        speed = known.get(name)
-        if speed is None:
-            size = config.dataset.image_size
-            self.progress.say(f"timing a few steps of {config.arch.name} at {size}x{size}")
-            speed = measure(config, self.planner.keys[cell].classes, self.runtime)
-            known.put(name, speed)
-        return speed
 
 
 def _kind(error: Exception) -> FailureKind:
