@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from deepunlearn.core.errors import Diverged
+from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.keys import ReferenceKey
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
@@ -63,7 +63,12 @@ class ShadowBench(Bench):
         pool = self._everything["train"]
         logits = predict(model, pool, self.runtime)
         if not np.isfinite(logits).all():
-            raise Diverged("the logits on the pool are not finite", remedy="use a smaller learning rate")
+            raise Diverged(
+                "the logits on the pool of samples are not finite",
+                given="infinite or NaN logits",
+                allowed="finite logits",
+                remedy=SMALLER_RATE,
+            )
         return scaled_confidence(logits, pool.labels.cpu().numpy()).astype(np.float32)
 
     @contextmanager

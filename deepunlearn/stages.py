@@ -17,7 +17,7 @@ from torch import nn
 from deepunlearn import archs
 from deepunlearn.cells import CellKeys, Role
 from deepunlearn.composition import make_method
-from deepunlearn.core.errors import Diverged
+from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.keys import GivenKey, ReferenceKey, SearchKey, UnlearnedKey
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
@@ -156,7 +156,12 @@ class Bench:
         logits = {name: predict(model, side.parts[name], self.runtime) for name in parts}
         for name, values in logits.items():
             if not np.isfinite(values).all():
-                raise Diverged(f"the logits on the {name} part are not finite", remedy="use a smaller learning rate")
+                raise Diverged(
+                    f"the logits on the {name} part are not finite",
+                    given="infinite or NaN logits",
+                    allowed="finite logits",
+                    remedy=SMALLER_RATE,
+                )
         return logits
 
     def _load_original(self, seed: int) -> nn.Module:

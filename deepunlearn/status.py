@@ -53,7 +53,8 @@ def show(results: Results) -> bool:
         raise ConfigError(
             f"no sweep has been run with results={results.root}",
             given=str(results.root),
-            remedy="run python -m deepunlearn.sweep, or give results=DIR",
+            allowed="a folder that a sweep was started with",
+            remedy="run python -m deepunlearn.sweep --help to see how, or give results=DIR",
         )
     finished = [_show_run(path, results) for path in runs]
     return all(finished)

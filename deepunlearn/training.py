@@ -202,5 +202,6 @@ def _resume(checkpoint: Checkpoint | None, model: nn.Module, optimizer: torch.op
         raise StoreError(
             f"the checkpoint {checkpoint.path} is damaged",
             given=str(error)[:300],
+            allowed="the file as it was written",
             remedy="delete this file; the training then starts from its first epoch",
         ) from error

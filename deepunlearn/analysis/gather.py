@@ -40,8 +40,9 @@ def gather(options: Mapping[str, str | bool]) -> Records:
     if found.cases.empty and found.attacks.empty:
         raise ConfigError(
             f"there are no results in {', '.join(map(str, named)) or results}",
+            given=f"results={results}" if not named else f"records={options['records']}",
             allowed="a folder that a sweep wrote into",
-            remedy="make some: python -m deepunlearn.sweep method=ft dataset=digits (or give results=DIR)",
+            remedy="run one: python -m deepunlearn.sweep method=ft dataset=digits (or give results=DIR)",
         )
     if not named:
         found.write(results)

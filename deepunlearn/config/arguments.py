@@ -34,7 +34,7 @@ def parsed(argument: str) -> tuple[str, str]:
             f"cannot read {argument!r}",
             given=argument,
             allowed="NAME=VALUE, e.g. method=msg train.epochs=10",
-            remedy="see python -m deepunlearn.sweep --help",
+            remedy="put NAME= before it; python -m deepunlearn.sweep --help lists the names",
         )
     if key.startswith(("+", "~")):
         raise ConfigError(

@@ -25,6 +25,7 @@ from deepunlearn.core.schema import (
     Frozen,
     HalvesForget,
     LocalLauncher,
+    RuntimeConfig,
     SlurmLauncher,
     SweepConfig,
     validate,
@@ -32,6 +33,7 @@ from deepunlearn.core.schema import (
 from deepunlearn.methods.found import Found, find_methods
 
 STEP = re.compile(r"chain\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step
+MOST_SEEDS = 10_000  # each is a training of two networks
 FLAGS = ("plan", "confirm", "retry_failed", "wait")
 
 
@@ -98,8 +100,8 @@ def _refuse_axis(override: str) -> None:
         raise ConfigError(
             "a sweep file's overrides cannot set an axis",
             given=override,
-            allowed="cells: and methods: for these",
-            remedy=f"move {key} out of overrides:",
+            allowed="options; datasets, archs and methods stand in cells: and methods:",
+            remedy=f"move {key} out of overrides: into cells: or methods:",
         )
 
 
@@ -108,10 +110,10 @@ def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None
     for cell in file.cells:
         if set(cell) != {"dataset", "arch"}:
             raise ConfigError(
-                "a cell of a sweep file names dataset and arch",
+                "a cell of a sweep file does not name a dataset and an arch",
                 given=str(cell),
                 allowed="{dataset: NAME, arch: NAME}",
-                remedy="correct the cells: list",
+                remedy="correct the list cells: in the sweep file",
             )
     default: list[str | None] = [None]
     if not file.cells:
@@ -134,6 +136,7 @@ def _build(
     shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]
     base = composed(shared)
     flags = validate(Flags, {name: base[name] for name in FLAGS}, "")
+    validate(RuntimeConfig, base["runtime"], "runtime")  # before its precision becomes a cell's
     ours = [override for override in overrides if override.startswith("method.")]
     names = methods or [base["method"]["name"]]
     if steps and "chain" not in names:
@@ -206,15 +209,15 @@ def _seeds(base: dict[str, Any]) -> list[int]:
     value = base["seeds"]
     if base["forget"]["name"] == "halves":
         return list(range(validate(HalvesForget, base["forget"], "forget").models))
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_SEEDS:
         return list(range(value))
     if isinstance(value, list) and value and len(set(value)) == len(value) and all(type(one) is int for one in value):
         return value
     raise ConfigError(
         "seeds has a value that cannot be used",
         given=repr(value),
-        allowed="a number n >= 1 (seeds 0 to n-1), or a list of different seeds",
-        remedy="e.g. seeds=10 or seeds=[0,1,2]",
+        allowed=f"a number n from 1 to {MOST_SEEDS:,} (seeds 0 to n-1), or a list of different seeds",
+        remedy="give e.g. seeds=10 or seeds=[0,1,2]",
     )
 
 
@@ -225,10 +228,10 @@ def _hparams(path: str | None) -> dict[str, Any]:
     file = Path(path)
     if not file.is_file():
         raise ConfigError(
-            "the hparams file does not exist",
-            given=path,
-            allowed="a YAML file as a sweep writes it",
-            remedy="give the path of an existing file",
+            "there is no such file of hyper-parameters",
+            given=f"hparams={path}",
+            allowed="a YAML file as a sweep writes it: results/runs/RUN/hparams.yaml",
+            remedy="give hparams=FILE with the path of an existing file",
         )
     values = read_yaml(file)
     if not isinstance(values, dict) or not all(isinstance(value, dict) for value in values.values()) or not values:
@@ -236,6 +239,6 @@ def _hparams(path: str | None) -> dict[str, Any]:
             f"{file.name} does not hold hyper-parameters",
             given=str(values)[:200],
             allowed="DATASET/ARCH/METHOD: {name: value, ...}",
-            remedy="write it as a sweep does",
+            remedy="give a file that a sweep wrote, results/runs/RUN/hparams.yaml, or write one like it",
         )
     return values

@@ -37,8 +37,18 @@ def read_yaml(path: Path, resolve: bool = True) -> Any:
     except OmegaConfBaseException as error:
         raise unresolved(error, str(path)) from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {path}", given=str(error)[:300], remedy="correct the YAML file") from error
+        raise ConfigError(
+            f"cannot read {path}",
+            given=str(error)[:300],
+            allowed="a YAML file that you may read",
+            remedy="correct the file, or give the path of another",
+        ) from error
     except Exception as error:
         if type(error).__module__.startswith("yaml"):
-            raise ConfigError(f"{path} is not YAML", given=str(error)[:300], remedy="correct the file") from error
+            raise ConfigError(
+                f"{path} is not YAML",
+                given=str(error)[:300],
+                allowed="a YAML file; those under conf/ and sweeps/ are examples",
+                remedy="correct the line that is named",
+            ) from error
         raise

@@ -114,11 +114,11 @@ def _with_mask(values: dict[str, Any]) -> dict[str, Any]:
 def _chained(values: dict[str, Any], shared: list[str], settings: list[str], found: dict[str, Found]) -> dict[str, Any]:
     """A chain's hyper-parameters are those of its steps, with the step's number before them: 0.lr, 1.epochs."""
     names = values["steps"]
-    if len(names) < 2:
+    if not isinstance(names, list) or len(names) < 2:
         raise ConfigError(
-            "a chain needs at least two steps",
-            given=str(names),
-            allowed=f"a list of {', '.join(found)}",
+            "a chain needs a list of at least two steps",
+            given=f"chain.steps={names}",
+            allowed=f"a list of {', '.join(name for name in found if name != 'chain')}",
             remedy="give chain.steps=[ct,ngplus]",
         )
     for name in names:
@@ -126,7 +126,12 @@ def _chained(values: dict[str, Any], shared: list[str], settings: list[str], fou
             raise unknown("method", name, found)
     steps = [composed([f"method={name}", *shared])["method"] for name in names]
     if any("steps" in step for step in steps):
-        raise ConfigError("a chain cannot be a step of a chain", given=str(names), remedy="list the methods themselves")
+        raise ConfigError(
+            "a chain cannot be a step of a chain",
+            given=str(names),
+            allowed=", ".join(name for name in found if name != "chain"),
+            remedy="list the methods themselves: chain.steps=[ct,ngplus]",
+        )
     numbered = list(enumerate(_with_mask(step) for step in steps))
     params = {f"{index}.{name}": None for index, step in numbered for name in step["params"]}
     for setting in settings:

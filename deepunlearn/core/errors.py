@@ -54,6 +54,11 @@ class StoreError(DeepUnlearnError):
     """A stored result that is damaged or does not match its key."""
 
 
+SMALLER_RATE = (
+    "lower the learning rate or the epochs: train.lr= of originals and retrained models, method.params.lr= of a method"
+)
+
+
 class Diverged(DeepUnlearnError):
     """Non-finite loss, weights or logits. A result of the run, not a defect of the program."""
 
@@ -70,7 +75,7 @@ def unknown(kind: str, given: str, known: Iterable[str], *, remedy: str | None =
     """A `ConfigError` for a name that does not exist, listing those that do and the nearest one."""
     names = sorted(known)
     near = get_close_matches(given, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of the {kind}s above"
+    hint = f"did you mean {near[0]!r}?" if near else "give one of the names that are allowed"
     return ConfigError(
         f"unknown {kind} {given!r}", given=given, allowed=", ".join(names) or "(none)", remedy=remedy or hint
     )

@@ -12,6 +12,7 @@ from deepunlearn.core.errors import ConfigError
 
 Value = float | int | bool | str
 MASK_THRESHOLD = "mask.threshold"  # of a saliency mask on any gradient method
+WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
 EPOCH_LIMIT = "E_max"  # a symbolic upper end: the search's epoch limit (protocol section 6)
 
 
@@ -80,10 +81,12 @@ class ParamSpec(BaseModel):
         return converted
 
     def allowed(self) -> str:
-        """The type and hard limits in words, e.g. `float > 0`."""
+        """The type and hard limits in words, e.g. `a number > 0`."""
         signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
         limits = [f"{sign} {getattr(self, name):g}" for name, sign in signs.items() if getattr(self, name) is not None]
-        return " ".join([self.type, " and ".join(limits)]).strip()
+        if self.choices is not None and self.type in ("bool", "str"):
+            return " or ".join(map(str, self.choices))
+        return " ".join([WORDS[self.type], " and ".join(limits)]).strip()
 
     def range(self, name: str, space: str, epoch_limit: int, max_batch_size: int | None) -> Range:
         """The range to search in `space`; E_max resolved, batch sizes capped (UTKFace)."""
@@ -103,8 +106,8 @@ class ParamSpec(BaseModel):
         except ValueError as error:
             raise ConfigError(
                 f"the search range of {name} is empty or incomplete",
-                given=str(fields),
-                allowed="low <= high, or choices",
+                given=", ".join(f"{end}={value}" for end, value in fields.items() if value not in (None, False)),
+                allowed="low <= high (above 0 where log is true), or choices",
                 remedy=f"change method.space.{name} or search.max_epochs, or fix method.params.{name}",
             ) from error
 

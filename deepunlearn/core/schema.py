@@ -19,6 +19,15 @@ PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
+CHANNELS = 3  # of the images that a network sees; grey ones are repeated
+
+
+class Unfit(ValueError):
+    """What a validator raises for values that do not go together; `validate` turns it into a ConfigError."""
+
+    def __init__(self, problem: str, *, given: str, allowed: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.error = ConfigError(problem, given=given, allowed=allowed, remedy=remedy)
 
 
 class Frozen(BaseModel):
@@ -52,8 +61,25 @@ class DatasetConfig(Frozen):
     @model_validator(mode="after")
     def _both_or_none(self) -> DatasetConfig:
         if (self.mean is None) != (self.std is None):
-            raise ValueError("give both dataset.mean and dataset.std, or neither")
+            raise Unfit(
+                "one of dataset.mean and dataset.std is missing",
+                given=f"dataset.mean={self.mean}, dataset.std={self.std}",
+                allowed="both, or neither (null: computed from the training part)",
+                remedy="give dataset.mean=[0.5] dataset.std=[0.25], or set both to null",
+            )
+        if self.mean is not None and self.std is not None and not _normalises(self.mean, self.std):
+            raise Unfit(
+                "dataset.mean and dataset.std cannot normalise images",
+                given=f"dataset.mean={self.mean}, dataset.std={self.std}",
+                allowed=f"1 or {CHANNELS} values each, std above 0",
+                remedy="correct them, or set both to null to have them computed",
+            )
         return self
+
+
+def _normalises(mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
+    finite = all(math.isfinite(value) for value in (*mean, *std))
+    return finite and {len(mean), len(std)} <= {1, CHANNELS} and min(std) > 0
 
 
 class ArchConfig(Frozen):
@@ -78,7 +104,7 @@ class TrainConfig(Frozen):
     lr: PositiveFloat
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NonNegativeFloat
-    batch_size: PositiveInt
+    batch_size: Annotated[int, Field(ge=2)]  # batch normalisation cannot train on a single image
 
 
 class RandomForget(Frozen):
@@ -121,9 +147,12 @@ class HalvesForget(Frozen):
     @model_validator(mode="after")
     def _enough(self) -> HalvesForget:
         if self.halvings % 2 or self.halvings // 2 < FEWEST_FORGOTTEN:
-            raise ValueError(
-                f"an even number of halvings, at least {2 * FEWEST_FORGOTTEN}: each sample is forgotten in half of "
-                f"them, and fewer than {FEWEST_FORGOTTEN} observations say nothing"
+            raise Unfit(
+                "these halvings are too few, or cannot be paired",
+                given=f"forget.halvings={self.halvings}",
+                allowed=f"an even number, at least {2 * FEWEST_FORGOTTEN}: each sample is forgotten in half of "
+                f"them, and fewer than {FEWEST_FORGOTTEN} observations say nothing",
+                remedy=f"give forget.halvings={2 * FEWEST_FORGOTTEN} or more",
             )
         return self
 
@@ -159,9 +188,26 @@ class SearchConfig(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> SearchConfig:
         if self.sampler is not None and (self.trials < 1 or self.seeds < 1):
-            raise ValueError("a search needs search.trials >= 1 and search.seeds >= 1 (or use search=none)")
+            raise Unfit(
+                "a search needs trials and seeds",
+                given=f"search.trials={self.trials}, search.seeds={self.seeds}",
+                allowed="search.trials >= 1 and search.seeds >= 1",
+                remedy="raise them, or give search=none to use default or given values",
+            )
+        if self.sampler is not None and self.objective is None:
+            raise Unfit(
+                "a search needs an objective",
+                given=f"search.sampler={self.sampler}, search.objective=null",
+                allowed="search.objective=four or sum",
+                remedy="give search.objective=four, or search=none to use default or given values",
+            )
         if self.prune and self.objective == "four":
-            raise ValueError("search.prune=true needs search.objective=sum (four losses cannot be pruned)")
+            raise Unfit(
+                "trials with four losses cannot be pruned",
+                given="search.prune=true, search.objective=four",
+                allowed="search.prune=true with search.objective=sum, or search.prune=false",
+                remedy="give search.objective=sum search.sampler=tpe, or leave search.prune out",
+            )
         return self
 
 
@@ -170,7 +216,7 @@ class RuntimeConfig(Frozen):
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
-    threads: PositiveInt | None  # null: all cores this process may use
+    threads: Annotated[int, Field(ge=1, le=1024)] | None  # null: all cores this process may use
     compile: Literal["inductor", "cudagraphs", "aot_eager"] | None = None  # changes numbers by rounding at most
     checkpoint_seconds: NonNegativeFloat  # least time between two training checkpoints
     data_budget_gb: PositiveFloat  # larger datasets stay memory-mapped on disk
@@ -282,7 +328,12 @@ class MethodConfig(Frozen):
     @model_validator(mode="after")
     def _params_exist(self) -> MethodConfig:
         if set(self.params) != set(self.space):
-            raise ValueError(f"params {sorted(self.params)} and space {sorted(self.space)} must name the same")
+            raise Unfit(
+                "params: and space: of a method name different hyper-parameters",
+                given=self.name,
+                allowed=f"the same in both; only in one: {', '.join(sorted(set(self.params) ^ set(self.space)))}",
+                remedy="correct the method's YAML; docs/adding.md shows one",
+            )
         return self
 
 
@@ -328,7 +379,7 @@ class SweepConfig(Frozen):
     runtime: RuntimeConfig
     seeds: tuple[Annotated[int, Field(ge=0)], ...]  # report seeds
     hparams: dict[str, dict[str, Any]]  # "<dataset>/<arch>/<method>" -> given hyper-parameters (hparams=FILE)
-    results: str
+    results: Annotated[str, Field(min_length=1)]
     keep: Literal["weights", "logits"]  # what is stored of each unlearned model of a report seed
 
     @property
@@ -343,7 +394,12 @@ class SweepConfig(Frozen):
     def _searched_halvings_exist(self) -> SweepConfig:
         for cell in self.cells:
             if cell.halves and self.search_seeds and self.search_seeds[-1] >= cell.halves.models:
-                raise ValueError(f"search.seeds of at most {cell.halves.halvings}, the number of halvings")
+                raise Unfit(
+                    "there are more search seeds than halvings",
+                    given=f"searches on models {list(self.search_seeds)}",
+                    allowed=f"models 0 to {cell.halves.models - 1}: at most {cell.halves.halvings} searches",
+                    remedy="lower search.seeds, raise forget.halvings, or use protocol=paper",
+                )
         return self
 
 
@@ -360,13 +416,34 @@ def validate(model: type[Model], values: Any, where: str) -> Model:
 
 def _explain(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
     first = error.errors()[0]
-    name = ".".join(part for part in (where, *(str(part) for part in first["loc"])) if part)
+    name = _spelled(where, first["loc"])
     if first["type"] == "extra_forbidden":
         return unknown("option", name, [f"{where}.{field}".lstrip(".") for field in model.model_fields])
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be ", "")
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, Unfit):
+        return cause.error
     return ConfigError(
         f"{name} has a value that cannot be used",
         given=repr(first["input"])[:200],
-        allowed=message,
-        remedy=f"give {name}=VALUE on the command line or in the sweep file",
+        allowed=KINDS.get(first["type"]) or first["msg"].removeprefix("Value error, ").removeprefix("Input should be "),
+        remedy=f"give {name.split('[')[0]}=VALUE on the command line or in the sweep file",
     )
+
+
+KINDS = {  # pydantic's types of errors -> what a person would have to give
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list, e.g. [1,2]"),
+    **dict.fromkeys(("dict_type", "model_type"), "names with values, e.g. {name: value}"),
+    "string_type": "text",
+    "string_too_short": "text that is not empty",
+    "missing": "a value",
+}
+BRANCHES = ("int", "float", "str", "bool")  # pydantic's names of the alternatives of a field, which nobody has written
+
+
+def _spelled(where: str, loc: tuple[int | str, ...]) -> str:
+    """A field as it is written in a command: `forget.ratio`, `seeds[0]`."""
+    fields = [part for part in (where, *loc) if part != "" and part not in BRANCHES]
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fields).lstrip(".")

@@ -269,12 +269,17 @@ def _read_json(path: Path) -> Any:
         raise _damaged(path, str(error)) from error
 
 
-_REMEDY = "nothing was changed; move {path} out of the store to have it computed again, or restore it from a backup"
+_REMEDY = "move {path} out of the store to have it computed again, or restore it from a backup; nothing was changed"
 
 
 def _damaged(path: Path, how: str) -> StoreError:
     entry = path.parent if path.suffix else path
-    return StoreError(f"the stored result {path} is damaged", given=how, remedy=_REMEDY.format(path=entry))
+    return StoreError(
+        f"the stored result {path} is damaged",
+        given=how,
+        allowed="files as they were written",
+        remedy=_REMEDY.format(path=entry),
+    )
 
 
 def _manifest(folder: Path) -> dict[str, dict[str, Any]]:

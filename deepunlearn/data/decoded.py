@@ -172,7 +172,7 @@ def _check_classes(config: DatasetConfig, found: list[str]) -> None:
             f"dataset {config.name} has {config.classes} classes, these files have {len(found)}",
             given=shown,
             allowed=f"{config.classes} classes (dataset.classes)",
-            remedy="point dataset.root=DIR to the right files; dataset=folder takes any number of classes",
+            remedy="leave dataset.classes out, or point dataset.root=DIR to the right files, or give dataset=folder",
         )
 
 
@@ -229,6 +229,7 @@ def _decode(config: DatasetConfig, inventory: Inventory, folder: Path, progress:
             raise DataError(
                 f"the files of dataset {config.name} changed while they were read",
                 given=str(inventory.root),
+                allowed="files that stay as they are",
                 remedy="wait until they are complete (copied, unpacked), then start again",
             )
         _publish(draft, folder)
@@ -341,5 +342,6 @@ def _reporting_full_disks(cache: Path) -> Iterator[None]:
         raise DataError(
             f"cannot write decoded images to {cache / 'data'}",
             given=f"{type(error).__name__}: {error}",
+            allowed="a folder with room that you may write to",
             remedy="make room there, or keep results elsewhere with results=DIR",
         ) from error

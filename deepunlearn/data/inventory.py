@@ -106,6 +106,7 @@ def unreadable(path: Path, error: BaseException) -> DataError:
     return DataError(
         f"cannot read {path}",
         given=f"{type(error).__name__}: {error}",
+        allowed="files and folders that you may read",
         remedy="check that it exists and may be read, or restore it from its source",
     )
 

@@ -16,12 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deepunlearn.core.errors import ConfigError, DataError
-from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.core.errors import DataError
+from deepunlearn.core.schema import CHANNELS, DatasetConfig
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.splits import Indices, Split
 
-CHANNELS = 3  # of every batch; grey images are repeated
 STATISTICS_BLOCK = 1024  # images squared at a time
 
 
@@ -239,17 +238,9 @@ def make_parts(
 def _statistics(
     config: DatasetConfig, images: npt.NDArray[np.uint8], rows: Indices
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(mean, std) per channel of images in [0, 1]. Raises ConfigError for unusable ones, DataError for flat images."""
+    """(mean, std) per channel of images in [0, 1]. Raises DataError for flat images."""
     if config.mean is None or config.std is None:
         return measured_statistics(images, rows)
-    sizes = {len(config.mean), len(config.std)}
-    if not sizes <= {1, CHANNELS} or min(config.std) <= 0:
-        raise ConfigError(
-            "dataset.mean and dataset.std cannot normalise images",
-            given=f"mean={config.mean}, std={config.std}",
-            allowed=f"1 or {CHANNELS} values each, std above 0",
-            remedy="correct them, or set both to null to have them computed",
-        )
     return config.mean, config.std
 
 

@@ -131,7 +131,12 @@ def read_torchvision(config: DatasetConfig, inventory: Inventory) -> RawData:
 
 def _torchvision(config: DatasetConfig) -> TorchvisionSet:
     if config.name not in TORCHVISION:
-        raise unknown("torchvision dataset", config.name, TORCHVISION, remedy="give dataset.source=folder")
+        raise unknown(
+            "torchvision dataset",
+            config.name,
+            TORCHVISION,
+            remedy="leave dataset.source out, or give dataset.source=folder dataset.root=DIR",
+        )
     return TORCHVISION[config.name]
 
 

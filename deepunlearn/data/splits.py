@@ -216,7 +216,7 @@ def _check_sizes(split: Split, ratios: dict[str, float]) -> None:
                 f"{ratio} gives a {part} set that is too small for the membership attack's 10 folds",
                 given=f"{ratios[part]}, which is {size} of {len(split.train) + len(split.val)} training samples",
                 allowed=f"at least {LEAST_PER_SIDE} samples",
-                remedy=f"raise {ratio}, or use more data (raise dataset.limit or leave it out)",
+                remedy=f"raise {ratio}, or use more data: raise dataset.limit, or lower the other ratio",
             )
 
 

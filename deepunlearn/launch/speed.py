@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from deepunlearn import archs
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.provenance import commit
-from deepunlearn.core.schema import CellConfig
-from deepunlearn.data.loader import CHANNELS, Part, ResidentData, Transform
+from deepunlearn.core.schema import CHANNELS, CellConfig
+from deepunlearn.data.loader import Part, ResidentData, Transform
 from deepunlearn.launch.load import Watch, cores
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import CROWD, Conditions, Speed, SpeedFile, Timed, speed_name

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from deepunlearn.archs import Parts
 from deepunlearn.archs.anatomy import Anatomy
-from deepunlearn.core.errors import ConfigError, Diverged, NotApplicable
+from deepunlearn.core.errors import SMALLER_RATE, ConfigError, Diverged, NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
 from deepunlearn.ops.convolutions import Convolution, convolutions
@@ -202,7 +202,12 @@ class Problem:
             step.mean_loss()
         watched = (value for name, value in self.model.state_dict().items() if name not in self._unbounded)
         if not _sums_are_finite(watched):
-            raise Diverged("the weights are not finite", remedy="use a smaller learning rate")
+            raise Diverged(
+                "the weights are not finite",
+                given="infinite or NaN weights after an epoch",
+                allowed="finite weights",
+                remedy=SMALLER_RATE,
+            )
 
     def check_frozen(self) -> None:
         """Raises NotApplicable where something frozen was moved, as a method of one's own may do."""

@@ -57,7 +57,12 @@ class ConfuseFinetuneWeaken(Method):
     def _noisy(self, problem: Problem) -> list[nn.Parameter]:
         layers = convolutions(problem.model) if self.scope == "all" else problem.stem_convolutions()
         if not layers:
-            raise NotApplicable("cfw adds noise to convolutions and this model has none", remedy="use another method")
+            raise NotApplicable(
+                "cfw adds noise to convolutions and this model has none",
+                given="0 convolutions",
+                allowed="at least one convolution",
+                remedy="use another method: python -m deepunlearn.methods lists them",
+            )
         return problem.movable((layer.weight for layer in layers), "every convolution that is to get noise")
 
 

@@ -43,7 +43,7 @@ def kernels(model: nn.Module) -> list[nn.Parameter]:
             "ct has nothing to transpose in this model",
             given=f"{len(weights)} convolutions",
             allowed="at least one square 2-d convolution kernel larger than 1 x 1",
-            remedy="use another method",
+            remedy="use another method: python -m deepunlearn.methods lists them",
         )
     return square
 

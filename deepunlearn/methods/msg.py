@@ -38,7 +38,12 @@ class MaskedSmallGradients(Method):
     def run(self, problem: Problem) -> Iterator[None]:
         kernels = [layer.weight for layer in convolutions(problem.model)]
         if not kernels:
-            raise NotApplicable("msg re-draws convolution weights and this model has none", remedy="use another method")
+            raise NotApplicable(
+                "msg re-draws convolution weights and this model has none",
+                given="0 convolutions",
+                allowed="at least one convolution",
+                remedy="use another method: python -m deepunlearn.methods lists them",
+            )
         weights = problem.movable(kernels, "every convolution whose weights are to be drawn anew")
         masks = [smallest(score, self.init_rate) for score in scores(problem, weights)]
         for weight, mask in zip(weights, masks, strict=True):

@@ -41,7 +41,12 @@ class PruneReinitialiseMatchQuantise(Method):
     def run(self, problem: Problem) -> Iterator[None]:
         layers = [module for module in problem.model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         if not layers:
-            raise NotApplicable("prmq prunes convolution and linear layers, this model has none", remedy="use another")
+            raise NotApplicable(
+                "prmq prunes convolution and linear layers and this model has none",
+                given="0 such layers",
+                allowed="at least one convolution or linear layer",
+                remedy="use another method: python -m deepunlearn.methods lists them",
+            )
         problem.movable((layer.weight for layer in layers), "every layer that is to be pruned")
         prune_and_redraw(layers, self.amount)
         problem.model.train()

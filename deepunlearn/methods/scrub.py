@@ -85,6 +85,7 @@ class Scrub(Method):
             raise NotApplicable(
                 "SCRUB cannot rewind: no validation sample is of a class that occurs in the forget set",
                 given=f"{len(problem.val)} validation samples",
+                allowed="at least one of a class of the forget set",
                 remedy="give validation samples of these classes, or use method.params.rewind=false",
             )
         return problem.val.subset(same_classes.cpu())

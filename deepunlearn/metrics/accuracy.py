@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from deepunlearn.core.errors import Diverged
+from deepunlearn.core.errors import SMALLER_RATE, Diverged
 
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
@@ -45,5 +45,5 @@ def _check(logits: Floats, labels: Integers) -> None:
             "the model's logits are not finite",
             given=f"{bad} of {len(logits)} samples",
             allowed="finite logits",
-            remedy="the model diverged: a smaller learning rate, or fewer epochs, usually helps",
+            remedy=SMALLER_RATE,
         )

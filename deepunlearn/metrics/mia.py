@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from threadpoolctl import threadpool_limits
 
-from deepunlearn.core.errors import Diverged
+from deepunlearn.core.errors import SMALLER_RATE, Diverged
 
 FOLDS = 10
 LEAST_GAP = 0.1  # of two accuracies: less is no reason for a warning, however many samples show it
@@ -114,6 +114,6 @@ def _finite(side: Floats) -> Floats:
             "the losses under attack are not finite",
             given=f"{bad} of {len(side)} samples",
             allowed="finite losses",
-            remedy="the model diverged: a smaller learning rate, or fewer epochs, usually helps",
+            remedy=SMALLER_RATE,
         )
     return side

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deepunlearn.core.errors import Diverged, NotApplicable
+from deepunlearn.core.errors import SMALLER_RATE, Diverged, NotApplicable
 
 
 class Step:
@@ -51,7 +51,7 @@ class Step:
         mean = float(self._total) / self._count
         self._total, self._count = None, 0
         if not torch.isfinite(torch.tensor(mean)):
-            raise Diverged("the loss is not finite", given=mean, remedy="use a smaller learning rate")
+            raise Diverged("the loss is not finite", given=mean, allowed="a finite mean loss", remedy=SMALLER_RATE)
         return mean
 
 

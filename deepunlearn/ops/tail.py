@@ -16,7 +16,7 @@ def tail(parts: Parts | Anatomy, k: int) -> list[nn.Module]:
             "k is larger than the number of blocks",
             given=k,
             allowed=f"1 to {len(parts.blocks)} for this architecture",
-            remedy="lower method.params.k",
+            remedy="lower method.params.k, or k in params= of a library call",
         )
     return [*parts.blocks[len(parts.blocks) - k :], *parts.hidden, parts.head]
 

@@ -76,7 +76,9 @@ def select(bench: Bench, sweep: SweepConfig, method: MethodConfig) -> Entry:
         raise SearchFailed(
             f"no trial of {method.name} on {bench.cell.name} was completed",
             given=_outcomes(studies),
-            remedy="look at the trials' reasons in the Optuna storage, narrow method.space.* or add search.trials",
+            allowed="at least one completed trial",
+            remedy="see why in the Optuna storage (optuna-dashboard, docs/guide.md), narrow the ranges with "
+            "method.space.NAME.high=, or raise search.trials",
         )
     winner = _choose(bench, sweep, method, candidates)
     with bench.store.writing(key, place, bench.runtime.describe()) as draft:

@@ -1,0 +1,155 @@
+"""Every typed error of the package, read from its source; `python -m tests.error_list` writes docs/errors.md."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "deepunlearn"
+PAGE = PACKAGE.parent / "docs" / "errors.md"
+ANY = "…"  # what only a run can say: a name, a number, a path
+SECTIONS = {  # classes of core/errors.py and below it -> what a reader calls these errors
+    "ConfigError": "Settings, arguments and files of yours",
+    "Unfit": "Settings, arguments and files of yours",
+    "DataError": "Data",
+    "MissingData": "Data",
+    "StoreError": "Stored results",
+    "Diverged": "Runs of a model or method",
+    "NotApplicable": "Runs of a model or method",
+    "SearchFailed": "Runs of a model or method",
+}
+INTRO = """# Every message, and what to do
+Each error says what is wrong, what was given, what is allowed and what to do; a command ends with exit code 2 and has
+changed nothing. Search this page for the words that you see; `…` stands for what differs each time. An error with a
+traceback is a mistake of this program: please report it. `python -m tests.error_list` writes this page from the source.
+"""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """One place in the source that makes a typed error; None: that part is not given."""
+
+    module: str  # dotted, inside the package
+    line: int
+    kind: str  # the class, or "unknown" for core.errors.unknown
+    problem: str
+    given: str | None
+    allowed: str | None
+    remedy: str | None
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line} {self.kind}: {self.problem}"
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A `raise` of something else."""
+
+    module: str
+    function: str
+    error: str
+
+
+def modules() -> dict[str, ast.Module]:
+    """Dotted name inside the package -> syntax tree."""
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def typed_errors() -> list[Typed]:
+    trees = modules()
+    shared = _assigned(trees["core.errors"].body)
+    return [error for name, tree in trees.items() if name != "core.errors" for error in _of_module(name, tree, shared)]
+
+
+def other_raises() -> set[Raised]:
+    """What is raised by its class and is not one of ours."""
+    return {
+        Raised(name, function.name, called)
+        for name, tree in modules().items()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Raise) and node.exc is not None and not isinstance(node.exc, ast.Name)
+        if (called := _called(node.exc))[:1].isupper() and called not in SECTIONS
+    }
+
+
+def _of_module(name: str, tree: ast.Module, shared: dict[str, list[ast.expr]]) -> Iterator[Typed]:
+    constants = {**shared, **_assigned(tree.body)}
+    for top in tree.body:
+        if isinstance(top, ast.ClassDef) and top.name in SECTIONS:
+            continue  # the class itself hands on what it is given
+        known = {**constants, **_assigned(list(ast.walk(top)))}
+        for node in ast.walk(top):
+            if isinstance(node, ast.Call) and (kind := _called(node)) in (*SECTIONS, "unknown"):
+                yield _typed(name, node, kind, known)
+
+
+def _typed(module: str, call: ast.Call, kind: str, known: dict[str, list[ast.expr]]) -> Typed:
+    parts = {keyword.arg: text(keyword.value, known) for keyword in call.keywords}
+    problem = text(call.args[0], known)
+    if kind != "unknown":
+        return Typed(module, call.lineno, kind, problem, parts.get("given"), parts.get("allowed"), parts.get("remedy"))
+    remedy = parts.get("remedy") or "take one of the names that are listed; the nearest is suggested"
+    return Typed(module, call.lineno, kind, f"unknown {problem} '{ANY}'", ANY, "the names there are", remedy)
+
+
+def text(node: ast.expr, known: dict[str, list[ast.expr]]) -> str:
+    """A string expression as a reader sees it; alternatives are separated by a slash."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else ANY for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return text(node.left, known) + text(node.right, known)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        return re.sub(r"{.*?}", ANY, text(node.func.value, known))
+    if isinstance(node, ast.Name):
+        known = {name: values for name, values in known.items() if name != node.id} | {"": known.get(node.id, [])}
+    options = {
+        ast.IfExp: lambda: [node.body, node.orelse],
+        ast.BoolOp: lambda: node.values,
+        ast.Name: lambda: known[""],
+    }
+    chosen = options.get(type(node), list)()
+    return " / ".join(dict.fromkeys(text(one, known) for one in chosen)) or ANY
+
+
+def _assigned(nodes: list[ast.stmt] | list[ast.AST]) -> dict[str, list[ast.expr]]:
+    """Name -> what is assigned to it here."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            found.setdefault(node.targets[0].id, []).append(node.value)
+    return found
+
+
+def _called(node: ast.expr) -> str:
+    function = node.func if isinstance(node, ast.Call) else node
+    return getattr(function, "id", getattr(function, "attr", ""))
+
+
+def page() -> str:
+    """docs/errors.md."""
+    lines = [INTRO]
+    for section in dict.fromkeys(SECTIONS.values()):
+        rows = {_row(error) for error in typed_errors() if SECTIONS.get(error.kind, SECTIONS["ConfigError"]) == section}
+        lines += [f"## {section}", "| message | allowed | what to do |", "|---|---|---|", *sorted(rows), ""]
+    return "\n".join(lines)
+
+
+def _row(error: Typed) -> str:
+    cells = (error.problem, error.allowed or "", error.remedy or "")
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,142 @@
+"""Every typed error says what is wrong, what was given, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.params import ParamSpec
+from deepunlearn.core.schema import Frozen, PositiveInt, SearchConfig, validate
+from tests.error_list import ANY, PAGE, Raised, Typed, other_raises, page, typed_errors
+
+ACTIONS = [
+    "add",
+    "call",
+    "change",
+    "check",
+    "correct",
+    "delete",
+    "drop",
+    "finish",
+    "get",
+    "give",
+    "keep",
+    "lay",
+    "leave",
+    "list",
+    "lower",
+    "make",
+    "move",
+    "name",
+    "number",
+    "point",
+    "prepare",
+    "put",
+    "quote",
+    "raise",
+    "rename",
+    "resize",
+    "restore",
+    "run",
+    "save",
+    "see",
+    "take",
+    "try",
+    "use",
+    "wait",
+    "wrap",
+    "write",
+]  # what a remedy begins with: it says what to do
+MADE_FROM_PARTS = {  # functions whose callers give the text, as the test of their own file shows
+    "analysis.extra": "_unfit: the remedy depends on the column",
+    "data.given": "_relabelling: the remedy depends on what the labels are",
+}
+OTHERS = {  # what else is raised by name -> why no user meets it
+    "AttributeError": "of __getattr__, as Python wants it",
+    "AssertionError": "of the contract tests: what is wrong with a method's code",
+    "Stopped": "ends a worker that was asked to stop; its caller handles it",
+    "TrialPruned": "Optuna's word for a trial that was ended early",
+}
+VALUE_ERRORS = {  # module -> why its ValueErrors meet no user
+    "core.params": "range() says which hyper-parameter's range is empty, as a ConfigError",
+    "data.images": "its caller names the file, as a DataError",
+    "metrics.lira": "the design that is checked first gives every attack enough observations",
+    "metrics.lira_scores": "likewise",
+    "metrics.mia": "splits are checked first",
+}
+
+
+def shown(error: Typed) -> str:
+    return f"{error.module}: {error.problem}"
+
+
+@pytest.mark.parametrize("error", typed_errors(), ids=shown)
+def test_an_error_names_value_allowed_and_remedy(error: Typed) -> None:
+    missing = [name for name in ("given", "allowed", "remedy") if getattr(error, name) is None]
+    assert not missing, f"{error} does not say: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("error", typed_errors(), ids=shown)
+def test_a_remedy_is_something_to_do(error: Typed) -> None:
+    assert error.remedy is not None
+    for remedy in error.remedy.split(" / "):
+        known = remedy.replace(ANY, "").strip() != "" or error.module in MADE_FROM_PARTS
+        assert known, f"{error}: what its remedy is cannot be read here; spell it out or say why in MADE_FROM_PARTS"
+        if remedy != ANY:
+            assert remedy.split()[0].strip(",:") in ACTIONS, f"{error}: the remedy {remedy!r} begins with no action"
+
+
+@pytest.mark.parametrize("error", typed_errors(), ids=shown)
+def test_a_problem_is_said_in_words(error: Typed) -> None:
+    assert error.problem.replace(ANY, "").split(), error
+
+
+@pytest.mark.parametrize("raised", sorted(other_raises(), key=str), ids=str)
+def test_what_else_is_raised_meets_no_user(raised: Raised) -> None:
+    assert raised.error in OTHERS or (raised.error == "ValueError" and raised.module in VALUE_ERRORS), raised
+
+
+def test_the_page_lists_them_all() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tests.error_list and commit docs/errors.md"
+
+
+SEARCH = {
+    "name": "paper", "title": "", "sampler": "nsga3", "objective": "four", "trials": 5, "seeds": 1, "space": "paper",
+    "max_epochs": None, "storage": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"trials": "many"}, ["search.trials", "'many'", "allowed: a whole number"]),
+        ({"trials": 1.5}, ["search.trials", "1.5", "allowed: a whole number"]),
+        ({"prune": "maybe"}, ["search.prune", "'maybe'", "allowed: true or false"]),
+        ({"storage": 5}, ["search.storage", "5", "allowed: text"]),
+        ({"trials": 0}, ["search.trials=0, search.seeds=1", "search=none"]),
+        ({"prune": True}, ["search.prune=true", "search.objective=sum"]),
+        ({"objective": None}, ["search.sampler=nsga3", "search.objective=four"]),
+    ],
+)
+def test_wrong_values_are_explained_without_pydantics_words(changed: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        validate(SearchConfig, {**SEARCH, **changed}, "search")
+    said = str(raised.value)
+    for word in words:
+        assert word in said
+    for strange in ("valid", "parse", "dictionary", "instance", "'title'", "Input"):
+        assert strange not in said, said
+
+
+def test_one_of_a_list_is_named_and_the_whole_list_is_to_be_given() -> None:
+    class Seeds(Frozen):
+        seeds: tuple[PositiveInt, ...]
+
+    with pytest.raises(ConfigError, match=r"seeds\[1\] has a value that cannot be used") as raised:
+        validate(Seeds, {"seeds": [1, 0]}, "")
+    assert raised.value.remedy is not None and raised.value.remedy.startswith("give seeds=VALUE")
+
+
+def test_alternatives_of_a_type_are_no_part_of_a_name() -> None:
+    with pytest.raises(ConfigError, match=r"^method\.space\.lr\.low has a value"):
+        validate(ParamSpec, {"type": "float", "default": 1.0, "low": "x", "help": "?"}, "method.space.lr")
