@@ -6,20 +6,20 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "deepunlearn"
 PAGE = PACKAGE.parent / "docs" / "errors.md"
 ANY = "…"  # what only a run can say: a name, a number, a path
-SECTIONS = {  # classes of core/errors.py and below it -> what a reader calls these errors
+OURS = {  # classes that others are derived from -> what a reader calls these errors
     "ConfigError": "Settings, arguments and files of yours",
     "Unfit": "Settings, arguments and files of yours",
     "DataError": "Data",
-    "MissingData": "Data",
     "StoreError": "Stored results",
     "Diverged": "Runs of a model or method",
     "NotApplicable": "Runs of a model or method",
-    "SearchFailed": "Runs of a model or method",
+    "DeepUnlearnError": "Runs of a model or method",
 }
 INTRO = """# Every message, and what to do
 Each error says what is wrong, what was given, what is allowed and what to do; a command ends with exit code 2 and has
@@ -53,6 +53,7 @@ class Raised:
     error: str
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """Dotted name inside the package -> syntax tree."""
     return {
@@ -63,6 +64,25 @@ def modules() -> dict[str, ast.Module]:
     }
 
 
+@cache
+def sections() -> dict[str, str]:
+    """Every typed class, whatever it is derived from in whatever order -> what a reader calls its errors."""
+    bases = {
+        node.name: _called(node.bases[0])
+        for tree in modules().values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and node.bases
+    }
+    found = dict(OURS)
+    for name in bases:
+        line = [name]
+        while line[-1] in bases and line[-1] not in OURS:
+            line.append(bases[line[-1]])
+        if line[-1] in OURS:
+            found[name] = OURS[line[-1]]
+    return found
+
+
 def typed_errors() -> list[Typed]:
     trees = modules()
     shared = _assigned(trees["core.errors"].body)
@@ -70,26 +90,29 @@ def typed_errors() -> list[Typed]:
 
 
 def other_raises() -> set[Raised]:
-    """What is raised by its class and is not one of ours."""
+    """What is raised by its class, is not one of ours and is not caught by name in its own file."""
     return {
         Raised(name, function.name, called)
         for name, tree in modules().items()
+        for caught in [
+            {_called(node.type) for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type}
+        ]
         for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.Raise) and node.exc is not None and not isinstance(node.exc, ast.Name)
-        if (called := _called(node.exc))[:1].isupper() and called not in SECTIONS
+        if (called := _called(node.exc))[:1].isupper() and called not in {*sections(), *caught}
     }
 
 
 def _of_module(name: str, tree: ast.Module, shared: dict[str, list[ast.expr]]) -> Iterator[Typed]:
     constants = {**shared, **_assigned(tree.body)}
     for top in tree.body:
-        if isinstance(top, ast.ClassDef) and top.name in SECTIONS:
+        if isinstance(top, ast.ClassDef) and top.name in OURS:
             continue  # the class itself hands on what it is given
         known = {**constants, **_assigned(list(ast.walk(top)))}
         for node in ast.walk(top):
-            if isinstance(node, ast.Call) and (kind := _called(node)) in (*SECTIONS, "unknown"):
+            if isinstance(node, ast.Call) and (kind := _called(node)) in (*sections(), "unknown"):
                 yield _typed(name, node, kind, known)
 
 
@@ -127,9 +150,18 @@ def _assigned(nodes: list[ast.stmt] | list[ast.AST]) -> dict[str, list[ast.expr]
     """Name -> what is assigned to it here."""
     found: dict[str, list[ast.expr]] = {}
     for node in nodes:
-        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            found.setdefault(node.targets[0].id, []).append(node.value)
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+            several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            pairs = zip(target.elts, value.elts, strict=True) if several else [(target, value)]
+            for name, one in pairs:
+                if isinstance(name, ast.Name):
+                    found.setdefault(name.id, []).append(one)
     return found
+
+
+def _caught(tree: ast.Module) -> set[str]:
+    return {_called(node.type) for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type}
 
 
 def _called(node: ast.expr) -> str:
@@ -140,8 +172,8 @@ def _called(node: ast.expr) -> str:
 def page() -> str:
     """docs/errors.md."""
     lines = [INTRO]
-    for section in dict.fromkeys(SECTIONS.values()):
-        rows = {_row(error) for error in typed_errors() if SECTIONS.get(error.kind, SECTIONS["ConfigError"]) == section}
+    for section in dict.fromkeys(OURS.values()):
+        rows = {_row(error) for error in typed_errors() if sections().get(error.kind, OURS["ConfigError"]) == section}
         lines += [f"## {section}", "| message | allowed | what to do |", "|---|---|---|", *sorted(rows), ""]
     return "\n".join(lines)
 

@@ -54,7 +54,7 @@ def listed(axis: str, value: str) -> list[str]:
             f"{axis}= is given something that is no name",
             given=f"{axis}={value}",
             allowed="names with commas between them: " + ", ".join(options(axis)),
-            remedy=f"e.g. {axis}={','.join(list(options(axis))[:2])}",
+            remedy=f"give e.g. {axis}={','.join(list(options(axis))[:2])}",
         )
     return list(dict.fromkeys(names))
 

@@ -42,9 +42,7 @@ def _of_another_choice(name: str, group: str, choice: str, owners: list[str], na
         f"{name} is an option of {group}={'|'.join(owners)}, not of {group}={choice}",
         given=name,
         allowed=", ".join(f"{group}.{one}" for one in _beside(field, names.get(choice, []))) or f"no {group}. options",
-        remedy=f"add {group}={owners[0]}"
-        + (", or another of these" if len(owners) > 1 else "")
-        + f", or leave {name} out",
+        remedy=f"add {group}={owners[0]}{', or another of these' if len(owners) > 1 else ''}, or leave {name} out",
     )
 
 
@@ -54,7 +52,7 @@ def _of_a_step(name: str, field: str) -> ConfigError:
         f"{name} is an option of a single method, not of a chain",
         given=name,
         allowed="chain.NUMBER.NAME of a step, numbered from 0",
-        remedy=f"e.g. chain.0.{parameter}=",
+        remedy=f"give e.g. chain.0.{parameter}=VALUE",
     )
 
 
@@ -64,7 +62,7 @@ def _refusal(name: str, known: list[str], near: list[str], chosen: dict[str, str
         f"unknown option {name!r}",
         given=name,
         allowed=", ".join(sorted(known)) or "(none)",
-        remedy=f"did you mean {' or '.join(places)}?" if near else "choose one of the options above",
+        remedy=f"did you mean {' or '.join(places)}?" if near else "give one of the options that are allowed",
     )
 
 

@@ -222,7 +222,12 @@ def _queue() -> list[str]:
     with sbatch.own_environment():
         asked = subprocess.run(command, capture_output=True, text=True, check=False)
     if asked.returncode != 0:
-        raise NoAnswer("SLURM does not answer", given=asked.stderr.strip()[:300], remedy="try again later")
+        raise NoAnswer(
+            "SLURM does not answer",
+            given=asked.stderr.strip()[:300],
+            allowed="an answer from squeue",
+            remedy="try again later",
+        )
     return [line for line in asked.stdout.splitlines() if line.count("|") >= 3]  # of several clusters each has a title
 
 
