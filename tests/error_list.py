@@ -130,7 +130,10 @@ def text(node: ast.expr, known: dict[str, list[ast.expr]]) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
-        return "".join(str(part.value) if isinstance(part, ast.Constant) else ANY for part in node.values)
+        return "".join(text(part, known) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        named = text(node.value, known) if isinstance(node.value, ast.Name) else ANY
+        return ANY if " / " in named else named
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return text(node.left, known) + text(node.right, known)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
