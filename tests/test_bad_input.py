@@ -40,7 +40,7 @@ CASES = {  # arguments, what the message must name
     "negative training rate": (["train.lr=-0.1"], ["train.lr", "-0.1", "greater than 0"]),
     "no epochs": (["train.epochs=0"], ["train.epochs", "0"]),
     "no method epochs": (["method.params.epochs=0"], ["method.params.epochs", ">= 1"]),
-    "a fraction of an epoch": (["method.params.epochs=1.5"], ["method.params.epochs", "1.5", "int"]),
+    "a fraction of an epoch": (["method.params.epochs=1.5"], ["method.params.epochs", "1.5", "a whole number"]),
     "not a number": (["train.lr=.nan"], ["train.lr", "nan"]),
     "an empty forget set": (["forget.ratio=0.0001"], ["forget", "0.0001"]),
     "a limit above the data": (["dataset.limit=100000"], ["dataset.limit", "100000"]),
