@@ -282,7 +282,7 @@ class Bench:
 
     def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
         """L2 distances of a stored model to the original and the retrained model of its seed."""
-        names = ("L2_original", "L2_retrained", "L2_original_rel", "L2_retrained_rel", "moved")
+        names = ("L2_original", "L2_retrained", "L2_original_rel", "L2_retrained_rel", "moved", "moved_buffers")
         if "weights.safetensors" not in entry.meta["files"]:
             stored = entry.json("distances.json")
             return {**dict.fromkeys(names), **{name: stored[name] for name in names if name in stored}}
@@ -408,7 +408,10 @@ def accuracies(logits: Logits, side: Side) -> dict[str, float]:
 
 
 def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
-    """L2 distance of the parameters: absolute, relative to `original`'s norm ("moved"), and per tensor (`layers`)."""
+    """L2 distance of the parameters: absolute, relative to `original`'s norm ("moved"), and per tensor (`layers`).
+
+    moved_buffers: the same of floating-point buffers that are stored with the model, None without any.
+    """
     after = dict(model.named_parameters())
     squares = {
         name: float((after[name] - value).detach().double().square().sum())
@@ -420,5 +423,16 @@ def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
         "L2_original": total,
         "L2_original_rel": relative,
         "moved": relative,
+        "moved_buffers": _moved_buffers(model, original),
         "layers": {name: value**0.5 for name, value in squares.items()},
     }
+
+
+def _moved_buffers(model: nn.Module, original: nn.Module) -> float | None:
+    weights = dict(original.named_parameters())
+    after, before = model.state_dict(), original.state_dict()
+    names = [name for name, value in before.items() if name not in weights and value.is_floating_point()]
+    if not names:
+        return None
+    now, then = (torch.cat([state[name].double().flatten() for name in names]) for state in (after, before))
+    return float((now - then).norm() / then.norm())

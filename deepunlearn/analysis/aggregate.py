@@ -6,6 +6,7 @@ import pandas as pd
 
 from deepunlearn.analysis.coverage import GROUP, HOLES, reasons
 from deepunlearn.analysis.rows import REFERENCES, current
+from deepunlearn.metrics import LEAST_MOVE
 
 METRICS = ("RA", "FA", "TA", "RR", "FR", "TR", "RetDev", "MIA", "MIA_AUC", "Indisc", "RTE", "seconds", "moved")
 FAILED, INCOMPLETE = "F", "incomplete"
@@ -39,9 +40,17 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def _unmoved(scored: pd.DataFrame) -> pd.Series[str]:
-    """Says of models that are the original itself that they are, with what the run noted, e.g. SCRUB's rewinding."""
-    same = scored[(scored["moved"] == 0) & ~scored["method"].isin(REFERENCES)]
-    return same.groupby(GROUP)["notes"].agg(lambda notes: f"; {len(notes)} equal to the original {notes.iloc[0]}")
+    """Says of models that are the original, or all but, that they are, with what the run noted, e.g. SCRUB's rewinding.
+
+    Running statistics are told apart from weights: a method may move these alone.
+    """
+    still = scored[(scored["moved"] < LEAST_MOVE) & ~scored["method"].isin(REFERENCES)]
+    buffers = still["moved_buffers"].fillna(0.0)
+    kinds = pd.Series("did not move", index=still.index)
+    kinds = kinds.mask(buffers >= LEAST_MOVE, "moved statistics alone, no weights")
+    kinds = kinds.mask((still["moved"] == 0) & (buffers == 0), "equal to the original " + still["notes"].fillna(""))
+    keys = [still[name] for name in GROUP]
+    return kinds.groupby(keys).agg(lambda own: "".join(f"; {len(same)} {kind}" for kind, same in own.groupby(own)))
 
 
 def _understated(scored: pd.DataFrame) -> pd.Series[int]:

@@ -50,7 +50,8 @@ TERMS = (
     Term(
         ("moved",),
         "L2 distance of the weights to the original's / L2 norm of the original's",
-        "0: nothing happened; neither direction is better",
+        '0: nothing happened; neither direction is better; below 1e-5 the table says "did not move", or "moved '
+        'statistics alone" where running averages did',
     ),
     Term(
         ("usable",),

@@ -122,6 +122,7 @@ COLUMNS = (
     Column("retrain_seconds", "float?", "s", "retrain steps timed in the same process x steps of the recipe"),
     Column("RTE", "float?", "", "retrain_seconds / seconds, higher is faster; null where not comparable"),
     Column("moved", "float?", "", "L2 distance of the weights to the original / L2 norm of the original"),
+    Column("moved_buffers", "float?", "", "the same of running statistics and other buffers; null without any"),
     Column("L2_original", "float?", "", "L2 distance of the weights to the original"),
     Column("L2_retrained", "float?", "", "L2 distance of the weights to the retrained model; null without weights"),
     Column("L2_original_rel", "float?", "", "L2_original / L2 norm of the original"),

@@ -9,6 +9,12 @@ VERSION = 2
 command then scores what is stored anew, from its logits. From 2 on equal models have equal attacks, and AUCs.
 """
 
+LEAST_MOVE = 1e-5
+"""Of weights, as a share of their norm: below it a method did nothing that a step of training would not drown.
+
+The contract tests hold methods to it, tables mark what does not reach it.
+"""
+
 USABLE_MARGIN = 1.1
 """A model is usable above so many times the share of the commonest test class, which a constant answer reaches.
 

@@ -18,6 +18,7 @@ from deepunlearn.core.params import ParamSpec, Value
 from deepunlearn.core.schema import MethodConfig, epochs_of
 from deepunlearn.data.loader import Part
 from deepunlearn.methods.base import Run, execute, load_method
+from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.stages import distances
 from deepunlearn.testing.small import CLASSES, equal_states, make_problem, model, parts, runtime, state
 
@@ -92,7 +93,7 @@ def test_it_works_on_its_own_copy_and_moves_it(method: MethodConfig, arch: str) 
     assert list(unlearned.state_dict()) == list(original(arch).state_dict())
     assert [type(m) for m in unlearned.modules()] == [type(m) for m in original(arch).modules()]
     assert all(torch.isfinite(value).all() for value in unlearned.state_dict().values())
-    assert distances(unlearned, original(arch))["moved"] > 1e-5, "a silent no-op"
+    assert distances(unlearned, original(arch))["moved"] > LEAST_MOVE, "a silent no-op"
     assert run.epochs == epochs_of(quick_params(method)) and run.seconds > 0
     assert len(set(parameters)) == 1, "parameter objects were replaced"
     owned = {value.data_ptr() for value in unlearned.state_dict().values() if value.numel()}

@@ -33,6 +33,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "limit": None, "forget_ratio": 0.1, "n_retain": 1100, "n_forget": 122, "n_val": 215, "n_test": 360,
         "classes": 10, "precision": "fp32", **accuracies, **retention, **attack, "seconds": 2.0,
         "retrain_seconds": None if reference else 8.0, "RTE": None if reference else 4.0, "moved": 0.1,
+        "moved_buffers": 0.0,
         "L2_original": 3.0, "L2_retrained": None, "L2_original_rel": 0.1, "L2_retrained_rel": None, "usable": True,
         "reason": None, "machine": "box", "device": "cpu", "threads": 2, "commit": "abc1234", "torch": "2.11.0",
         "date": "2026-01-02T03:04:05+00:00", "metrics_key": "f" * 64,

@@ -46,8 +46,23 @@ def test_unusable_models_are_not_averaged_and_fail_the_method(shelf: Shelf) -> N
 
 def test_a_method_that_left_the_original_as_it_was_is_said_to(shelf: Shelf) -> None:
     shelf.add(method="scrub", seed=0, moved=0.0, notes='{"rewound_to": 0}')
-    shelf.add(method="scrub", seed=1, moved=1e-9)
+    shelf.add(method="scrub", seed=1, moved=2e-5)
     assert table_of(shelf).loc["scrub", "reason"] == '1 equal to the original {"rewound_to": 0}'
+
+
+def test_a_method_that_hardly_moved_is_marked(shelf: Shelf) -> None:
+    """IU's step of 9e-6 of the weights' norm is none; neither is one that moves running statistics alone."""
+    shelf.add(method="iu", seed=0, moved=9.1e-6)
+    shelf.add(method="iu", seed=1, moved=1.1e-5)
+    shelf.add(method="iu", seed=2, moved=1e-7, moved_buffers=9e-6)
+    shelf.add(method="bn", seed=0, moved=0.0, moved_buffers=0.2)
+    shelf.add(method="bn", seed=1, moved=0.0, moved_buffers=0.0, notes="{}")
+    shelf.add(method="ft", seed=0, moved=0.01, moved_buffers=0.0)
+    shelf.add(method="original", seed=0, moved=0.0, moved_buffers=0.0)
+    reasons = table_of(shelf)["reason"]
+    assert reasons["iu"] == "2 did not move"
+    assert reasons["bn"] == "1 equal to the original {}; 1 moved statistics alone, no weights"
+    assert reasons["ft"] == "" and reasons["original"] == ""
 
 
 @pytest.mark.parametrize("kind", ["failed", "skipped", "not_applicable", "search_failed"])
