@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core import keys
+from deepunlearn.core.batches import FIRST, SPREAD, differ
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.keys import (
     CellKey,
@@ -25,6 +26,7 @@ from deepunlearn.core.keys import (
     canonical_json,
 )
 from deepunlearn.core.params import Range, Value
+from deepunlearn.core.passes import runs_differ
 from deepunlearn.core.schema import CellConfig, MethodConfig, SearchConfig, SweepConfig
 from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.store import Place
@@ -48,10 +50,15 @@ class Labelled(Protocol):
 
 
 class CellKeys:
-    """Builds the keys of `cell`, whose data has this digest and number of classes."""
+    """Builds the keys of `cell`, whose data has this digest and number of classes.
 
-    def __init__(self, cell: CellConfig, data_digest: str, classes: int) -> None:
-        self.cell, self.classes = cell, classes
+    sizes: seed -> samples of the retain, forget and validation set of its models.
+    """
+
+    def __init__(
+        self, cell: CellConfig, data_digest: str, classes: int, sizes: Callable[[int], Mapping[str, int]]
+    ) -> None:
+        self.cell, self.classes, self._sizes = cell, classes, sizes
         dataset = cell.dataset
         self.split = SplitKey(
             data_digest=data_digest,
@@ -128,8 +135,19 @@ class CellKeys:
             std=dataset.std,
             version=keys.TRAINING_VERSION,
             streams=keys.STREAMS if self.cell.arch.draws else None,
+            batches=self._trained_by(role, seed),
             **self._recipe(),
         )
+
+    def _trained_by(self, role: Role, seed: int) -> int:
+        """The rule that cut the batches of a training, where that makes a difference."""
+        sizes = self._sizes(seed)
+        samples = sizes["retain"] + (sizes["forget"] if role == "original" else 0)
+        return SPREAD if differ(samples, self.cell.train.batch_size) else FIRST
+
+    def _unlearned_by(self, method: MethodConfig, seed: int, values: Mapping[str, Sequence[Value] | None]) -> int:
+        """The same of an unlearning run, or of any of several; `values` as in `runs_differ`."""
+        return SPREAD if runs_differ(method, self._sizes(seed), values) else FIRST
 
     def drawn_for(self, seed: int) -> str:
         """What the randomness of unlearning the model of `seed` derives from: equal for all methods."""
@@ -155,6 +173,7 @@ class CellKeys:
             params=params,
             code=method.code,
             drawn=drawn,
+            batches=self._unlearned_by(method, seed, {name: (value,) for name, value in params.items()}),
         )
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, seed: int) -> MetricsKey:
@@ -165,12 +184,15 @@ class CellKeys:
 
     def study(self, method: MethodConfig, search: SearchConfig, seed: int) -> StudyKey:
         assert search.sampler and search.objective
+        ranges = self.ranges(method, search)
+        tried = {name: limits.options() for name, limits in ranges.items()}
+        known = {name: (value,) for name, value in method.complete({}).items()}
         return StudyKey(
             original=self.reference("original", seed),
             retrained=self.reference("retrained", seed),
             method=method.name,
             method_version=method.version,
-            ranges=self.ranges(method, search),
+            ranges=ranges,
             fixed=method.fixed,
             sampler=search.sampler,
             objective=search.objective,
@@ -178,6 +200,7 @@ class CellKeys:
             prune=search.prune,
             version=keys.SCORE_VERSION,
             code=method.code,
+            batches=self._unlearned_by(method, seed, {**known, **tried}),
         )
 
     def ranges(self, method: MethodConfig, search: SearchConfig) -> dict[str, Range]:

@@ -183,7 +183,7 @@ def _runtime_of(model: nn.Module) -> Runtime:
 
 def _classes(original: nn.Module, data: Mapping[str, Part], frozen: Set[str]) -> int:
     """K of the model's logits. Raises ConfigError where it gives something else, DataError where labels do not fit."""
-    two, _ = next(data["retain"].joined(data["forget"]).batches(2))
+    two, _ = next(data["retain"].joined(data["forget"]).blocks(2))
     classes = classes_of(original, two, frozen)
     for name, part in data.items():
         _check_labels(name, part.labels, classes)

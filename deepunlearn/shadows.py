@@ -44,6 +44,9 @@ class ShadowBench(Bench):
         """The split stage of all models."""
         return self.keys.make_halves(self.decoded)
 
+    def sizes(self, seed: int) -> dict[str, int]:
+        return self.halves.sizes(*self.design.place(seed))
+
     @cached_property
     def _everything(self) -> dict[str, Part]:
         """The whole pool as `train`, with val and test: uploaded once, and normalised alike for all models."""

@@ -73,7 +73,7 @@ class Bench:
 
     @cached_property
     def keys(self) -> CellKeys:
-        return CellKeys(self.cell, self.decoded.digest, len(self.decoded.class_names))
+        return CellKeys(self.cell, self.decoded.digest, len(self.decoded.class_names), self.sizes)
 
     @cached_property
     def split(self) -> Split:
@@ -87,6 +87,10 @@ class Bench:
             entry = self.store.find(key, place)
             assert entry is not None
         return Split(**entry.arrays("split.npz"))
+
+    def sizes(self, seed: int) -> dict[str, int]:
+        """Samples of each part, of the models of `seed`; here that is the same for all."""
+        return {name: len(getattr(self.split, name)) for name in PARTS}
 
     def side(self, seed: int) -> Side:
         """The data as the models of `seed` divide it; here that is the same for all."""

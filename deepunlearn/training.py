@@ -144,7 +144,7 @@ def predict(model: nn.Module, part: Part, runtime: Runtime) -> npt.NDArray[np.fl
     training = [module.training for module in model.modules()]
     model.eval()
     with runtime.autocast():
-        logits = [model(x).float() for x, _ in part.batches(inference_batch(part.image_size))]
+        logits = [model(x).float() for x, _ in part.blocks(inference_batch(part.image_size))]
     for module, flag in zip(model.modules(), training, strict=True):
         module.training = flag
     return torch.cat(logits).cpu().numpy()

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from deepunlearn.core.batches import FIRST
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import Range, Value
 
@@ -131,6 +132,7 @@ class ReferenceKey(Key):
     std: tuple[float, ...] | None
     precision: str
     version: int
+    batches: Annotated[int, LATER] = FIRST  # by which rule passes were cut, where that makes a difference
     recorder: Annotated[str | None, LATER] = None  # what watches the training, for methods that need the learning phase
     streams: Annotated[int | None, LATER] = None  # random streams of the training, of networks that draw while training
 
@@ -146,6 +148,7 @@ class UnlearnedKey(Key):
     code: Annotated[str | None, LATER] = None  # digest of the files of methods that are not ours
     forget: Annotated[SplitKey | None, LATER] = None  # where the original's split does not name the forget set
     drawn: Annotated[str | None, LATER] = None  # REPORT where the seed was searched on; null: as its trials, if any
+    batches: Annotated[int, LATER] = FIRST
 
 
 class MetricsKey(Key):
@@ -173,6 +176,7 @@ class StudyKey(Key):
     prune: bool
     version: int
     code: Annotated[str | None, LATER] = None
+    batches: Annotated[int, LATER] = FIRST
 
 
 class SearchKey(Key):

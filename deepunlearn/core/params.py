@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -37,6 +37,14 @@ class Range(BaseModel):
         if self.log and (self.low is None or self.low <= 0):
             raise ValueError(f"a logarithmic range needs low > 0, not {self.low}")
         return self
+
+    def options(self) -> Sequence[Value] | None:
+        """All values that may be drawn; None of real numbers."""
+        if self.choices is not None:
+            return self.choices
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return range(self.low, self.high + 1)
+        return None
 
 
 class ParamSpec(BaseModel):

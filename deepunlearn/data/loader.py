@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deepunlearn.core.batches import blocks, training_batches
 from deepunlearn.core.errors import DataError
 from deepunlearn.core.schema import CHANNELS, DatasetConfig
 from deepunlearn.data.decoded import Decoded
@@ -165,19 +166,28 @@ class Part:
     def batches(
         self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass in batches (x, y): x float32 [B, 3, S, S] in channels-last memory, y int64 [B], both on the device.
+        """One pass of training (x, y): x float32 [B, 3, S, S] in channels-last memory, y int64 [B], both on the device.
 
         Shuffled with `generator` (a CPU one), in order without; everything random is drawn by this call, before the
-        first batch. `augment` crops and flips as the dataset says and needs a generator. An incomplete last batch is
-        kept; one of a single sample joins the batch before it, as batch normalisation could not train on it.
+        first batch. `augment` crops and flips as the dataset says and needs a generator. No batch is so small that it
+        would do harm in training mode: a small remainder is spread over the others (core/batches.py).
         """
-        assert batch_size > 0 and (generator is not None or not augment), "augmenting needs a generator"
+        return self._pass(training_batches(len(self), batch_size), generator, augment)
+
+    def blocks(self, size: int, generator: torch.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same for evaluation and for sums over all samples, where nothing is learnt from a block by itself."""
+        return self._pass(blocks(len(self), size), generator, augment=False)
+
+    def _pass(
+        self, sizes: list[int], generator: torch.Generator | None, augment: bool
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        assert generator is not None or not augment, "augmenting needs a generator"
         if generator is None:
-            return self._serve(batch_size, torch.arange(len(self)), None)
+            return self._serve(sizes, torch.arange(len(self)), None)
         assert generator.device.type == "cpu", "the order must be the same on every device"
         order = torch.randperm(len(self), generator=generator)
         draws = self._transform.draw(len(self), generator) if augment else None
-        return self._serve(batch_size, order, draws)
+        return self._serve(sizes, order, draws)
 
     def joined(self, other: Part) -> Part:
         """This part's samples followed by those of `other`, which is of the same data."""
@@ -193,8 +203,8 @@ class Part:
         return relabelled
 
     def steps(self, batch_size: int) -> int:
-        """The number of batches of one pass."""
-        return sum(1 for _ in _spans(len(self), batch_size))
+        """The number of batches of one pass of training."""
+        return len(training_batches(len(self), batch_size))
 
     def subset(self, positions: npt.ArrayLike | Tensor) -> Part:
         """The samples at `positions` (integers into this part) in that order."""
@@ -202,10 +212,11 @@ class Part:
         part = Part(self._data, self._positions[chosen], self._transform)
         return part.with_labels(self.labels[chosen.to(self.device)])
 
-    def _serve(self, batch_size: int, order: Tensor, draws: Draws | None) -> Iterator[tuple[Tensor, Tensor]]:
+    def _serve(self, sizes: list[int], order: Tensor, draws: Draws | None) -> Iterator[tuple[Tensor, Tensor]]:
         positions = _uploaded(self._positions[order], self._data.index_device)
         labels = self.labels[_uploaded(order, self.device)]
-        for span in _spans(len(self), batch_size):
+        ends = [0, *itertools.accumulate(sizes)]
+        for span in itertools.starmap(slice, itertools.pairwise(ends)):
             images = self._data.gather(positions[span])
             if draws is not None:
                 assert isinstance(self._transform, Transform)
@@ -266,10 +277,3 @@ def measured_statistics(images: npt.NDArray[np.uint8], rows: Indices) -> tuple[t
     mean = tuple(value / (255 * count) for value in total)
     return mean, tuple(float(np.sqrt(value / count**2)) / 255 for value in spread)
 
-
-def _spans(samples: int, batch_size: int) -> Iterator[slice]:
-    """Batches of `batch_size`, the last one shorter, or longer by the single sample that would be left over."""
-    starts = list(range(0, samples, batch_size))
-    if len(starts) > 1 and starts[-1] == samples - 1 and batch_size > 1:
-        starts.pop()
-    yield from itertools.starmap(slice, itertools.pairwise([*starts, samples]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +85,17 @@ class Halves:
         """What one model of a halving retains and forgets."""
         own = self.part[halving]
         return Split(self.pool[(own >= 0) & (own != part)], self.pool[own == part], self.val, self.test)
+
+    def sizes(self, halving: int, part: int) -> dict[str, int]:
+        """Samples of each part of such a split."""
+        forget, train = (int(counts) for counts in (self._counts[halving, part], self._counts[halving].sum()))
+        return {"retain": train - forget, "forget": forget, "val": len(self.val), "test": len(self.test)}
+
+    @cached_property
+    def _counts(self) -> npt.NDArray[np.int64]:
+        """Samples of each forget set of each halving."""
+        numbers = range(int(self.part.max()) + 1)
+        return np.stack([(self.part == number).sum(1) for number in numbers], axis=1)
 
 
 def make_halves(

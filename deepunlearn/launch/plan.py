@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +70,7 @@ class Planner:
         self.methods = {method.name: method for method in sweep.methods}
         self._digests: dict[int, Digest] = {}
         self._sizes: dict[int, dict[str, int]] = {}
+        self._halves: dict[int, Halves] = {}
         self._winners: dict[tuple[int, str], dict[str, Value]] = {}
         self._selections: dict[tuple[int, str], tuple[SearchKey, Path]] = {}
 
@@ -80,7 +81,7 @@ class Planner:
 
     def _cell_keys(self, cell: int) -> CellKeys:
         data = self.data(cell)
-        return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names))
+        return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names), partial(self._sizes_of, cell))
 
     @property
     def timed(self) -> bool:
@@ -127,9 +128,16 @@ class Planner:
         return [*references, *chosen]
 
     def sizes(self, cell: int) -> dict[str, int]:
-        """Samples of retain, forget, val and test part."""
+        """Samples of retain, forget, val and test part, of the models of the first seed."""
+        return self._sizes_of(cell, 0)
+
+    def _sizes_of(self, cell: int, seed: int) -> dict[str, int]:
+        """The same for the models of `seed`: of halves, forget sets may differ by a sample."""
+        design = self.sweep.cells[cell].halves
+        if design:
+            return self.halves(cell).sizes(*design.place(seed))
         if cell not in self._sizes:
-            split = self.halves(cell).split(0, 0) if self.sweep.cells[cell].halves else self.split(cell)
+            split = self.split(cell)
             self._sizes[cell] = {name: len(getattr(split, name)) for name in ("retain", "forget", "val", "test")}
         return self._sizes[cell]
 
@@ -139,7 +147,9 @@ class Planner:
 
     def halves(self, cell: int) -> Halves:
         """The splits of a U-LiRA cell."""
-        return self.keys[cell].make_halves(self.data(cell))
+        if cell not in self._halves:
+            self._halves[cell] = self.keys[cell].make_halves(self.data(cell))
+        return self._halves[cell]
 
     def data(self, cell: int) -> Digest:
         """Labels and identity of a cell's data; read or decoded where that has not been done yet."""

@@ -65,8 +65,12 @@ class Problem:
         self.train_only(self.model.parameters())
 
     def batches(self, part: Part, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One shuffled epoch of (images [B, 3, S, S], labels [B])."""
+        """One shuffled epoch of training (images [B, 3, S, S], labels [B]); none so small that it would do harm."""
         return part.batches(batch_size, self.generator)
+
+    def blocks(self, part: Part, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same for sums over all samples, in evaluation mode."""
+        return part.blocks(size, self.generator)
 
     def endless(self, part: Part, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of `part` for ever, shuffled anew in each round."""

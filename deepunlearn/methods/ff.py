@@ -40,7 +40,7 @@ class FisherForgetting(Method):
         fisher = fisher_diagonal(
             problem.model,
             parameters_of(problem.model, named),
-            problem.retain.batches,
+            problem.retain.blocks,
             problem.classes,
             sampled=self.labels == "sampled",
         )

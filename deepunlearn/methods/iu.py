@@ -49,8 +49,8 @@ def influence(problem: Problem) -> Params:
     """v of the class docstring: |F| / N times the difference of the two sets' mean gradients."""
     params = problem.movable(problem.model.parameters(), "everything that is to take the step")
     known = {id(parameter): name for name, parameter in problem.model.named_parameters()}
-    forget = problem.gradients(problem.forget.batches(GRADIENT_BATCH), params)
-    retain = problem.gradients(problem.retain.batches(GRADIENT_BATCH), params)
+    forget = problem.gradients(problem.forget.blocks(GRADIENT_BATCH), params)
+    retain = problem.gradients(problem.retain.blocks(GRADIENT_BATCH), params)
     names = [known[id(parameter)] for parameter in params]
     share = len(problem.forget) / (len(problem.forget) + len(problem.retain))
     return {name: share * (f - r) for name, f, r in zip(names, forget, retain, strict=True)}
@@ -60,7 +60,7 @@ def recurrence(problem: Problem, chosen: Tensor, v: Params) -> Params:
     """k after one pass over single samples."""
     params, gradients = parameters_of(problem.model, v), per_sample(problem.model)
     k, o = v, None
-    for x, y in problem.retain.subset(chosen).batches(chunk_size(params)):
+    for x, y in problem.retain.subset(chosen).blocks(chunk_size(params)):
         chunk = gradients(params, x, y)
         for index in range(len(x)):
             g = {name: value[index] for name, value in chunk.items()}
@@ -78,7 +78,7 @@ def conjugate_gradients(problem: Problem, chosen: Tensor, v: Params) -> Params:
 
     def matrix(direction: Params) -> Params:
         result = direction
-        for x, y in problem.retain.subset(chosen).batches(GRADIENT_BATCH):
+        for x, y in problem.retain.subset(chosen).blocks(GRADIENT_BATCH):
             result = add(result, gradient_products(problem.model, x, y, direction), 1 / len(chosen))
         return result
 

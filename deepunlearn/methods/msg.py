@@ -61,8 +61,8 @@ def scores(problem: Problem, weights: list[nn.Parameter]) -> list[Tensor]:
     problem.model.eval()
     chosen = torch.randperm(len(problem.retain), generator=problem.generator)[: len(problem.forget)]
     sample = problem.retain.subset(chosen)
-    keep = problem.gradients(problem.batches(sample, GRADIENT_BATCH), weights)
-    drop = problem.gradients(problem.batches(problem.forget, GRADIENT_BATCH), weights)
+    keep = problem.gradients(problem.blocks(sample, GRADIENT_BATCH), weights)
+    drop = problem.gradients(problem.blocks(problem.forget, GRADIENT_BATCH), weights)
     return [(a - b).abs() for a, b in zip(keep, drop, strict=True)]
 
 

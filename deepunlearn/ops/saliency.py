@@ -20,7 +20,7 @@ class HasForgetSet(Protocol):
     model: nn.Module
     forget: Part
 
-    def batches(self, part: Part, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]: ...
+    def blocks(self, part: Part, size: int) -> Iterator[tuple[Tensor, Tensor]]: ...
 
     def gradients(self, batches: Iterable[tuple[Tensor, Tensor]], params: list[nn.Parameter]) -> list[Tensor]: ...
 
@@ -34,7 +34,7 @@ def saliency_masks(problem: HasForgetSet, fraction: float) -> dict[nn.Parameter,
     """
     problem.model.eval()
     weights = problem.movable(problem.model.parameters(), "everything that the mask is made of")
-    gradients = problem.gradients(problem.batches(problem.forget, GRADIENT_BATCH), weights)
+    gradients = problem.gradients(problem.blocks(problem.forget, GRADIENT_BATCH), weights)
     return dict(zip(weights, largest([gradient.abs() for gradient in gradients], fraction), strict=True))
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from deepunlearn.core.batches import training_batches
 from deepunlearn.core.errors import ConfigError, DataError
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.loader import Part, ResidentData, Transform, make_parts, measured_statistics
@@ -190,24 +191,32 @@ def test_randomness_is_spent_by_the_call_and_not_by_its_consumer(parts):
     assert torch.equal(one.get_state(), other.get_state())
 
 
-@pytest.mark.parametrize(
-    ("samples", "batch_size", "sizes"),
-    [
-        (33, 16, [16, 17]),
-        (32, 16, [16, 16]),
-        (34, 16, [16, 16, 2]),
-        (1, 16, [1]),
-        (17, 16, [17]),
-        (5, 100, [5]),
-        (3, 1, [1, 1, 1]),
-        (3, 2, [3]),
-        (0, 4, []),
-    ],
-)
-def test_incomplete_batches_are_kept_and_single_samples_join(parts, samples, batch_size, sizes):
+@pytest.mark.parametrize("samples", [1, 16, 17, 18, 24, 33, 34, 50])
+def test_a_pass_serves_each_sample_once_in_the_batches_of_the_rule(parts, samples):
     part = parts()["train"].subset(range(samples))
-    assert [len(x) for x, _ in part.batches(batch_size)] == sizes
-    assert [len(x) for x, _ in part.batches(batch_size, generator(), augment=True)] == sizes
+    for options in ({}, {"generator": generator(3)}, {"generator": generator(3), "augment": True}):
+        served = list(part.batches(16, **options))
+        assert [len(x) for x, _ in served] == [len(y) for _, y in served] == training_batches(samples, 16)
+        assert len(served) == part.steps(16)
+    numbered = part.with_labels(torch.arange(samples))
+    for passed in (numbered.batches(16, generator()), numbered.blocks(16, generator())):
+        assert sorted(torch.cat([y for _, y in passed]).tolist()) == list(range(samples))
+
+
+def test_joined_parts_and_subsets_are_cut_as_what_they_are(parts):
+    train = parts()["train"]
+    both = train.subset(range(30)).joined(train.subset(range(30, 34)))
+    assert [len(x) for x, _ in both.batches(16, generator())] == [17, 17]
+    assert [len(x) for x, _ in both.subset(range(24)).batches(16, generator())] == [16, 8]
+    assert both.steps(16) == 2
+
+
+def test_evaluation_goes_through_plain_blocks(parts):
+    part = parts()["train"].subset(range(34))
+    assert [len(x) for x, _ in part.blocks(16)] == [16, 16, 2]
+    assert torch.equal(torch.cat([x for x, _ in part.blocks(16)]), collect(part, 16)[0])
+    order = torch.cat([y for _, y in part.with_labels(torch.arange(34)).blocks(16, generator(4))])
+    assert torch.equal(order, torch.randperm(34, generator=generator(4)))
 
 
 def test_batches_leave_the_global_random_state_alone(parts):

@@ -11,12 +11,14 @@ import copy
 import math
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepunlearn.core.batches import training_batches
 from deepunlearn.data.loader import Part, Transform
 from deepunlearn.methods.base import Problem, execute, load_method
 from deepunlearn.runtime import global_seed
@@ -75,12 +77,9 @@ def everything(part: str) -> Batch:
 
 
 def shuffled(samples: Batch, size: int, generator: torch.Generator) -> list[Batch]:
-    """One epoch in a fresh order; a single sample that is left over joins the batch before it."""
+    """One epoch in a fresh order, a small remainder spread over the other batches."""
     x, y = samples
-    order = torch.randperm(len(y), generator=generator).tolist()
-    groups = [order[start : start + size] for start in range(0, len(order), size)]
-    if len(groups) > 1 and len(groups[-1]) == 1:
-        groups[-2:] = [groups[-2] + groups[-1]]
+    groups = torch.randperm(len(y), generator=generator).split(training_batches(len(y), size))
     return [(x[group].contiguous(memory_format=torch.channels_last), y[group]) for group in groups]
 
 
@@ -544,12 +543,12 @@ PASSES = {
 def test_no_pass_over_the_data_but_those_of_the_method(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """E.g. class weights come from the labels, and nothing evaluates inside the timed region."""
     params, expected = PASSES[name]
-    passes, batches = [], Part.batches
+    passes, one_pass = [], Part._pass
 
-    def recording(self: Part, *arguments: int | torch.Generator) -> Iterator[Batch]:
+    def recording(self: Part, *arguments: Any, **options: Any) -> Iterator[Batch]:
         passes.append(len(self))
-        return batches(self, *arguments)
+        return one_pass(self, *arguments, **options)
 
-    monkeypatch.setattr(Part, "batches", recording)
+    monkeypatch.setattr(Part, "_pass", recording)
     run(name, model(), **params)
     assert passes == expected

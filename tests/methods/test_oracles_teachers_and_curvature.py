@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from deepunlearn import archs
+from deepunlearn.core.batches import training_batches
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
@@ -281,7 +282,7 @@ def bt_student(original: nn.Module, fraction: float, batch_size: int = 32, epoch
         targets = torch.cat([copy.deepcopy(original).eval()(retain_x[chosen]), bad(forget_x)])
     student, moments, step = student_of(original).train(), {}, 0
     for _ in range(epochs):
-        for index in torch.randperm(len(x), generator=generator).split(batch_size):
+        for index in torch.randperm(len(x), generator=generator).split(training_batches(len(x), batch_size)):
             step += 1
             student.zero_grad()
             logits = student(x[index])
@@ -325,7 +326,7 @@ def in_rounds(part: Part, size: int, generator: torch.Generator) -> Iterator[tup
     """Batches of a part, shuffled anew whenever it is used up, however many epochs over another part that takes."""
     x, y = everything(part)
     while True:
-        for index in torch.randperm(len(x), generator=generator).split(size):
+        for index in torch.randperm(len(x), generator=generator).split(training_batches(len(x), size)):
             yield x[index], y[index]
 
 
