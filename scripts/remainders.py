@@ -49,7 +49,7 @@ CELL = (
     "train.epochs=8", "train.batch_size=64", "train.lr=0.02", "dataset.crop_padding=0", "dataset.flip=false",
     "runtime.threads=1",
 )  # fmt: skip
-SIZES = (2, 4, 8, 16, 32, 64)
+SIZES = (2, 4, 8, 12, 16, 32, 64)
 DRAWS = 2  # sets of samples that one step is tried on
 LOOK = 500  # retain samples that a single step is judged on
 Parts = dict[str, Part]

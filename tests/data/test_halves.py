@@ -86,3 +86,16 @@ def test_a_class_that_a_retain_set_lacks_is_refused() -> None:
     labels = np.array([0] * 500 + [1] * 2)
     with pytest.raises(ConfigError, match="no sample of some classes"):
         cut(labels, labels)
+
+
+def test_sizes_are_those_of_each_split():
+    """Also where forget sets differ by a sample, and the two halvings of a pair as well."""
+    labels = np.arange(1015) % 5
+    halves = make_halves(labels, labels[:100], limit=None, val_ratio=0.1, halvings=12, parts=4, seed=1)
+    seen = set()
+    for halving in range(12):
+        for part in range(4):
+            split, sizes = halves.split(halving, part), halves.sizes(halving, part)
+            assert sizes == {name: len(getattr(split, name)) for name in ("retain", "forget", "val", "test")}
+            seen.add(sizes["forget"])
+    assert len(seen) == 2
