@@ -309,7 +309,7 @@ def test_bt_takes_a_fresh_network_of_the_same_architecture(monkeypatch: pytest.M
         return seen[-1]
 
     monkeypatch.setattr(Problem, "fresh_model", recording)
-    original, data = model(arch).eval(), parts(train=70, test=8)
+    original, data = model(arch).eval(), parts(train=70, test=10)
     execute_on("bt", original, data, arch, **{**BT, "epochs": 1})
     (teacher,) = seen
     assert [type(m) for m in teacher.modules()] == [type(m) for m in original.modules()]
