@@ -248,6 +248,19 @@ class CellKeys:
             )
         return method.complete(sweep.hparams[name])
 
+    def check_blocks(self, method: MethodConfig, values: Mapping[str, Value]) -> None:
+        """Raises ConfigError where a value counts more of the network's blocks than there are."""
+        blocks = self.cell.arch.blocks
+        for name, spec in method.space.items():
+            value = values.get(name)
+            if spec.between and spec.between[-1] == "blocks" and isinstance(value, int) and value > blocks:
+                raise ConfigError(
+                    f"{name} of method {method.name} is larger than the number of blocks of {self.cell.arch.name}",
+                    given=f"{name}={value}",
+                    allowed=f"1 to {blocks}",
+                    remedy=f"lower {name}, or leave it out",
+                )
+
     def result_set(self, sweep: SweepConfig, method: MethodConfig) -> ResultSetKey:
         source = self.source(sweep, method)
         searched: Mapping[str, Any] = {}

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.errors import ConfigError, StoreError, unknown
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.doors import run_door, wants_help
@@ -61,7 +61,13 @@ def show(results: Results) -> bool:
 
 
 def _show_run(path: Path, results: Results) -> bool:
-    planner = Planner(load_sweep(path).model_copy(update={"results": str(results.root)}), Progress(quiet=True))
+    """Print one run; whether it is finished. One of another version that cannot be read hides no other."""
+    try:
+        sweep = load_sweep(path)
+    except StoreError as error:
+        print(f"{path.parent.name}: {error}")
+        return True
+    planner = Planner(sweep.model_copy(update={"results": str(results.root)}), Progress(quiet=True))
     status = Status(planner, path.parent)
     print(f"{path.parent.name}: {(path.parent / 'command.txt').read_text(encoding='utf-8').strip()}")
     for line in status.lines():

@@ -100,8 +100,9 @@ def check(planner: Planner) -> None:
         for method in sweep.methods:
             if keys.source(sweep, method) == "search":
                 keys.ranges(method, sweep.search)
+                keys.check_blocks(method, method.fixed)
             else:
-                keys.given(sweep, method)
+                keys.check_blocks(method, keys.given(sweep, method))
 
 
 def _writable(root: Path) -> None:

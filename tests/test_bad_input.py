@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.commands import SMALL, Finished, sweep, tree
+from tests.commands import SMALL, Finished, door, sweep, tree
 
 CASES = {  # arguments, what the message must name
     "unknown method": (["method=mgs"], ["mgs", "msg", "ft", "ct"]),
@@ -55,6 +55,13 @@ CASES = {  # arguments, what the message must name
         ["nowhere", "dataset.root"],
     ),
     "a folder without a root": (["dataset=folder"], ["dataset.root"]),
+    "more blocks than there are": (["method=cfk", "method.params.k=9"], ["k=9", "1 to ", "lower k"]),
+    "a single image per step": (["train.batch_size=1"], ["train.batch_size", "1", "2"]),
+    "statistics that cannot normalise": (["dataset.mean=[0.5]", "dataset.std=[0]"], ["dataset.std=(0.0,)", "above 0"]),
+    "a precision there is not": (["runtime.precision=fp16"], ["runtime.precision", "'fp32' or 'bf16'"]),
+    "no name for the results": (["results="], ["results", "not empty"]),
+    "more seeds than anybody has": (["seeds=1000000"], ["seeds", "1000000", "10,000"]),
+    "a chain that is no list": (["method=chain", "method.steps=5"], ["chain.steps=5", "at least two"]),
     "a missing hparams file": (["hparams=none.yaml"], ["none.yaml"]),
     "an empty range": (["method.space.lr.low=0.5"], ["lr", "0.5"]),
 }
@@ -185,3 +192,13 @@ def test_hparams_without_this_cell(tmp_path: Path) -> None:
 def test_hparams_with_an_unknown_name(tmp_path: Path) -> None:
     (tmp_path / "h.yaml").write_text("digits/smallnet/ft: {learning_rate: 0.1}")
     refused(tmp_path, ["hparams=h.yaml"], names=["learning_rate", "ft.lr"])
+
+
+def test_a_run_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "results" / "runs" / name).mkdir(parents=True)
+        (tmp_path / "results" / "runs" / name / "sweep.json").write_text("{" if name == "one" else '{"cells": 3}')
+    done = door("status", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr and done.stdout.count("remedy:") == 2
+    assert "one: the configuration of a run" in done.stdout and "two: the configuration of a run" in done.stdout

@@ -13,6 +13,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from deepunlearn.cells import hash_of
+from deepunlearn.core.errors import StoreError
 from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import now, process_alive
@@ -60,8 +61,16 @@ def write_winners(planner: Planner, path: Path) -> None:
 
 
 def load_sweep(path: Path) -> SweepConfig:
-    """The configuration that `running` wrote."""
-    return SweepConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    """The configuration that `running` wrote. Raises StoreError where it cannot be read."""
+    try:
+        return SweepConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"the configuration of a run, {path}, cannot be read",
+            given=str(error).splitlines()[0][:200],
+            allowed="the file as this version writes it",
+            remedy=f"run the sweep's command again, which writes it anew, or move {path.parent} away",
+        ) from error
 
 
 def drivers(folder: Path) -> Iterator[str]:
