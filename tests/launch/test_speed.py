@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import torch
 
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import SweepConfig
 from deepunlearn.launch.load import STAT, Watch, cores
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed import Sample, Timing, _seconds, measure, versions
-from deepunlearn.launch.speed_file import Conditions, Speed, SpeedFile, Timed, remarks
+from deepunlearn.launch.speed_file import Conditions, Speed, SpeedFile, Timed, remarks, speed_name
 from deepunlearn.runtime import Runtime
-from tests.commands import sweep
+from deepunlearn.sweep import main
 
 NOW = datetime.datetime.now(datetime.UTC)
 TORCH, CAPABILITY = versions()
@@ -53,12 +55,17 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def timing(root: Path, *arguments: str, seconds: float = 5.0) -> Timing:
-    """Of small networks on two threads."""
+@cache
+def composed(*arguments: str) -> SweepConfig:
+    """Of small networks on two threads; composing takes longer than all the rest."""
     given = ["method=ft", "arch=smallnet", "dataset=digits", "runtime.device=cpu", "runtime.threads=2"]
-    command = read_command([*given, f"results={root}", *arguments])
-    planner = Planner(command.sweep, Progress(quiet=True))
-    return Timing(planner, Runtime(command.sweep.runtime), Progress(quiet=True), seconds)
+    return read_command([*given, *arguments]).sweep
+
+
+def timing(root: Path, *arguments: str, seconds: float = 5.0) -> Timing:
+    chosen = composed(*arguments).model_copy(update={"results": str(root)})
+    planner = Planner(chosen, Progress(quiet=True))
+    return Timing(planner, Runtime(chosen.runtime).settle(), Progress(quiet=True), seconds)
 
 
 # --------------------------------------------------------------------------------------------------- beside other work
@@ -79,22 +86,22 @@ def test_busy_processes_hardly_change_a_measured_speed(tmp_path: Path) -> None:
     """Threads that wait for each other's cores made it 14 times slower on two cores, and estimates so much higher."""
     one = timing(tmp_path)
     cell, classes = one.planner.sweep.cells[0], one.planner.keys[0].classes
-    alone = measure(cell, classes, one.runtime, 60)
+    alone = measure(cell, classes, one.runtime, 20)
     with busy_processes():
-        beside = measure(cell, classes, one.runtime, 60)
+        beside = measure(cell, classes, one.runtime, 20)
     assert beside.conditions is not None and beside.conditions.crowded and beside.conditions.corrected
     for name in ("train", "predict"):
         assert 0.5 < getattr(beside.speed, name) / getattr(alone.speed, name) < 2, (alone, beside)
 
 
-def test_a_plan_says_that_others_were_busy(tmp_path: Path) -> None:
-    plan = ("method=ft", "arch=smallnet", "runtime.device=cpu", f"runtime.threads={len(cores())}", "plan=true")
+def test_a_plan_says_that_others_were_busy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ["method=ft", "arch=smallnet", "runtime.device=cpu", f"runtime.threads={len(cores())}", "plan=true"]
     with busy_processes():
-        done = sweep(tmp_path, *plan)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"OTHER PROCESSES kept \d+\.\d of \d+ cores busy while steps were timed", done.stdout)
-    assert "the estimate is that of a free machine" in done.stdout and "runtime.threads=1" in done.stdout
-    (kept,) = json.loads((tmp_path / "results" / "cache" / "speed.json").read_text()).values()
+        assert main([*plan, f"results={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"OTHER PROCESSES kept \d+\.\d of \d+ cores busy while steps were timed", said)
+    assert "the estimate is that of a free machine" in said and "runtime.threads=1" in said
+    (kept,) = json.loads((tmp_path / "cache" / "speed.json").read_text()).values()
     assert {"date", "load", "wall", "processor", "threads", "torch", "capability", "commit"} <= set(kept)
 
 
@@ -190,8 +197,10 @@ def test_a_speed_is_measured_again_when_it_is_old_or_was_taken_beside_others(
 
 
 def test_threads_and_precision_have_speeds_of_their_own(tmp_path: Path) -> None:
-    names = {timing(tmp_path, *given).name(0) for given in ([], ["runtime.threads=1"], ["runtime.precision=bf16"])}
-    assert len(names) == 3
+    one, cell = timing(tmp_path), composed().cells[0]
+    alone = Timing(one.planner, Runtime(composed().runtime.model_copy(update={"threads": 1})), one.progress)
+    assert one.name(0) != alone.name(0)
+    assert speed_name(cell, "x") != speed_name(cell.model_copy(update={"precision": "bf16"}), "x")
 
 
 def test_speeds_of_earlier_versions_are_read_and_measured_again(
@@ -208,27 +217,27 @@ def test_speeds_of_earlier_versions_are_read_and_measured_again(
     assert json.loads(one.known.path.read_text())[other] == old, "what another machine measured stays"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b'{"smallnet',
-        b"[1, 2]",
-        b"\xff\xfe",
-        b'{"NAME": 3}',
-        b'{"NAME": {"train": "fast", "predict": 1}}',
-        b'{"NAME": {"train": NaN, "predict": 1}}',
-        b'{"NAME": {"train": 0, "predict": 1}}',
-        b'{"NAME": {"train": 1, "predict": 1, "date": "yesterday"}}',
-    ],
+DAMAGED = (
+    b"",
+    b'{"smallnet',
+    b"[1, 2]",
+    b"\xff\xfe",
+    b'{"NAME": 3}',
+    b'{"NAME": {"train": "fast", "predict": 1}}',
+    b'{"NAME": {"train": NaN, "predict": 1}}',
+    b'{"NAME": {"train": 0, "predict": 1}}',
+    b'{"NAME": {"train": 1, "predict": 1, "date": "yesterday"}}',
 )
-def test_a_damaged_file_is_written_anew(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+
+
+def test_a_damaged_file_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deepunlearn.launch.speed.measure", lambda *_: Timed(Speed(9, 9), QUIET))
     one = timing(tmp_path)
     one.known.path.parent.mkdir(parents=True)
-    one.known.path.write_bytes(content.replace(b"NAME", one.name(0).encode()))
-    assert one.of([0])[0] == Timed(Speed(9, 9), QUIET)
-    assert SpeedFile(tmp_path / "cache").get(one.name(0)) == Timed(Speed(9, 9), QUIET)
+    for content in DAMAGED:
+        one.known.path.write_bytes(content.replace(b"NAME", one.name(0).encode()))
+        assert one.of([0])[0] == Timed(Speed(9, 9), QUIET), content
+        assert SpeedFile(tmp_path / "cache").get(one.name(0)) == Timed(Speed(9, 9), QUIET), content
 
 
 def test_a_file_that_cannot_be_written_stops_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,16 +248,18 @@ def test_a_file_that_cannot_be_written_stops_no_plan(tmp_path: Path, monkeypatch
 
 
 WRITER = """
-import sys
+import json, sys
 from pathlib import Path
-from tests.launch.test_speed import QUIET, Speed, SpeedFile, Timed
-for number in range(60):
-    SpeedFile(Path(sys.argv[1])).put(f"{sys.argv[2]} {number % 5}", Timed(Speed(1 + number, 1), QUIET))
+from deepunlearn.launch.speed_file import SpeedFile, read_timed
+timed = read_timed(json.loads(sys.argv[3]))
+for number in range(40):
+    SpeedFile(Path(sys.argv[1])).put(f"{sys.argv[2]} {number % 5}", timed)
 """
 
 
 def test_two_processes_that_write_at_once_leave_a_whole_file(tmp_path: Path) -> None:
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name]) for name in "ab"]
+    entry = json.dumps(Timed(Speed(1, 2), QUIET).as_json())
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name, entry]) for name in "ab"]
     path = tmp_path / "speed.json"
     while any(writer.poll() is None for writer in writers):
         if path.exists():
