@@ -71,6 +71,7 @@ def report(bench: Bench, name: str) -> Entry:
     return bench.unlearned(METHODS[name], PARAMS[name], 0, "weights")
 
 
+@pytest.mark.slow
 def test_no_graph_is_built_while_unlearning_or_a_retrain_step_is_timed(bench: Bench) -> None:
     """NG+ runs in evaluation mode, FT in training mode; both have a smaller last batch."""
     for name in METHODS:
@@ -82,6 +83,7 @@ def test_no_graph_is_built_while_unlearning_or_a_retrain_step_is_timed(bench: Be
         assert len(steps) == (name == "ft"), "retrain steps are timed once"
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_a_run_that_builds_its_graphs_on_the_way(bench: Bench) -> None:
     entry = report(bench, "ngplus")
     bench.runtime.graphs_of("somebody else")
@@ -91,6 +93,7 @@ def test_numbers_are_those_of_a_run_that_builds_its_graphs_on_the_way(bench: Ben
     assert equal_states(cold.state_dict(), load_file(entry.file("weights.safetensors")))
 
 
+@pytest.mark.slow
 def test_what_ran_before_does_not_decide_whether_a_method_is_compiled(bench: Bench) -> None:
     """With a limit of one graph for each network, what FT has built would leave none for NG+."""
     found: dict[str, list[int]] = {}

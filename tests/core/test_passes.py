@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from deepunlearn.core.schema import MethodConfig
 SIZES = {"retain": 4050, "forget": 450, "val": 500}
 
 
+@cache
 def method(*arguments: str) -> MethodConfig:
     (found,) = read_command(list(arguments)).sweep.methods
     return found

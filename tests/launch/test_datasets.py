@@ -93,6 +93,7 @@ def test_a_class_that_the_test_part_lacks_is_named(folder: Path, tmp_path: Path)
     assert line == "warning: no test image of c"
 
 
+@pytest.mark.slow
 def test_the_plan_shows_it_and_copies_can_be_refused_there(folder: Path, tmp_path: Path) -> None:
     arguments = ["dataset=folder", f"dataset.root={folder}", "arch=smallnet", "method=ft", "plan=true", "seeds=1"]
     write_image(folder / "test/cat/more.png", np.array(Image.open(folder / "train/cat/0000.png")))

@@ -39,6 +39,7 @@ def notes(folder: Path) -> list[dict[str, str]]:
     return [json.loads(path.read_text()) for path in folder.rglob("failure.json")]
 
 
+@pytest.mark.slow
 def test_a_file_beyond_the_limit_is_not_run_and_runs_again_by_itself(tmp_path: Path) -> None:
     """`ulimit -f`: the method writes 20 MB where 12 are allowed; the other method and the references go on."""
     own_method(tmp_path / "own", "large", FILL)

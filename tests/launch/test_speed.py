@@ -82,6 +82,7 @@ def test_a_watch_tells_its_own_work_from_that_of_others() -> None:
     assert use.others + use.processor / use.wall < 1.1 * len(cores()), "ours is not counted as theirs"
 
 
+@pytest.mark.slow
 def test_busy_processes_hardly_change_a_measured_speed(tmp_path: Path) -> None:
     """Threads that wait for each other's cores made it 14 times slower on two cores, and estimates so much higher."""
     one = timing(tmp_path)
@@ -94,6 +95,7 @@ def test_busy_processes_hardly_change_a_measured_speed(tmp_path: Path) -> None:
         assert 0.5 < getattr(beside.speed, name) / getattr(alone.speed, name) < 2, (alone, beside)
 
 
+@pytest.mark.slow
 def test_a_plan_says_that_others_were_busy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = ["method=ft", "arch=smallnet", "runtime.device=cpu", f"runtime.threads={len(cores())}", "plan=true"]
     with busy_processes():

@@ -26,6 +26,7 @@ def unlearned(name: str, global_state: int) -> dict[str, torch.Tensor]:
     return state(execute(make_method(METHODS[name], quick_params(METHODS[name])), problem_of, here, seed=5)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_these_methods_and_no_others_draw_from_the_global_state(name: str) -> None:
     assert equal_states(unlearned(name, 1), unlearned(name, 2)) == (name not in DRAWING)
