@@ -18,7 +18,7 @@ from deepunlearn.launch.plan import Planner, Task
 from tests.commands import sweep
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "store-cbf9995.tar.xz"
-CELL = ("arch=smallnet", "train.epochs=1", "seeds=2", "dataset.limit=600", "runtime.threads=1", "keep=logits")
+CELL = ("arch=smallnet", "train.epochs=1", "seeds=2", "dataset.limit=640", "runtime.threads=1", "keep=logits")
 DEFAULTS = ("method=ft,ct,msg", "search=none", *CELL)
 SEARCHED = ("method=ft,ga", "search=quick", "search.trials=2", "search.seeds=1", *CELL)
 
