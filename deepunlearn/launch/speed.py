@@ -24,6 +24,7 @@ from deepunlearn.runtime import Runtime
 from deepunlearn.training import classification_step, inference_batch, predict
 
 SECONDS = 10.0  # that one command may spend on timing
+LOOK_SECONDS = 0.3  # least time to see what other processes do, in ticks of 0.01 s
 LEAST_SECONDS = 0.5  # what a network must have left to be timed at all; others are derived
 STEPS = 5  # at most, of the largest batch
 SECOND = 1.5  # seconds that a second batch may take even if time is up: one batch alone says little of larger ones
@@ -45,11 +46,14 @@ class Timing:
         found = {name: self._stored(name) for name in names.values()}
         missing = [name for name, timed in found.items() if timed is None]
         cell_of = {name: cell for cell, name in names.items()}
-        end = time.perf_counter() + self.seconds
+        left = self.seconds
         for done, name in enumerate(missing):
-            share = (end - time.perf_counter()) / (len(missing) - done)
+            share = left / (len(missing) - done)
             if done == 0 or share >= LEAST_SECONDS:
-                found[name] = self._time(name, cell_of[name], share)
+                probe = self._probe(cell_of[name])  # imports and initial weights are no timing
+                began = time.perf_counter()
+                found[name] = self._time(name, probe, share)
+                left -= time.perf_counter() - began
         return {cell: found[name] for cell, name in names.items()}
 
     def complete(self, timed: dict[int, Timed | None]) -> list[Speed]:
@@ -69,11 +73,14 @@ class Timing:
         fresh = timed is not None and timed.conditions is not None and timed.conditions.holds(*versions())
         return timed if fresh else None
 
-    def _time(self, name: str, cell: int, seconds: float) -> Timed:
+    def _probe(self, cell: int) -> Probe:
         config = self.planner.sweep.cells[cell]
         size = config.dataset.image_size
         self.progress.say(f"timing a few steps of {config.arch.name} at {size}x{size}")
-        timed = measure(config, self.planner.keys[cell].classes, self.runtime, seconds)
+        return Probe(config, self.planner.keys[cell].classes, self.runtime)
+
+    def _time(self, name: str, probe: Probe, seconds: float) -> Timed:
+        timed = measure(probe, seconds)
         try:
             self.known.put(name, timed)
         except OSError as error:
@@ -101,23 +108,23 @@ def operations(cell: CellConfig, classes: int) -> int:
     return counter.get_total_flops()
 
 
-def measure(cell: CellConfig, classes: int, runtime: Runtime, seconds: float) -> Timed:
-    """The speed of a cell's network on noise: what images show changes nothing. Takes about `seconds`.
+def measure(probe: Probe, seconds: float) -> Timed:
+    """The speed of a network, found within about `seconds`.
 
     Where other processes have the cores, threads wait for each other and the wall clock says little about the work; one
     thread's processor time then says what the steps would take on a free machine.
     """
     end, watch = time.perf_counter() + seconds, Watch()
-    bench = _Bench(cell, classes, runtime)
     with _threads(1):
-        bench.train(bench.smallest)
+        while probe.warm_up() and watch.read().wall < LOOK_SECONDS:
+            pass
     others = watch.read().others
-    if not bench.correctable(others):
-        timed = bench.timed(runtime.threads, end - time.perf_counter(), watch.load)
-        if not bench.correctable(timed.others):
-            return timed.result(bench)
+    if not probe.correctable(others):
+        timed = probe.timed(probe.runtime.threads, end - time.perf_counter(), watch.load)
+        if not probe.correctable(timed.others):
+            return timed.result(probe)
         others = timed.others
-    return bench.timed(1, end - time.perf_counter(), watch.load, others).result(bench)
+    return probe.timed(1, end - time.perf_counter(), watch.load, others).result(probe)
 
 
 class Sample(NamedTuple):
@@ -137,11 +144,11 @@ class Steps(NamedTuple):
     others: float
     load: float
 
-    def result(self, bench: _Bench) -> Timed:
-        corrected = bench.correctable(self.others)
+    def result(self, probe: Probe) -> Timed:
+        corrected = probe.correctable(self.others)
         train, predicted = (
-            full / _seconds(samples, full, bench.needed if corrected else 0)
-            for full, samples in zip(bench.batches, (self.train, self.predict), strict=True)
+            full / _seconds(samples, full, probe.needed if corrected else 0)
+            for full, samples in zip(probe.batches, (self.train, self.predict), strict=True)
         )
         torch_version, capability = versions()
         conditions = Conditions(
@@ -151,7 +158,7 @@ class Steps(NamedTuple):
             commit=commit(),
             batch=self.train[-1].batch,
             threads=self.threads,
-            needed=bench.needed,
+            needed=probe.needed,
             cores=len(cores()),
             others=self.others,
             load=self.load,
@@ -162,8 +169,8 @@ class Steps(NamedTuple):
         return Timed(Speed(train, predicted), conditions)
 
 
-class _Bench:
-    """A cell's network with noise to pass through it."""
+class Probe:
+    """A cell's network with noise to pass through it: what images show changes nothing."""
 
     def __init__(self, cell: CellConfig, classes: int, runtime: Runtime) -> None:
         self.runtime, size = runtime, cell.dataset.image_size
@@ -180,6 +187,12 @@ class _Bench:
     def correctable(self, others: float) -> bool:
         """Whether others leave too few cores, and processor time can be had instead of the wall clock's."""
         return self.on_cpu and others + self.needed > len(cores()) + CROWD
+
+    def warm_up(self) -> bool:
+        """Set up what is used for the first time; always true."""
+        self.train(self.smallest)
+        self.predict(self.smallest)
+        return True
 
     def timed(self, threads: int, seconds: float, load: float, others: float = 0.0) -> Steps:
         """Steps and inference with so many threads; `others` is what is known of other processes already."""
@@ -211,17 +224,19 @@ class _Bench:
 
 
 def _growing(run: Callable[[int], Sample], first: int, full: int, seconds: float) -> list[Sample]:
-    """Passes of ever larger batches, then several of the full one, until the next would take too long."""
+    """Passes of ever larger batches, then several of the largest that there is time for."""
     end = time.perf_counter() + seconds
-    run(first)  # sets up what is used for the first time
     samples = [run(first)]
-    while sum(sample.batch == full for sample in samples) < STEPS:
-        last = samples[-1]
-        batch = min(full, GROWTH * last.batch)
-        expected = last.wall * batch / last.batch
-        if time.perf_counter() + expected > end and not (len(samples) == 1 and expected < SECOND):
+    while sum(sample.batch == samples[-1].batch for sample in samples) < STEPS:
+        last, left = samples[-1], end - time.perf_counter()
+        larger = min(full, GROWTH * last.batch)
+        expected = last.wall * larger / last.batch
+        if expected < left or (len(samples) == 1 and expected < SECOND):
+            samples.append(run(larger))
+        elif last.wall < left:
+            samples.append(run(last.batch))
+        else:
             break
-        samples.append(run(batch))
     return samples
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -21,7 +20,7 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.launch.load import STAT, Watch, cores
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.speed import Sample, Timing, _seconds, measure, versions
+from deepunlearn.launch.speed import Probe, Sample, Timing, _seconds, measure, versions
 from deepunlearn.launch.speed_file import Conditions, Speed, SpeedFile, Timed, remarks, speed_name
 from deepunlearn.runtime import Runtime
 from deepunlearn.sweep import main
@@ -86,10 +85,10 @@ def test_a_watch_tells_its_own_work_from_that_of_others() -> None:
 def test_busy_processes_hardly_change_a_measured_speed(tmp_path: Path) -> None:
     """Threads that wait for each other's cores made it 14 times slower on two cores, and estimates so much higher."""
     one = timing(tmp_path)
-    cell, classes = one.planner.sweep.cells[0], one.planner.keys[0].classes
-    alone = measure(cell, classes, one.runtime, 20)
+    probe = Probe(one.planner.sweep.cells[0], one.planner.keys[0].classes, one.runtime)
+    alone = measure(probe, 5)
     with busy_processes():
-        beside = measure(cell, classes, one.runtime, 20)
+        beside = measure(probe, 5)
     assert beside.conditions is not None and beside.conditions.crowded and beside.conditions.corrected
     for name in ("train", "predict"):
         assert 0.5 < getattr(beside.speed, name) / getattr(alone.speed, name) < 2, (alone, beside)
@@ -141,7 +140,7 @@ def test_when_time_is_up_the_other_networks_are_derived(tmp_path: Path) -> None:
 def test_networks_share_the_time_and_equal_ones_are_timed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
-    def fake(cell: Any, classes: int, runtime: Runtime, seconds: float) -> Timed:
+    def fake(probe: Probe, seconds: float) -> Timed:
         asked.append(seconds)
         return Timed(Speed(1, 2), QUIET)
 
