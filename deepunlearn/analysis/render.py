@@ -71,8 +71,8 @@ def to_latex(table: Table) -> str:
         column_format="".join(widths),
         caption=escape(f"{table.title}. {table.caption}"),
     )
-    preamble = PREAMBLE.replace("PAPER", "a4paper" if len(widths) <= MOST_ON_A4 else "a3paper")
-    return f"{preamble}\\begin{{document}}\n\\footnotesize\n{body}\\end{{document}}\n"
+    paper, size = ("a4paper", "footnotesize") if len(widths) <= MOST_ON_A4 else ("a3paper", "scriptsize")
+    return f"{PREAMBLE.replace('PAPER', paper)}\\begin{{document}}\n\\{size}\n{body}\\end{{document}}\n"
 
 
 def write(tables: list[Table], folder: Path) -> list[Path]:
