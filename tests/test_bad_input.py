@@ -73,7 +73,7 @@ def seconds_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def refused(folder: Path, arguments: list[str], *, names: list[str], limit: float = 5.0) -> None:
+def refused(folder: Path, arguments: list[str], *, names: list[str], limit: float = 15.0) -> None:
     before = tree(folder)
     started = seconds_of_children()
     done = sweep(folder, "arch=smallnet", *arguments)
