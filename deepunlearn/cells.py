@@ -25,9 +25,10 @@ from deepunlearn.core.keys import (
     UnlearnedKey,
     canonical_json,
 )
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.passes import runs_differ
-from deepunlearn.core.schema import CellConfig, MethodConfig, SearchConfig, SweepConfig
+from deepunlearn.core.schema import CellConfig, SearchConfig, SweepConfig
 from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.store import Place
 from deepunlearn.data.splits import Halves, Split, make_halves, make_split

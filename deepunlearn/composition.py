@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import MASK_THRESHOLD, Value
-from deepunlearn.core.schema import MethodConfig
 from deepunlearn.methods.base import Method, Problem, load_method
 from deepunlearn.methods.found import digest
 from deepunlearn.ops.saliency import saliency_masks

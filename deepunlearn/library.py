@@ -17,8 +17,9 @@ from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.composition import make_method
 from deepunlearn.config import method_config
 from deepunlearn.core.errors import ConfigError, DataError, DataWarning
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
-from deepunlearn.core.schema import MethodConfig, RuntimeConfig
+from deepunlearn.core.schema import RuntimeConfig
 from deepunlearn.core.seeding import SEED_BITS, derive_seed
 from deepunlearn.data.given import Data, read_given
 from deepunlearn.data.loader import Part

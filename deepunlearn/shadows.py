@@ -13,10 +13,11 @@ from torch import nn
 
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.keys import ReferenceKey
+from deepunlearn.core.method_config import MethodConfig, epochs_of
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import CellConfig, HalvesForget, MethodConfig, epochs_of
+from deepunlearn.core.schema import CellConfig, HalvesForget
 from deepunlearn.core.store import STATISTIC, Draft, Entry, Place
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import Halves, Split

@@ -19,10 +19,11 @@ from deepunlearn.cells import CellKeys, Role
 from deepunlearn.composition import make_method
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.keys import GivenKey, ReferenceKey, SearchKey, UnlearnedKey
+from deepunlearn.core.method_config import MethodConfig, epochs_of
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import CellConfig, MethodConfig, SweepConfig, epochs_of
+from deepunlearn.core.schema import CellConfig, SweepConfig
 from deepunlearn.core.seeding import derive_seed, derive_seed32
 from deepunlearn.core.store import Draft, Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load

@@ -13,8 +13,9 @@ from pathlib import Path
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
 from deepunlearn.config.arguments import without_multirun
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.progress import Progress, duration
-from deepunlearn.core.schema import MethodConfig, SlurmLauncher
+from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.doors import run_door, table, wants_help
 from deepunlearn.launch import slurm
 from deepunlearn.launch.datasets import dataset_lines

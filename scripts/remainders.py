@@ -29,11 +29,11 @@ from deepunlearn.composition import make_method
 from deepunlearn.config import method_configs, read_command
 from deepunlearn.core import batches
 from deepunlearn.core.errors import Diverged
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.passes import PASSES, TOGETHER, runs_differ
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.provenance import commit, machine
-from deepunlearn.core.schema import MethodConfig
 from deepunlearn.data import loader
 from deepunlearn.data.loader import Part
 from deepunlearn.library import unlearn

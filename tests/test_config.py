@@ -6,8 +6,8 @@ import pytest
 
 from deepunlearn.config import GROUPS, method_configs, options, read_command, sweep_files
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.method_config import epochs_of
 from deepunlearn.core.params import ParamSpec
-from deepunlearn.core.schema import epochs_of
 
 
 @pytest.mark.parametrize("dataset", options("dataset"))

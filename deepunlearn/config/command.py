@@ -22,14 +22,13 @@ from deepunlearn.core.schema import (
     FORGETS,
     LAUNCHERS,
     CellConfig,
-    Frozen,
     HalvesForget,
     LocalLauncher,
     RuntimeConfig,
     SlurmLauncher,
     SweepConfig,
-    validate,
 )
+from deepunlearn.core.validation import Frozen, validate
 from deepunlearn.methods.found import Found, find_methods
 
 STEP = re.compile(r"chain\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step

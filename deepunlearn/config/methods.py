@@ -13,9 +13,10 @@ from deepunlearn.config.arguments import resolved
 from deepunlearn.config.composing import composed
 from deepunlearn.config.files import read_yaml
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.method_config import MaskConfig, MethodConfig
 from deepunlearn.core.params import MASK_THRESHOLD
 from deepunlearn.core.paths import shipped
-from deepunlearn.core.schema import MaskConfig, MethodConfig, validate
+from deepunlearn.core.validation import validate
 from deepunlearn.methods.found import Found, digest, find_methods
 
 MASK_SPEC = {

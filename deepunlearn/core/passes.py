@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from deepunlearn.core.batches import differ
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
-from deepunlearn.core.schema import MethodConfig
 
 RETAIN, FORGET, VAL, TOGETHER = "retain", "forget", "val", "together"  # together: retain and forget set, mixed
 FRACTION = "retain_fraction"  # of the retain set that is mixed with the forget set

@@ -7,31 +7,14 @@ so that types are settled before hashing and a wrong value is refused with its n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.core.params import ParamSpec, Value
+from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.validation import Frozen, NonNegativeFloat, PositiveFloat, PositiveInt, Ratio, Unfit
 
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Ratio = Annotated[float, Field(gt=0, lt=1)]
 CHANNELS = 3  # of the images that a network sees; grey ones are repeated
-
-
-class Unfit(ValueError):
-    """What a validator raises for values that do not go together; `validate` turns it into a ConfigError."""
-
-    def __init__(self, problem: str, *, given: str, allowed: str, remedy: str) -> None:
-        super().__init__(problem)
-        self.error = ConfigError(problem, given=given, allowed=allowed, remedy=remedy)
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class DatasetConfig(Frozen):
@@ -256,93 +239,10 @@ class SlurmLauncher(Frozen):
     setup: tuple[str, ...]
     tables: bool
     wckey: str | None = None
-    extra: dict[str, str | int | float | bool | None] = {}  # any other options of sbatch
+    extra: dict[str, str | int | float | bool | None] = Field(default_factory=dict)  # any other options of sbatch
 
 
 LAUNCHERS: dict[str, type[LocalLauncher | SlurmLauncher]] = {"local": LocalLauncher, "slurm": SlurmLauncher}
-
-
-class MaskConfig(Frozen):
-    """A saliency mask on a gradient method: only this fraction of all weights may move."""
-
-    threshold: Annotated[float, Field(gt=0, le=1)] | None  # null: no mask
-    search: bool  # search the threshold, from `threshold` or 0.5 as default
-
-
-class ContractConfig(Frozen):
-    """Hyper-parameters for the contract tests, where their quick values would leave something without effect."""
-
-    params: dict[str, Any] = {}
-    val: dict[str, Any] = {}  # over these, where validation data is to matter
-
-
-class MethodConfig(Frozen):
-    """A method's YAML: identity, what it reads, its hyper-parameters (specs in `space`, fixed values in `params`)."""
-
-    name: str
-    version: PositiveInt  # bumped by hand when the maths changes
-    title: str
-    paper: str
-    reads: tuple[Literal["retain", "forget", "val"], ...]
-    epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
-    space: dict[str, ParamSpec]
-    params: dict[str, Any]
-    mask: MaskConfig | None = None  # null: the method takes no mask (it uses no optimiser, or makes its own mask)
-    steps: tuple[str, ...] = ()  # of a chain: names of the methods that run one after the other
-    changed: tuple[str, ...] = ()  # settings made by hand, for telling result sets apart
-    contract: ContractConfig = ContractConfig()
-    modules: dict[str, str] = {}  # of methods that are not ours: name -> where the class is, for `load_method`
-    code: str | None = None  # digest of these modules' files; identifies results of theirs beside the version
-
-    @property
-    def fixed(self) -> dict[str, Value]:
-        """The values given by hand, typed; these are not searched. Raises ConfigError for a bad one."""
-        given = {name: value for name, value in self.params.items() if value is not None}
-        return {name: self.space[name].typed(f"method.params.{name}", value) for name, value in given.items()}
-
-    @property
-    def defaults(self) -> dict[str, Value]:
-        return {name: spec.typed(f"method.space.{name}.default", spec.default) for name, spec in self.space.items()}
-
-    def complete(self, given: dict[str, Any]) -> dict[str, Value]:
-        """All hyper-parameters: `given` over values fixed by hand over defaults. Unknown names are refused."""
-        for name in given:
-            if name not in self.space:
-                raise unknown(
-                    "hyper-parameter", f"{self.name}.{name}", [f"{self.name}.{param}" for param in self.space]
-                )
-        typed = {name: self.space[name].typed(f"{self.name}.{name}", value) for name, value in given.items()}
-        return {**self.defaults, **self.fixed, **typed}
-
-    def from_search(self, drawn: dict[str, Any], blocks: int) -> dict[str, Value]:
-        """All hyper-parameters from what a sampler drew; integers that depend on others are put in their ranges.
-
-        blocks: of the architecture, for ranges that end there.
-        """
-        dependent = [name for name, spec in self.space.items() if spec.between is not None and name in drawn]
-        params = self.complete({name: value for name, value in drawn.items() if name not in dependent})
-        for name in dependent:  # in the order of the YAML, so that a later one may depend on an earlier
-            params[name] = self.space[name].place(drawn[name], {**params, "blocks": blocks})
-        return params
-
-    @model_validator(mode="after")
-    def _params_exist(self) -> MethodConfig:
-        if set(self.params) != set(self.space):
-            raise Unfit(
-                "params: and space: of a method name different hyper-parameters",
-                given=self.name,
-                allowed=f"the same in both; only in one: {', '.join(sorted(set(self.params) ^ set(self.space)))}",
-                remedy="correct the method's YAML; docs/adding.md shows one",
-            )
-        return self
-
-
-def epochs_of(params: Mapping[str, Any]) -> int:
-    """How often a run with these values yields: its epochs, a warm-up's and those of a chain's steps; at least 1."""
-    counts: list[float] = [
-        value for name, value in params.items() if name.split(".")[-1] in ("epochs", "warmup_epochs")
-    ]
-    return max(1, sum(math.ceil(count) for count in counts))
 
 
 class CellConfig(Frozen):
@@ -401,49 +301,3 @@ class SweepConfig(Frozen):
                     remedy="lower search.seeds, raise forget.halvings, or use protocol=paper",
                 )
         return self
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def validate(model: type[Model], values: Any, where: str) -> Model:
-    """`values` as a `model`. Raises ConfigError naming the first wrong entry, e.g. `forget.ratio`, and its remedy."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise _explain(error, model, where) from None
-
-
-def _explain(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
-    first = error.errors()[0]
-    name = _spelled(where, first["loc"])
-    if first["type"] == "extra_forbidden":
-        return unknown("option", name, [f"{where}.{field}".lstrip(".") for field in model.model_fields])
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, Unfit):
-        return cause.error
-    return ConfigError(
-        f"{name} has a value that cannot be used",
-        given=repr(first["input"])[:200],
-        allowed=KINDS.get(first["type"]) or first["msg"].removeprefix("Value error, ").removeprefix("Input should be "),
-        remedy=f"give {name.split('[')[0]}=VALUE on the command line or in the sweep file",
-    )
-
-
-KINDS = {  # pydantic's types of errors -> what a person would have to give
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
-    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
-    **dict.fromkeys(("tuple_type", "list_type"), "a list, e.g. [1,2]"),
-    **dict.fromkeys(("dict_type", "model_type"), "names with values, e.g. {name: value}"),
-    "string_type": "text",
-    "string_too_short": "text that is not empty",
-    "missing": "a value",
-}
-BRANCHES = ("int", "float", "str", "bool")  # pydantic's names of the alternatives of a field, which nobody has written
-
-
-def _spelled(where: str, loc: tuple[int | str, ...]) -> str:
-    """A field as it is written in a command: `forget.ratio`, `seeds[0]`."""
-    fields = [part for part in (where, *loc) if part != "" and part not in BRANCHES]
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fields).lstrip(".")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from deepunlearn.cells import REFERENCES
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
-from deepunlearn.core.schema import MethodConfig, SlurmLauncher
+from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.launch.plan import Planner, Stage, Task
 from deepunlearn.launch.speed_file import Speed, SpeedFile, speed_name
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import ParamSpec
-from deepunlearn.core.schema import MethodConfig
 from deepunlearn.doors import run_door, wants_help
 
 FLAGS = ("--markdown", "--check")

@@ -14,8 +14,9 @@ from optuna.trial import TrialState
 
 from deepunlearn.core.errors import DeepUnlearnError, Diverged
 from deepunlearn.core.keys import SELECTION, SearchKey
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
-from deepunlearn.core.schema import MethodConfig, SweepConfig
+from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import Entry
 from deepunlearn.search.objective import Losses
 from deepunlearn.search.samplers import generation_of

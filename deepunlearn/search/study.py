@@ -23,8 +23,9 @@ from deepunlearn.core import stopping
 from deepunlearn.core.claims import Claims, this_process
 from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.core.infrastructure import infrastructure
+from deepunlearn.core.method_config import MethodConfig, epochs_of
 from deepunlearn.core.params import Range, Value
-from deepunlearn.core.schema import MethodConfig, SearchConfig, epochs_of
+from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.search.objective import Losses, score
 from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes

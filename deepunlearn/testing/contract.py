@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from deepunlearn.composition import make_method
+from deepunlearn.core.method_config import MethodConfig, epochs_of
 from deepunlearn.core.params import ParamSpec, Value
-from deepunlearn.core.schema import MethodConfig, epochs_of
 from deepunlearn.data.loader import Part
 from deepunlearn.methods.base import Run, execute, load_method
 from deepunlearn.metrics import LEAST_MOVE

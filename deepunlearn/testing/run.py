@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepunlearn.core.schema import MethodConfig
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.testing.small import ARCHS
 
 

@@ -17,7 +17,7 @@ from itertools import chain
 from common import Options, Row, Taken, bench_of, command_of, sweep
 from optuna.trial import FrozenTrial, TrialState
 
-from deepunlearn.core.schema import epochs_of
+from deepunlearn.core.method_config import epochs_of
 from deepunlearn.search.objective import Losses
 from deepunlearn.search.study import SlotStudy
 

@@ -14,7 +14,8 @@ from torchvision.models import resnet18
 
 from deepunlearn import archs
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.schema import ArchConfig, validate
+from deepunlearn.core.schema import ArchConfig
+from deepunlearn.core.validation import validate
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "arch").glob("*.yaml"))
 

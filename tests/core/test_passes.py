@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from deepunlearn.config import read_command
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.passes import runs_differ
-from deepunlearn.core.schema import MethodConfig
 
 SIZES = {"retain": 4050, "forget": 450, "val": 500}
 

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from deepunlearn.core.paths import shipped
-from deepunlearn.core.schema import DatasetConfig, HalvesForget, RandomForget, TrainConfig, validate
+from deepunlearn.core.schema import DatasetConfig, HalvesForget, RandomForget, TrainConfig
+from deepunlearn.core.validation import validate
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "utkface", "folder")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -14,7 +14,8 @@ from deepunlearn.core import slurm_options
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import shipped
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import SlurmLauncher, validate
+from deepunlearn.core.schema import SlurmLauncher
+from deepunlearn.core.validation import validate
 from deepunlearn.launch import sbatch, slurm
 from tests.launch.standin import StandIn
 

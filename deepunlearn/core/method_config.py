@@ -1,0 +1,98 @@
+"""The validated form of a method's YAML: what it reads, its hyper-parameters, and those that a command fixes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from deepunlearn.core.errors import unknown
+from deepunlearn.core.params import ParamSpec, Value
+from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt, Unfit
+
+
+class MaskConfig(Frozen):
+    """A saliency mask on a gradient method: only this fraction of all weights may move."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] | None  # null: no mask
+    search: bool  # search the threshold, from `threshold` or 0.5 as default
+
+
+class ContractConfig(Frozen):
+    """Hyper-parameters for the contract tests, where their quick values would leave something without effect."""
+
+    params: dict[str, Any] = Field(default_factory=dict)
+    val: dict[str, Any] = Field(default_factory=dict)  # over these, where validation data is to matter
+
+
+class MethodConfig(Frozen):
+    """A method's YAML: identity, what it reads, its hyper-parameters (specs in `space`, fixed values in `params`)."""
+
+    name: str
+    version: PositiveInt  # bumped by hand when the maths changes
+    title: str
+    paper: str
+    reads: tuple[Literal["retain", "forget", "val"], ...]
+    epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
+    space: dict[str, ParamSpec]
+    params: dict[str, Any]
+    mask: MaskConfig | None = None  # null: the method takes no mask (it uses no optimiser, or makes its own mask)
+    steps: tuple[str, ...] = ()  # of a chain: names of the methods that run one after the other
+    changed: tuple[str, ...] = ()  # settings made by hand, for telling result sets apart
+    contract: ContractConfig = ContractConfig()
+    modules: dict[str, str] = Field(
+        default_factory=dict
+    )  # of methods that are not ours: name -> where the class is, for `load_method`
+    code: str | None = None  # digest of these modules' files; identifies results of theirs beside the version
+
+    @property
+    def fixed(self) -> dict[str, Value]:
+        """The values given by hand, typed; these are not searched. Raises ConfigError for a bad one."""
+        given = {name: value for name, value in self.params.items() if value is not None}
+        return {name: self.space[name].typed(f"method.params.{name}", value) for name, value in given.items()}
+
+    @property
+    def defaults(self) -> dict[str, Value]:
+        return {name: spec.typed(f"method.space.{name}.default", spec.default) for name, spec in self.space.items()}
+
+    def complete(self, given: dict[str, Any]) -> dict[str, Value]:
+        """All hyper-parameters: `given` over values fixed by hand over defaults. Unknown names are refused."""
+        for name in given:
+            if name not in self.space:
+                raise unknown(
+                    "hyper-parameter", f"{self.name}.{name}", [f"{self.name}.{param}" for param in self.space]
+                )
+        typed = {name: self.space[name].typed(f"{self.name}.{name}", value) for name, value in given.items()}
+        return {**self.defaults, **self.fixed, **typed}
+
+    def from_search(self, drawn: dict[str, Any], blocks: int) -> dict[str, Value]:
+        """All hyper-parameters from what a sampler drew; integers that depend on others are put in their ranges.
+
+        blocks: of the architecture, for ranges that end there.
+        """
+        dependent = [name for name, spec in self.space.items() if spec.between is not None and name in drawn]
+        params = self.complete({name: value for name, value in drawn.items() if name not in dependent})
+        for name in dependent:  # in the order of the YAML, so that a later one may depend on an earlier
+            params[name] = self.space[name].place(drawn[name], {**params, "blocks": blocks})
+        return params
+
+    @model_validator(mode="after")
+    def _params_exist(self) -> MethodConfig:
+        if set(self.params) != set(self.space):
+            raise Unfit(
+                "params: and space: of a method name different hyper-parameters",
+                given=self.name,
+                allowed=f"the same in both; only in one: {', '.join(sorted(set(self.params) ^ set(self.space)))}",
+                remedy="correct the method's YAML; docs/adding.md shows one",
+            )
+        return self
+
+
+def epochs_of(params: Mapping[str, Any]) -> int:
+    """How often a run with these values yields: its epochs, a warm-up's and those of a chain's steps; at least 1."""
+    counts: list[float] = [
+        value for name, value in params.items() if name.split(".")[-1] in ("epochs", "warmup_epochs")
+    ]
+    return max(1, sum(math.ceil(count) for count in counts))
