@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python scripts/bench_lira.py [SAMPLES] [HALVINGS]
 
-Prints rows of a Markdown table. For measuring pace and memory of `deepunlearn.metrics.lira`. Expected at full size:
+Prints rows of a Markdown table. For measuring pace and memory of `deepunlearn.ulira.attack`. Expected at full size:
 well under 60 s and 2 GB; accuracy just below 0.691 and AUC just below 0.760 (Phi(1 / 2) and Phi(1 / sqrt 2): the
 classes are one standard deviation apart, and the fits are estimates).
 """
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.provenance import machine
-from deepunlearn.metrics.lira import attack
-from deepunlearn.metrics.lira_scores import Variance
+from deepunlearn.ulira.attack import attack
+from deepunlearn.ulira.scores import Variance
 
 FORGET_SETS = 10
 Bools = npt.NDArray[np.bool_]

@@ -42,8 +42,8 @@ OTHERS = {  # what else is raised by name -> why no user meets it
 VALUE_ERRORS = {  # module -> why its ValueErrors meet no user
     "core.params": "range() says which hyper-parameter's range is empty, as a ConfigError",
     "data.images": "its caller names the file, as a DataError",
-    "metrics.lira": "the design that is checked first gives every attack enough observations",
-    "metrics.lira_scores": "likewise",
+    "ulira.attack": "the design that is checked first gives every attack enough observations",
+    "ulira.scores": "likewise",
     "metrics.mia": "splits are checked first",
 }
 

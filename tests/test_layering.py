@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent / "deepunlearn"
 LAYERS = [  # each row may import from itself only within one package, and from every row above
     ["core"],
     ["metrics"],
+    ["ulira"],
     ["runtime"],
     ["data"],
     ["archs"],
@@ -21,7 +22,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["methods"],
     ["composition"],
     ["stages"],
-    ["shadows"],
+    ["ulira.shadow_models"],
     ["testing"],
     ["search"],
     ["analysis"],
@@ -30,8 +31,10 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["given_logits"],
     ["library"],
     ["launch"],
+    ["ulira.experiment"],
     ["doors"],
     ["sweep", "status", "tables", "report", "methods.__main__"],
+    ["ulira.command"],
     ["lira"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
@@ -55,7 +58,10 @@ NO_TORCH = (
     "tables",
     "report",
     "lira",
-    "launch.attacks",
+    "ulira.attack",
+    "ulira.scores",
+    "ulira.experiment",
+    "ulira.command",
     "methods.__main__",
     "methods.found",
 )

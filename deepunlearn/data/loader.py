@@ -276,4 +276,3 @@ def measured_statistics(images: npt.NDArray[np.uint8], rows: Indices) -> tuple[t
         )
     mean = tuple(value / (255 * count) for value in total)
     return mean, tuple(float(np.sqrt(value / count**2)) / 255 for value in spread)
-

@@ -298,6 +298,6 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_analysis_and_metrics_import_no_torch() -> None:
     """A laptop without torch makes tables; a fresh process, for this one may have torch loaded by other tests."""
     code = (
-        "import sys, deepunlearn.tables, deepunlearn.report, deepunlearn.metrics.lira; sys.exit('torch' in sys.modules)"
+        "import sys, deepunlearn.tables, deepunlearn.report, deepunlearn.ulira.attack; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from deepunlearn.core.schema import HalvesForget
 from deepunlearn.data.splits import Halves, draw_halvings
-from deepunlearn.launch.attacks import pairs_of, roles
+from deepunlearn.ulira.experiment import pairs_of, roles
 
 
 class Plan(NamedTuple):

@@ -1,7 +1,7 @@
 """U-LiRA (protocol section 8): how well a sample that was unlearned is told from one that was never seen, per sample.
 
 Hayes et al. 2024, arXiv 2403.01218, with the attack of Carlini et al. 2022 ("Membership inference attacks from first
-principles"); the scores are made in `lira_scores`. The two classes are roles: (forgotten, never) attacks unlearning,
+principles"); the scores are made in `scores`. The two classes are roles: (forgotten, never) attacks unlearning,
 (retain, never) the privacy of those who stayed, (trained on, never) with the original's phi is the plain attack. Where
 several models share one phi (an original and its forget sets), pass it once, with one row per halving.
 """
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from deepunlearn.metrics.accuracy import Floats, Integers
-from deepunlearn.metrics.lira_scores import Bools, Scores, Variance, Wide, log_odds
+from deepunlearn.ulira.scores import Bools, Scores, Variance, Wide, log_odds
 
 VERSION = 1  # bump when the attack would come out differently
 REPLICATES = 1000

@@ -21,10 +21,10 @@ from deepunlearn.core.schema import CellConfig, HalvesForget
 from deepunlearn.core.store import STATISTIC, Draft, Entry, Place
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import Halves, Split
-from deepunlearn.metrics.lira_scores import scaled_confidence
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages import SEARCH_PARTS, Bench, Side, accuracies
 from deepunlearn.training import predict, save_weights
+from deepunlearn.ulira.scores import scaled_confidence
 
 
 class ShadowBench(Bench):

@@ -17,10 +17,10 @@ from deepunlearn.core.schema import HalvesForget
 from deepunlearn.core.store import STATISTIC, Entry
 from deepunlearn.data.splits import Halves
 from deepunlearn.launch.plan import Planner, Task, role_of
-from deepunlearn.metrics import lira
-from deepunlearn.metrics.lira_scores import Scores, Variance, log_odds
+from deepunlearn.ulira import attack
+from deepunlearn.ulira.scores import Scores, Variance, log_odds
 
-ESTIMATES = ("accuracy", "balanced", "auc", "tpr_at_1_in_1000", "tpr_at_1_in_100")  # of `lira.Attacked`
+ESTIMATES = ("accuracy", "balanced", "auc", "tpr_at_1_in_1000", "tpr_at_1_in_100")  # of `attack.Attacked`
 QUESTIONS = ("forgotten", "retained")  # against samples that no model of the halving has seen
 CHEAP_PAIRS = 3  # of halvings, whose models the cheap variant fits its Gaussians to
 VARIANTS: dict[str, tuple[Variance, int | None]] = {"full": ("sample", None), "cheap": ("pooled", CHEAP_PAIRS)}
@@ -83,7 +83,7 @@ class Attacks:
         digest = hashlib.sha256("".join(self._entry(task).key.hash for task in tasks).encode()).hexdigest()
         models: Models | None = None
         for question in QUESTIONS[: 1 if name == "original" else None]:  # all that an original was trained on is alike
-            key = AttackKey(models=digest, question=question, version=lira.VERSION)
+            key = AttackKey(models=digest, question=question, version=attack.VERSION)
             if store.find(key, place) is not None:
                 continue
             models = models or self._read(name, tasks)
@@ -175,7 +175,7 @@ def _judged(models: Models, question: str, seed: int) -> tuple[list[dict[str, An
         name: log_odds(models.phi, *roles_, variance=variance, halvings_used=used)
         for name, (variance, used) in VARIANTS.items()
     }
-    found = {name: lira.judge(one, *roles_, np.random.default_rng(seed)) for name, one in scores.items()}
+    found = {name: attack.judge(one, *roles_, np.random.default_rng(seed)) for name, one in scores.items()}
     sure = models.phi > 0  # more than half of the probability: an attack at chance on a broken model is no success
     shares = {"sure": float(sure[models.positive[question]].mean()), "sure_never": float(sure[models.never].mean())}
     lines = [
@@ -184,14 +184,14 @@ def _judged(models: Models, question: str, seed: int) -> tuple[list[dict[str, An
     return lines, {"samples": found["full"].samples, "accuracies": found["full"].accuracies}
 
 
-def _line(found: lira.Attacked) -> dict[str, Any]:
+def _line(found: attack.Attacked) -> dict[str, Any]:
     line: dict[str, Any] = {
         "samples": len(found.samples),
         "left_out": found.left_out,
         "accuracy_sd": found.accuracy_std,
     }
     for name in ESTIMATES:
-        one: lira.Estimate = getattr(found, name)
+        one: attack.Estimate = getattr(found, name)
         line |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
     return line
 
@@ -201,5 +201,5 @@ def _agreement(scores: dict[str, Scores], name: str, roles_: tuple[Any, ...]) ->
     fields = ("equal_decisions", "correlation", "accuracy_difference", "auc_difference")
     if name == "full":
         return dict.fromkeys(fields)
-    found = lira.agreement(scores["full"], scores[name], *roles_)
+    found = attack.agreement(scores["full"], scores[name], *roles_)
     return {field: getattr(found, field) for field in fields}

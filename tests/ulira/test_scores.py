@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepunlearn.metrics import lira_scores
 from deepunlearn.metrics.accuracy import losses
-from deepunlearn.metrics.lira_scores import FEWEST, VARIANCE_FLOOR, Scores, log_odds, scaled_confidence
-from tests.metrics.lira_plans import Plan, random_roles
+from deepunlearn.ulira import scores as ulira_scores
+from deepunlearn.ulira.scores import FEWEST, VARIANCE_FLOOR, Scores, log_odds, scaled_confidence
+from tests.ulira.plans import Plan, random_roles
 
 Slow = dict[tuple[int, int], float]
 
@@ -63,10 +63,10 @@ def slow_log_odds(phi: Any, plan: Plan, kind: str, used: int | None) -> tuple[Sl
 @pytest.mark.parametrize("used", [None, 8])
 @pytest.mark.parametrize("kind", ["sample", "pooled"])
 def test_agrees_with_the_definition_written_out(
-    kind: lira_scores.Variance, used: int | None, monkeypatch: pytest.MonkeyPatch
+    kind: ulira_scores.Variance, used: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Samples from never to often positive, so that some have too few; names of halvings neither sorted nor dense."""
-    monkeypatch.setattr(lira_scores, "_ELEMENTS", 200)  # several blocks of samples
+    monkeypatch.setattr(ulira_scores, "_ELEMENTS", 200)  # several blocks of samples
     plan = random_roles(halvings=12, models=2, samples=40, seed=3)
     generator = np.random.default_rng(4)
     phi = generator.normal(generator.normal(50, 20, 40), generator.choice([0.001, 0.5, 3], 40), plan.positive.shape)
@@ -81,7 +81,7 @@ def test_agrees_with_the_definition_written_out(
 
 
 @pytest.mark.parametrize("kind", ["sample", "pooled"])
-def test_the_fit_does_not_see_the_attacked_halving(kind: lira_scores.Variance) -> None:
+def test_the_fit_does_not_see_the_attacked_halving(kind: ulira_scores.Variance) -> None:
     """All models of a halving but one are moved far away: the score of that one stays, those of others do not."""
     plan = random_roles(halvings=12, models=3, samples=30, seed=1)
     phi = np.random.default_rng(2).normal(size=plan.positive.shape)
@@ -159,7 +159,7 @@ def test_variances_are_floored() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sample", "pooled"])
-def test_equal_values_are_exactly_undecided(kind: lira_scores.Variance) -> None:
+def test_equal_values_are_exactly_undecided(kind: ulira_scores.Variance) -> None:
     plan = random_roles(halvings=12, models=3, samples=30, seed=1)
     constants = np.random.default_rng(2).normal(size=30)
     found = log_odds(np.tile(constants, (len(plan.halving), 1)), *plan, variance=kind)
@@ -180,7 +180,7 @@ def test_shift_and_scale_of_a_sample_do_not_matter(seed: int, shift: float, scal
 
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 99), st.sampled_from(["sample", "pooled"]))
-def test_the_roles_are_symmetric(seed: int, kind: lira_scores.Variance) -> None:
+def test_the_roles_are_symmetric(seed: int, kind: ulira_scores.Variance) -> None:
     plan = random_roles(halvings=12, models=2, samples=10, seed=seed)
     phi = np.random.default_rng(seed).normal(size=plan.positive.shape)
     one = log_odds(phi, *plan, variance=kind)

@@ -14,11 +14,11 @@ from deepunlearn.analysis import attacks as attack_results
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import HalvesForget
-from deepunlearn.launch.attacks import Attacks, _judged, roles
 from deepunlearn.launch.plan import Planner, Task
-from deepunlearn.metrics.lira_scores import scaled_confidence
 from deepunlearn.runtime import Runtime
-from deepunlearn.shadows import ShadowBench
+from deepunlearn.ulira.experiment import Attacks, _judged, roles
+from deepunlearn.ulira.scores import scaled_confidence
+from deepunlearn.ulira.shadow_models import ShadowBench
 from tests.commands import door, tree
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 import deepunlearn
-from deepunlearn.metrics.lira_scores import scaled_confidence
 from deepunlearn.testing.small import equal_states
+from deepunlearn.ulira.scores import scaled_confidence
 from tests import watcher, witness
 from tests.watcher import GIVEN
 from tests.wiring import EPOCHS, Done, epochs_of, evaluated, reference, report, steps, swept

@@ -1,0 +1,78 @@
+"""What `python -m deepunlearn.lira` does: a sweep over halvings, then the attack on each sample, then its table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deepunlearn import sweep
+from deepunlearn.analysis import attacks, render
+from deepunlearn.analysis.records import attack_table
+from deepunlearn.config import read_command
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.progress import Progress
+from deepunlearn.doors import wants_help
+from deepunlearn.launch.plan import Planner
+from deepunlearn.ulira.experiment import Attacks
+
+DESIGN = "forget=halves"
+USAGE = """usage: python -m deepunlearn.lira [sweep=ulira_small] [GROUP=OPTION ...] [NAME=VALUE ...]
+
+How well can an attacker tell, for each sample, a model that unlearned it from one that never saw it? Trains originals
+on halvings of the data and retrained models without each forget set, searches, unlearns, attacks; what is stored is
+not computed again, and the same command goes on after a stop.
+  python -m deepunlearn.lira sweep=ulira_small plan=true
+  python -m deepunlearn.lira sweep=ulira_small
+  python -m deepunlearn.lira sweep=ulira launcher=slurm
+
+  forget.halvings=16   even; each sample is trained on, and forgotten once, in half of them: at least 12
+  forget.parts=5       disjoint forget sets per halving
+  search.seeds=4       halvings that hyper-parameters are searched on (their first forget set)
+
+Everything else is as in python -m deepunlearn.sweep --help; seeds= is the design's. Results: a table here, and with the
+figure in python -m deepunlearn.tables and python -m deepunlearn.report."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The door; returns the exit code."""
+    if wants_help(arguments):
+        print(USAGE)
+        return 0
+    arguments = [argument for argument in arguments if argument != DESIGN]
+    for argument in arguments:
+        if argument.startswith("forget="):
+            raise ConfigError("U-LiRA has its own forget sets", given=argument, allowed=DESIGN, remedy="leave it out")
+    command = read_command([*arguments, DESIGN])
+    planner = Planner(command.sweep, Progress(), only_plan=command.flags.plan)
+    for cell in range(len(planner.sweep.cells)):
+        describe(planner, cell)
+    code = sweep.main([*arguments, DESIGN])
+    if not command.flags.plan:
+        for cell in range(len(planner.sweep.cells)):
+            for name, missing in Attacks(planner, cell).run().items():
+                print(f"{name} is not attacked yet: {missing} of its models are missing; the same command goes on")
+        show(planner)
+    return code
+
+
+def describe(planner: Planner, cell: int) -> None:
+    """Print how large the design is."""
+    config = planner.sweep.cells[cell]
+    assert config.halves is not None
+    design, sizes = config.halves, planner.sizes(cell)
+    unlearned = design.models * len(planner.methods)
+    print(
+        f"{config.name}: {design.halvings} halvings x {design.parts} forget sets of {sizes['forget']}; "
+        f"{design.halvings} originals, {design.models} retrained and {unlearned} unlearned models; "
+        f"each sample is forgotten in {design.halvings // 2} and never seen in {design.halvings // 2 * design.parts} "
+        f"models of a method",
+        flush=True,
+    )
+
+
+def show(planner: Planner) -> None:
+    """Print the tables of this command's cells."""
+    own = {keys.cell_key.short for keys in planner.keys}
+    found = attack_table([line for line in attacks.collect(Path(planner.sweep.results)) if line["cell"] in own])
+    for table in attacks.attack_tables(found, ""):
+        print(render.to_markdown(table))
