@@ -285,6 +285,7 @@ class CellKeys:
             "crop_padding": dataset.crop_padding,
             "flip": dataset.flip,
             "precision": self.cell.precision,
+            "network": self.cell.arch.identity,
         }
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from hydra import initialize_config_dir
 
 from deepunlearn.config import arguments as words
+from deepunlearn.config.architectures import identified
 from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.files import AXES, read_yaml, sweep_files
@@ -165,6 +166,7 @@ def _cell(
     fields = {name: values[name] for name in ("dataset", "arch", "train", "forget")}
     if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
         fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
+    fields["arch"] = identified(fields["arch"])
     for name in ("dataset", "arch", "train"):
         validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]
     fields["forget"] = validate(FORGETS[fields["forget"]["name"]], fields["forget"], "forget")

@@ -112,6 +112,15 @@ class SplitKey(Key):
     part: Annotated[int | None, LATER] = None  # null: of a halving's original, which all parts share
 
 
+class NetworkKey(Key):
+    """What tells an architecture from others of its name. Null in place of one whose every field has its default."""
+
+    stage: ClassVar[str] = "network"
+    version: Annotated[int, LATER] = 1
+    code: Annotated[str | None, LATER] = None  # digest of a module's file that is not ours, or not of this name
+    args: Annotated[dict[str, Value | tuple[Value, ...]], LATER] = {}
+
+
 class ReferenceKey(Key):
     """An original (trained on D) or retrained (on D_R) model."""
 
@@ -135,6 +144,7 @@ class ReferenceKey(Key):
     batches: Annotated[int, LATER] = FIRST  # by which rule passes were cut, where that makes a difference
     recorder: Annotated[str | None, LATER] = None  # what watches the training, for methods that need the learning phase
     streams: Annotated[int | None, LATER] = None  # random streams of the training, of networks that draw while training
+    network: Annotated[NetworkKey | None, LATER] = None
 
 
 class UnlearnedKey(Key):
@@ -231,6 +241,7 @@ class CellKey(Key):
     crop_padding: int
     flip: bool
     precision: str
+    network: Annotated[NetworkKey | None, LATER] = None
 
 
 class ResultSetKey(Key):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.validation import Frozen, NonNegativeFloat, PositiveFloat, PositiveInt, Ratio, Unfit
 
@@ -63,21 +64,6 @@ class DatasetConfig(Frozen):
 def _normalises(mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
     finite = all(math.isfinite(value) for value in (*mean, *std))
     return finite and {len(mean), len(std)} <= {1, CHANNELS} and min(std) > 0
-
-
-class ArchConfig(Frozen):
-    """An architecture; `module` has `build(classes, image_size)` and `parts(model)`."""
-
-    name: str
-    title: str
-    module: str
-    stochastic: bool = True  # whether training it draws random numbers in its layers (dropout, drop path)
-    blocks: PositiveInt  # how many blocks `parts` names: the upper end of CF-k's and EU-k's k
-
-    @property
-    def draws(self) -> bool:
-        """Whether its training draws random numbers; of a module that is not ours nobody has said that it does not."""
-        return self.stochastic or not self.module.startswith("deepunlearn.")
 
 
 class TrainConfig(Frozen):

@@ -77,7 +77,7 @@ def test_its_yaml_says_whether_training_draws_random_numbers(arch: ArchConfig) -
 
 
 def test_a_module_that_is_not_ours_counts_as_random() -> None:
-    assert named("resnet18").model_copy(update={"module": "my.net"}).draws
+    assert named("resnet18").model_copy(update={"module": "my.net", "code": "ab"}).draws
 
 
 @every_arch
