@@ -8,8 +8,8 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import MASK_THRESHOLD, Value
 from deepunlearn.methods.base import Method, Problem, load_method
-from deepunlearn.methods.found import digest
 from deepunlearn.ops.saliency import saliency_masks
+from deepunlearn.registry import digest
 
 
 class Chain:

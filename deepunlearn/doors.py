@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from deepunlearn.core.errors import DeepUnlearnError
 from deepunlearn.core.infrastructure import infrastructure
+from deepunlearn.registry import Folders
 
 INTERRUPTED = 130
 
@@ -30,6 +31,12 @@ def run_door(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | No
             raise
         print(f"error: {type(error).__name__}: {error}\n  remedy:  {rule.remedy}", file=sys.stderr)
         return DeepUnlearnError.exit_code
+
+
+def folders_of(arguments: Sequence[str]) -> tuple[list[str], Folders]:
+    """The arguments that are not `plugins=DIR` or `extra_methods=DIR`, and these; the last of a name counts."""
+    given = {name: value for name, _, value in (one.partition("=") for one in arguments) if name in Folders._fields}
+    return [one for one in arguments if one.partition("=")[0] not in Folders._fields], Folders(**given)
 
 
 def table(title: str, rows: dict[str, str]) -> str:

@@ -36,6 +36,7 @@ from deepunlearn.given_model import (
 )
 from deepunlearn.methods.base import Problem, execute, nothing_to_move, working_copy
 from deepunlearn.ops.frozen import frozen_names
+from deepunlearn.registry import Folders
 from deepunlearn.runtime import Runtime, device_of
 
 
@@ -50,6 +51,7 @@ def unlearn(
     parts: Mapping[str, str | Sequence[str]] | None = None,
     fresh: Callable[[], nn.Module] | None = None,
     extra_methods: str | None = None,
+    plugins: str | None = None,
     train_frozen: bool = False,
     **hyper_parameters: Value,
 ) -> nn.Module:
@@ -60,13 +62,14 @@ def unlearn(
     that read it. method: a name of `python -m deepunlearn.methods`; hyper_parameters: its values, others take defaults.
     parts: names of submodules for methods that address them, where they are not found: {"stem": [...], "blocks": [...],
     "head": "fc"}. fresh: builds a newly initialised network of the same architecture; without it layers are reset by
-    their own `reset_parameters`. extra_methods: a folder with methods of one's own (docs/adding.md). train_frozen: let
-    layers move whose `requires_grad` is off, which otherwise stay as they are; the copy has the flags of `model`.
+    their own `reset_parameters`. extra_methods: a folder with methods of one's own (docs/adding.md); plugins: one
+    with such a folder, method/. train_frozen: let layers move whose `requires_grad` is off, which otherwise stay as
+    they are; the copy has the flags of `model`.
 
     Raises ConfigError for unknown names and bad values, DataError for unusable data, NotApplicable where the method
     cannot work on this model or all that it would change is frozen, Diverged where weights or losses become non-finite.
     """
-    config = _config(method, val, extra_methods)
+    config = _config(method, val, Folders(plugins, extra_methods))
     params = config.complete({name: _plain(value) for name, value in hyper_parameters.items()})
     seed, model = _whole(seed), unwrapped(model)
     dtype, runtime = dtype_of(model), _runtime_of(model)
@@ -146,10 +149,10 @@ def _covered(model: nn.Module, name: str) -> bool:
     return any(isinstance(model.get_submodule(parent), owners) for parent in parents if parent)
 
 
-def _config(method: str, val: Data | None, extra_methods: str | None) -> MethodConfig:
+def _config(method: str, val: Data | None, folders: Folders) -> MethodConfig:
     if not isinstance(method, str):
         raise ConfigError("method is not a name", given=repr(method), allowed="a string", remedy='give method="ft"')
-    config = method_config(method, extra_methods)
+    config = method_config(method, folders)
     if "val" in config.reads and val is None:
         raise ConfigError(
             f"method {method} reads validation data",

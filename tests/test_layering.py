@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent / "deepunlearn"
 
 LAYERS = [  # each row may import from itself only within one package, and from every row above
     ["core"],
+    ["registry"],
     ["metrics"],
     ["ulira"],
     ["runtime"],
@@ -63,7 +64,7 @@ NO_TORCH = (
     "ulira.experiment",
     "ulira.command",
     "methods.__main__",
-    "methods.found",
+    "registry",
 )
 METHOD_MAY_NOT = ("deepunlearn.core.store", "deepunlearn.stages", "hydra", "torch.optim", "deepunlearn.search")
 

@@ -7,14 +7,13 @@ generator, and `parts(model) -> Parts`, which says where stem, blocks and head a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from types import ModuleType
 
 import torch
 from torch import nn
 
-from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.schema import ArchConfig
+from deepunlearn.registry import functions, load
 
 
 @dataclass(frozen=True)
@@ -48,23 +47,6 @@ def parts(arch: ArchConfig, model: nn.Module) -> Parts:
 
 
 def _module(arch: ArchConfig) -> ModuleType:
-    try:
-        module = import_module(arch.module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{arch.module}.".startswith(f"{error.name}."):
-            raise  # the module is there, something that it imports is not
-        raise ConfigError(
-            f"the module of architecture {arch.name!r} does not exist",
-            given=arch.module,
-            allowed="the dotted name of an importable Python module",
-            remedy="correct `module:` in its file under conf/arch/, or put the module where Python finds it",
-        ) from None
-    missing = [name for name in ("build", "parts") if not callable(getattr(module, name, None))]
-    if missing:
-        raise ConfigError(
-            f"the module of architecture {arch.name!r} lacks {' and '.join(missing)}",
-            given=arch.module,
-            allowed="a module with build(classes, image_size) and parts(model)",
-            remedy="add the missing functions, see deepunlearn/archs/small.py for the shortest example",
-        )
+    module = load(arch.module)
+    functions(module, ("build", "parts"), f"architecture {arch.name!r}")
     return module

@@ -15,7 +15,8 @@ from deepunlearn.config.architectures import identified
 from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.files import AXES, read_yaml, sweep_files
-from deepunlearn.config.methods import compose_method, offer
+from deepunlearn.config.methods import compose_method
+from deepunlearn.config.plugins import offer
 from deepunlearn.core import slurm_options
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.paths import shipped
@@ -30,7 +31,7 @@ from deepunlearn.core.schema import (
     SweepConfig,
 )
 from deepunlearn.core.validation import Frozen, validate
-from deepunlearn.methods.found import Found, find_methods
+from deepunlearn.registry import Folders, Registered, registered
 
 STEP = re.compile(r"chain\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step
 MOST_SEEDS = 10_000  # each is a training of two networks
@@ -70,17 +71,18 @@ def read_command(arguments: Sequence[str]) -> Command:
     overrides = [*file.overrides, *(f"{key}={value}" for key, value in given if key not in (*AXES, "sweep"))]
     for override in overrides:
         words.check(override)
-    found = find_methods(_extra_methods(overrides))
+    folders = _folders(overrides)
+    found = registered("method", folders)
+    offer(folders)
     with initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute())):
         sweep, flags = _build(_cells(file, axes), axes.get("method") or list(file.methods), overrides, found)
     return Command(sweep, flags, name)
 
 
-def _extra_methods(overrides: list[str]) -> str | None:
-    """`extra_methods=DIR` of the command line, which comes last, or of the sweep file."""
-    given = [one for one in overrides if parsed(one)[0] == "extra_methods"]
-    folder = words.resolved(given[-1]) if given else None
-    return None if folder is None else str(folder)
+def _folders(overrides: list[str]) -> Folders:
+    """`plugins=DIR` and `extra_methods=DIR` of the command line, which comes last, or of the sweep file."""
+    given = {parsed(one)[0]: words.resolved(one) for one in overrides if parsed(one)[0] in Folders._fields}
+    return Folders(**{name: None if value is None else str(value) for name, value in given.items()})
 
 
 def _sweep_file(names: list[str]) -> tuple[SweepFile, str]:
@@ -128,9 +130,8 @@ def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None
 
 
 def _build(
-    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str], found: dict[str, Found]
+    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str], found: dict[str, Registered]
 ) -> tuple[SweepConfig, Flags]:
-    offer(found)
     steps = [override for override in overrides if STEP.match(override)]
     overrides = _opened([override for override in overrides if override not in steps])
     shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]

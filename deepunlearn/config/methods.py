@@ -6,18 +6,14 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
-
 from deepunlearn.config.arguments import resolved
 from deepunlearn.config.composing import composed
-from deepunlearn.config.files import read_yaml
+from deepunlearn.config.plugins import read
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.method_config import MaskConfig, MethodConfig
 from deepunlearn.core.params import MASK_THRESHOLD
-from deepunlearn.core.paths import shipped
 from deepunlearn.core.validation import validate
-from deepunlearn.methods.found import Found, digest, find_methods
+from deepunlearn.registry import Folders, Registered, digest, registered
 
 MASK_SPEC = {
     "type": "float",
@@ -30,55 +26,34 @@ MASK_SPEC = {
 }
 
 
-def method_configs(folder: str | None = None) -> dict[str, MethodConfig]:
-    """All methods there are, by name, with those in `folder`; chains are made of them. Raises ConfigError."""
-    found = find_methods(folder)
-    values = {name: _read_method(one) for name, one in found.items()}
+def method_configs(folders: Folders | None = None) -> dict[str, MethodConfig]:
+    """All methods there are, by name, with those in `folders`; chains are made of them. Raises ConfigError."""
+    found = registered("method", folders)
+    values = {name: read(one) for name, one in found.items()}
     return {name: _single(found[name], one) for name, one in values.items() if "steps" not in one}
 
 
-def method_config(name: str, folder: str | None = None) -> MethodConfig:
+def method_config(name: str, folders: Folders | None = None) -> MethodConfig:
     """One of `method_configs`, without reading the others. Raises ConfigError."""
-    found = find_methods(folder)
-    values = _read_method(found[name]) if name in found else {"steps": ()}
+    found = registered("method", folders)
+    values = read(found[name]) if name in found else {"steps": ()}
     if "steps" in values:
-        raise unknown("method", name, method_configs(folder))
+        raise unknown("method", name, method_configs(folders))
     return _single(found[name], values)
 
 
-def _single(found: Found, values: dict[str, Any]) -> MethodConfig:
+def _single(found: Registered, values: dict[str, Any]) -> MethodConfig:
     return validate(MethodConfig, {**values, **_code_of([found])}, f"method {found.name}.yaml")
 
 
-def _read_method(found: Found) -> dict[str, Any]:
-    """A method's YAML. Raises ConfigError where it does not say the file's name."""
-    values = read_yaml(found.yaml, resolve=False)
-    if not isinstance(values, dict) or ("steps" not in values and values.get("name") != found.name):
-        raise ConfigError(
-            f"{found.yaml} is not the YAML of method {found.name!r}",
-            given=f"name: {values.get('name') if isinstance(values, dict) else values}",
-            allowed=f"name: {found.name}",
-            remedy="give the method the name of its files",
-        )
-    return values
-
-
-def _code_of(found: Iterable[Found]) -> dict[str, Any]:
+def _code_of(found: Iterable[Registered]) -> dict[str, Any]:
     """What a configuration says of the code of methods that are not ours."""
     modules = {one.name: one.module for one in found if one.module is not None}
     return {"modules": modules, "code": digest(modules.values())}
 
 
-def offer(found: dict[str, Found]) -> None:
-    """Let Hydra compose methods that are not in conf/ like those that are."""
-    for one in found.values():
-        values = _read_method(one)
-        if one.yaml.parent != shipped("conf") / "method":
-            ConfigStore.instance().store(group="method", name=one.name, node=OmegaConf.create(values))
-
-
 def compose_method(
-    name: str, shared: list[str], ours: list[str], steps: list[str], found: dict[str, Found]
+    name: str, shared: list[str], ours: list[str], steps: list[str], found: dict[str, Registered]
 ) -> MethodConfig:
     if name not in found:
         raise unknown("method", name, found)
@@ -112,7 +87,9 @@ def _with_mask(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _chained(values: dict[str, Any], shared: list[str], settings: list[str], found: dict[str, Found]) -> dict[str, Any]:
+def _chained(
+    values: dict[str, Any], shared: list[str], settings: list[str], found: dict[str, Registered]
+) -> dict[str, Any]:
     """A chain's hyper-parameters are those of its steps, with the step's number before them: 0.lr, 1.epochs."""
     names = values["steps"]
     if not isinstance(names, list) or len(names) < 2:

@@ -9,24 +9,26 @@ from deepunlearn.config import method_configs
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import ParamSpec
-from deepunlearn.doors import run_door, wants_help
+from deepunlearn.doors import folders_of, run_door, wants_help
 
 FLAGS = ("--markdown", "--check")
-USAGE = """usage: python -m deepunlearn.methods [NAME ...] [extra_methods=DIR] [--markdown | --check]
+USAGE = """usage: python -m deepunlearn.methods [NAME ...] [plugins=DIR] [extra_methods=DIR]
+                                     [--markdown | --check]
 
 Lists the methods: where they come from, what data they read, their hyper-parameters with defaults and search ranges
 (ours: those of search.space=ours where they differ). --markdown prints the table that stands in docs/methods.md.
---check runs the contract tests on the methods named, or on all (needs pytest); DIR holds methods of your own."""
+--check runs the contract tests on the methods named, or on all (needs pytest); extra_methods=DIR holds methods of
+your own, plugins=DIR a folder method/ with such."""
 
 
 def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
+    arguments, folders = folders_of(arguments)
     flags = [argument for argument in arguments if argument.startswith("-")]
-    folders = [argument.partition("=")[2] for argument in arguments if argument.startswith("extra_methods=")]
-    names = [argument for argument in arguments if not argument.startswith(("-", "extra_methods="))]
-    methods = method_configs(folders[-1] if folders else None)
+    names = [argument for argument in arguments if not argument.startswith("-")]
+    methods = method_configs(folders)
     for flag in flags:
         if flag not in FLAGS:
             raise unknown("option", flag, FLAGS)

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import importlib.util
 import inspect
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -29,6 +23,7 @@ from deepunlearn.ops.convolutions import Convolution, convolutions
 from deepunlearn.ops.frozen import Frozen
 from deepunlearn.ops.optim import adam, sgd
 from deepunlearn.ops.step import Step, gradients_of
+from deepunlearn.registry import load, only_class
 from deepunlearn.runtime import Runtime
 from deepunlearn.training import predict
 
@@ -278,47 +273,9 @@ def load_method(name: str, module: str | None = None) -> type[Method]:
 
     Raises ConfigError unless it can be imported and holds exactly one.
     """
-    where = module or f"deepunlearn.methods.{name}"
-    loaded = _imported(where)
-    classes = [item for item in vars(loaded).values() if _is_method(item) and item.__module__ == loaded.__name__]
-    if len(classes) != 1:
-        raise ConfigError(
-            f"the file of method {name!r} must hold exactly one Method",
-            given=", ".join(item.__name__ for item in classes) or "none",
-            allowed="one subclass of Method",
-            remedy="move helpers to ops/, other methods to their own files",
-        )
-    classes[0].name = name
-    return classes[0]
-
-
-@cache
-def _imported(where: str) -> ModuleType:
-    """The module of a method. Whatever goes wrong in another's file is told as the error of that file."""
-    if where.startswith("deepunlearn.methods."):
-        return importlib.import_module(where)
-    try:
-        return _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise ConfigError(
-            "the code of an extra method cannot be imported",
-            given=f"{where}: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})",
-            allowed="a module that imports on its own and holds one subclass of Method",
-            remedy="correct the file",
-        ) from error
-
-
-def _from_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"deepunlearn_extra_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _is_method(item: Any) -> bool:
-    return isinstance(item, type) and issubclass(item, Method)
+    method = only_class(load(module or f"deepunlearn.methods.{name}"), Method, f"method {name!r}")
+    method.name = name
+    return method
 
 
 @dataclass(frozen=True)

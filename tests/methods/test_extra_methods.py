@@ -16,6 +16,7 @@ from deepunlearn.composition import make_method
 from deepunlearn.config import method_configs, read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.methods.base import load_method
+from deepunlearn.registry import Folders
 from tests.commands import SMALL, door, sweep
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "adding.md"
@@ -130,7 +131,7 @@ def test_a_chain_may_hold_one(tmp_path: Path) -> None:
 
 def test_code_that_is_edited_after_planning_is_not_run_under_the_old_name(tmp_path: Path) -> None:
     folder = write_method(tmp_path / "my_methods")
-    config = method_configs(str(folder))["mine"]
+    config = method_configs(Folders(extra_methods=str(folder)))["mine"]
     make_method(config, config.complete({}))
     (folder / "mine.py").write_text(documented("python") + "\n")
     with pytest.raises(ConfigError, match="edited after the sweep was planned"):
@@ -141,7 +142,7 @@ def test_code_that_is_edited_after_planning_is_not_run_under_the_old_name(tmp_pa
 @pytest.mark.parametrize(
     ("name", "code", "yaml", "named"),
     [
-        ("ft", None, None, "two methods are called 'ft'"),
+        ("ft", None, None, "two of the same name: method 'ft'"),
         ("My-Method", None, None, "name cannot be used"),
         ("mine", None, "name: other\n", "not the YAML of method 'mine'"),
         ("mine", None, "# empty\n", "not the YAML of method 'mine'"),
@@ -166,17 +167,18 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path, missing: str) -> None:
     folder = write_method(tmp_path / "my_methods")
     (folder / missing).unlink()
     with pytest.raises(ConfigError, match=missing):
-        method_configs(str(folder))
+        method_configs(Folders(extra_methods=str(folder)))
 
 
 def test_a_folder_without_methods_is_named(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nosuch"):
         with pytest.raises(ConfigError, match="holds none"):
-            method_configs(str(folder))
+            method_configs(Folders(extra_methods=str(folder)))
 
 
 def test_two_methods_of_one_file_name_in_two_folders_are_kept_apart(tmp_path: Path) -> None:
     other = documented("python").replace("ConstantFineTuning", "Other")
     folders = [write_method(tmp_path / "one"), write_method(tmp_path / "two", code=other)]
-    loaded = [load_method("mine", method_configs(str(folder))["mine"].modules["mine"]) for folder in folders]
+    configs = [method_configs(Folders(extra_methods=str(folder)))["mine"] for folder in folders]
+    loaded = [load_method("mine", config.modules["mine"]) for config in configs]
     assert [one.__name__ for one in loaded] == ["ConstantFineTuning", "Other"]

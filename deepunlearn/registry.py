@@ -1,0 +1,319 @@
+"""The one registry: which methods, architectures, datasets, forget sets, measures and attacks there are.
+
+Each is a YAML `NAME.yaml`, beside it a file `NAME.py` or a package `NAME/` where it needs code. Ours lie in
+`conf/KIND/`, those of installed packages beside the module that an entry point names, a user's in `plugins=DIR` under
+`DIR/KIND/`.
+Nothing is imported here before `load`, and torch never: planning and `tables` ask what there is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
+
+from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.keys import STREAMS
+from deepunlearn.core.paths import shipped
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Kind(NamedTuple):
+    """What can be registered. Its name is the option, the folder in conf/ and the one in `plugins=DIR`."""
+
+    name: str
+    words: str  # in messages
+    entry_points: str  # the group under which packages declare theirs
+    code: bool = True  # whether NAME.yaml needs code beside it; where not, it may name code of ours
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("method", "method", "deepunlearn.methods"),
+        Kind("arch", "architecture", "deepunlearn.archs", code=False),
+        Kind("dataset", "dataset", "deepunlearn.datasets", code=False),
+        Kind("forget", "kind of forget set", "deepunlearn.forget_sets"),
+        Kind("measure", "measure", "deepunlearn.measures"),
+        Kind("attack", "attack", "deepunlearn.attacks"),
+    )
+}
+
+
+class Folders(NamedTuple):
+    """Where a user's own lie: `plugins=DIR` has a folder for each kind, `extra_methods=DIR` is a folder of methods."""
+
+    plugins: str | None = None
+    extra_methods: str | None = None
+
+
+class Registered(NamedTuple):
+    """A registered thing: its YAML and where its code is."""
+
+    kind: str
+    name: str
+    yaml: Path
+    module: str | None  # a module's name, or the path of a file; null: ours, or no code of its own
+    origin: str  # for messages
+
+    @property
+    def ours(self) -> bool:
+        return self.origin == OURS
+
+
+OURS = "of deepunlearn"
+
+
+def registered(kind: str, folders: Folders | None = None) -> dict[str, Registered]:
+    """All of a kind by name: ours, those of installed packages, those in the user's folders.
+
+    Raises ConfigError for a folder without any, a name twice, a bad name, code without its YAML and the reverse.
+    """
+    of_kind = KINDS[kind]
+    found: dict[str, Registered] = {}
+    for one in _all(of_kind, folders or Folders()):
+        if not NAME.fullmatch(one.name):
+            raise ConfigError(
+                f"the name of a {of_kind.words} cannot be used",
+                given=f"{one.name!r} ({one.origin})",
+                allowed="lower-case letters, digits and underscores, a letter first",
+                remedy="rename its files",
+            )
+        if one.name in found:
+            raise ConfigError(
+                f"there are two of the same name: {of_kind.words} {one.name!r}",
+                given=f"{found[one.name].origin} and {one.origin}",
+                allowed=f"one {of_kind.words} of a name",
+                remedy="rename yours, so that results of the two cannot be mistaken for each other",
+            )
+        found[one.name] = one
+    return found
+
+
+def get(kind: str, name: str, folders: Folders | None = None) -> Registered:
+    """One of `registered`. Raises ConfigError, with the nearest names, where there is none."""
+    found = registered(kind, folders)
+    if name not in found:
+        raise unknown(KINDS[kind].words, name, found)
+    return found[name]
+
+
+def digest(modules: Iterable[str]) -> str | None:
+    """16 hex digits of the code of these modules, None if there are none. Raises ConfigError if one is gone.
+
+    A package counts with all its files. How random states are seeded counts too: nobody has said that this code does
+    not draw from them.
+    """
+    files = [file for module in modules for file in _files(file_of(module))]
+    if not files:
+        return None
+    contents = [f"{STREAMS} random streams".encode(), *(file.read_bytes() for file in files)]
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+
+
+def file_of(module: str) -> Path:
+    """The file of a module that is named or is a path; only the packages around it are imported. Raises ConfigError."""
+    if module.endswith(".py"):
+        path, reason = Path(module), "the file does not exist"
+    else:
+        path, reason = _source_of(module)
+    if not path.is_file():
+        raise ConfigError(
+            "the code of a plug-in cannot be found",
+            given=f"{module}: {reason}",
+            allowed="a file NAME.py, a package NAME/, or an entry point such as mine = 'mypackage.mine'",
+            remedy="correct the folder, or the package that declares it",
+        )
+    return path
+
+
+def load(module: str) -> ModuleType:
+    """Import a module by its name or by its file's path.
+
+    Ours fail with their own traceback; what goes wrong in another's code is told as the error of that code. Raises
+    ConfigError where there is no such module.
+    """
+    file_of(module)
+    if module.startswith("deepunlearn."):
+        return importlib.import_module(module)
+    return _loaded(module)
+
+
+Wanted = TypeVar("Wanted")
+
+
+def only_class(module: ModuleType, base: type[Wanted], what: str) -> type[Wanted]:
+    """The one subclass of `base` that a module defines; `what` names the thing. Raises ConfigError for none or more."""
+    own = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
+    classes = [item for item in own if issubclass(item, base)]
+    if len(classes) != 1:
+        raise ConfigError(
+            f"the file of {what} must hold exactly one {base.__name__}",
+            given=", ".join(item.__name__ for item in classes or own) or "none",
+            allowed=f"one subclass of {base.__name__}",
+            remedy=f"derive its class from {base.__module__}.{base.__name__}; move others to files of their own",
+        )
+    return classes[0]
+
+
+def functions(module: ModuleType, names: Iterable[str], what: str) -> Mapping[str, Callable[..., Any]]:
+    """These functions of a module; `what` names the thing. Raises ConfigError where one is missing."""
+    found = {name: getattr(module, name, None) for name in names}
+    missing = [name for name, function in found.items() if not callable(function)]
+    if missing:
+        raise ConfigError(
+            f"the file of {what} lacks {' and '.join(missing)}",
+            given=str(module.__file__),
+            allowed=f"functions {', '.join(found)}",
+            remedy="add them; docs/adding.md shows an example",
+        )
+    return {name: function for name, function in found.items() if function is not None}
+
+
+# ---------------------------------------------------------------------------------------------------------- where from
+
+
+def _all(kind: Kind, folders: Folders) -> Iterator[Registered]:
+    for yaml in sorted((shipped("conf") / kind.name).glob("*.yaml")):
+        yield Registered(kind.name, yaml.stem, yaml, None, OURS)
+    yield from _of_packages(kind)
+    if kind.name == "method" and folders.extra_methods is not None:
+        root = Path(folders.extra_methods)
+        _refuse_empty(root, f"extra_methods={root}", "methods")
+        yield from _of_folder(kind, root)
+    if folders.plugins is not None:
+        root = Path(folders.plugins)
+        _check_plugins(root)
+        yield from _of_folder(kind, root / kind.name)
+
+
+def _of_packages(kind: Kind) -> Iterator[Registered]:
+    for entry in sorted(entry_points(group=kind.entry_points), key=lambda entry: entry.name):
+        origin = f"of package {entry.dist.name if entry.dist else entry.value}"
+        code = file_of(entry.value)
+        folder = code.parent.parent if code.stem == "__init__" else code.parent
+        yaml = next((one for one in (code.parent, folder) if (one / f"{entry.name}.yaml").is_file()), folder)
+        yield Registered(
+            kind.name, entry.name, _existing(kind, yaml / f"{entry.name}.yaml", origin), entry.value, origin
+        )
+
+
+def _of_folder(kind: Kind, root: Path) -> Iterator[Registered]:
+    origin = f"in {root}"
+    for yaml in sorted(root.glob("*.yaml")):
+        yield Registered(kind.name, yaml.stem, yaml, _code_beside(kind, yaml), origin)
+    packages = (init.parent for init in root.glob("*/__init__.py"))
+    for code in sorted([*root.glob("*.py"), *packages]):
+        _existing(kind, code.with_suffix(".yaml"), origin)
+
+
+def _code_beside(kind: Kind, yaml: Path) -> str | None:
+    """The path of the code of a YAML in a folder. Raises ConfigError where it has none and needs some."""
+    file, package = yaml.with_suffix(".py"), yaml.with_suffix("") / "__init__.py"
+    if file.is_file() or package.is_file():
+        return str((file if file.is_file() else package).resolve())
+    if not kind.code:
+        return None
+    raise ConfigError(
+        f"the {kind.words} {yaml.stem!r} has no code",
+        given=f"{file} does not exist",
+        allowed=f"{yaml.stem}.py, or a package {yaml.stem}/, beside {yaml.name}",
+        remedy="add it; docs/adding.md shows one",
+    )
+
+
+def _existing(kind: Kind, yaml: Path, origin: str) -> Path:
+    if not yaml.is_file():
+        raise ConfigError(
+            f"the {kind.words} {yaml.stem!r} {origin} has no YAML",
+            given=f"{yaml} does not exist",
+            allowed="NAME.yaml beside NAME.py",
+            remedy="add it; docs/adding.md shows one",
+        )
+    return yaml
+
+
+def _check_plugins(root: Path) -> None:
+    """Raises ConfigError unless the folder of `plugins=` has folders of kinds only: others would never be read."""
+    found = [one.name for one in root.iterdir() if one.is_dir() and one.name[0] not in "._"] if root.is_dir() else []
+    for name in sorted(found):
+        if name not in KINDS:
+            near = get_close_matches(name, KINDS, n=1)
+            raise ConfigError(
+                f"a folder of plugins={root} is not that of a kind",
+                given=name,
+                allowed=", ".join(KINDS),
+                remedy=f"rename it{f' to {near[0]}' if near else ''}, or move it elsewhere",
+            )
+    if not any(_holds(root / name) for name in found):
+        _refuse_empty(root, f"plugins={root}", "plug-ins in folders named after their kind, e.g. method/,")
+
+
+def _refuse_empty(root: Path, given: str, what: str) -> None:
+    if not _holds(root):
+        raise ConfigError(
+            "a folder of plug-ins holds none",
+            given=given,
+            allowed=f"a folder with {what} NAME.py and NAME.yaml for each",
+            remedy="give plugins=DIR or extra_methods=DIR with the right folder",
+        )
+
+
+def _holds(root: Path) -> bool:
+    return any(root.glob("*.yaml")) or any(root.glob("*.py"))
+
+
+# ---------------------------------------------------------------------------------------------------------------- code
+
+
+def _source_of(module: str) -> tuple[Path, str]:
+    try:
+        spec = importlib.util.find_spec(module)
+    except ImportError as error:
+        return Path(), str(error)
+    return Path(spec.origin if spec and spec.origin else ""), "there is no such module"
+
+
+def _files(file: Path) -> list[Path]:
+    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+
+
+@cache
+def _loaded(module: str) -> ModuleType:
+    try:
+        return _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = next((one for one in reversed(frames) if one.filename == str(file_of(module))), frames[-1])
+        raise ConfigError(
+            "the code of a plug-in cannot be imported",
+            given=f"{module}: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})",
+            allowed="a module that imports on its own",
+            remedy="correct the file",
+        ) from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    """The module of a file or, of an __init__.py, the package. Its name tells files of the same name apart."""
+    name = f"deepunlearn_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
+    folders = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folders)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses and relative imports look there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

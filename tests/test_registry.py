@@ -1,0 +1,121 @@
+"""What is registered, from where, and what is said of files that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.paths import shipped
+from deepunlearn.registry import KINDS, Folders, digest, functions, get, load, only_class, registered
+
+
+def put(root: Path, kind: str, name: str, code: str | None = "", yaml: str | None = None) -> Folders:
+    """NAME.py and NAME.yaml in DIR/KIND/; either may be left out."""
+    folder = root / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    if code is not None:
+        (folder / f"{name}.py").write_text(code)
+    if yaml != "none":
+        (folder / f"{name}.yaml").write_text(yaml or f"name: {name}\n")
+    return Folders(plugins=str(root))
+
+
+@pytest.mark.parametrize("kind", ["method", "arch", "dataset", "forget"])
+def test_ours_are_the_files_of_conf(kind: str) -> None:
+    found = registered(kind)
+    assert set(found) == {file.stem for file in (shipped("conf") / kind).glob("*.yaml")}
+    assert all(one.ours and one.module is None for one in found.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_of_a_kind_brings_its_plug_ins(kind: str, tmp_path: Path) -> None:
+    folders = put(tmp_path, kind, "mine", "x = 1\n")
+    one = get(kind, "mine", folders)
+    assert not one.ours and one.module == str(tmp_path / kind / "mine.py") and load(one.module).x == 1
+    assert "mine" not in registered(kind), "a folder counts for the command that names it"
+    others = [other for other in KINDS if other != kind]
+    assert not any("mine" in registered(other, folders) for other in others)
+
+
+def test_a_package_is_one_plug_in_and_all_its_files_are_its_code(tmp_path: Path) -> None:
+    folders = put(tmp_path, "method", "mine", code=None)
+    package = tmp_path / "method" / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .inner import x\n")
+    (package / "inner.py").write_text("x = 1\n")
+    module = get("method", "mine", folders).module
+    assert module is not None and load(module).x == 1
+    before = digest([module])
+    (package / "inner.py").write_text("x = 2\n")
+    assert digest([module]) != before
+
+
+def test_only_what_brings_its_own_code_needs_it(tmp_path: Path) -> None:
+    folders = put(tmp_path, "dataset", "mine", code=None)
+    assert get("dataset", "mine", folders).module is None
+    put(tmp_path, "method", "mine", code=None)
+    with pytest.raises(ConfigError, match=r"method 'mine' has no code") as error:
+        registered("method", folders)
+    assert "mine.py" in str(error.value.given)
+
+
+def test_code_without_a_yaml_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "attack", "other")
+    folders = put(tmp_path, "attack", "mine", yaml="none")
+    with pytest.raises(ConfigError, match=r"attack 'mine' .* has no YAML"):
+        registered("attack", folders)
+
+
+def test_a_name_counts_once_within_a_kind(tmp_path: Path) -> None:
+    put(tmp_path, "arch", "ft")
+    folders = put(tmp_path, "method", "ft")
+    assert "ft" in registered("arch", folders)
+    with pytest.raises(ConfigError, match=r"two of the same name: method 'ft'") as error:
+        registered("method", folders)
+    assert error.value.given == f"of deepunlearn and in {tmp_path / 'method'}"
+
+
+def test_a_name_that_is_not_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"name of a dataset cannot be used"):
+        registered("dataset", put(tmp_path, "dataset", "My-Data"))
+
+
+def test_an_unknown_name_gets_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown dataset 'cifar1'") as error:
+        get("dataset", "cifar1")
+    assert error.value.remedy == "did you mean 'cifar10'?"
+
+
+def test_a_folder_that_would_never_be_read_is_named(tmp_path: Path) -> None:
+    folders = put(tmp_path, "methods", "mine")
+    with pytest.raises(ConfigError, match="not that of a kind") as error:
+        registered("method", folders)
+    assert error.value.remedy is not None and "method" in error.value.remedy
+
+
+def test_a_folder_without_plug_ins_is_named(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "nosuch"):
+        with pytest.raises(ConfigError, match="holds none"):
+            registered("arch", Folders(plugins=str(root)))
+
+
+def test_a_broken_import_names_file_and_line_and_keeps_its_traceback(tmp_path: Path) -> None:
+    folders = put(tmp_path, "arch", "mine", "import json\njson.loads('{')\n")
+    module = get("arch", "mine", folders).module
+    assert module is not None
+    with pytest.raises(ConfigError, match=r"JSONDecodeError: .*mine\.py, line 2") as error:
+        load(module)
+    assert error.value.__cause__ is not None and error.value.__cause__.__traceback__ is not None
+
+
+def test_what_a_file_must_hold_is_said(tmp_path: Path) -> None:
+    code = "class Mine(dict): pass\nclass Other: pass\ndef build(): ...\n"
+    module = load(get("arch", "mine", put(tmp_path, "arch", "mine", code)).module or "")
+    assert only_class(module, dict, "it").__name__ == "Mine"
+    with pytest.raises(ConfigError, match="exactly one list") as error:
+        only_class(module, list, "it")
+    assert error.value.given == "Mine, Other"
+    with pytest.raises(ConfigError, match="architecture 'mine' lacks parts"):
+        functions(module, ("build", "parts"), "architecture 'mine'")
