@@ -6,7 +6,7 @@ from typing import Any
 
 from deepunlearn.config.files import options, read_yaml
 from deepunlearn.core.paths import shipped
-from deepunlearn.methods.found import digest
+from deepunlearn.registry import digest
 
 
 def identified(values: dict[str, Any]) -> dict[str, Any]:
