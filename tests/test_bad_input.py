@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.commands import SMALL, Finished, door, sweep, tree
+from tests.commands import SMALL, Finished, called, door, sweep, tree
 
 CASES = {  # arguments, what the message must name
     "unknown method": (["method=mgs"], ["mgs", "msg", "ft", "ct"]),
@@ -67,17 +67,17 @@ CASES = {  # arguments, what the message must name
 }
 
 
-def seconds_of_children() -> float:
-    """Processor seconds of ended child processes: unlike the wall clock, these do not depend on what runs beside."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+def seconds() -> float:
+    """Processor seconds of this process: unlike the wall clock, these do not depend on what runs beside."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def refused(folder: Path, arguments: list[str], *, names: list[str], limit: float = 15.0) -> None:
     before = tree(folder)
-    started = seconds_of_children()
-    done = sweep(folder, "arch=smallnet", *arguments)
-    took = seconds_of_children() - started
+    started = seconds()
+    done = called(folder, "arch=smallnet", *arguments)
+    took = seconds() - started
     assert done.returncode == 2, done.stdout + done.stderr
     for name in names:
         assert name in done.stderr, f"{name!r} is not named in: {done.stderr}"
