@@ -95,6 +95,7 @@ def test_one_deleted_result_is_recomputed_and_no_other(finished: Finished) -> No
 QUICK = ("arch=smallnet", "search=none", "train.epochs=2", "seeds=2", "dataset.limit=400", "runtime.threads=1")
 
 
+@pytest.mark.slow
 def test_equal_models_have_equal_scores(tmp_path: Path) -> None:
     """A method that does nothing leaves the original, bit for bit: the attack must not tell the two apart."""
     own_method(tmp_path / "own", "still", "return")
@@ -107,6 +108,7 @@ def test_equal_models_have_equal_scores(tmp_path: Path) -> None:
     assert found["original", 0]["MIA"] != found["original", 1]["MIA"] or found["original", 0]["MIA"] == 0.5
 
 
+@pytest.mark.slow
 def test_scores_of_an_older_version_are_made_anew_from_what_is_stored(tmp_path: Path) -> None:
     code = "import sys; from deepunlearn import metrics; metrics.VERSION = 1; from deepunlearn import sweep; "
     work = [*QUICK, "method=ft"]
@@ -251,6 +253,7 @@ def test_the_papers_sweep_can_be_planned_without_its_images(tmp_path: Path) -> N
     assert "mnist is not there" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_plan_without_images_times_the_network_and_believes_nothing_stored(tmp_path: Path) -> None:
     arguments = (
         "method=ft",

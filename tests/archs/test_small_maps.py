@@ -155,6 +155,7 @@ def test_gradients_per_group_and_forward_mode(kernel: int, size: Size, stride: i
         torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "size", "stride"), [(3, (2, 2), 1), (3, (4, 4), 2), (1, (4, 4), 2)])
 def test_compiled(kernel: int, size: Size, stride: int) -> None:
     plain, short = pair(stride, kernel)

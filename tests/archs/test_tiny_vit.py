@@ -225,6 +225,13 @@ def test_the_whole_network(networks: tuple[nn.Module, nn.Module], mode: str) -> 
     plain, ours = networks
     truth = network_outcome(plain, mode, torch.float32)
     assert max(distances(network_outcome(ours, mode, torch.float32), truth)) < 2e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_the_whole_network_in_bfloat16(networks: tuple[nn.Module, nn.Module], mode: str) -> None:
+    plain, ours = networks
+    truth = network_outcome(plain, mode, torch.float32)
     theirs = distances(network_outcome(plain, mode, torch.bfloat16), truth)
     for our_error, their_error in zip(
         distances(network_outcome(ours, mode, torch.bfloat16), truth), theirs, strict=True

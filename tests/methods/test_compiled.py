@@ -14,6 +14,7 @@ from deepunlearn.testing.contract import data, original, quick_params
 from deepunlearn.testing.small import make_problem, runtime, state
 
 METHODS = method_configs()
+KINDS = ("ft", "bt", "cfk", "kde", "salun", "iu")  # plain, teachers, frozen, rebuilt, masked, per sample: each compiles
 
 
 def unlearned(method: MethodConfig, arch: str, compiled: bool) -> tuple[nn.Module, int]:
@@ -33,8 +34,9 @@ def unlearned(method: MethodConfig, arch: str, compiled: bool) -> tuple[nn.Modul
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", ["resnet18", "tinyvit"])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    ("name", "arch"), [*((name, "resnet18") for name in METHODS), *((name, "tinyvit") for name in KINDS)]
+)
 def test_a_compiled_network_unlearns_as_an_eager_one(name: str, arch: str) -> None:
     eager, _ = unlearned(METHODS[name], arch, compiled=False)
     compiled, graphs = unlearned(METHODS[name], arch, compiled=True)
