@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.commands import SMALL, Finished, called, door, sweep, tree
+from tests.commands import SMALL, Finished, called, door, tree
 
 CASES = {  # arguments, what the message must name
     "unknown method": (["method=mgs"], ["mgs", "msg", "ft", "ct"]),
