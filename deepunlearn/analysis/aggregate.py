@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from deepunlearn.analysis.coverage import GROUP, HOLES, reasons
-from deepunlearn.analysis.rows import REFERENCES, current
+from deepunlearn.analysis.rows import NAMES, REFERENCES, current
 from deepunlearn.metrics import LEAST_MOVE
+from deepunlearn.metrics.catalogue import OURS
 
-METRICS = ("RA", "FA", "TA", "RR", "FR", "TR", "RetDev", "MIA", "MIA_AUC", "Indisc", "RTE", "seconds", "moved")
 FAILED, INCOMPLETE = "F", "incomplete"
 
 
@@ -17,7 +17,7 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
 
     frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it. Columns: `GROUP`, dataset, arch,
     method_title, n_usable, n_seeds (report seeds of the result set), usable ("9/10"), status, reason, n_understated
-    (usable models with `MIA_understated`), and for each of `METRICS` its `_mean` and `_sd` (ddof = 1, empty for one
+    (usable models with `MIA_understated`), and for each of `averaged` its `_mean` and `_sd` (ddof = 1, empty for one
     model) over the usable models. A mean that some usable model has no value for is empty, for it would not be the
     mean over the usable models.
 
@@ -101,11 +101,17 @@ def _status(table: pd.DataFrame, asked: pd.DataFrame) -> pd.Series[str]:
 
 
 def _means(scored: pd.DataFrame) -> pd.DataFrame:
-    groups = scored[scored["usable"]].groupby(GROUP)[list(METRICS)]
+    names = averaged(scored)
+    groups = scored[scored["usable"]].groupby(GROUP)[names]
     complete = groups.count().eq(groups.size(), axis="index")
     mean, sd = groups.mean().where(complete), groups.std(ddof=1).where(complete)
     both = mean.add_suffix("_mean").join(sd.add_suffix("_sd"))
-    return both[[f"{name}_{part}" for name in METRICS for part in ("mean", "sd")]]
+    return both[[f"{name}_{part}" for name in names for part in ("mean", "sd")]]
+
+
+def averaged(frame: pd.DataFrame) -> list[str]:
+    """The columns of `frame` that are averaged over seeds: the scores that tables show, and those of added measures."""
+    return [*(column.name for column in OURS.shown), *(str(name) for name in frame if name not in NAMES)]
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:

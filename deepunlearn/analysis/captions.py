@@ -13,6 +13,7 @@ from deepunlearn.analysis.coverage import holes, name_holes
 from deepunlearn.analysis.rows import current, scored_by
 from deepunlearn.core.paths import shipped
 
+UNDERSTATES = ("MIA", "Indisc")  # columns that may show a model as better than it is
 UNDERSTATED = "†"  # beside an MIA and Indisc that one threshold on the losses contradicts
 
 FACTS = {  # what every caption states -> column of the rows

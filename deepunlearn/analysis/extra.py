@@ -54,11 +54,11 @@ def _on_one_line(text: str) -> str:
 KINDS = {
     "name": Kind(Annotated[str, StringConstraints(pattern="^[a-z0-9_-]+$")], "lower-case letters, digits, - and _"),
     "text": Kind(Annotated[str, AfterValidator(_on_one_line)], "text"),
-    "whole": Kind(rows.KINDS["int"].accepts, "a whole number, 0 or more"),
-    "share": Kind(rows.KINDS["share"].accepts, "a number from 0 to 1"),
+    "whole": Kind(rows.Count, "a whole number, 0 or more"),
+    "share": Kind(rows.Share, "a number from 0 to 1"),
     "time": Kind(Annotated[float, Field(gt=0, allow_inf_nan=False)], "a number above 0"),
-    "truth": Kind(rows.KINDS["bool"].accepts, "true or false"),
-    "json": Kind(rows.KINDS["json"].accepts, 'a JSON object, e.g. {"lr": 0.01}'),
+    "truth": Kind(bool, "true or false"),
+    "json": Kind(rows.Json, 'a JSON object, e.g. {"lr": 0.01}'),
 }
 COLUMNS = (
     Column("method", True, "name", "id of the method, none of ours: lower-case letters, digits, - and _"),

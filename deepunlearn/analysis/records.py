@@ -10,25 +10,27 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from deepunlearn.analysis import attacks, rows
+from deepunlearn.analysis import attacks, measured, rows
 from deepunlearn.analysis.coverage import CASES, OUTCOMES, failure_notes, outcomes
 from deepunlearn.analysis.rows import MODEL, read_json
 from deepunlearn.core.errors import ConfigError, StoreError
 from deepunlearn.core.keys import KEY_LENGTH, canonical_json
 from deepunlearn.core.paths import Results, sync_folder
 from deepunlearn.core.store import DRAFT, FailureNote
+from deepunlearn.metrics.catalogue import Catalogue
 
 FOLDER = "records"
 LOSS_PARTS = ("retain", "forget", "val", "test")
 COMPONENTS = ("retain", "forget", "val", "mia")  # the four losses of a trial
 DTYPES: Mapping[str, Mapping[str, str]] = {
-    "rows": {column.name: column.pandas for column in rows.COLUMNS},
+    "rows": rows.DTYPES,
     "cases": CASES,
     "failures": {name: "Int64" if name == "seed" else "string" for name in FailureNote.__dataclass_fields__},
     "trials": {
@@ -39,20 +41,22 @@ DTYPES: Mapping[str, Mapping[str, str]] = {
     },
     "attacks": attacks.DTYPES,
     "losses": {"metrics_key": "string", **dict.fromkeys(LOSS_PARTS, "object")},
+    "measures": measured.DTYPES,
 }
 
 
-NULLABLE = {"rows": tuple(column.name for column in rows.COLUMNS if column.nullable)}  # columns that may be missing
+NULLABLE = {"rows": rows.NULLABLE}  # columns that may be missing
 
 
 @dataclass(frozen=True)
 class Records:
-    """rows: as `rows.collect`; cases: as `coverage.outcomes`; failures: the fields of `store.FailureNote`.
+    """rows: as `rows.collect`, and the columns of `measures`; cases: as `coverage.outcomes`.
 
-    trials: one line per finished trial of the searches that rows rest on (cell, result_set, method; seed: the search
-    seed; slot; state COMPLETE, PRUNED or FAIL; reason; the four losses; seconds; params as JSON). losses: per
-    metrics_key of a row the counts of `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers. attacks:
-    one line per design, method, question and variant of U-LiRA, columns as `attacks.DTYPES`.
+    failures: the fields of `store.FailureNote`. trials: one line per finished trial of the searches that rows rest on
+    (cell, result_set, method; seed: the search seed; slot; state COMPLETE, PRUNED or FAIL; reason; the four losses;
+    seconds; params as JSON). losses: per metrics_key of a row the counts of `metrics.histograms.LOSS_EDGES` on each
+    part, lists of whole numbers. attacks: one line per design, method, question and variant of U-LiRA, columns as
+    `attacks.DTYPES`. measures: those that have entries of their own, columns as `measured.DTYPES`.
     """
 
     rows: pd.DataFrame
@@ -61,6 +65,12 @@ class Records:
     trials: pd.DataFrame
     losses: pd.DataFrame
     attacks: pd.DataFrame
+    measures: pd.DataFrame
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Every measure that the rows have columns of."""
+        return measured.catalogue(self.measures)
 
     def write(self, results: Path) -> None:
         """Write each table below `results`; readers see the old file or the new one, never a part."""
@@ -82,7 +92,8 @@ def collect(results: Path) -> Records:
 
     Losses of models that were scored before they were kept, and searches that no row rests on, are left out.
     """
-    frame = rows.collect(results)
+    added = measured.find(results)
+    frame = measured.join(rows.collect(results), added, results)
     return Records(
         rows=frame,
         cases=outcomes(frame, results),
@@ -90,6 +101,7 @@ def collect(results: Path) -> Records:
         trials=_table("trials", list(_trials(results))),
         losses=_table("losses", list(_losses(frame, results))),
         attacks=attack_table(attacks.collect(results)),
+        measures=measured.describe(added),
     )
 
 
@@ -98,8 +110,12 @@ def read(folders: Sequence[Path]) -> Records:
 
     Raises ConfigError for a folder without them, StoreError for files of another version.
     """
-    parts = [{name: _read_file(folder, name) for name in DTYPES} for folder in folders]
+    parts = [_read_folder(folder) for folder in folders]
+    kept = measured.newest([part["measures"] for part in parts])
+    for part in parts:
+        part["rows"] = measured.without_older(part["rows"], part["measures"], kept)
     joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in DTYPES}
+    joined["measures"] = kept
     by_outcome = joined["cases"]["outcome"].map({name: place for place, name in enumerate(OUTCOMES)})
     joined["cases"] = joined["cases"].assign(order=by_outcome).sort_values("order", kind="stable")
     joined["cases"] = joined["cases"].drop_duplicates(MODEL).drop(columns="order")
@@ -111,7 +127,17 @@ def read(folders: Sequence[Path]) -> Records:
     return Records(**joined)
 
 
-def _read_file(folder: Path, name: str) -> pd.DataFrame:
+def _read_folder(folder: Path) -> dict[str, pd.DataFrame]:
+    """The tables that are kept there; earlier versions kept no measures."""
+    measures = pd.DataFrame(columns=list(measured.DTYPES)).astype(measured.DTYPES)
+    if (folder / FOLDER / "measures.parquet").is_file():
+        measures = _read_file(folder, "measures", measured.DTYPES)
+    kept = {name: dtypes for name, dtypes in DTYPES.items() if name != "measures"}
+    own = {**kept, "rows": {**rows.DTYPES, **measured.dtypes(measures)}}
+    return {**{name: _read_file(folder, name, dtypes) for name, dtypes in own.items()}, "measures": measures}
+
+
+def _read_file(folder: Path, name: str, dtypes: Mapping[str, str]) -> pd.DataFrame:
     path = folder / FOLDER / f"{name}.parquet"
     if not path.is_file():
         raise ConfigError(
@@ -123,12 +149,12 @@ def _read_file(folder: Path, name: str) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
         added = [column for column in NULLABLE.get(name, ()) if column not in frame]  # since that file was written
-        return frame.assign(**dict.fromkeys(added))[list(DTYPES[name])].astype(dict(DTYPES[name]))
+        return frame.assign(**dict.fromkeys(added))[list(dtypes)].astype(dict(dtypes))
     except (KeyError, ValueError, OSError) as error:
         raise StoreError(
             f"{path} cannot be used",
             given=str(error)[:200],
-            allowed=f"the columns {', '.join(DTYPES[name])}",
+            allowed=f"the columns {', '.join(dtypes)}",
             remedy="make the records again with this version, where the store is",
         ) from error
 

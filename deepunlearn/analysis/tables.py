@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,44 +12,50 @@ import pandas as pd
 from deepunlearn.analysis import extra
 from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_names
 from deepunlearn.analysis.attacks import attack_tables
-from deepunlearn.analysis.captions import UNDERSTATED, caption_text, describe, remark_on, values_of
+from deepunlearn.analysis.captions import UNDERSTATED, UNDERSTATES, caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
 from deepunlearn.analysis.ranking import Ranking, in_words
 from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
-from deepunlearn.analysis.rows import REFERENCES, current
+from deepunlearn.analysis.rows import NAMES, REFERENCES, current
 from deepunlearn.analysis.search_spread import METHOD, spread
+from deepunlearn.metrics.catalogue import Catalogue, Column
 
-HEADERS = {  # metric -> (column header with the direction that is better, format of a number)
-    "RA": ("RA", ".3f"),
-    "FA": ("FA", ".3f"),
-    "TA": ("TA", ".3f"),
-    "RR": ("RR (ideal 1)", ".3f"),
-    "FR": ("FR (ideal 1)", ".3f"),
-    "TR": ("TR (ideal 1)", ".3f"),
-    "RetDev": ("RetDev ↓ (best 0)", ".3f"),
-    "MIA": ("MIA (ideal 0.5)", ".3f"),
-    "MIA_AUC": ("MIA_AUC (ideal 0.5)", ".3f"),
-    "Indisc": ("Indisc ↑ (best 1)", ".3f"),
-    "RTE": ("RTE ↑ (higher is faster)", ".2f"),
-    "seconds": ("seconds ↓", ".2f"),
-    "moved": ("moved", ".2g"),
-}
 SPREAD = {  # column of `search_spread.spread` -> header
     "finished": "finished trials",
     "norm_by_seed": "best norm by search seed",
     "best_trials": "among the best trials",
 }
-IDEAL = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0, "MIA": 0.5, "MIA_AUC": 0.5, "Indisc": 1.0}
-LEGEND = (
-    "Mean ± standard deviation over the usable models. F: fewer usable models than report seeds. "
-    "n/a: not measured on every usable model. Unlearning was timed with no other worker of its sweep on the device, or "
-    "on the machine if that is a CPU. Seconds of original and retrained are training times; "
-    "moved: relative weight distance to the original. ¹ best and ² second best method that did not fail: closest to "
-    "the retrained model (RA, FA, TA), to 1 (RR, FR, TR, Indisc), 0 (RetDev) or 0.5 (MIA, MIA_AUC), or fastest."
-)
+NOT_COMPUTED = "-"  # of an added measure
+
+
+def legend(catalogue: Catalogue) -> str:
+    """What the columns of scores have in common."""
+    missing = f"{NOT_COMPUTED}: not computed, or not defined for any of the models. " if catalogue.added else ""
+    return (
+        "Mean ± standard deviation over the usable models. F: fewer usable models than report seeds. "
+        f"n/a: not measured on every usable model. {missing}Unlearning was timed with no other worker of its sweep on "
+        "the device, or on the machine if that is a CPU. Seconds of original and retrained are training times; moved: "
+        f"relative weight distance to the original. ¹ best and ² second best method that did not fail: "
+        f"{_best(catalogue.shown)}."
+    )
+
+
+def _best(columns: Sequence[Column]) -> str:
+    """What makes a value the best, with the columns where it does: "closest to 1 (RR) or 0 (RetDev), or fastest"."""
+    met: dict[str, list[str]] = {}
+    words: dict[str, list[str]] = {}
+    for column in columns:
+        if column.better == "retrained" or column.best is not None:
+            met.setdefault("the retrained model" if column.best is None else f"{column.best:g}", []).append(column.name)
+        elif column.better != "neither":
+            words.setdefault(column.word or f"{column.better}est", []).append("" if column.word else column.name)
+    near = [f"{value} ({', '.join(names)})" for value, names in met.items()]
+    far = [f"{word} ({', '.join(names)})" if any(names) else word for word, names in words.items()]
+    met_by = f"{near[0]}, to {', '.join(near[1:-1])} or {near[-1]}"
+    return f"closest to {met_by}, {', '.join([*far[:-1], f'or {far[-1]}'])}"
 
 
 def build(records: Records, ranked: list[Ranking], compare: bool = False) -> list[Table]:
@@ -64,7 +71,7 @@ def build(records: Records, ranked: list[Ranking], compare: bool = False) -> lis
         _coverage_table(frame, cases, remark),
         *over_cells(ranked, frame, cases, remark),
         *(against_paper(ranked, remark) if compare else []),
-        *_score_tables(frame, cases, remark),
+        *_score_tables(frame, cases, records.catalogue, remark),
         *attack_tables(records.attacks, remark),
         *_winners(frame, records.trials, remark),
     ]
@@ -80,14 +87,14 @@ def _coverage_table(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> Ta
     return Table("coverage", "Coverage", caption, data, shown, {"why": 7})
 
 
-def _score_tables(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
+def _score_tables(frame: pd.DataFrame, cases: pd.DataFrame, catalogue: Catalogue, remark: str) -> list[Table]:
     table, rows = with_names(aggregate(frame, cases)), result_set_rows(frame, cases)
     parts = [part for _, part in table.groupby(["dataset", "arch", "cell", "result_set"])]
     assert len(parts) == table["name"].nunique(), "two result sets would write one file"
-    return [_score_table(part, rows, remark) for part in parts]
+    return [_score_table(part, rows, catalogue, remark) for part in parts]
 
 
-def _score_table(part: pd.DataFrame, rows: pd.DataFrame, remark: str) -> Table:
+def _score_table(part: pd.DataFrame, rows: pd.DataFrame, catalogue: Catalogue, remark: str) -> Table:
     first = part.iloc[0]
     own = rows[(rows["cell"] == first["cell"]) & (rows["result_set"] == first["result_set"])]
     facts = describe(own)
@@ -97,8 +104,8 @@ def _score_table(part: pd.DataFrame, rows: pd.DataFrame, remark: str) -> Table:
     title = f"{_title(own, 'dataset', first)}, {_title(own, 'arch', first)}: unlearning scores"
     if first["name"] != f"{first['dataset']}-{first['arch']}" and first["result_set"]:  # others have the same title
         title += in_words(own[own["search"].notna()].iloc[-1]) if own["search"].notna().any() else ""
-    caption = f"{remark}{LEGEND} {caption_text(facts, ids)}"
-    return Table(first["name"], title, caption, data, _shown(part), {"why": 4}, group=first["name"])
+    caption = f"{remark}{legend(catalogue)} {caption_text(facts, ids)}"
+    return Table(first["name"], title, caption, data, _shown(part, catalogue), {"why": 4}, group=first["name"])
 
 
 def _winners(frame: pd.DataFrame, trials: pd.DataFrame, remark: str) -> list[Table]:
@@ -133,43 +140,46 @@ def _params(text: Any) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
-def _shown(part: pd.DataFrame) -> pd.DataFrame:
+def _shown(part: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     columns = {"method": part["method_title"], "usable": part["usable"], "status": part["status"]}
     blind = (part["n_understated"] > 0).map({True: f" {UNDERSTATED}", False: ""})
-    for name, (header, _) in HEADERS.items():
-        columns[header] = formatted(part, name) + _marks(part, name) + (blind if name in ("MIA", "Indisc") else "")
+    for column in catalogue.shown:
+        remark = blind if column.name in UNDERSTATES else ""
+        columns[column.header] = formatted(part, column) + _marks(part, column) + remark
     return pd.DataFrame({**columns, "why": part["reason"]}).astype(str)
 
 
-def formatted(part: pd.DataFrame, metric: str) -> pd.Series[str]:
-    """Mean ± standard deviation of `metric` for people; part: lines of `aggregate`."""
-    pairs = zip(part[f"{metric}_mean"], part[f"{metric}_sd"], strict=True)
-    return pd.Series([_number(mean, sd, HEADERS[metric][1]) for mean, sd in pairs], index=part.index, dtype="object")
+def formatted(part: pd.DataFrame, column: Column) -> pd.Series[str]:
+    """Mean ± standard deviation of a measure's column for people; part: lines of `aggregate`."""
+    pairs = zip(part[f"{column.name}_mean"], part[f"{column.name}_sd"], strict=True)
+    missing = "n/a" if column.name in NAMES else NOT_COMPUTED
+    shown = [_number(mean, sd, column.digits, missing) for mean, sd in pairs]
+    return pd.Series(shown, index=part.index, dtype="object")
 
 
-def _marks(part: pd.DataFrame, metric: str) -> pd.Series[str]:
-    """¹ and ² for the best and the second best methods of a metric, equal ones alike; nothing elsewhere.
+def _marks(part: pd.DataFrame, column: Column) -> pd.Series[str]:
+    """¹ and ² for the best and the second best methods of a column, equal ones alike; nothing elsewhere.
 
-    Accuracies of methods that were run elsewhere are not judged: theirs is another retrained model.
+    Methods that were run elsewhere are not held against our retrained model: theirs is another.
     """
-    means = part[f"{metric}_mean"]
+    means = part[f"{column.name}_mean"]
     retrained = means[part["method"] == "retrained"]
-    if metric in IDEAL:
-        distance = (means - IDEAL[metric]).abs()
-    elif metric in ("RA", "FA", "TA") and len(retrained):
+    if column.better == "retrained" and len(retrained):
         distance = (means - retrained.iloc[0]).abs().mask(part["method_title"].str.endswith(extra.MARK))
-    elif metric in ("RTE", "seconds"):
-        distance = -means if metric == "RTE" else means
-    else:
+    elif column.better in ("neither", "retrained"):
         return pd.Series("", index=part.index)
+    elif column.best is not None:
+        distance = (means - column.best).abs()
+    else:
+        distance = -means if column.better == "higher" else means
     judged = ~part["method"].isin(REFERENCES) & (part["status"] == "")
-    places = distance.where(judged).round(9).rank(method="dense")
+    places: pd.Series[float] = distance.where(judged).round(9).rank(method="dense")
     return places.map({1.0: " ¹", 2.0: " ²"}).fillna("")
 
 
-def _number(mean: float, sd: float, digits: str) -> str:
+def _number(mean: float, sd: float, digits: str, missing: str) -> str:
     if math.isnan(mean):
-        return "n/a"
+        return missing
     return f"{mean:{digits}}" if math.isnan(sd) else f"{mean:{digits}} ± {sd:{digits}}"
 
 

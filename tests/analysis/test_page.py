@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deepunlearn.analysis.glossary import TERMS, explain, to_markdown
-from deepunlearn.analysis.tables import HEADERS
+from deepunlearn.analysis.glossary import explain, terms, to_markdown
 from deepunlearn.doors import run_door
+from deepunlearn.metrics.catalogue import OURS
 from deepunlearn.report import main
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_text_is_text(shelf: Shelf) -> None:
 def test_a_methods_view_holds_scores_winners_and_failures(shelf: Shelf) -> None:
     fill(shelf)
     views = page_of(shelf).views
-    assert all(header in views["method-ft"] for header, _ in HEADERS.values())
+    assert all(column.header in views["method-ft"] for column in OURS.shown)
     assert "0.01" in views["method-ft"] and "None." in views["method-ft"]
     assert "out of memory" in views["method-ct"] and "RuntimeError" in views["method-ct"]
     assert "weights are not finite" in views["method-iu"] and "None." not in views["method-iu"]
@@ -139,15 +139,15 @@ def test_old_figures_do_not_stay(shelf: Shelf) -> None:
     assert "seconds-digits-resnet18.png" in before - after
 
 
-@pytest.mark.parametrize("header", [header for header, _ in HEADERS.values()])
+@pytest.mark.parametrize("header", [column.header for column in OURS.shown])
 def test_every_score_is_explained(header: str) -> None:
-    assert "Reference:" in explain(header)
+    assert "Reference:" in explain(header, terms())
 
 
 def test_explanations_belong_to_their_headers() -> None:
-    assert explain("RetDev ↓ (best 0)").startswith("RetDev: abs(RR - 1)")
-    assert explain("Indisc G1").startswith("Disc, Indisc") and explain("method") == ""
-    assert len({name for term in TERMS for name in term.names}) == sum(len(term.names) for term in TERMS)
+    assert explain("RetDev ↓ (best 0)", terms()).startswith("RetDev: abs(RR - 1)")
+    assert explain("Indisc G1", terms()).startswith("Disc, Indisc") and explain("method", terms()) == ""
+    assert len({name for term in terms() for name in term.names}) == sum(len(term.names) for term in terms())
 
 
 def test_the_guide_has_the_glossary() -> None:

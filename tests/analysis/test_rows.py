@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis.rows import COLUMNS, MODEL, NAMES, collect, current
+from deepunlearn.analysis.rows import MEANINGS, MODEL, NAMES, collect, current
 from deepunlearn.core.errors import StoreError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_an_empty_folder_has_the_same_columns(tmp_path: Path, shelf: Shelf) -> N
 
 def test_every_column_says_what_it_means() -> None:
     assert len(set(NAMES)) == len(NAMES)
-    assert all(column.meaning for column in COLUMNS)
+    assert set(MEANINGS) == set(NAMES) and all(MEANINGS.values()) and "None" not in MEANINGS.values()
 
 
 @pytest.mark.parametrize(

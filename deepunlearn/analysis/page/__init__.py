@@ -15,11 +15,12 @@ from deepunlearn.analysis import attacks
 from deepunlearn.analysis.aggregate import aggregate, with_names
 from deepunlearn.analysis.captions import describe
 from deepunlearn.analysis.figures.style import INK, Picture, in_order, looks
-from deepunlearn.analysis.glossary import TERMS, explain
+from deepunlearn.analysis.glossary import explain, terms
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, current
-from deepunlearn.analysis.tables import HEADERS, formatted
+from deepunlearn.analysis.tables import formatted
+from deepunlearn.metrics.catalogue import Catalogue, Term
 
 FOLDER = Path(__file__).parent
 OVERVIEW, COVERAGE, SEARCHES = r"(ranking|findings)(-\d+)?|rte-.*", "coverage", "hyper-parameters"  # names of tables
@@ -38,7 +39,8 @@ def build(
     """
     titles = _titles(records)
     lines = with_names(aggregate(records.rows, records.cases)) if len(records.cases) else None
-    sheets = {table.name: _sheet(table, titles) for table in tables}
+    known = terms(records.catalogue)
+    sheets = {table.name: _sheet(table, titles, known) for table in tables}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -51,7 +53,7 @@ def build(
         scored=lines is not None,
         views=_views(tables, pictures, sheets),
         methods=[_method(name, title, records, lines, about) for name, title in titles.items()],
-        terms=TERMS,
+        terms=known,
     )
 
 
@@ -105,14 +107,14 @@ def _inline(picture: Picture) -> dict[str, str]:
     return {"name": picture.name, "title": picture.title, "svg": svg}
 
 
-def _sheet(table: Table, titles: Mapping[str, str]) -> str:
+def _sheet(table: Table, titles: Mapping[str, str], known: tuple[Term, ...]) -> str:
     """A table as HTML: headers explained, methods linked to their views."""
     links = {title: f'<a href="#method-{html.escape(name)}">{html.escape(title)}</a>' for name, title in titles.items()}
     shown = table.shown.copy()
     for column in shown:
         plain = shown[column].map(_cell)
         shown[column] = shown[column].map(links).fillna(plain) if column in METHOD_COLUMNS else plain
-    return _to_html(shown, table.name, table.title, table.caption)
+    return _to_html(shown, table.name, table.title, table.caption, known)
 
 
 def _cell(text: str) -> str:
@@ -121,9 +123,9 @@ def _cell(text: str) -> str:
     return f'<span class="long">{plain}</span>' if len(text) > LONG else plain
 
 
-def _to_html(shown: pd.DataFrame, name: str, title: str, caption: str) -> str:
-    """shown: cells are HTML."""
-    style = shown.rename(columns=_header).reset_index(drop=True).style.hide(axis="index")
+def _to_html(shown: pd.DataFrame, name: str, title: str, caption: str, known: tuple[Term, ...]) -> str:
+    """shown: cells are HTML; known: what explains the headers."""
+    style = shown.rename(columns=lambda header: _header(header, known)).reset_index(drop=True).style.hide(axis="index")
     body = style.to_html(table_uuid=html.escape(name), table_attributes='class="sortable"')
     body = re.sub(r"<style.*?</style>\s*", "", re.sub(r"(<t[dh])\b[^>]*>", r"\1>", body), flags=re.DOTALL)
     return (
@@ -132,8 +134,8 @@ def _to_html(shown: pd.DataFrame, name: str, title: str, caption: str) -> str:
     )
 
 
-def _header(name: str) -> str:
-    tip = explain(name)
+def _header(name: str, known: tuple[Term, ...]) -> str:
+    tip = explain(name, known)
     return f'<abbr title="{html.escape(tip)}">{html.escape(name)}</abbr>' if tip else html.escape(name)
 
 
@@ -152,18 +154,24 @@ def _method(
     name: str, title: str, records: Records, lines: pd.DataFrame | None, about: Mapping[str, str]
 ) -> dict[str, object]:
     """A method's view; lines: as `aggregate.with_names`, None where no method was scored."""
-    rows = current(records.rows)
-    rows = rows[rows["method"] == name]
+    rows, measured = current(records.rows), records.catalogue
+    rows, known = rows[rows["method"] == name], terms(measured)
     sheets = []
     if lines is not None and len(own := lines[lines["method"] == name]):
         sheets += [
-            _to_html(_metrics(own), f"metrics-{name}", "Scores in each cell", "Mean ± sd over usable models."),
-            _to_html(_winners(rows), f"winners-{name}", "Hyper-parameters used", "Values of the models above."),
+            _to_html(
+                _metrics(own, measured),
+                f"metrics-{name}",
+                "Scores in each cell",
+                "Mean ± sd over usable models.",
+                known,
+            ),
+            _to_html(_winners(rows), f"winners-{name}", "Hyper-parameters used", "Values of the models above.", known),
         ]
     attacked = attacks.current(records.attacks)
     if len(attacked := attacked[attacked["method"] == name]):
         shown = attacks.formatted(attacked).map(_cell)
-        sheets += [_to_html(shown, f"attacks-{name}", "Per-sample attack (U-LiRA)", attacks.LEGEND)]
+        sheets += [_to_html(shown, f"attacks-{name}", "Per-sample attack (U-LiRA)", attacks.LEGEND, known)]
     return {
         "name": name,
         "title": title,
@@ -175,11 +183,11 @@ def _method(
     }
 
 
-def _metrics(own: pd.DataFrame) -> pd.DataFrame:
+def _metrics(own: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     """Shown scores of one method, a line per result set, linked to its view."""
     links = [f'<a href="#{html.escape(name)}">{html.escape(name)}</a>' for name in own["name"]]
     columns = {"result set": pd.Series(links, index=own.index), "usable": own["usable"], "status": own["status"]}
-    columns |= {header: formatted(own, name) for name, (header, _) in HEADERS.items()}
+    columns |= {column.header: formatted(own, column) for column in catalogue.shown}
     return pd.DataFrame({**columns, "why": own["reason"].map(_cell)}).astype(str)
 
 
