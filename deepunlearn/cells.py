@@ -12,6 +12,7 @@ import numpy.typing as npt
 from deepunlearn.core import keys
 from deepunlearn.core.batches import FIRST, SPREAD, differ
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.forget import Role, Splits
 from deepunlearn.core.keys import (
     CellKey,
     GivenKey,
@@ -31,10 +32,9 @@ from deepunlearn.core.passes import runs_differ
 from deepunlearn.core.schema import CellConfig, SearchConfig, SweepConfig
 from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.store import Place
-from deepunlearn.data.splits import Halves, Split, make_halves, make_split
+from deepunlearn.data.splits import make_splits
 from deepunlearn.metrics import VERSION as METRICS_VERSION
 
-Role = Literal["original", "retrained"]
 Source = Literal["search", "default", "file"]
 REFERENCES: tuple[Role, Role] = ("original", "retrained")
 
@@ -66,55 +66,33 @@ class CellKeys:
             image_size=dataset.image_size,
             limit=dataset.limit,
             val_ratio=dataset.val_ratio,
-            forget=cell.forget.name,
-            forget_ratio=cell.forget.ratio,
             split_seed=dataset.split_seed,
             version=keys.SPLIT_VERSION,
-            halvings=cell.halves.halvings if cell.halves else None,
-            parts=cell.halves.parts if cell.halves else None,
+            **cell.forget.key_fields(),
         )
 
-    def make_split(self, data: Labelled) -> Split:
+    def make_splits(self, data: Labelled) -> Splits:
         """What `split` names. Raises ConfigError where it cannot be made."""
         key = self.split
-        return make_split(
+        return make_splits(
             data.train_labels,
             data.test_labels,
             dropped=data.dropped,
             limit=key.limit,
             val_ratio=key.val_ratio,
-            forget_ratio=key.forget_ratio,
+            forget=self.cell.forget,
             seed=key.split_seed,
         )
-
-    def make_halves(self, data: Labelled) -> Halves:
-        """The same for `forget=halves`."""
-        key = self.split
-        assert key.halvings is not None and key.parts is not None
-        return make_halves(
-            data.train_labels,
-            data.test_labels,
-            dropped=data.dropped,
-            limit=key.limit,
-            val_ratio=key.val_ratio,
-            halvings=key.halvings,
-            parts=key.parts,
-            seed=key.split_seed,
-        )
-
-    def first_of(self, role: Role, seed: int) -> int:
-        """The smallest seed that has the same reference as `seed`: of halves, one original serves several models."""
-        halves = self.cell.halves
-        return halves.original(seed) if halves and role == "original" else seed
 
     def _trained_on(self, role: Role, seed: int) -> tuple[SplitKey, int]:
         """The split of a reference, and the seed of its initial weights."""
-        if self.cell.halves is None:
-            return self.split, seed
-        halving, part = self.cell.halves.place(seed)
-        if role == "original":
-            return self.split.model_copy(update={"halving": halving}), halving
-        return self.split.model_copy(update={"halving": halving, "part": part}), seed
+        fields, initial = self.cell.forget.trained_on(role, seed)
+        return self.split.model_copy(update=fields) if fields else self.split, initial
+
+    def _own_forget_set(self, seed: int) -> SplitKey | None:
+        """The split of the retrained model of `seed`, where the original's does not name the forget set."""
+        split = self._trained_on("retrained", seed)[0]
+        return None if split == self._trained_on("original", seed)[0] else split
 
     def place(self, method: str = "-", seed: int | None = None) -> Place:
         return Place(self.cell.dataset.name, self.cell.arch.name, method, seed)
@@ -152,7 +130,7 @@ class CellKeys:
 
     def drawn_for(self, seed: int) -> str:
         """What the randomness of unlearning the model of `seed` derives from: equal for all methods."""
-        return self.reference("retrained" if self.cell.halves else "original", seed).hash
+        return self.reference("retrained" if self._own_forget_set(seed) else "original", seed).hash
 
     def run_seed(self, method: MethodConfig, seed: int, drawn: str | None = None) -> int:
         """The random state under which `method` unlearns the model of `seed`; trials have drawn=None."""
@@ -160,14 +138,14 @@ class CellKeys:
 
     def report_draw(self, sweep: SweepConfig, method: MethodConfig, seed: int) -> str | None:
         """`drawn` of a report: its own where the search ran on `seed`, else the winning trial itself is reported."""
-        searched = self.source(sweep, method) == "search" and seed in sweep.search_seeds
+        searched = self.source(sweep, method) == "search" and seed in sweep.search_seeds(self.cell)
         return keys.REPORT if searched else None
 
     def unlearned(
         self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None = None
     ) -> UnlearnedKey:
         return UnlearnedKey(
-            forget=self._trained_on("retrained", seed)[0] if self.cell.halves else None,
+            forget=self._own_forget_set(seed),
             original=self.reference("original", seed),
             method=method.name,
             method_version=method.version,
@@ -220,7 +198,7 @@ class CellKeys:
             return GivenKey(protocol=sweep.protocol.name, source=source)
         search = sweep.search
         return SearchKey(
-            studies=tuple(self.study(method, search, seed) for seed in sweep.search_seeds),
+            studies=tuple(self.study(method, search, seed) for seed in sweep.search_seeds(self.cell)),
             trials=search.trials,
             selection=search.selection,
             candidates=search.candidates if search.selection == "robust" else None,

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from deepunlearn import archs
-from deepunlearn.cells import CellKeys, Role
+from deepunlearn.cells import CellKeys
 from deepunlearn.composition import make_method
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
+from deepunlearn.core.forget import Role, Split
 from deepunlearn.core.keys import GivenKey, ReferenceKey, SearchKey, UnlearnedKey
 from deepunlearn.core.method_config import MethodConfig, epochs_of
 from deepunlearn.core.params import Value
@@ -28,7 +29,6 @@ from deepunlearn.core.seeding import derive_seed, derive_seed32
 from deepunlearn.core.store import Draft, Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts
-from deepunlearn.data.splits import Split
 from deepunlearn.methods.base import Problem, Run, execute, working_copy
 from deepunlearn.metrics import VERSION as METRICS_VERSION
 from deepunlearn.metrics.accuracy import accuracy
@@ -82,7 +82,7 @@ class Bench:
         key, place = self.keys.split, self.keys.place()
         entry = self.store.find(key, place)
         if entry is None:
-            split = self.keys.make_split(self.decoded)
+            split = self.keys.make_splits(self.decoded).of(0)
             with self.store.writing(key, place, {}) as draft:
                 draft.write_arrays("split.npz", **{part: getattr(split, part) for part in PARTS})
             entry = self.store.find(key, place)
@@ -91,7 +91,7 @@ class Bench:
 
     def sizes(self, seed: int) -> dict[str, int]:
         """Samples of each part, of the models of `seed`; here that is the same for all."""
-        return {name: len(getattr(self.split, name)) for name in PARTS}
+        return self.split.sizes
 
     def side(self, seed: int) -> Side:
         """The data as the models of `seed` divide it; here that is the same for all."""
@@ -121,7 +121,7 @@ class Bench:
 
     def reference(self, role: Role, seed: int) -> Entry:
         """An original or retrained model: weights, logits on all parts, history."""
-        seed = self.keys.first_of(role, seed)
+        seed = self.cell.forget.first_of(role, seed)
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
         entry = self.store.find(key, place)
         return entry or self._train_reference(key, place, self.side(seed))
@@ -197,7 +197,7 @@ class Bench:
         drawn: str | None = None,
     ) -> tuple[nn.Module, Run]:
         """Run a method on the original of `seed`. Equal values and equal `drawn` (as in the key) give equal models."""
-        original, side = self.original(self.keys.first_of("original", seed)), self.side(seed)
+        original, side = self.original(self.cell.forget.first_of("original", seed)), self.side(seed)
 
         def problem_of(generator: torch.Generator) -> Problem:
             model = self.runtime.compiled(working_copy(original))
@@ -314,8 +314,12 @@ class Bench:
         }
         return self._row(None, scores, entry, place, labels)
 
-    def method_row(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> Entry:
+    def evaluate(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> None:
         """Unlearn, score and label one model of a report seed."""
+        self.method_row(sweep, method, params, seed)
+
+    def method_row(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> Entry:
+        """The row of an unlearned model of a report seed."""
         drawn = self.keys.report_draw(sweep, method, seed)
         entry = self.unlearned(method, params, seed, sweep.keep, drawn)
         place = self.keys.place(method.name, seed)
@@ -377,10 +381,10 @@ class Bench:
             "train_batch_size": cell.train.batch_size,
             "train_lr": cell.train.lr,
             "limit": cell.dataset.limit,
-            "forget_ratio": cell.forget.ratio,
+            "forget_ratio": self._forget_ratio(),
             "classes": len(self.decoded.class_names),
             "precision": cell.precision,
-            **{f"n_{name}": len(self._side.parts[name]) for name in PARTS},
+            **{f"n_{name}": size for name, size in self.split.sizes.items()},
             **dict.fromkeys(
                 (
                     "result_set",
@@ -395,6 +399,11 @@ class Bench:
                 )
             ),
         }
+
+    def _forget_ratio(self) -> float:
+        """As given, or as it has come out."""
+        given, sizes = self.keys.split.forget_ratio, self.split.sizes
+        return sizes["forget"] / (sizes["retain"] + sizes["forget"]) if given is None else given
 
     # ------------------------------------------------------------------------------------------------------- helpers
 

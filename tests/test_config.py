@@ -39,7 +39,7 @@ def test_the_defaults_are_the_papers() -> None:
     cell = sweep.cells[0]
     assert (cell.train.epochs, cell.train.batch_size, cell.train.lr) == (182, 256, 0.1)
     assert sweep.seeds == tuple(range(10))
-    assert sweep.search_seeds == (0, 1, 2) and sweep.search.trials == 100
+    assert sweep.search_seeds(sweep.cells[0]) == (0, 1, 2) and sweep.search.trials == 100
     assert (sweep.search.sampler, sweep.search.population_size) == ("nsga3", 50)
     assert cell.epoch_limit(sweep.search) == 37
 
@@ -53,12 +53,17 @@ def test_the_epoch_limit(dataset: str, limit: int) -> None:
 def test_the_fast_search_prunes_on_one_loss_with_as_many_studies_as_the_papers() -> None:
     search = read_command(["search=fast"]).sweep.search
     assert (search.sampler, search.objective, search.prune) == ("tpe", "sum", True)
-    assert read_command(["search=fast"]).sweep.search_seeds == read_command(["search=paper"]).sweep.search_seeds
+    assert searched_on("search=fast") == searched_on("search=paper")
+
+
+def searched_on(*arguments: str) -> tuple[int, ...]:
+    sweep = read_command(arguments).sweep
+    return sweep.search_seeds(sweep.cells[0])
 
 
 def test_held_out_search_seeds() -> None:
-    assert read_command(["protocol=heldout"]).sweep.search_seeds == (10, 11, 12)
-    assert read_command(["search=none"]).sweep.search_seeds == ()
+    assert searched_on("protocol=heldout") == (10, 11, 12)
+    assert searched_on("search=none") == ()
 
 
 def test_an_axis_on_the_command_line_replaces_the_files() -> None:

@@ -12,6 +12,8 @@ ROOT = Path(__file__).parent.parent / "deepunlearn"
 LAYERS = [  # each row may import from itself only within one package, and from every row above
     ["core"],
     ["registry"],
+    ["core.forget", "core.schema", "core.slurm_options"],
+    ["forget"],
     ["metrics"],
     ["ulira"],
     ["runtime"],
@@ -41,6 +43,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 NO_TORCH = (
     "core",
+    "forget",
     "metrics",
     "analysis",
     "cells",

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from deepunlearn.config import read_command
+from deepunlearn.core.forget import Split
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.data.splits import Split
 from deepunlearn.launch.plan import Task
 from deepunlearn.metrics.mia import discernibility, mia_accuracy
 from deepunlearn.search.selection import select
@@ -289,5 +289,5 @@ def test_a_report_is_not_the_winning_trial(done: Done) -> None:
 @pytest.mark.parametrize(("protocol", "first"), [("paper", 0), ("heldout", 10)])
 def test_searches_run_on_the_protocols_seeds(protocol: str, first: int) -> None:
     sweep = read_command(["search=paper", f"protocol={protocol}"]).sweep
-    assert sweep.search_seeds == (first, first + 1, first + 2)
+    assert sweep.search_seeds(sweep.cells[0]) == (first, first + 1, first + 2)
     assert sweep.seeds == tuple(range(10))

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deepunlearn.config.files import GROUPS, options
+from deepunlearn.config.known import names_of
 from deepunlearn.config.references import unresolved
 from deepunlearn.core.errors import ConfigError, unknown
 
@@ -72,8 +73,8 @@ def check(argument: str) -> None:
         raise ConfigError(
             f"{key} is set by the choice of {group}",
             given=argument,
-            allowed=f"{group}= with one of {', '.join(options(group))}",
-            remedy=f"write {group}={value}" if value in options(group) else f"leave {key}= out",
+            allowed=f"{group}= with one of {', '.join(names_of(group))}",
+            remedy=f"write {group}={value}" if value in names_of(group) else f"leave {key}= out",
         )
 
 
@@ -105,14 +106,14 @@ def _parser() -> OverridesParser:
 
 
 def _check_group(group: str, value: str) -> None:
-    if value in options(group):
+    if value in names_of(group):
         return
     if NAME.fullmatch(value):
-        raise unknown(group, value, options(group))
+        raise unknown(group, value, names_of(group))
     raise ConfigError(
         f"{group}= takes one name",
         given=f"{group}={value}",
-        allowed=", ".join(options(group)),
+        allowed=", ".join(names_of(group)),
         remedy=f"give one of them; its options are set as {group}.NAME=VALUE",
     )
 

@@ -15,23 +15,22 @@ from deepunlearn.config.architectures import identified
 from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.files import AXES, read_yaml, sweep_files
+from deepunlearn.config.forget_sets import forget_set
 from deepunlearn.config.methods import compose_method
 from deepunlearn.config.plugins import offer
 from deepunlearn.core import slurm_options
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.paths import shipped
 from deepunlearn.core.schema import (
-    FORGETS,
     LAUNCHERS,
     CellConfig,
-    HalvesForget,
     LocalLauncher,
     RuntimeConfig,
     SlurmLauncher,
     SweepConfig,
 )
 from deepunlearn.core.validation import Frozen, validate
-from deepunlearn.registry import Folders, Registered, registered
+from deepunlearn.registry import Folders, registered
 
 STEP = re.compile(r"chain\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step
 MOST_SEEDS = 10_000  # each is a training of two networks
@@ -69,19 +68,21 @@ def read_command(arguments: Sequence[str]) -> Command:
     for override in file.overrides:
         _refuse_axis(override)
     overrides = [*file.overrides, *(f"{key}={value}" for key, value in given if key not in (*AXES, "sweep"))]
+    folders = _folders(overrides)
+    offer(folders)  # first, as what a group may be depends on it
     for override in overrides:
         words.check(override)
-    folders = _folders(overrides)
-    found = registered("method", folders)
-    offer(folders)
     with initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute())):
-        sweep, flags = _build(_cells(file, axes), axes.get("method") or list(file.methods), overrides, found)
+        sweep, flags = _build(_cells(file, axes), axes.get("method") or list(file.methods), overrides, folders)
     return Command(sweep, flags, name)
 
 
 def _folders(overrides: list[str]) -> Folders:
     """`plugins=DIR` and `extra_methods=DIR` of the command line, which comes last, or of the sweep file."""
-    given = {parsed(one)[0]: words.resolved(one) for one in overrides if parsed(one)[0] in Folders._fields}
+    ours = [one for one in overrides if parsed(one)[0] in Folders._fields]
+    for override in ours:
+        words.check(override)
+    given = {parsed(one)[0]: words.resolved(one) for one in ours}
     return Folders(**{name: None if value is None else str(value) for name, value in given.items()})
 
 
@@ -130,7 +131,7 @@ def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None
 
 
 def _build(
-    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str], found: dict[str, Registered]
+    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str], folders: Folders
 ) -> tuple[SweepConfig, Flags]:
     steps = [override for override in overrides if STEP.match(override)]
     overrides = _opened([override for override in overrides if override not in steps])
@@ -142,6 +143,8 @@ def _build(
     names = methods or [base["method"]["name"]]
     if steps and "chain" not in names:
         raise _no_chain(steps, names)
+    base["forget"] = forget_set(base["forget"], registered("forget", folders))
+    found = registered("method", folders)
     chosen = [compose_method(name, shared, ours, steps, found) for name in names]
     built = [_cell(dataset, arch, overrides, ours, base) for dataset, arch in cells]
     values = {
@@ -160,18 +163,21 @@ def _build(
 
 
 def _cell(
-    dataset: str | None, arch: str | None, overrides: list[str], ours: list[str], base: dict[str, Any]
+    dataset: str | None,
+    arch: str | None,
+    overrides: list[str],
+    ours: list[str],
+    base: dict[str, Any],
 ) -> CellConfig:
     named = [f"{axis}={name}" for axis, name in (("dataset", dataset), ("arch", arch)) if name]
     values = composed([*named, *(override for override in overrides if override not in ours)])
-    fields = {name: values[name] for name in ("dataset", "arch", "train", "forget")}
+    fields = {name: values[name] for name in ("dataset", "arch", "train")}
     if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
         fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
     fields["arch"] = identified(fields["arch"])
     for name in ("dataset", "arch", "train"):
         validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]
-    fields["forget"] = validate(FORGETS[fields["forget"]["name"]], fields["forget"], "forget")
-    return validate(CellConfig, {**fields, "precision": base["runtime"]["precision"]}, "cell")
+    return validate(CellConfig, {**fields, "forget": base["forget"], "precision": base["runtime"]["precision"]}, "cell")
 
 
 def _launcher(values: dict[str, Any]) -> LocalLauncher | SlurmLauncher:
@@ -207,10 +213,8 @@ def _kept_as_files(dataset: dict[str, Any]) -> bool:
 
 
 def _seeds(base: dict[str, Any]) -> list[int]:
-    """`10` -> seeds 0 to 9; a list stays as it is; with forget=halves the design's models."""
+    """`10` -> seeds 0 to 9; a list stays as it is."""
     value = base["seeds"]
-    if base["forget"]["name"] == "halves":
-        return list(range(validate(HalvesForget, base["forget"], "forget").models))
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_SEEDS:
         return list(range(value))
     if isinstance(value, list) and value and len(set(value)) == len(value) and all(type(one) is int for one in value):

@@ -103,13 +103,16 @@ class SplitKey(Key):
     limit: int | None
     val_ratio: float
     forget: str
-    forget_ratio: float
+    forget_ratio: float | None  # of kinds with one
     split_seed: int
     version: int
     halvings: Annotated[int | None, LATER] = None  # of forget=halves, as are those below
     parts: Annotated[int | None, LATER] = None
     halving: Annotated[int | None, LATER] = None  # null: of the whole design
     part: Annotated[int | None, LATER] = None  # null: of a halving's original, which all parts share
+    forget_version: Annotated[int | None, LATER] = None  # of kinds other than random and halves, as are those below
+    forget_values: Annotated[dict[str, Any] | None, LATER] = None
+    forget_code: Annotated[str | None, LATER] = None  # of kinds that are not ours
 
 
 class NetworkKey(Key):

@@ -7,11 +7,13 @@ so that types are settled before hashing and a wrong value is refused with its n
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from deepunlearn.core.arch_config import ArchConfig
+from deepunlearn.core.forget import AnyForgetSet
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.validation import Frozen, NonNegativeFloat, PositiveFloat, PositiveInt, Ratio, Unfit
 
@@ -74,59 +76,6 @@ class TrainConfig(Frozen):
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NonNegativeFloat
     batch_size: Annotated[int, Field(ge=2)]  # batch normalisation cannot train on a single image
-
-
-class RandomForget(Frozen):
-    """One forget set, drawn at random from the training part without validation."""
-
-    name: Literal["random"]
-    ratio: Ratio
-
-
-FEWEST_FORGOTTEN = 6  # models in which each sample is forgotten: with fewer the per-sample attack says nothing
-
-
-class HalvesForget(Frozen):
-    """U-LiRA's design: random halvings into train and held-out, each train half cut into disjoint forget sets.
-
-    Its models are numbered halving x parts + part; these numbers stand where other sweeps have seeds.
-    """
-
-    name: Literal["halves"]
-    halvings: PositiveInt  # in pairs: what one trains on the other holds out
-    parts: Annotated[int, Field(ge=2)]  # forget sets per halving
-
-    @property
-    def ratio(self) -> float:
-        """Share of the train half in each forget set."""
-        return 1 / self.parts
-
-    @property
-    def models(self) -> int:
-        return self.halvings * self.parts
-
-    def place(self, model: int) -> tuple[int, int]:
-        """(halving, part) of a model."""
-        return divmod(model, self.parts)
-
-    def original(self, model: int) -> int:
-        """The first model of the same halving: they share its original."""
-        return model - model % self.parts
-
-    @model_validator(mode="after")
-    def _enough(self) -> HalvesForget:
-        if self.halvings % 2 or self.halvings // 2 < FEWEST_FORGOTTEN:
-            raise Unfit(
-                "these halvings are too few, or cannot be paired",
-                given=f"forget.halvings={self.halvings}",
-                allowed=f"an even number, at least {2 * FEWEST_FORGOTTEN}: each sample is forgotten in half of "
-                f"them, and fewer than {FEWEST_FORGOTTEN} observations say nothing",
-                remedy=f"give forget.halvings={2 * FEWEST_FORGOTTEN} or more",
-            )
-        return self
-
-
-FORGETS: dict[str, type[RandomForget | HalvesForget]] = {"random": RandomForget, "halves": HalvesForget}
 
 
 class ProtocolConfig(Frozen):
@@ -237,17 +186,12 @@ class CellConfig(Frozen):
     dataset: DatasetConfig
     arch: ArchConfig
     train: TrainConfig
-    forget: Annotated[RandomForget | HalvesForget, Field(discriminator="name")]
+    forget: AnyForgetSet
     precision: Literal["fp32", "bf16"]
 
     @property
     def name(self) -> str:
         return f"{self.dataset.name}/{self.arch.name}"
-
-    @property
-    def halves(self) -> HalvesForget | None:
-        """The design of a U-LiRA cell; None of any other."""
-        return self.forget if isinstance(self.forget, HalvesForget) else None
 
     def epoch_limit(self, search: SearchConfig) -> int:
         """E_max: the most epochs a searched method may take (protocol section 6)."""
@@ -263,27 +207,23 @@ class SweepConfig(Frozen):
     protocol: ProtocolConfig
     launcher: Annotated[LocalLauncher | SlurmLauncher, Field(discriminator="name")]
     runtime: RuntimeConfig
-    seeds: tuple[Annotated[int, Field(ge=0)], ...]  # report seeds
+    seeds: tuple[Annotated[int, Field(ge=0)], ...]  # report seeds, where the forget set does not say which
     hparams: dict[str, dict[str, Any]]  # "<dataset>/<arch>/<method>" -> given hyper-parameters (hparams=FILE)
     results: Annotated[str, Field(min_length=1)]
     keep: Literal["weights", "logits"]  # what is stored of each unlearned model of a report seed
 
-    @property
-    def search_seeds(self) -> tuple[int, ...]:
-        """Seeds of the searches; with forget=halves the first model of as many halvings."""
+    def report_seeds(self, cell: CellConfig) -> Sequence[int]:
+        """Seeds of the models of `cell` that are reported."""
+        return cell.forget.seeds(self.seeds)
+
+    def search_seeds(self, cell: CellConfig) -> tuple[int, ...]:
+        """Seeds of the models of `cell` that hyper-parameters are searched on."""
         first = self.protocol.first_search_seed
         numbers = range(first, first + self.search.seeds) if self.search.sampler else range(0)
-        halves = self.cells[0].halves
-        return tuple(number * halves.parts for number in numbers) if halves else tuple(numbers)
+        return tuple(cell.forget.search_seed(number) for number in numbers)
 
     @model_validator(mode="after")
-    def _searched_halvings_exist(self) -> SweepConfig:
+    def _searched_models_exist(self) -> SweepConfig:
         for cell in self.cells:
-            if cell.halves and self.search_seeds and self.search_seeds[-1] >= cell.halves.models:
-                raise Unfit(
-                    "there are more search seeds than halvings",
-                    given=f"searches on models {list(self.search_seeds)}",
-                    allowed=f"models 0 to {cell.halves.models - 1}: at most {cell.halves.halvings} searches",
-                    remedy="lower search.seeds, raise forget.halvings, or use protocol=paper",
-                )
+            self.search_seeds(cell)
         return self

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import DataError
+from deepunlearn.core.forget import Indices
 from deepunlearn.core.paths import sync_contents, sync_folder, write_atomically
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.store import DRAFT, draft_name, remove_dead_drafts
@@ -30,7 +31,6 @@ from deepunlearn.data import sources
 from deepunlearn.data.copies import EXAMPLES, Found, Hashes, Images, pixel_hash
 from deepunlearn.data.images import Pixels, RawData, resized
 from deepunlearn.data.inventory import ADVANCE, Inventory
-from deepunlearn.data.splits import Indices
 
 if TYPE_CHECKING:
     from deepunlearn.core.progress import Bar, Progress

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData
+from deepunlearn.core.forget import Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.endings import ORDINARY, SUFFIXES, counted
 from deepunlearn.data.images import ImageFiles, RawData, RawPart, Remark, all_grey
 from deepunlearn.data.inventory import FileStamp, Inventory, Listing, listing
-from deepunlearn.data.splits import Indices, stratified
+from deepunlearn.data.splits import stratified
 
 LAYOUT = f"DIR/train/CLASS/*.jpg with DIR/test/CLASS/*.jpg, or DIR/CLASS/*.jpg ({ORDINARY})"
 OWN_TEST = "train and test"  # the fact that a folder has both

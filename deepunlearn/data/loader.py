@@ -18,9 +18,9 @@ from torch import Tensor
 
 from deepunlearn.core.batches import blocks, training_batches
 from deepunlearn.core.errors import DataError
+from deepunlearn.core.forget import Indices, Split
 from deepunlearn.core.schema import CHANNELS, DatasetConfig
 from deepunlearn.data.decoded import Decoded
-from deepunlearn.data.splits import Indices, Split
 
 STATISTICS_BLOCK = 1024  # images squared at a time
 

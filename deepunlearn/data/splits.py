@@ -7,136 +7,49 @@ the newer `Generator` may change between versions): the same labels and seed giv
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.forget import Candidates, ForgetSet, Indices, Split, Splits
 from deepunlearn.metrics import USABLE_MARGIN
-
-Indices = npt.NDArray[np.int64]
 
 LEAST_PER_CLASS = 10  # a limited training part with fewer samples per class has nothing left to learn from
 LEAST_PER_SIDE = 10  # the attack's 10-fold cross-validation needs ten forget and ten validation or test samples
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Sorted int64 indices: `retain`, `forget`, `val` into the training part, `test` into the test part."""
-
-    retain: Indices
-    forget: Indices
-    val: Indices
-    test: Indices
-
-    @property
-    def train(self) -> Indices:
-        """What the original is trained on: retain and forget, sorted."""
-        return np.union1d(self.retain, self.forget)
-
-
-def make_split(
+def make_splits(
     train_labels: npt.ArrayLike,
     test_labels: npt.ArrayLike,
     *,
     limit: int | None,
     val_ratio: float,
-    forget_ratio: float,
+    forget: ForgetSet,
     seed: int,
     dropped: npt.ArrayLike = (),
-) -> Split:
-    """Cut the training part at random (not stratified) into val, then forget, then retain; sizes by rounding.
+) -> Splits:
+    """Cut the training part at random (not stratified) into val and the rest, and that as `forget` says.
 
-    50,000 samples at 0.15 and 0.1 give 7,500 val, 4,250 forget, 38,250 retain. The val set does not depend on
-    `forget_ratio`. `limit` first takes a stratified subset of that many training samples, and of the test part in
-    proportion, with at least one sample of each class. Raises ConfigError where a part would be too small for the
-    attack, where retain lacks a class, where no model could be usable on the test part, or where `limit` does not fit.
-    Training samples in `dropped` take no part.
+    Sizes by rounding: 50,000 samples at 0.15 and a random tenth give 7,500 val, 4,250 forget, 38,250 retain. The val
+    set does not depend on `forget`. `limit` first takes a stratified subset of that many training samples, and of the
+    test part in proportion, with at least one sample of each class. Raises ConfigError where a part would be too small
+    for the attack, where retain lacks a class, where no model could be usable on the test part, or where `limit` does
+    not fit. Training samples in `dropped` take no part.
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     random = np.random.RandomState(seed)
     train, test = _drawn(train_labels, test_labels, limit, random, dropped)
-    n_val = round(val_ratio * len(train))
-    n_forget = round(forget_ratio * (len(train) - n_val))
-    shuffled = train[random.permutation(len(train))]
-    val, forget, retain = np.split(shuffled, [n_val, n_val + n_forget])
-    split = Split(*(np.sort(part).astype(np.int64) for part in (retain, forget, val, test)))
-    _check_sizes(split, {"forget": forget_ratio, "val": val_ratio})
-    _check_classes(split, train_labels)
-    _check_majority(test_labels[split.test])
-    return split
-
-
-@dataclass(frozen=True, eq=False)
-class Halves:
-    """U-LiRA's splits (protocol section 8): sorted indices, `pool` and `val` into the training part, `test` as above.
-
-    part: int8 [halvings, pool]: in which forget set of its halving a sample is, -1 where it is held out.
-    """
-
-    pool: Indices
-    val: Indices
-    test: Indices
-    part: npt.NDArray[np.int8]
-
-    def split(self, halving: int, part: int) -> Split:
-        """What one model of a halving retains and forgets."""
-        own = self.part[halving]
-        return Split(self.pool[(own >= 0) & (own != part)], self.pool[own == part], self.val, self.test)
-
-    def sizes(self, halving: int, part: int) -> dict[str, int]:
-        """Samples of each part of such a split."""
-        forget, train = (int(counts) for counts in (self._counts[halving, part], self._counts[halving].sum()))
-        return {"retain": train - forget, "forget": forget, "val": len(self.val), "test": len(self.test)}
-
-    @cached_property
-    def _counts(self) -> npt.NDArray[np.int64]:
-        """Samples of each forget set of each halving."""
-        numbers = range(int(self.part.max()) + 1)
-        return np.stack([(self.part == number).sum(1) for number in numbers], axis=1)
-
-
-def make_halves(
-    train_labels: npt.ArrayLike,
-    test_labels: npt.ArrayLike,
-    *,
-    limit: int | None,
-    val_ratio: float,
-    halvings: int,
-    parts: int,
-    seed: int,
-    dropped: npt.ArrayLike = (),
-) -> Halves:
-    """Cut the training part at random into val and the pool, and the pool `halvings` times into train and held-out.
-
-    Halvings come in pairs, each the other's complement, so that every sample is trained on in exactly half of them;
-    each train half is cut into `parts` disjoint forget sets of equal size (up to one sample). Raises ConfigError as
-    `make_split` does, for every model of the design.
-    """
-    train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
-    random = np.random.RandomState(seed)
-    train, test = _drawn(train_labels, test_labels, limit, random, dropped)
-    shuffled = train[random.permutation(len(train))]
-    val, pool = (np.sort(one).astype(np.int64) for one in np.split(shuffled, [round(val_ratio * len(train))]))
-    halves = Halves(pool, val, test.astype(np.int64), draw_halvings(len(pool), halvings, parts, random))
-    for halving in range(halvings):
-        for number in range(parts):
-            split = halves.split(halving, number)
-            _check_sizes(split, {"forget": 1 / parts, "val": val_ratio})
-            _check_classes(split, train_labels)
-    return halves
-
-
-def draw_halvings(size: int, halvings: int, parts: int, random: np.random.RandomState) -> npt.NDArray[np.int8]:
-    """`Halves.part` of a pool of `size` samples."""
-    part = np.full((halvings, size), -1, dtype=np.int8)
-    for first in range(0, halvings, 2):
-        for halving, half in enumerate(np.array_split(random.permutation(size), 2), start=first):
-            for number, forget in enumerate(np.array_split(half, parts)):
-                part[halving, forget] = number
-    return part
+    shuffled = train[random.permutation(len(train))].astype(np.int64)
+    val, rest = np.split(shuffled, [round(val_ratio * len(train))])
+    candidates = Candidates(rest, train_labels[rest], random)
+    splits = forget.split(candidates, np.sort(val), np.sort(test).astype(np.int64))
+    for one in map(splits.of, splits.seeds):
+        _check_sizes(one, forget, val_ratio)
+        _check_classes(one, forget, train_labels)
+    if forget.scored:
+        _check_majority(test_labels[test])
+    return splits
 
 
 def _drawn(
@@ -220,26 +133,32 @@ def _check_test(size: int, of: int, limit: int | None, train: int) -> None:
         )
 
 
-def _check_sizes(split: Split, ratios: dict[str, float]) -> None:
-    for part, ratio in (("forget", "forget.ratio"), ("val", "dataset.val_ratio")):
-        size = len(getattr(split, part))
-        if size < LEAST_PER_SIDE:
-            raise ConfigError(
-                f"{ratio} gives a {part} set that is too small for the membership attack's 10 folds",
-                given=f"{ratios[part]}, which is {size} of {len(split.train) + len(split.val)} training samples",
-                allowed=f"at least {LEAST_PER_SIDE} samples",
-                remedy=f"raise {ratio}, or use more data: raise dataset.limit, or lower the other ratio",
-            )
+def _check_sizes(split: Split, forget: ForgetSet, val_ratio: float) -> None:
+    allowed, of = f"at least {LEAST_PER_SIDE} samples", len(split.train) + len(split.val)
+    if len(split.forget) < LEAST_PER_SIDE:
+        raise ConfigError(
+            "the forget set is too small for the membership attack's 10 folds",
+            given=f"forget={forget.name}: {len(split.forget)} of {of} training samples",
+            allowed=allowed,
+            remedy=f"{forget.enlarge}, or use more data: raise dataset.limit, or lower dataset.val_ratio",
+        )
+    if len(split.val) < LEAST_PER_SIDE:
+        raise ConfigError(
+            "dataset.val_ratio gives a val set that is too small for the membership attack's 10 folds",
+            given=f"{val_ratio}, which is {len(split.val)} of {of} training samples",
+            allowed=allowed,
+            remedy="raise dataset.val_ratio, or use more data: raise dataset.limit",
+        )
 
 
-def _check_classes(split: Split, train_labels: npt.NDArray[np.int64]) -> None:
+def _check_classes(split: Split, forget: ForgetSet, train_labels: npt.NDArray[np.int64]) -> None:
     missing = np.setdiff1d(np.unique(train_labels), train_labels[split.retain])
     if len(missing):
         raise ConfigError(
             "the retain set has no sample of some classes, so the retrained model could not learn them",
             given=f"no sample of class {', '.join(map(str, missing[:10]))} among {len(split.retain)} retained ones",
             allowed="at least one retained sample of each class",
-            remedy="lower forget.ratio, raise dataset.limit, or draw another split with dataset.split_seed",
+            remedy=f"{forget.reduce}, raise dataset.limit, or draw another split with dataset.split_seed",
         )
 
 

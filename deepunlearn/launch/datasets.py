@@ -42,9 +42,10 @@ def dataset_lines(planner: Planner) -> Iterator[str]:
         data = planner.data(number)
         yield f"  {cell.dataset.name}: {sizes(data)}"
         split = ", ".join(f"{name} {size:,}" for name, size in planner.sizes(number).items())
-        yield f"    {'of each model' if cell.halves else 'of these'}: {split}"
+        one = len(planner.splits(number).seeds) == 1
+        yield f"    {'of these' if one else 'of each model'}: {split}"
         yield from (f"    {line}" for line in notes(cell.dataset, data))
-        if not cell.halves and data.hashes is not None:
+        if one and data.hashes is not None:
             yield from (f"    {line}" for line in _shared(planner, number, data))
 
 
@@ -97,5 +98,5 @@ def _copies(config: DatasetConfig, data: Digest) -> Iterator[str]:
 
 def _shared(planner: Planner, cell: int, data: Digest) -> Iterator[str]:
     assert data.hashes is not None
-    counts, of = shared(planner.split(cell), *data.hashes), planner.sizes(cell)
+    counts, of = shared(planner.splits(cell).of(0), *data.hashes), planner.sizes(cell)
     yield from (f"warning: {text}: {counts[name]:,} of {of[name]:,}" for name, text in SHARED.items() if counts[name])

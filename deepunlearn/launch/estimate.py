@@ -56,7 +56,7 @@ class Estimator:
             task.cell
             for task in open_tasks
             if task.stage == "evaluate"
-            and not self.planner.sweep.cells[task.cell].halves
+            and self.planner.sweep.cells[task.cell].forget.scored
             and not self.planner.has_model(task)
         }
         return seconds + sum(self._calibration(cell) for cell in timed)

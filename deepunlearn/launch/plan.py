@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial
 
-from deepunlearn.cells import REFERENCES, CellKeys, Role
+from deepunlearn.cells import REFERENCES, CellKeys
 from deepunlearn.core.claims import Claims, Owner
 from deepunlearn.core.errors import MissingData
+from deepunlearn.core.forget import Role, Splits
 from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey, canonical_json
 from deepunlearn.core.params import Value
@@ -24,7 +25,6 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import FailureKind, FailureNote, Failures, Place, Store, now
 from deepunlearn.data.decoded import Digest, as_published, digest_of
-from deepunlearn.data.splits import Halves, Split
 from deepunlearn.search.slots import stored_trials, study_name
 
 Stage = Literal["reference", "search", "select", "evaluate"]
@@ -69,8 +69,7 @@ class Planner:
         self.claims = Claims(self.results.work / "claims")
         self.methods = {method.name: method for method in sweep.methods}
         self._digests: dict[int, Digest] = {}
-        self._sizes: dict[int, dict[str, int]] = {}
-        self._halves: dict[int, Halves] = {}
+        self._splits: dict[int, Splits] = {}
         self._winners: dict[tuple[int, str], dict[str, Value]] = {}
         self._selections: dict[tuple[int, str], tuple[SearchKey, Path]] = {}
 
@@ -85,8 +84,8 @@ class Planner:
 
     @property
     def timed(self) -> bool:
-        """Whether the seconds of unlearning count, so that nothing may run beside it; U-LiRA times nothing."""
-        return not all(cell.halves for cell in self.sweep.cells)
+        """Whether the seconds of unlearning count, so that nothing may run beside it."""
+        return any(cell.forget.scored for cell in self.sweep.cells)
 
     # ---------------------------------------------------------------------------------------------------------- tasks
 
@@ -96,20 +95,22 @@ class Planner:
         return [task for stage in STAGES for cell in range(len(self.sweep.cells)) for task in self._tasks(stage, cell)]
 
     def _tasks(self, stage: Stage, cell: int) -> Iterator[Task]:
+        config = self.sweep.cells[cell]
+        reported, searched_on = self.sweep.report_seeds(config), self.sweep.search_seeds(config)
         if stage == "reference":
-            seeds = sorted({*self.sweep.seeds, *(self.sweep.search_seeds if self._searched(cell) else ())})
+            seeds = sorted({*reported, *(searched_on if self._searched(cell) else ())})
             yield from dict.fromkeys(self._reference(cell, role, seed) for seed in seeds for role in REFERENCES)
         elif stage == "search":
             searched = self._searched(cell)
-            yield from (Task(stage, cell, name, seed) for name in searched for seed in self.sweep.search_seeds)
+            yield from (Task(stage, cell, name, seed) for name in searched for seed in searched_on)
         elif stage == "select":
             yield from (Task(stage, cell, name, None) for name in self._searched(cell))
         else:
-            names = [*self.methods] if self.sweep.cells[cell].halves else [*REFERENCES, *self.methods]
-            yield from (Task(stage, cell, name, seed) for name in names for seed in self.sweep.seeds)
+            names = [*REFERENCES, *self.methods] if config.forget.scored else [*self.methods]
+            yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
 
     def _reference(self, cell: int, role: Role, seed: int) -> Task:
-        return Task("reference", cell, role, self.keys[cell].first_of(role, seed))
+        return Task("reference", cell, role, self.sweep.cells[cell].forget.first_of(role, seed))
 
     def _searched(self, cell: int) -> list[str]:
         source = self.keys[cell].source
@@ -123,7 +124,8 @@ class Planner:
         if task.stage == "search" or task.method in REFERENCES:
             return references
         if task.stage == "select":
-            return [Task("search", task.cell, task.method, seed) for seed in self.sweep.search_seeds]
+            seeds = self.sweep.search_seeds(self.sweep.cells[task.cell])
+            return [Task("search", task.cell, task.method, seed) for seed in seeds]
         chosen = [Task("select", task.cell, task.method, None)] if task.method in self._searched(task.cell) else []
         return [*references, *chosen]
 
@@ -132,24 +134,14 @@ class Planner:
         return self._sizes_of(cell, 0)
 
     def _sizes_of(self, cell: int, seed: int) -> dict[str, int]:
-        """The same for the models of `seed`: of halves, forget sets may differ by a sample."""
-        design = self.sweep.cells[cell].halves
-        if design:
-            return self.halves(cell).sizes(*design.place(seed))
-        if cell not in self._sizes:
-            split = self.split(cell)
-            self._sizes[cell] = {name: len(getattr(split, name)) for name in ("retain", "forget", "val", "test")}
-        return self._sizes[cell]
+        """The same for the models of `seed`: forget sets of a design may differ by a sample."""
+        return self.splits(cell).sizes(seed)
 
-    def split(self, cell: int) -> Split:
-        """The one split of a cell that is none of U-LiRA's."""
-        return self.keys[cell].make_split(self.data(cell))
-
-    def halves(self, cell: int) -> Halves:
-        """The splits of a U-LiRA cell."""
-        if cell not in self._halves:
-            self._halves[cell] = self.keys[cell].make_halves(self.data(cell))
-        return self._halves[cell]
+    def splits(self, cell: int) -> Splits:
+        """The splits of a cell's models."""
+        if cell not in self._splits:
+            self._splits[cell] = self.keys[cell].make_splits(self.data(cell))
+        return self._splits[cell]
 
     def data(self, cell: int) -> Digest:
         """Labels and identity of a cell's data; read or decoded where that has not been done yet."""
@@ -207,7 +199,7 @@ class Planner:
 
     def _row_stored(self, task: Task) -> bool:
         """Whether the model, its metrics and its row are all there."""
-        if self.sweep.cells[task.cell].halves:
+        if not self.sweep.cells[task.cell].forget.scored:
             return self.has_model(task)  # attacked all together, not scored one by one
         keys, subject = self.keys[task.cell], self._subject(task)
         if subject is None or task.seed is None:
@@ -344,7 +336,7 @@ class Planner:
                 "seed": task.seed,
             }
             for task in self.tasks
-            if task.stage == "evaluate" and not self.sweep.cells[task.cell].halves
+            if task.stage == "evaluate" and self.sweep.cells[task.cell].forget.scored
         ]
 
     def open_tasks(self) -> list[Task]:

@@ -31,7 +31,7 @@ def prepared(planner: Planner, name: str, arguments: Sequence[str]) -> Path:
     folder = folder_of(planner, name)
     write_atomically(folder / "sweep.json", planner.sweep.model_dump_json(indent=1) + "\n")
     write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
-    door = "lira" if any(cell.halves for cell in planner.sweep.cells) else "sweep"
+    door = planner.sweep.cells[0].forget.command
     write_atomically(folder / "command.txt", f"python -m deepunlearn.{door} {shlex.join(arguments)}\n")
     return folder
 

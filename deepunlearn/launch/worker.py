@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections import Counter
 from functools import lru_cache
@@ -17,7 +18,6 @@ from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select
 from deepunlearn.search.study import SlotStudy
 from deepunlearn.stages import Bench
-from deepunlearn.ulira.shadow_models import ShadowBench
 
 LOOK_AGAIN_SECONDS = 2.0  # at what another process does
 _SAID = {"infrastructure": "NOT RUN"}
@@ -32,7 +32,8 @@ class Worker:
 
     def _bench(self, cell: int) -> Bench:
         config = self.planner.sweep.cells[cell]
-        kind = Bench if config.halves is None else ShadowBench
+        module, name = config.forget.computed_by.split(":")
+        kind: type[Bench] = getattr(importlib.import_module(module), name)
         return kind(config, self.planner.results, self.runtime, self.progress)
 
     def run(self, tasks: list[Task]) -> Counter[State]:
@@ -127,11 +128,7 @@ class Worker:
             params = self.planner.params(task.cell, task.method)
             assert params is not None
             method = self.planner.methods[task.method]
-            if isinstance(bench, ShadowBench):
-                drawn = bench.keys.report_draw(sweep, method, task.seed)
-                bench.unlearned(method, params, task.seed, sweep.keep, drawn)
-            else:
-                bench.method_row(sweep, method, params, task.seed)
+            bench.evaluate(sweep, method, params, task.seed)
 
     def _refuse_other_data(self, bench: Bench, cell: int) -> None:
         """Results are stored under the images' content: that of others would not be what was planned."""

@@ -71,7 +71,7 @@ def select(bench: Bench, sweep: SweepConfig, method: MethodConfig) -> Entry:
     entry = bench.store.find(key, place)
     if entry is not None:
         return entry
-    studies = [SlotStudy(bench, method, sweep.search, seed) for seed in sweep.search_seeds]
+    studies = [SlotStudy(bench, method, sweep.search, seed) for seed in sweep.search_seeds(bench.cell)]
     candidates = [one for study in studies for one in completed(study)]
     if not candidates:
         raise SearchFailed(
@@ -119,7 +119,7 @@ def _choose(bench: Bench, sweep: SweepConfig, method: MethodConfig, candidates: 
         except Diverged:
             return math.inf
 
-    return smallest_mean(candidates, sweep.search.candidates, sweep.search_seeds, evaluate)
+    return smallest_mean(candidates, sweep.search.candidates, sweep.search_seeds(bench.cell), evaluate)
 
 
 def _outcomes(studies: list[SlotStudy]) -> str:

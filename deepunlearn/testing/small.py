@@ -14,7 +14,8 @@ from deepunlearn import archs
 from deepunlearn.core.schema import ArchConfig, DatasetConfig, RuntimeConfig
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.loader import Part, make_parts
-from deepunlearn.data.splits import make_split
+from deepunlearn.data.splits import make_splits
+from deepunlearn.forget.random import RandomForget
 from deepunlearn.methods.base import Problem, working_copy
 from deepunlearn.runtime import Runtime
 
@@ -50,7 +51,14 @@ def decoded(train: int = 160, test: int = 40, seed: int = 0) -> Decoded:
 
 def parts(config: DatasetConfig | None = None, **sizes: int) -> dict[str, Part]:
     data = decoded(**sizes)
-    split = make_split(data.train_labels, data.test_labels, limit=None, val_ratio=0.2, forget_ratio=0.2, seed=1)
+    split = make_splits(
+        data.train_labels,
+        data.test_labels,
+        limit=None,
+        val_ratio=0.2,
+        forget=RandomForget(name="random", ratio=0.2),
+        seed=1,
+    ).of(0)
     return make_parts(data, split, config or dataset(), torch.device("cpu"), 1e9)
 
 

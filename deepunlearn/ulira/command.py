@@ -12,6 +12,7 @@ from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress
 from deepunlearn.doors import wants_help
+from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.launch.plan import Planner
 from deepunlearn.ulira.experiment import Attacks
 
@@ -58,8 +59,8 @@ def main(arguments: Sequence[str]) -> int:
 def describe(planner: Planner, cell: int) -> None:
     """Print how large the design is."""
     config = planner.sweep.cells[cell]
-    assert config.halves is not None
-    design, sizes = config.halves, planner.sizes(cell)
+    assert isinstance(config.forget, HalvesForget)
+    design, sizes = config.forget, planner.sizes(cell)
     unlearned = design.models * len(planner.methods)
     print(
         f"{config.name}: {design.halvings} halvings x {design.parts} forget sets of {sizes['forget']}; "

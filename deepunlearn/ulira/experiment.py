@@ -13,9 +13,8 @@ import numpy.typing as npt
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.keys import AttackKey
 from deepunlearn.core.provenance import commit, machine
-from deepunlearn.core.schema import HalvesForget
 from deepunlearn.core.store import STATISTIC, Entry
-from deepunlearn.data.splits import Halves
+from deepunlearn.forget.halves import Halves, HalvesForget
 from deepunlearn.launch.plan import Planner, Task, role_of
 from deepunlearn.ulira import attack
 from deepunlearn.ulira.scores import Scores, Variance, log_odds
@@ -52,12 +51,14 @@ class Attacks:
     def __init__(self, planner: Planner, cell: int) -> None:
         self.planner, self.cell, self.keys = planner, cell, planner.keys[cell]
         config = planner.sweep.cells[cell]
-        assert config.halves is not None
-        self.config, self.design = config, config.halves
+        assert isinstance(config.forget, HalvesForget)
+        self.config, self.design = config, config.forget
 
     @cached_property
     def halves(self) -> Halves:
-        return self.planner.halves(self.cell)
+        splits = self.planner.splits(self.cell)
+        assert isinstance(splits, Halves)
+        return splits
 
     def run(self) -> dict[str, int]:
         """Attack every method whose models are all there, unless that is stored; how many models the others lack."""

@@ -12,15 +12,16 @@ import numpy.typing as npt
 from torch import nn
 
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
+from deepunlearn.core.forget import Split
 from deepunlearn.core.keys import ReferenceKey
 from deepunlearn.core.method_config import MethodConfig, epochs_of
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import CellConfig, HalvesForget
+from deepunlearn.core.schema import CellConfig, SweepConfig
 from deepunlearn.core.store import STATISTIC, Draft, Entry, Place
 from deepunlearn.data.loader import Part, make_parts
-from deepunlearn.data.splits import Halves, Split
+from deepunlearn.forget.halves import Halves, HalvesForget
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages import SEARCH_PARTS, Bench, Side, accuracies
 from deepunlearn.training import predict, save_weights
@@ -36,17 +37,19 @@ class ShadowBench(Bench):
 
     def __init__(self, cell: CellConfig, results: Results, runtime: Runtime, progress: Progress) -> None:
         super().__init__(cell, results, runtime, progress)
-        assert cell.halves is not None
-        self.design: HalvesForget = cell.halves
+        assert isinstance(cell.forget, HalvesForget)
+        self.design = cell.forget
         self.side = lru_cache(maxsize=2)(self._divided)  # type: ignore[method-assign]
 
     @cached_property
     def halves(self) -> Halves:
         """The split stage of all models."""
-        return self.keys.make_halves(self.decoded)
+        splits = self.keys.make_splits(self.decoded)
+        assert isinstance(splits, Halves)
+        return splits
 
     def sizes(self, seed: int) -> dict[str, int]:
-        return self.halves.sizes(*self.design.place(seed))
+        return self.halves.sizes(seed)
 
     @cached_property
     def _everything(self) -> dict[str, Part]:
@@ -91,6 +94,10 @@ class ShadowBench(Bench):
     def retrained_accuracies(self, seed: int) -> dict[str, float]:
         found: dict[str, float] = self.reference("retrained", seed).json("accuracies.json")
         return found
+
+    def evaluate(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> None:
+        """Unlearn one model; it is attacked together with all others."""
+        self.unlearned(method, params, seed, sweep.keep, self.keys.report_draw(sweep, method, seed))
 
     def unlearned(
         self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str, drawn: str | None = None

@@ -84,7 +84,8 @@ def _curves(options: Options, search: str) -> dict[str, list[Curve]]:
     bench = bench_of(command)
     return {
         method.name: [
-            _curve(SlotStudy(bench, method, command.sweep.search, seed)) for seed in command.sweep.search_seeds
+            _curve(SlotStudy(bench, method, command.sweep.search, seed))
+            for seed in command.sweep.search_seeds(bench.cell)
         ]
         for method in command.sweep.methods
     }

@@ -10,10 +10,15 @@ import pytest
 from PIL import Image
 
 from deepunlearn.core.errors import ConfigError, DataError
+from deepunlearn.core.forget import Split
 from deepunlearn.data.copies import Images, pixel_hash, shared
 from deepunlearn.data.decoded import Digest, digest_of, load
-from deepunlearn.data.splits import Split, make_halves, make_split
+from deepunlearn.data.splits import make_splits
+from deepunlearn.forget.halves import HalvesForget
+from deepunlearn.forget.random import RandomForget
 from tests.data.small_data import noise, write_classes, write_image, write_mnist
+
+TENTH = RandomForget(name="random", ratio=0.1)
 
 
 @pytest.fixture
@@ -105,20 +110,22 @@ def test_dropping_nothing_is_the_same_data(digest) -> None:
 
 def test_what_is_dropped_is_in_no_part_of_a_split() -> None:
     train, test, dropped = np.arange(400) % 2, np.arange(40) % 2, [0, 7, 399]
+    halves = HalvesForget.model_construct(name="halves", halvings=2, parts=2)
     for limit in (None, 200):
-        split = make_split(train, test, limit=limit, val_ratio=0.15, forget_ratio=0.1, seed=1, dropped=dropped)
+        split = make_splits(train, test, limit=limit, val_ratio=0.15, forget=TENTH, seed=1, dropped=dropped).of(0)
         used = np.concatenate([split.train, split.val])
         assert not np.isin(dropped, used).any() and len(used) == (limit or 397) and used.max() < 399
-        halves = make_halves(train, test, limit=limit, val_ratio=0.15, halvings=2, parts=2, seed=1, dropped=dropped)
-        assert not np.isin(dropped, np.concatenate([halves.pool, halves.val])).any()
+        design = make_splits(train, test, limit=limit, val_ratio=0.15, forget=halves, seed=1, dropped=dropped)
+        for one in map(design.of, design.seeds):
+            assert not np.isin(dropped, np.concatenate([one.train, one.val])).any()
     with pytest.raises(ConfigError, match=r"dataset\.limit is larger"):
-        make_split(train, test, limit=398, val_ratio=0.15, forget_ratio=0.1, seed=1, dropped=dropped)
+        make_splits(train, test, limit=398, val_ratio=0.15, forget=TENTH, seed=1, dropped=dropped)
 
 
 def test_a_class_of_copies_only_is_refused_when_they_are_dropped() -> None:
     train = np.array([0] * 200 + [1] * 200 + [2] * 5)
     with pytest.raises(ConfigError, match="no sample of some classes"):
-        make_split(train, train, limit=None, val_ratio=0.15, forget_ratio=0.1, seed=1, dropped=range(400, 405))
+        make_splits(train, train, limit=None, val_ratio=0.15, forget=TENTH, seed=1, dropped=range(400, 405))
 
 
 def test_samples_shared_by_the_parts_of_a_split_are_counted() -> None:

@@ -6,8 +6,10 @@ import pytest
 import yaml
 
 from deepunlearn.core.paths import shipped
-from deepunlearn.core.schema import DatasetConfig, HalvesForget, RandomForget, TrainConfig
+from deepunlearn.core.schema import DatasetConfig, TrainConfig
 from deepunlearn.core.validation import validate
+from deepunlearn.forget.halves import HalvesForget
+from deepunlearn.forget.random import RandomForget
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "utkface", "folder")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

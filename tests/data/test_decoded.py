@@ -358,7 +358,7 @@ from pathlib import Path
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.decoded import digest_of
-from deepunlearn.data.splits import make_split
+from deepunlearn.data.splits import make_splits
 settings = DatasetConfig.model_validate_json({settings.model_dump_json()!r})
 print(digest_of(settings, Path({str(tmp_path / "cache")!r}), Progress(quiet=True)).digest)
 print(sorted({{"torch", "torchvision", "sklearn"}} & set(sys.modules)))

@@ -16,9 +16,11 @@ from torch.utils._pytree import tree_leaves
 
 from deepunlearn.core.batches import training_batches
 from deepunlearn.core.errors import ConfigError, DataError
+from deepunlearn.core.forget import Split
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.loader import Part, ResidentData, Transform, make_parts, measured_statistics
-from deepunlearn.data.splits import Split, make_split
+from deepunlearn.data.splits import make_splits
+from deepunlearn.forget.random import RandomForget
 from tests.data.small_data import noise
 
 CPU = torch.device("cpu")
@@ -41,7 +43,9 @@ def small_decoded(channels: int = 3, size: int = 8, train: int = 150, test: int 
 
 
 def small_split(data: Decoded, limit: int | None = None) -> Split:
-    return make_split(data.train_labels, data.test_labels, limit=limit, val_ratio=0.2, forget_ratio=0.25, seed=3)
+    quarter = RandomForget(name="random", ratio=0.25)
+    labels = data.train_labels, data.test_labels
+    return make_splits(*labels, limit=limit, val_ratio=0.2, forget=quarter, seed=3).of(0)
 
 
 @pytest.fixture

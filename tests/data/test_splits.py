@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.data.splits import Split, make_split, stratified
+from deepunlearn.core.forget import Split
+from deepunlearn.data.splits import make_splits, stratified
+from deepunlearn.forget.random import RandomForget
 
 CIFAR_TRAIN = np.repeat(np.arange(10), 5000)
 CIFAR_TEST = np.repeat(np.arange(10), 1000)
 
 
 def cut(train=CIFAR_TRAIN, test=CIFAR_TEST, *, limit=None, val_ratio=0.15, forget_ratio=0.1, seed=123) -> Split:
-    return make_split(train, test, limit=limit, val_ratio=val_ratio, forget_ratio=forget_ratio, seed=seed)
+    forget = RandomForget(name="random", ratio=forget_ratio)
+    return make_splits(train, test, limit=limit, val_ratio=val_ratio, forget=forget, seed=seed).of(0)
 
 
 def sizes(split: Split) -> list[int]:
@@ -61,8 +64,8 @@ def test_parts_are_disjoint_complete_sorted_and_repeatable(  # noqa: PLR0917 - o
     test = np.repeat(np.unique(train), test_share)
     limit = None if limit_share is None else int(limit_share * len(train))
     arguments = {"limit": limit, "val_ratio": val_ratio, "forget_ratio": forget_ratio, "seed": seed}
-    split = make_split(train, test, **arguments)
-    again = make_split(train, test, **arguments)
+    split = cut(train, test, **arguments)
+    again = cut(train, test, **arguments)
 
     total = limit or len(train)
     parts = (split.retain, split.forget, split.val)

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.core.schema import HalvesForget
-from deepunlearn.data.splits import Halves, draw_halvings
+from deepunlearn.forget.halves import Halves, HalvesForget, draw_halvings
 from deepunlearn.ulira.experiment import pairs_of, roles
 
 

@@ -13,7 +13,7 @@ import pytest
 from deepunlearn.analysis import attacks as attack_results
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import HalvesForget
+from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.launch.plan import Planner, Task
 from deepunlearn.runtime import Runtime
 from deepunlearn.ulira.experiment import Attacks, _judged, roles
@@ -110,7 +110,7 @@ def test_statistics_are_those_of_the_models(done: Done) -> None:
 
 def test_a_model_sees_its_half_without_its_forget_set(done: Done) -> None:
     bench = done.bench
-    side, split = bench.side(7), bench.halves.split(7 // PARTS, 7 % PARTS)
+    side, split = bench.side(7), bench.halves.of(7)
     for name in ("retain", "forget", "train"):
         expected = bench.decoded.train_images[getattr(split, name)]
         images = np.concatenate([batch.numpy() for batch, _ in side.parts[name].batches(64)])
@@ -121,9 +121,9 @@ def test_a_model_sees_its_half_without_its_forget_set(done: Done) -> None:
 
 
 def test_roles(done: Done) -> None:
-    halves, design = done.planner.halves(0), HalvesForget(name="halves", halvings=HALVINGS, parts=PARTS)
+    halves, design = done.planner.splits(0), HalvesForget(name="halves", halvings=HALVINGS, parts=PARTS)
     own = roles(halves, design, [3], shared=False)
-    split = halves.split(1, 1)
+    split = halves.of(3)
     assert np.array_equal(halves.pool[own["positive"]["forgotten"][0]], split.forget)
     assert np.array_equal(halves.pool[own["positive"]["retained"][0]], split.retain)
     assert np.array_equal(halves.pool[own["never"][0]], np.setdiff1d(halves.pool, split.train))
@@ -218,10 +218,10 @@ def test_bad_designs_are_refused_before_anything_runs(tmp_path: Path, argument: 
 
 def test_shipped_designs(tmp_path: Path) -> None:
     paper = read_command(["sweep=ulira", "forget=halves", f"results={tmp_path}"]).sweep
-    assert paper.cells[0].halves is not None and paper.cells[0].halves.models == 640
-    assert len(paper.search_seeds) == 32 and paper.search_seeds[:2] == (0, 10) and len(paper.seeds) == 640
+    searched = paper.search_seeds(paper.cells[0])
+    assert len(searched) == 32 and searched[:2] == (0, 10) and len(paper.report_seeds(paper.cells[0])) == 640
     small = read_command(["sweep=ulira_small", "forget=halves", f"results={tmp_path}"]).sweep
-    assert small.cells[0].halves is not None and small.cells[0].halves.models == 80
+    assert len(small.report_seeds(small.cells[0])) == 80
 
 
 def test_random_forgetting_is_no_design(tmp_path: Path) -> None:

@@ -10,19 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.data.splits import Halves, make_halves, make_split
+from deepunlearn.data.splits import make_splits
+from deepunlearn.forget.halves import Halves, HalvesForget
+from deepunlearn.forget.random import RandomForget
 
 CIFAR_TRAIN = np.repeat(np.arange(10), 5000)
 CIFAR_TEST = np.repeat(np.arange(10), 1000)
 
 
 def cut(train=CIFAR_TRAIN, test=CIFAR_TEST, *, limit=None, val_ratio=0.05, halvings=12, parts=5, seed=123) -> Halves:
-    return make_halves(train, test, limit=limit, val_ratio=val_ratio, halvings=halvings, parts=parts, seed=seed)
+    design = HalvesForget.model_construct(name="halves", halvings=halvings, parts=parts)  # also smaller than may be run
+    halves = make_splits(train, test, limit=limit, val_ratio=val_ratio, forget=design, seed=seed)
+    assert isinstance(halves, Halves)
+    return halves
 
 
 def test_cifar10_has_the_sizes_of_the_protocol() -> None:
     halves = cut(parts=10)
-    split = halves.split(0, 0)
+    split = halves.of(0)
     assert len(halves.pool) == 47_500 and len(halves.val) == 2_500
     assert len(split.train) == 23_750 and len(split.forget) == 2_375
 
@@ -45,7 +50,7 @@ def test_every_sample_is_forgotten_once_in_half_of_the_halvings(
     assert ((halves.part >= 0).sum(axis=0) == halvings).all()
     assert np.array_equal(halves.part[0::2] >= 0, halves.part[1::2] < 0), "pairs are complements"
     for halving in range(2 * halvings):
-        splits = [halves.split(halving, part) for part in range(parts)]
+        splits = [halves.of(halving * parts + part) for part in range(parts)]
         forgotten = np.concatenate([split.forget for split in splits])
         assert len(np.unique(forgotten)) == len(forgotten)
         for split in splits:
@@ -62,13 +67,14 @@ def test_halvings_differ_and_depend_on_the_seed() -> None:
 
 
 def test_the_validation_set_is_that_of_the_main_sweep() -> None:
-    split = make_split(CIFAR_TRAIN, CIFAR_TEST, limit=1000, val_ratio=0.05, forget_ratio=0.1, seed=123)
+    tenth = RandomForget(name="random", ratio=0.1)
+    split = make_splits(CIFAR_TRAIN, CIFAR_TEST, limit=1000, val_ratio=0.05, forget=tenth, seed=123).of(0)
     halves = cut(limit=1000)
     assert np.array_equal(halves.val, split.val) and np.array_equal(halves.test, split.test)
 
 
 def test_forget_sets_too_small_for_the_attack_are_refused() -> None:
-    with pytest.raises(ConfigError, match="forget set that is too small"):
+    with pytest.raises(ConfigError, match="forget set is too small"):
         cut(limit=200, val_ratio=0.1, parts=20)
 
 
@@ -91,11 +97,11 @@ def test_a_class_that_a_retain_set_lacks_is_refused() -> None:
 def test_sizes_are_those_of_each_split():
     """Also where forget sets differ by a sample, and the two halvings of a pair as well."""
     labels = np.arange(1015) % 5
-    halves = make_halves(labels, labels[:100], limit=None, val_ratio=0.1, halvings=12, parts=4, seed=1)
+    halves = cut(labels, labels[:100], val_ratio=0.1, parts=4, seed=1)
     seen = set()
-    for halving in range(12):
-        for part in range(4):
-            split, sizes = halves.split(halving, part), halves.sizes(halving, part)
-            assert sizes == {name: len(getattr(split, name)) for name in ("retain", "forget", "val", "test")}
-            seen.add(sizes["forget"])
+    assert halves.seeds == range(48)
+    for model in halves.seeds:
+        split, sizes = halves.of(model), halves.sizes(model)
+        assert sizes == {name: len(getattr(split, name)) for name in ("retain", "forget", "val", "test")}
+        seen.add(sizes["forget"])
     assert len(seen) == 2

@@ -41,7 +41,7 @@ def lira(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def halves(done: Done) -> tuple[dict[str, list[int]], np.ndarray]:
     """The numbers of each part as the model's halving and forget set divide the pool, and the pool."""
-    own = done.planner.halves(0)
+    own = done.planner.splits(0)
     part = own.part[HALVING]
     chosen = {"retain": (part >= 0) & (part != PART), "forget": part == PART}
     numbers = {name: own.pool[rows].tolist() for name, rows in chosen.items()}
