@@ -40,7 +40,7 @@ from deepunlearn.library import unlearn
 from deepunlearn.methods.base import Problem, execute, working_copy
 from deepunlearn.ops.distillation import kl
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages import Bench
+from deepunlearn.stages.evaluation import Bench
 from deepunlearn.training import predict
 
 SEEDS = (0, 1)  # of the originals

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepunlearn.stages import distances
+from deepunlearn.stages.unlearning import distances
 from deepunlearn.testing.small import model
 
 

@@ -14,7 +14,7 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import Entry
 from deepunlearn.runtime import Clock, Runtime
-from deepunlearn.stages import Bench
+from deepunlearn.stages.evaluation import Bench
 from deepunlearn.testing.small import equal_states
 from tests import witness
 

@@ -15,7 +15,7 @@ from deepunlearn.core.store import Entry
 from deepunlearn.launch.plan import Planner, Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages import Bench
+from deepunlearn.stages.evaluation import Bench
 from tests import watcher, witness
 from tests.watcher import GIVEN, Given
 from tests.witness import SEEN, Look

@@ -17,7 +17,7 @@ from deepunlearn.launch.plan import Planner, State, Task, role_of
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select
 from deepunlearn.search.study import SlotStudy
-from deepunlearn.stages import Bench
+from deepunlearn.stages.evaluation import Bench
 
 LOOK_AGAIN_SECONDS = 2.0  # at what another process does
 _SAID = {"infrastructure": "NOT RUN"}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deepunlearn.metrics.accuracy import accuracy, losses
 from deepunlearn.metrics.mia import discernibility, mia_accuracy
-from deepunlearn.stages import SEARCH_PARTS
+from deepunlearn.stages.data import SEARCH_PARTS
 
 WEIGHT = 1 / 3  # a = b = c of the paper; d = 1
 

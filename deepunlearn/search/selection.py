@@ -21,7 +21,7 @@ from deepunlearn.core.store import Entry
 from deepunlearn.search.objective import Losses
 from deepunlearn.search.samplers import generation_of
 from deepunlearn.search.study import SlotStudy, score_model
-from deepunlearn.stages import Bench
+from deepunlearn.stages.evaluation import Bench
 
 
 class SearchFailed(DeepUnlearnError):

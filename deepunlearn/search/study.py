@@ -30,7 +30,8 @@ from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.search.objective import Losses, score
 from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes
 from deepunlearn.search.slots import finished_slots, open_storage, storage_url, study_name
-from deepunlearn.stages import SEARCH_PARTS, Bench
+from deepunlearn.stages.data import SEARCH_PARTS
+from deepunlearn.stages.evaluation import Bench
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
 PRUNE_AT = (50, 75)  # per cent of a trial's epochs; never before half: CT and MSG start broken by design

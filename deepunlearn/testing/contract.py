@@ -19,7 +19,7 @@ from deepunlearn.core.params import ParamSpec, Value
 from deepunlearn.data.loader import Part
 from deepunlearn.methods.base import Run, execute, load_method
 from deepunlearn.metrics import LEAST_MOVE
-from deepunlearn.stages import distances
+from deepunlearn.stages.unlearning import distances
 from deepunlearn.testing.small import CLASSES, equal_states, make_problem, model, parts, runtime, state
 
 QUICK = {

@@ -23,7 +23,9 @@ from deepunlearn.core.store import STATISTIC, Draft, Entry, Place
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.forget.halves import Halves, HalvesForget
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages import SEARCH_PARTS, Bench, Side, accuracies
+from deepunlearn.stages.data import SEARCH_PARTS, Side
+from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.references import accuracies
 from deepunlearn.training import predict, save_weights
 from deepunlearn.ulira.scores import scaled_confidence
 

@@ -19,7 +19,7 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages import Bench
+from deepunlearn.stages.evaluation import Bench
 
 COLUMNS = ("measure", "A", "B", "A / B", "middle half", "goal", "met", "repeats")
 

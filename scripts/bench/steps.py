@@ -26,7 +26,7 @@ from deepunlearn import archs
 from deepunlearn.data.loader import Part, ResidentData, Transform
 from deepunlearn.ops.optim import sgd
 from deepunlearn.ops.step import Step
-from deepunlearn.stages import Bench
+from deepunlearn.stages.evaluation import Bench
 from deepunlearn.training import classification_step
 
 READS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal")  # ops that make the host wait for a value

@@ -27,7 +27,8 @@ from deepunlearn.data.sources import find
 from deepunlearn.metrics.accuracy import losses
 from deepunlearn.metrics.mia import mia_accuracy
 from deepunlearn.search.study import SlotStudy, score_model
-from deepunlearn.stages import SEARCH_PARTS, Bench
+from deepunlearn.stages.data import SEARCH_PARTS
+from deepunlearn.stages.evaluation import Bench
 from deepunlearn.training import load_weights
 
 EPOCHS = 5

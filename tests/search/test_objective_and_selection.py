@@ -11,7 +11,7 @@ import pytest
 
 from deepunlearn.search.objective import Losses, score
 from deepunlearn.search.selection import Candidate, smallest_mean, smallest_norm
-from deepunlearn.stages import accuracies
+from deepunlearn.stages.references import accuracies
 
 
 def logits_with_accuracy(labels: np.ndarray, accuracy: float) -> np.ndarray:

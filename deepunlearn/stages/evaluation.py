@@ -1,0 +1,161 @@
+"""Scores of the models of a cell against the retrained ones, and the rows of its tables."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from deepunlearn.core.forget import Role
+from deepunlearn.core.keys import GivenKey, ReferenceKey, SearchKey, UnlearnedKey
+from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.params import Value
+from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.seeding import derive_seed32
+from deepunlearn.core.store import Entry, Place
+from deepunlearn.metrics import VERSION as METRICS_VERSION
+from deepunlearn.metrics.efficiency import rte
+from deepunlearn.metrics.histograms import loss_histograms
+from deepunlearn.metrics.scores import score
+from deepunlearn.stages.unlearning import UnlearningStage, distances
+from deepunlearn.training import load_weights
+
+
+class Bench(UnlearningStage):
+    """One cell on one device, ready to compute and store all there is of it."""
+
+    def metrics(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int) -> Entry:
+        """Scores of a stored model against the retrained one of its seed; equal models of a seed have equal ones."""
+        key = self.keys.metrics(subject, seed)
+        found = self.store.find(key, place)
+        if found is not None:
+            return found
+        self.runtime.watch_memory()
+        logits = entry.arrays("logits.npz")
+        labels = self.side(seed).labels
+        drawn = derive_seed32("mia", self.keys.drawn_for(seed))  # by the attack: the same for all models of a seed
+        scores = score(logits, self.logits("retrained", seed), labels, drawn)
+        scores.update(self._distances(entry, seed))
+        with self.store.writing(key, place, self._facts()) as draft:
+            draft.write_json("metrics.json", scores)
+            draft.write_json("losses.json", loss_histograms(logits, labels))
+        return self._stored(key, place)
+
+    def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
+        """L2 distances of a stored model to the original and the retrained model of its seed."""
+        names = ("L2_original", "L2_retrained", "L2_original_rel", "L2_retrained_rel", "moved", "moved_buffers")
+        if "weights.safetensors" not in entry.meta["files"]:
+            stored = entry.json("distances.json")
+            return {**dict.fromkeys(names), **{name: stored[name] for name in names if name in stored}}
+        model = self.fresh_model(seed)
+        load_weights(entry.file("weights.safetensors"), model)
+        retrained = distances(model, self.load("retrained", seed))
+        return {
+            **{name: value for name, value in distances(model, self.original(seed)).items() if name in names},
+            "L2_retrained": retrained["L2_original"],
+            "L2_retrained_rel": retrained["L2_original_rel"],
+        }
+
+    def reference_row(self, role: Role, seed: int) -> Entry:
+        """The row of an original or retrained model, against which methods are read."""
+        key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
+        entry = self.reference(role, seed)
+        scores = self.metrics(key, entry, place, seed)
+        labels = {
+            "method": role,
+            "method_title": role,
+            "RTE": 1.0 if role == "retrained" else None,
+            "retrain_seconds": None,
+            "seconds": entry.meta["seconds"],
+        }
+        return self._row(None, scores, entry, place, labels)
+
+    def evaluate(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> None:
+        """Unlearn, score and label one model of a report seed."""
+        self.method_row(sweep, method, params, seed)
+
+    def method_row(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> Entry:
+        """The row of an unlearned model of a report seed."""
+        drawn = self.keys.report_draw(sweep, method, seed)
+        entry = self.unlearned(method, params, seed, sweep.keep, drawn)
+        place = self.keys.place(method.name, seed)
+        scores = self.metrics(self.keys.unlearned(method, params, seed, drawn), entry, place, seed)
+        retrain_seconds = self.retrain_seconds(entry.meta["retrain_step_seconds"])
+        labels = {
+            "method": method.name,
+            "method_title": method.title,
+            "method_version": method.version,
+            "params": json.dumps(params, sort_keys=True),
+            "notes": json.dumps(entry.meta["notes"], sort_keys=True),
+            "result_set": self.keys.result_set(sweep, method).short,
+            "protocol": sweep.protocol.name,
+            "search": self._search_name(sweep, method),
+            "seconds": entry.meta["seconds"],
+            "retrain_seconds": retrain_seconds,
+            "RTE": rte(retrain_seconds, entry.meta["seconds"]),
+        }
+        if self.keys.source(sweep, method) == "search":
+            labels.update(
+                space=sweep.search.space,
+                selection=sweep.search.selection,
+                trials=sweep.search.trials * sweep.search.seeds,
+            )
+        return self._row(self.keys.chosen_by(sweep, method), scores, entry, place, labels)
+
+    def _search_name(self, sweep: SweepConfig, method: MethodConfig) -> str:
+        source = self.keys.source(sweep, method)
+        return sweep.search.name if source == "search" else source
+
+    def _row(
+        self,
+        search: SearchKey | GivenKey | None,
+        scores: Entry,
+        subject: Entry,
+        place: Place,
+        labels: dict[str, Any],
+    ) -> Entry:
+        key = self.keys.row(scores.key, search)
+        found = self.store.find(key, place)
+        if found is not None:
+            return found
+        row = {**self._cell_fields(), **scores.json("metrics.json"), **labels, "seed": place.seed}
+        row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
+        row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
+        with self.store.writing(key, place, {}) as draft:
+            draft.write_json("row.json", row)
+        return self._stored(key, place)
+
+    def _cell_fields(self) -> dict[str, Any]:
+        cell = self.cell
+        return {
+            "cell": self.keys.cell_key.short,
+            "dataset": cell.dataset.name,
+            "dataset_title": cell.dataset.title,
+            "arch": cell.arch.name,
+            "arch_title": cell.arch.title,
+            "train_epochs": cell.train.epochs,
+            "train_batch_size": cell.train.batch_size,
+            "train_lr": cell.train.lr,
+            "limit": cell.dataset.limit,
+            "forget_ratio": self._forget_ratio(),
+            "classes": len(self.decoded.class_names),
+            "precision": cell.precision,
+            **{f"n_{name}": size for name, size in self.split.sizes.items()},
+            **dict.fromkeys(
+                (
+                    "result_set",
+                    "protocol",
+                    "search",
+                    "space",
+                    "selection",
+                    "trials",
+                    "method_version",
+                    "params",
+                    "notes",
+                )
+            ),
+        }
+
+    def _forget_ratio(self) -> float:
+        """As given, or as it has come out."""
+        given, sizes = self.keys.split.forget_ratio, self.split.sizes
+        return sizes["forget"] / (sizes["retain"] + sizes["forget"]) if given is None else given

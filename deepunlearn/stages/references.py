@@ -1,0 +1,120 @@
+"""Originals and retrained models: trained, stored with logits on all parts, loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from deepunlearn import archs
+from deepunlearn.core.errors import SMALLER_RATE, Diverged
+from deepunlearn.core.forget import Role
+from deepunlearn.core.keys import ReferenceKey
+from deepunlearn.core.paths import Results
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import CellConfig
+from deepunlearn.core.seeding import derive_seed
+from deepunlearn.core.store import Draft, Entry, Place
+from deepunlearn.metrics.accuracy import accuracy
+from deepunlearn.runtime import Runtime
+from deepunlearn.stages.data import PARTS, SEARCH_PARTS, DataStage, Side
+from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, train
+
+Logits = dict[str, npt.NDArray[np.float32]]
+
+
+class ReferenceStage(DataStage):
+    """Trains the references of a cell, and knows them."""
+
+    def __init__(self, cell: CellConfig, results: Results, runtime: Runtime, progress: Progress) -> None:
+        super().__init__(cell, results, runtime, progress)
+        self.original = lru_cache(maxsize=1)(self._load_original)
+        self.logits = lru_cache(maxsize=8)(self._load_logits)
+
+    def fresh_model(self, seed: int) -> nn.Module:
+        """Initial weights of `seed`: they depend on (architecture, classes, seed) only."""
+        classes = len(self.decoded.class_names)
+        initial = derive_seed("init", self.cell.arch.name, classes, seed)
+        return self.runtime.place(archs.build(self.cell.arch, classes, self.cell.dataset.image_size, initial))
+
+    def _another(self) -> nn.Module:
+        """A network drawn from the global random state."""
+        classes = len(self.decoded.class_names)
+        return self.runtime.place(archs.build(self.cell.arch, classes, self.cell.dataset.image_size))
+
+    def reference(self, role: Role, seed: int) -> Entry:
+        """An original or retrained model: weights, logits on all parts, history."""
+        seed = self.cell.forget.first_of(role, seed)
+        key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
+        entry = self.store.find(key, place)
+        return entry or self._train_reference(key, place, self.side(seed))
+
+    def _train_reference(self, key: ReferenceKey, place: Place, side: Side) -> Entry:
+        self.runtime.graphs_of("references")
+        model = self.runtime.compiled(self.fresh_model(key.seed))
+        checkpoint = Checkpoint(self.results.work / f"{key.hash}.safetensors", self.runtime.config.checkpoint_seconds)
+        part = side.parts["train" if key.role == "original" else "retain"]
+        label = f"{self.cell.name} {key.role} seed {place.seed}"
+        self.runtime.watch_memory()
+        with self.progress.bar(f"{label}: epoch", key.epochs) as bar:
+
+            def show(history: History) -> None:
+                bar.advance(len(history.losses) - bar.done, f"loss {history.losses[-1]:.3f}")
+
+            history = train(model, part, self.cell.train, self.runtime, key.hash, checkpoint=checkpoint, on_epoch=show)
+        with self._writing_reference(key, place, model, side, self._facts(seconds=history.seconds)) as draft:
+            draft.write_json("history.json", history.__dict__)
+        checkpoint.path.unlink(missing_ok=True)
+        self.progress.say(f"{label}: trained {key.epochs} epochs in {history.seconds:.1f} s")
+        return self._stored(key, place)
+
+    @contextmanager
+    def _writing_reference(
+        self, key: ReferenceKey, place: Place, model: nn.Module, side: Side, facts: dict[str, Any]
+    ) -> Iterator[Draft]:
+        """An entry with what is kept of a reference; `facts` were taken before anything else ran."""
+        logits = self.predict(model, side)
+        with self.store.writing(key, place, facts) as draft:
+            save_weights(draft.path / "weights.safetensors", model)
+            draft.write_arrays("logits.npz", **logits)
+            yield draft
+
+    def predict(self, model: nn.Module, side: Side, parts: tuple[str, ...] = PARTS) -> Logits:
+        """Logits per part. Raises Diverged where one is not finite."""
+        logits = {name: predict(model, side.parts[name], self.runtime) for name in parts}
+        for name, values in logits.items():
+            if not np.isfinite(values).all():
+                raise Diverged(
+                    f"the logits on the {name} part are not finite",
+                    given="infinite or NaN logits",
+                    allowed="finite logits",
+                    remedy=SMALLER_RATE,
+                )
+        return logits
+
+    def _load_original(self, seed: int) -> nn.Module:
+        model = self.load("original", seed)
+        return model.requires_grad_(False).eval()
+
+    def load(self, role: Role, seed: int) -> nn.Module:
+        model = self.fresh_model(self.keys.reference(role, seed).seed)
+        load_weights(self.reference(role, seed).file("weights.safetensors"), model)
+        return model
+
+    def _load_logits(self, role: Role, seed: int) -> Logits:
+        """A reference's stored logits; computed once per seed, whatever asks."""
+        return self.reference(role, seed).arrays("logits.npz")
+
+    def retrained_accuracies(self, seed: int) -> dict[str, float]:
+        """RA, FA, VA of the retrained model by part: what a trial is held against."""
+        return accuracies(self.logits("retrained", seed), self.side(seed))
+
+
+def accuracies(logits: Logits, side: Side) -> dict[str, float]:
+    """By part, without the test part."""
+    return {part: accuracy(logits[part], side.labels[part]) for part in SEARCH_PARTS}

@@ -1,0 +1,142 @@
+"""Unlearned models of a cell: run under the clock, stored with logits, distances and, where kept, weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from deepunlearn import archs
+from deepunlearn.composition import make_method
+from deepunlearn.core.method_config import MethodConfig, epochs_of
+from deepunlearn.core.params import Value
+from deepunlearn.core.paths import Results
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import CellConfig
+from deepunlearn.core.store import Entry
+from deepunlearn.methods.base import Problem, Run, execute, working_copy
+from deepunlearn.runtime import Runtime
+from deepunlearn.stages.references import ReferenceStage
+from deepunlearn.training import save_weights, seconds_per_step
+
+RECALIBRATE_SECONDS = 600.0  # a machine's speed drifts; older step timings are taken again
+
+
+class UnlearningStage(ReferenceStage):
+    """Unlearns from the originals of a cell."""
+
+    def __init__(self, cell: CellConfig, results: Results, runtime: Runtime, progress: Progress) -> None:
+        super().__init__(cell, results, runtime, progress)
+        self._step_seconds: tuple[float, float] | None = None  # (measured at, seconds per retrain step)
+
+    def unlearn(
+        self,
+        method: MethodConfig,
+        params: dict[str, Value],
+        seed: int,
+        on_epoch: Callable[[int, nn.Module], None] | None = None,
+        drawn: str | None = None,
+    ) -> tuple[nn.Module, Run]:
+        """Run a method on the original of `seed`. Equal values and equal `drawn` (as in the key) give equal models."""
+        original, side = self.original(self.cell.forget.first_of("original", seed)), self.side(seed)
+
+        def problem_of(generator: torch.Generator) -> Problem:
+            model = self.runtime.compiled(working_copy(original))
+            return Problem(
+                original=original,
+                model=model,
+                parts=archs.parts(self.cell.arch, model),
+                retain=side.parts["retain"],
+                forget=side.parts["forget"],
+                val=side.parts["val"],
+                classes=len(self.decoded.class_names),
+                generator=generator,
+                _fresh=self._another,
+                _runtime=self.runtime,
+            )
+
+        self.runtime.graphs_of(method.name)
+        run_seed = self.keys.run_seed(method, seed, drawn)
+        return execute(make_method(method, params), problem_of, self.runtime, run_seed, on_epoch)
+
+    def unlearned(
+        self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str, drawn: str | None = None
+    ) -> Entry:
+        """An unlearned model of a report seed: timed, with its logits and, where kept, its weights."""
+        key, place = self.keys.unlearned(method, params, seed, drawn), self.keys.place(method.name, seed)
+        entry = self.store.find(key, place)
+        if entry is not None:
+            return entry
+        original = self.original(seed)
+        step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
+        self._build_graphs(method, params, seed, drawn)
+        self.runtime.watch_memory()
+        with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", epochs_of(params)) as bar:
+            model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
+        facts = self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
+        logits = self.predict(model, self.side(seed))  # after the facts: it has a peak of memory of its own
+        with self.store.writing(key, place, facts) as draft:
+            draft.write_arrays("logits.npz", **logits)
+            draft.write_json("distances.json", distances(model, original))
+            if keep == "weights":
+                save_weights(draft.path / "weights.safetensors", model)
+        self.progress.say(f"{self.cell.name} {method.name} seed {seed}: unlearned in {run.seconds:.1f} s")
+        return self._stored(key, place)
+
+    def _build_graphs(self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None) -> None:
+        """Run once for nothing where networks are compiled: the run that is timed then finds every graph it needs.
+
+        A graph takes seconds to minutes to build. Which ones a method needs (batch sizes, modes, frozen layers) only
+        its run tells. The steps that retraining is timed by are warmed up likewise.
+        """
+        if self.runtime.config.compile is not None:
+            self.runtime.graphs_of("nobody")  # whatever trials and earlier reports have built
+            self.unlearn(method, params, seed, drawn=drawn)
+
+    def retrain_step_seconds(self) -> float:
+        """Seconds per retrain step in this process (protocol section 5), taken again when older than 10 minutes."""
+        if self._step_seconds is None or time.monotonic() - self._step_seconds[0] > RECALIBRATE_SECONDS:
+            retain = self._side.parts["retain"]
+            self.runtime.graphs_of("retrain steps")
+            model = self.runtime.compiled(self.fresh_model(0))
+            seconds = seconds_per_step(model, retain, self.cell.train, self.runtime)
+            self._step_seconds = time.monotonic(), seconds
+        return self._step_seconds[1]
+
+    def retrain_seconds(self, step_seconds: float) -> float:
+        """RT(retrain) = seconds per step x steps of the recipe."""
+        return step_seconds * self._side.parts["retain"].steps(self.cell.train.batch_size) * self.cell.train.epochs
+
+
+def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
+    """L2 distance of the parameters: absolute, relative to `original`'s norm ("moved"), and per tensor (`layers`).
+
+    moved_buffers: the same of floating-point buffers that are stored with the model, None without any.
+    """
+    after = dict(model.named_parameters())
+    squares = {
+        name: float((after[name] - value).detach().double().square().sum())
+        for name, value in original.named_parameters()
+    }
+    total = sum(squares.values()) ** 0.5
+    relative = total / sum(float(value.detach().double().square().sum()) for value in original.parameters()) ** 0.5
+    return {
+        "L2_original": total,
+        "L2_original_rel": relative,
+        "moved": relative,
+        "moved_buffers": _moved_buffers(model, original),
+        "layers": {name: value**0.5 for name, value in squares.items()},
+    }
+
+
+def _moved_buffers(model: nn.Module, original: nn.Module) -> float | None:
+    weights = dict(original.named_parameters())
+    after, before = model.state_dict(), original.state_dict()
+    names = [name for name, value in before.items() if name not in weights and value.is_floating_point()]
+    if not names:
+        return None
+    now, then = (torch.cat([state[name].double().flatten() for name in names]) for state in (after, before))
+    return float((now - then).norm() / then.norm())
