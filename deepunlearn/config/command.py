@@ -208,8 +208,10 @@ def _opened(overrides: list[str]) -> list[str]:
 
 def _kept_as_files(dataset: dict[str, Any]) -> bool:
     """Whether a data set that has files of its own format is read from an image folder instead."""
-    own = read_yaml(shipped("conf") / "dataset" / f"{dataset['name']}.yaml")["source"]
-    return bool(dataset["source"] == "folder" != own)
+    if dataset["source"] != "folder":
+        return False
+    file = shipped("conf") / "dataset" / f"{dataset['name']}.yaml"
+    return bool(read_yaml(file)["source"] != "folder") if file.is_file() else dataset.get("module") is not None
 
 
 def _seeds(base: dict[str, Any]) -> list[int]:

@@ -10,8 +10,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from deepunlearn.config.files import options
-from deepunlearn.config.known import nearest, no_such_option
+from deepunlearn.config.known import names_of, nearest, no_such_option
 from deepunlearn.config.references import unresolved
 from deepunlearn.core.errors import ConfigError, unknown
 
@@ -50,7 +49,8 @@ def _explained(error: Exception, overrides: list[str]) -> ConfigError:
     text = f"{error} {error.__cause__ or ''}"
     if missing := re.search(r"Could not find '(\w+)/([^']*)'", text):
         group, name = missing.groups()
-        return unknown(group, name, options(group))
+        recipe = "give train=NAME, or add train: {...} to the dataset's YAML" if group == "train" else None
+        return unknown(group, name, names_of(group), remedy=recipe)
     if key := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct|full_key: (\S+)", text):
         return no_such_option(next(part for part in key.groups() if part), overrides)
     return ConfigError(

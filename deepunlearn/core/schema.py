@@ -25,7 +25,8 @@ class DatasetConfig(Frozen):
 
     name: str
     title: str
-    source: Literal["sklearn", "torchvision", "folder", "utkface"]
+    source: str  # how its files are read: a file of deepunlearn/data/sources/, or its own name for code of its own
+    module: str | None = None  # of a plug-in: where its code is
     root: str | None = None  # directory of the files; null where none is needed
     download: bool = False
     classes: Annotated[int, Field(ge=2)] | None = None  # null: counted in the data

@@ -14,7 +14,7 @@ from deepunlearn.core.forget import Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.endings import ORDINARY, SUFFIXES, counted
 from deepunlearn.data.images import ImageFiles, RawData, RawPart, Remark, all_grey
-from deepunlearn.data.inventory import FileStamp, Inventory, Listing, listing
+from deepunlearn.data.inventory import FileStamp, Inventory, Listing, listing, no_root
 from deepunlearn.data.splits import stratified
 
 LAYOUT = f"DIR/train/CLASS/*.jpg with DIR/test/CLASS/*.jpg, or DIR/CLASS/*.jpg ({ORDINARY})"
@@ -30,12 +30,7 @@ UTKFACE_NAME = re.compile(r"(\d{1,3})_.+")  # three of the official files lack t
 def root_of(config: DatasetConfig) -> Path:
     """The folder of the files. Raises ConfigError where dataset.root is not given."""
     if config.root is None:
-        raise ConfigError(
-            f"dataset {config.name} needs a folder: dataset.root is not given",
-            given="dataset.root=null",
-            allowed=LAYOUT if config.source == "folder" else "a folder",
-            remedy="give dataset.root=DIR",
-        )
+        raise no_root(config, LAYOUT if config.source == "folder" else "a folder")
     return Path(config.root).expanduser().absolute()
 
 

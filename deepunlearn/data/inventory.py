@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from deepunlearn.core.errors import DataError
+from deepunlearn.core.errors import ConfigError, DataError, MissingData
+from deepunlearn.core.schema import DatasetConfig
 
 if TYPE_CHECKING:
     from deepunlearn.core.progress import Progress
@@ -63,6 +64,42 @@ def stamp(root: Path, path: str) -> FileStamp:
     except OSError as error:
         raise unreadable(root / path, error) from error
     return FileStamp(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+def inventory_of(config: DatasetConfig, *paths: str) -> Inventory:
+    """These files below dataset.root. Raises ConfigError where it is not given, MissingData where one is not there."""
+    if config.root is None:
+        raise no_root(config, "the folder of the files")
+    root = Path(config.root).expanduser().absolute()
+    missing = [path for path in paths if not (root / path).is_file()]
+    if missing:
+        raise MissingData(
+            f"dataset {config.name} is not there: files are missing in {root}",
+            given=f"missing {', '.join(missing)}",
+            allowed=f"the files {', '.join(paths)}",
+            remedy="give dataset.root=DIR where they lie, or get them from their source",
+        )
+    return Inventory(root, tuple(stamp(root, path) for path in paths), (config.source,))
+
+
+def no_root(config: DatasetConfig, allowed: str) -> ConfigError:
+    """The error for a dataset with files whose folder is not given."""
+    return ConfigError(
+        f"dataset {config.name} needs a folder: dataset.root is not given",
+        given="dataset.root=null",
+        allowed=allowed,
+        remedy="give dataset.root=DIR",
+    )
+
+
+def unfit(config: DatasetConfig, inventory: Inventory, given: str, allowed: str) -> DataError:
+    """The error for files that are there and cannot be used."""
+    return DataError(
+        f"dataset {config.name} in {inventory.root} cannot be used",
+        given=given,
+        allowed=allowed,
+        remedy="restore the files from their source, or point dataset.root=DIR elsewhere",
+    )
 
 
 class Listing(NamedTuple):

@@ -17,7 +17,7 @@ from deepunlearn.core.paths import shipped
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.validation import validate
-from deepunlearn.data.sources import TORCHVISION
+from deepunlearn.data.sources.torchvision import TORCHVISION
 from tests.data.small_data import noise
 
 

@@ -16,7 +16,8 @@ from sklearn.datasets import load_digits
 from deepunlearn.core.errors import ConfigError, DataError, MissingData
 from deepunlearn.data.folders import age_group
 from deepunlearn.data.images import decode, resized
-from deepunlearn.data.sources import TORCHVISION, find, read
+from deepunlearn.data.sources import find, read
+from deepunlearn.data.sources.torchvision import TORCHVISION
 from tests.data.small_data import noise, write_classes, write_image, write_mnist
 
 

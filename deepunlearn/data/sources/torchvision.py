@@ -1,7 +1,4 @@
-"""Where images come from: one finder (which files, quickly) and one reader (images and labels) per `dataset.source`.
-
-A finder raises DataError where the files are missing; it imports nothing heavy unless it has to download.
-"""
+"""Datasets whose files torchvision reads."""
 
 from __future__ import annotations
 
@@ -9,68 +6,16 @@ import http.client
 import lzma
 import tarfile
 import zlib
-from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepunlearn.core.errors import ConfigError, DataError, MissingData, unknown
+from deepunlearn.core.errors import DataError, MissingData, unknown
 from deepunlearn.core.schema import DatasetConfig
-from deepunlearn.data.folders import (
-    TEST_SEED,
-    find_folder,
-    find_utkface,
-    held_out,
-    read_folder,
-    read_utkface,
-    root_of,
-)
+from deepunlearn.data.folders import root_of
 from deepunlearn.data.images import RawData, RawPart
-from deepunlearn.data.inventory import Inventory, stamp
-from deepunlearn.data.splits import stratified
-
-
-class Source(NamedTuple):
-    """How one kind of dataset is found and read."""
-
-    find: Callable[[DatasetConfig], Inventory]
-    read: Callable[[DatasetConfig, Inventory], RawData]
-
-
-def find(config: DatasetConfig) -> Inventory:
-    """The files of the dataset. Raises DataError (missing or unfit files), ConfigError (a source that cannot serve)."""
-    return SOURCES[config.source].find(config)
-
-
-def read(config: DatasetConfig, inventory: Inventory) -> RawData:
-    """Both parts, checked: counts, label range, a training sample of each class, a test part. Raises DataError."""
-    raw = SOURCES[config.source].read(config, inventory)
-    classes = len(raw.class_names)
-    for part, name in ((raw.train, "training"), (raw.test, "test")):
-        if len(part.labels) == 0:
-            raise _unfit(config, inventory, f"the {name} part is empty", "at least one image")
-        low, high = int(part.labels.min()), int(part.labels.max())
-        if low < 0 or high >= classes:
-            raise _unfit(config, inventory, f"labels of the {name} part go from {low} to {high}", f"0 to {classes - 1}")
-    missing = [raw.class_names[label] for label in np.setdiff1d(np.arange(classes), raw.train.labels)]
-    if missing:
-        given = f"no training image of class {', '.join(missing[:10])}"
-        raise _unfit(config, inventory, given, "at least one training image per class")
-    return raw
-
-
-def _unfit(config: DatasetConfig, inventory: Inventory, given: str, allowed: str) -> DataError:
-    return DataError(
-        f"dataset {config.name} in {inventory.root} cannot be used",
-        given=given,
-        allowed=allowed,
-        remedy="restore the files from their source, or point dataset.root=DIR elsewhere",
-    )
-
-
-# -------------------------------------------------------------------------------------------------------- torchvision
+from deepunlearn.data.inventory import Inventory, stamp, unfit
 
 
 class TorchvisionSet(NamedTuple):
@@ -93,7 +38,7 @@ _DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionErr
 _FAILED = (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError, lzma.LZMAError, zlib.error)
 
 
-def find_torchvision(config: DatasetConfig) -> Inventory:
+def find(config: DatasetConfig) -> Inventory:
     """The files torchvision reads, downloaded first if they are missing and dataset.download=true."""
     dataset, root = _torchvision(config), root_of(config)
     if config.download and _missing(dataset, root):
@@ -110,7 +55,7 @@ def find_torchvision(config: DatasetConfig) -> Inventory:
     return Inventory(root, tuple(stamp(root, path) for path in dataset.files), ("torchvision", dataset.reader))
 
 
-def read_torchvision(config: DatasetConfig, inventory: Inventory) -> RawData:
+def read(config: DatasetConfig, inventory: Inventory) -> RawData:
     """What torchvision's reader holds in memory. Raises DataError where it refuses the files."""
     dataset = _torchvision(config)
     reader = _reader(dataset)
@@ -165,43 +110,5 @@ def _download(config: DatasetConfig, dataset: TorchvisionSet, root: Path) -> Non
 def _memory_part(config: DatasetConfig, inventory: Inventory, part: Any) -> RawPart:
     images, labels = np.asarray(part.data), np.asarray(part.targets, dtype=np.int64)
     if len(images) != len(labels):
-        raise _unfit(config, inventory, f"{len(images)} images but {len(labels)} labels", "one label per image")
+        raise unfit(config, inventory, f"{len(images)} images but {len(labels)} labels", "one label per image")
     return RawPart(labels, images)
-
-
-# ------------------------------------------------------------------------------------------------------- scikit-learn
-
-
-def find_digits(config: DatasetConfig) -> Inventory:
-    """No files of ours: scikit-learn carries the digits, its version names them."""
-    if config.name != "digits":
-        raise ConfigError(
-            f"dataset {config.name} does not come with scikit-learn",
-            given="dataset.source=sklearn",
-            allowed="dataset=digits",
-            remedy="give dataset.source=torchvision or dataset.source=folder",
-        )
-    version = metadata.version("scikit-learn")
-    return Inventory(Path(), (), ("scikit-learn", version, f"test_ratio={held_out(config)}"))
-
-
-def read_digits(config: DatasetConfig, inventory: Inventory) -> RawData:
-    """1,797 grey images of 8x8, values 0 to 16 scaled to 0 to 255; a stratified share is cut off for testing."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - a second, and only needed while decoding
-
-    digits = load_digits()
-    images = ((digits.images.astype(np.int64) * 255 + 8) // 16).astype(np.uint8)  # rounds to the nearest
-    labels = digits.target.astype(np.int64)
-    test = stratified(labels, round(held_out(config) * len(labels)), np.random.RandomState(TEST_SEED), keep=1)
-    train = np.setdiff1d(np.arange(len(labels)), test)
-    names = tuple(str(name) for name in digits.target_names)
-    train_part, test_part = (RawPart(labels[part], images[part]) for part in (train, test))
-    return RawData(train_part, test_part, names, channels=1)
-
-
-SOURCES = {
-    "torchvision": Source(find_torchvision, read_torchvision),
-    "sklearn": Source(find_digits, read_digits),
-    "folder": Source(find_folder, read_folder),
-    "utkface": Source(find_utkface, read_utkface),
-}
