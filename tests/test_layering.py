@@ -36,6 +36,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["launch"],
     ["ulira.experiment"],
     ["doors"],
+    ["list"],
     ["sweep", "status", "tables", "report", "methods.__main__"],
     ["ulira.command"],
     ["lira"],
@@ -68,6 +69,7 @@ NO_TORCH = (
     "ulira.command",
     "methods.__main__",
     "registry",
+    "list",
 )
 METHOD_MAY_NOT = ("deepunlearn.core.store", "deepunlearn.stages", "hydra", "torch.optim", "deepunlearn.search")
 

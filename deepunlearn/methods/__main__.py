@@ -6,10 +6,11 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from deepunlearn.config import method_configs
-from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.errors import unknown
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import ParamSpec
 from deepunlearn.doors import folders_of, run_door, wants_help
+from deepunlearn.list import check
 
 FLAGS = ("--markdown", "--check")
 USAGE = """usage: python -m deepunlearn.methods [NAME ...] [plugins=DIR] [extra_methods=DIR]
@@ -37,25 +38,9 @@ def main(arguments: Sequence[str]) -> int:
             raise unknown("method", name, methods)
     chosen = [methods[name] for name in names or methods]
     if "--check" in flags:
-        return check(chosen)
+        return check("method", chosen)
     print(markdown(chosen) if "--markdown" in flags else "\n".join(plain(method) for method in chosen))
     return 0
-
-
-def check(methods: list[MethodConfig]) -> int:
-    """Run the contract tests on `methods`; returns pytest's exit code."""
-    try:
-        from deepunlearn.testing.run import run_contract  # noqa: PLC0415  it needs pytest and torch, the catalogue neither
-    except ModuleNotFoundError as error:
-        if error.name != "pytest":
-            raise
-        raise ConfigError(
-            "the contract tests need pytest",
-            given=str(error),
-            allowed="an environment with pytest",
-            remedy="run pip install pytest, or pip install 'deepunlearn[dev]'",
-        ) from error
-    return run_contract(methods)
 
 
 def plain(method: MethodConfig) -> str:

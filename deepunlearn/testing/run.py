@@ -1,40 +1,42 @@
-"""Running the contract tests on chosen methods."""
+"""Running the contract tests of a kind on chosen ones."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.testing.small import ARCHS
 
+CONTRACTS = {"method": "contract.py", "arch": "arch_contract.py", "dataset": "dataset_contract.py"}
 
-def run_contract(methods: Sequence[MethodConfig]) -> int:
-    """Run the tests of `contract.py` on `methods`, apart from any pytest configuration around; pytest's exit code."""
-    tests = Path(__file__).with_name("contract.py")
+
+def run_contract(kind: str, configs: Sequence[Any]) -> int:
+    """Run the tests of a kind on these configurations, apart from any pytest configuration around; its exit code."""
+    tests = Path(__file__).with_name(CONTRACTS[kind])
     alone = ["-c", os.devnull, "--rootdir", str(tests.parent), "-p", "no:cacheprovider"]
-    return int(pytest.main([*alone, "-q", "--color=no", str(tests)], plugins=[_Methods(methods)]))
+    return int(pytest.main([*alone, "-q", "--color=no", str(tests)], plugins=[_Chosen(kind, configs)]))
 
 
-class _Methods:
-    """A pytest plugin that gives the tests their methods."""
+class _Chosen:
+    """A pytest plugin that gives the tests what they are to be run on."""
 
-    def __init__(self, methods: Sequence[MethodConfig]) -> None:
-        self.methods = methods
+    def __init__(self, kind: str, configs: Sequence[Any]) -> None:
+        self.kind, self.configs = kind, configs
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        spread(metafunc, self.methods)
+        spread(metafunc, self.kind, self.configs)
 
 
-def spread(metafunc: pytest.Metafunc, methods: Sequence[MethodConfig]) -> None:
-    """A test for each method, for each of its hyper-parameters, on each network, as its arguments ask."""
-    if "param" in metafunc.fixturenames:
-        pairs = [(method, param) for method in methods for param in method.space]
-        metafunc.parametrize(("method", "param"), pairs, ids=[f"{method.name}-{param}" for method, param in pairs])
-    elif "method" in metafunc.fixturenames:
-        metafunc.parametrize("method", methods, ids=[method.name for method in methods])
-    if "arch" in metafunc.fixturenames:
+def spread(metafunc: pytest.Metafunc, kind: str, configs: Sequence[Any]) -> None:
+    """A test for each of these; of methods also for each hyper-parameter and on each network, as its arguments ask."""
+    if kind == "method" and "arch" in metafunc.fixturenames:
         metafunc.parametrize("arch", ARCHS)
+    if "param" in metafunc.fixturenames:
+        pairs = [(method, param) for method in configs for param in method.space]
+        metafunc.parametrize(("method", "param"), pairs, ids=[f"{method.name}-{param}" for method, param in pairs])
+    elif kind in metafunc.fixturenames:
+        metafunc.parametrize(kind, configs, ids=[config.name for config in configs])

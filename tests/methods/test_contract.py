@@ -10,4 +10,4 @@ from deepunlearn.testing.run import spread
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    spread(metafunc, list(method_configs().values()))
+    spread(metafunc, "method", list(method_configs().values()))

@@ -1,0 +1,95 @@
+"""`python -m deepunlearn.list`: what is registered, and the contract tests on any of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from deepunlearn.config import method_configs, read_command
+from deepunlearn.config.files import first_line
+from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.doors import folders_of, run_door, table, wants_help
+from deepunlearn.registry import KINDS, Folders, registered
+
+CHECKED = ("method", "arch", "dataset")
+USAGE = f"""usage: python -m deepunlearn.list [KIND [NAME ...]] [OPTION=VALUE ...] [plugins=DIR] [--check]
+
+Lists what is registered, with the first line of each YAML: all kinds ({", ".join(KINDS)}), or one.
+plugins=DIR holds parts of your own in folders named after their kind (docs/adding.md). --check runs the contract tests
+of a kind ({", ".join(CHECKED)}) on those named, or on all (needs pytest); OPTION=VALUE are settings of a sweep
+that they need, e.g. dataset.root=DIR. python -m deepunlearn.methods lists methods with their hyper-parameters."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    if wants_help(arguments):
+        print(USAGE)
+        return 0
+    others, folders = folders_of(arguments)
+    for flag in (one for one in others if one.startswith("-") and one != "--check"):
+        raise unknown("option", flag, ["--check"])
+    words = [one for one in others if not one.startswith("-") and "=" not in one]
+    settings = [one for one in others if not one.startswith("-") and "=" in one]
+    kinds, names = words[:1], words[1:]
+    for kind in kinds:
+        if kind not in KINDS:
+            raise unknown("kind", kind, KINDS)
+    if "--check" not in others:
+        print("\n\n".join(_listed(kind, names, folders) for kind in kinds or KINDS))
+        return 0
+    if not kinds or kinds[0] not in CHECKED:
+        raise ConfigError(
+            "there are no contract tests of this kind",
+            given=" ".join(kinds) or "no kind",
+            allowed=", ".join(CHECKED),
+            remedy="give e.g. python -m deepunlearn.list arch NAME --check",
+        )
+    return check(kinds[0], list(_configs(kinds[0], names, folders, settings)))
+
+
+def _listed(kind: str, names: Sequence[str], folders: Folders) -> str:
+    found = registered(kind, folders)
+    rows = {
+        name: first_line(found[name].yaml) + ("" if found[name].ours else f" ({found[name].origin})")
+        for name in _chosen(kind, names, folders)
+    }
+    return table(kind if rows else f"{kind}\n  (none)", rows)
+
+
+def _chosen(kind: str, names: Sequence[str], folders: Folders) -> Sequence[str]:
+    found = registered(kind, folders)
+    for name in names:
+        if name not in found:
+            raise unknown(KINDS[kind].words, name, found)
+    return names or list(found)
+
+
+def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[str]) -> Iterator[Any]:
+    """The configurations of those chosen, as a sweep under these settings would have them."""
+    given = [f"{name}={value}" for name, value in folders._asdict().items() if value is not None]
+    methods = method_configs(folders) if kind == "method" else {}
+    for name in _chosen(kind, names, folders):
+        if kind != "method":
+            yield getattr(read_command([f"{kind}={name}", *given, *settings]).sweep.cells[0], kind)
+        elif name in methods:  # a chain is made of methods and is none
+            yield methods[name]
+
+
+def check(kind: str, configs: list[Any]) -> int:
+    """Run the contract tests of `kind`; returns pytest's exit code."""
+    try:
+        from deepunlearn.testing.run import run_contract  # noqa: PLC0415  it needs pytest and torch, a list neither
+    except ModuleNotFoundError as error:
+        if error.name != "pytest":
+            raise
+        raise ConfigError(
+            "the contract tests need pytest",
+            given=str(error),
+            allowed="an environment with pytest",
+            remedy="run pip install pytest, or pip install 'deepunlearn[dev]'",
+        ) from error
+    return run_contract(kind, configs)
+
+
+if __name__ == "__main__":
+    sys.exit(run_door(main))

@@ -1,0 +1,128 @@
+"""What docs/adding.md shows is short, and runs as it stands from an empty folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepunlearn.config import read_command
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.data.sources import find, read
+
+DOCS = Path(__file__).parent.parent / "docs" / "adding.md"
+EXAMPLES = {"dataset": "stripes", "arch": "plain"}
+LONGEST = 30
+
+
+def section(title: str) -> str:
+    text = DOCS.read_text(encoding="utf-8")
+    return next(part for part in text.split("\n## ") if part.startswith(title))
+
+
+def block(text: str, language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert found is not None, f"no {language}"
+    return found[1]
+
+
+def write_example(kind: str, root: Path, titles: dict[str, str] | None = None) -> str:
+    """The documented files of a kind below `root`/my_plugins; the section that shows them."""
+    text = section({"dataset": "A dataset", "arch": "An architecture", **(titles or {})}[kind])
+    folder = root / "my_plugins" / kind
+    folder.mkdir(parents=True)
+    for language, ending in (("python", "py"), ("yaml", "yaml")):
+        (folder / f"{EXAMPLES[kind]}.{ending}").write_text(block(text, language))
+    return text
+
+
+def write_stripes(root: Path) -> None:
+    """The file that the documented dataset reads."""
+    arrays = {}
+    for part, size in (("train", 320), ("test", 80)):
+        labels = np.arange(size) % 2
+        images = np.zeros((size, 32, 32), dtype=np.uint8)
+        images[labels == 0, ::4] = images[labels == 1, :, ::4] = 200
+        noise = np.random.RandomState(size).randint(0, 50, images.shape).astype(np.uint8)
+        arrays |= {f"{part}_labels": labels.astype(np.int64), f"{part}_images": images + noise}
+    (root / "stripes").mkdir()
+    np.savez(root / "stripes" / "stripes.npz", **arrays)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_an_example_is_short(kind: str, tmp_path: Path) -> None:
+    text = write_example(kind, tmp_path)
+    for language in ("python", "yaml"):
+        assert len(block(text, language).splitlines()) < LONGEST
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_the_documented_commands_run_on_the_documented_files(kind: str, tmp_path: Path) -> None:
+    text = write_example(kind, tmp_path)
+    write_stripes(tmp_path)
+    for command in block(text, "sh").splitlines():
+        words = [sys.executable if word == "python" else word for word in shlex.split(command)]
+        quick = ["train.epochs=1"] if "deepunlearn.sweep" in words else []
+        done = subprocess.run([*words, *quick], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert list((tmp_path / "results" / "store").rglob("rows/**/config.json"))
+
+
+def test_a_plug_in_is_composed_with_its_recipe_and_can_be_overridden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in EXAMPLES:
+        write_example(kind, tmp_path)
+    write_stripes(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    own = ["dataset=stripes", "arch=plain", "plugins=my_plugins"]
+    (cell,) = read_command([*own, "dataset.limit=100", "train.lr=0.01"]).sweep.cells
+    assert (cell.dataset.name, cell.dataset.limit, cell.train.epochs, cell.train.lr) == ("stripes", 100, 5, 0.01)
+    assert cell.arch.code is not None, "its code is part of identity"
+    data = read(cell.dataset, find(cell.dataset))
+    assert (data.class_names, len(data.train.labels)) == (("along", "across"), 320)
+    with pytest.raises(ConfigError, match="unknown dataset 'stripes'"):
+        read_command(["dataset=stripes"])
+
+
+def test_an_edited_reader_reads_its_files_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_example("dataset", tmp_path)
+    write_stripes(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = read_command(["dataset=stripes", "plugins=my_plugins"]).sweep.cells[0].dataset
+    before = find(config).fingerprint()
+    code = tmp_path / "my_plugins" / "dataset" / "stripes.py"
+    code.write_text(code.read_text() + "# edited\n")
+    assert find(config).fingerprint() != before
+
+
+@pytest.mark.parametrize("function", ["find", "read"])
+def test_a_reader_that_returns_something_else_is_told(
+    function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_example("dataset", tmp_path)
+    write_stripes(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code = tmp_path / "my_plugins" / "dataset" / "stripes.py"
+    code.write_text(code.read_text() + f"\n\n{function} = lambda *_: 5\n")
+    config = read_command(["dataset=stripes", "plugins=my_plugins"]).sweep.cells[0].dataset
+    with pytest.raises(ConfigError, match=f"{function} of dataset 'stripes' returns the wrong thing"):
+        read(config, find(config))
+
+
+def test_a_dataset_without_code_reads_a_known_format(tmp_path: Path) -> None:
+    folder = tmp_path / "my_plugins" / "dataset"
+    folder.mkdir(parents=True)
+    (folder / "cats.yaml").write_text("# cats\nname: cats\ntitle: Cats\nsource: folder\nroot: cats\n")
+    given = [f"plugins={tmp_path / 'my_plugins'}", "dataset=cats"]
+    (cell,) = read_command([*given, "train=folder"]).sweep.cells
+    assert (cell.dataset.source, cell.dataset.title, cell.dataset.module) == ("folder", "Cats", None)
+    with pytest.raises(ConfigError, match="unknown train 'cats'") as error:
+        read_command(given)
+    assert error.value.remedy is not None and "train: {...}" in error.value.remedy
