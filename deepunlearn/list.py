@@ -12,7 +12,7 @@ from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.doors import folders_of, run_door, table, wants_help
 from deepunlearn.registry import KINDS, Folders, registered
 
-CHECKED = ("method", "arch", "dataset")
+CHECKED = ("method", "arch", "dataset", "forget")
 USAGE = f"""usage: python -m deepunlearn.list [KIND [NAME ...]] [OPTION=VALUE ...] [plugins=DIR] [--check]
 
 Lists what is registered, with the first line of each YAML: all kinds ({", ".join(KINDS)}), or one.

@@ -16,7 +16,8 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.sources import find, read
 
 DOCS = Path(__file__).parent.parent / "docs" / "adding.md"
-EXAMPLES = {"dataset": "stripes", "arch": "plain"}
+EXAMPLES = {"dataset": "stripes", "arch": "plain", "forget": "class_part"}
+TITLES = {"dataset": "A dataset", "arch": "An architecture", "forget": "A kind of forget set"}
 LONGEST = 30
 
 
@@ -31,9 +32,9 @@ def block(text: str, language: str) -> str:
     return found[1]
 
 
-def write_example(kind: str, root: Path, titles: dict[str, str] | None = None) -> str:
+def write_example(kind: str, root: Path) -> str:
     """The documented files of a kind below `root`/my_plugins; the section that shows them."""
-    text = section({"dataset": "A dataset", "arch": "An architecture", **(titles or {})}[kind])
+    text = section(TITLES[kind])
     folder = root / "my_plugins" / kind
     folder.mkdir(parents=True)
     for language, ending in (("python", "py"), ("yaml", "yaml")):
@@ -81,10 +82,11 @@ def test_a_plug_in_is_composed_with_its_recipe_and_can_be_overridden(
         write_example(kind, tmp_path)
     write_stripes(tmp_path)
     monkeypatch.chdir(tmp_path)
-    own = ["dataset=stripes", "arch=plain", "plugins=my_plugins"]
+    own = ["dataset=stripes", "arch=plain", "forget=class_part", "forget.label=1", "plugins=my_plugins"]
     (cell,) = read_command([*own, "dataset.limit=100", "train.lr=0.01"]).sweep.cells
     assert (cell.dataset.name, cell.dataset.limit, cell.train.epochs, cell.train.lr) == ("stripes", 100, 5, 0.01)
-    assert cell.arch.code is not None, "its code is part of identity"
+    assert cell.arch.code is not None and cell.forget.code is not None, "their code is part of identity"
+    assert cell.forget.model_dump()["label"] == 1
     data = read(cell.dataset, find(cell.dataset))
     assert (data.class_names, len(data.train.labels)) == (("along", "across"), 320)
     with pytest.raises(ConfigError, match="unknown dataset 'stripes'"):

@@ -11,7 +11,12 @@ import pytest
 
 from deepunlearn.testing.small import ARCHS
 
-CONTRACTS = {"method": "contract.py", "arch": "arch_contract.py", "dataset": "dataset_contract.py"}
+CONTRACTS = {
+    "method": "contract.py",
+    "arch": "arch_contract.py",
+    "dataset": "dataset_contract.py",
+    "forget": "forget_contract.py",
+}
 
 
 def run_contract(kind: str, configs: Sequence[Any]) -> int:

@@ -1,0 +1,75 @@
+"""What every kind of forget set must keep, with the values of its YAML, on 2,000 made samples of ten classes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.forget import ForgetSet, Splits
+from deepunlearn.core.keys import canonical_json
+from deepunlearn.data.splits import make_splits
+
+TRAIN = np.random.RandomState(0).permutation(np.arange(2000) % 10)
+TEST = np.arange(400) % 10
+
+
+def splits_of(forget: ForgetSet, seed: int = 1) -> Splits:
+    return make_splits(TRAIN, TEST, limit=None, val_ratio=0.15, forget=forget, seed=seed)
+
+
+def test_each_split_divides_what_is_trained_on(forget: ForgetSet) -> None:
+    splits = splits_of(forget)
+    for seed in splits.seeds:
+        split = splits.of(seed)
+        assert splits.sizes(seed) == split.sizes
+        parts = (split.retain, split.forget, split.val)
+        assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts)), "a sample is in two parts"
+        for part in (*parts, split.test):
+            assert part.dtype == np.int64 and bool((np.diff(part) > 0).all()), "sorted, each sample once"
+        assert split.train.max() < len(TRAIN) and split.test.max() < len(TEST)
+
+
+def test_equal_seeds_choose_the_same(forget: ForgetSet) -> None:
+    first, again = splits_of(forget), splits_of(forget)
+    assert list(first.seeds) == list(again.seeds)
+    for seed in first.seeds:
+        assert np.array_equal(first.of(seed).forget, again.of(seed).forget)
+
+
+def test_validation_and_test_samples_are_what_they_are_for_any_kind(forget: ForgetSet) -> None:
+    splits = splits_of(forget)
+    first = splits.of(splits.seeds[0])
+    for seed in splits.seeds:
+        assert np.array_equal(splits.of(seed).val, first.val) and np.array_equal(splits.of(seed).test, first.test)
+    assert len(first.val) == 300
+
+
+def test_its_values_are_in_its_key(forget: ForgetSet) -> None:
+    fields = forget.key_fields()
+    json.loads(canonical_json(fields))
+    assert fields["forget"] == forget.name
+    for name in set(type(forget).model_fields) - {"name", "module", "code"}:
+        other = forget.model_copy(update={name: "another value"})
+        try:
+            changed = other.key_fields() != fields
+        except (TypeError, ValueError, ConfigError):
+            changed = True  # it computes with the value
+        assert changed, f"{name} is not part of identity"
+
+
+def test_seeds_without_a_split_of_their_own_share_one(forget: ForgetSet) -> None:
+    for seed in forget.seeds(range(3))[:3]:
+        for role in ("original", "retrained"):
+            assert forget.first_of(role, seed) <= seed
+        splits_of(forget).of(seed)
+
+
+def test_a_second_draw_keeps_its_sizes(forget: ForgetSet) -> None:
+    try:
+        other = splits_of(forget, seed=2)
+    except ConfigError as error:
+        pytest.fail(f"it fits one split_seed and not another: {error}")
+    assert list(other.seeds) == list(splits_of(forget).seeds)
