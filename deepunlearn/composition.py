@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import MASK_THRESHOLD, Value
-from deepunlearn.methods.base import Method, Problem, load_method
+from deepunlearn.methods.base import Method, Problem
 from deepunlearn.ops.saliency import saliency_masks
-from deepunlearn.registry import digest
+from deepunlearn.registry import digest, load, only_class
 
 
 class Chain:
@@ -41,6 +41,16 @@ class Masked:
 
 
 Runnable = Method | Chain | Masked
+
+
+def load_method(name: str, module: str | None = None) -> type[Method]:
+    """The class of method `name`, in `deepunlearn/methods/<name>.py` or in `module`: its name, or a file's path.
+
+    Raises ConfigError unless it can be imported and holds exactly one.
+    """
+    method = only_class(load(module or f"deepunlearn.methods.{name}"), Method, f"method {name!r}")
+    method.name = name
+    return method
 
 
 def make_method(config: MethodConfig, params: dict[str, Value]) -> Runnable:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from deepunlearn.archs.anatomy import Anatomy
@@ -34,9 +33,10 @@ from deepunlearn.given_model import (
     single_samples_taught,
     unwrapped,
 )
-from deepunlearn.methods.base import Problem, execute, nothing_to_move, working_copy
+from deepunlearn.methods.base import nothing_to_move
 from deepunlearn.ops.frozen import frozen_names
 from deepunlearn.registry import Folders
+from deepunlearn.running import Setting, execute
 from deepunlearn.runtime import Runtime, device_of
 
 
@@ -86,28 +86,19 @@ def unlearn(
         if fresh is not None:
             check_fresh(fresh, original)
 
-        def problem_of(generator: torch.Generator) -> Problem:
-            copied = working_copy(original)
-            return Problem(
-                original=original,
-                model=copied,
-                parts=Anatomy(copied, parts or {}),
-                retain=data["retain"],
-                forget=data["forget"],
-                val=data.get("val", data["retain"].subset([])),
-                classes=classes,
-                generator=generator,
-                frozen=frozen,
-                _fresh=lambda: (copied_model(unwrapped(fresh())) if fresh else reset(original)).to(
-                    runtime.device, dtype
-                ),
-                _runtime=runtime,
-                _kept=frozenset() if fresh else frozenset(not_reset(original)),
-                _unbounded=frozenset(not_finite(original)),
-            )
-
+        setting = Setting(
+            original=original,
+            data={"val": data["retain"].subset([]), **data},
+            classes=classes,
+            anatomy=lambda copied: Anatomy(copied, parts or {}),
+            fresh=lambda: (copied_model(unwrapped(fresh())) if fresh else reset(original)).to(runtime.device, dtype),
+            runtime=runtime,
+            frozen=frozen,
+            kept=frozenset() if fresh else frozenset(not_reset(original)),
+            unbounded=frozenset(not_finite(original)),
+        )
         with single_samples_taught({name: len(part) for name, part in data.items()}):
-            unlearned, _ = execute(make_method(config, params), problem_of, runtime, seed)
+            unlearned, _ = execute(make_method(config, params), setting.problem, runtime, seed)
         flags = dict(model.named_parameters())
         for name, parameter in unlearned.named_parameters():
             parameter.requires_grad_(flags[name].requires_grad)

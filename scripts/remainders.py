@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ from deepunlearn.core.provenance import commit, machine
 from deepunlearn.data import loader
 from deepunlearn.data.loader import Part
 from deepunlearn.library import unlearn
-from deepunlearn.methods.base import Problem, execute, working_copy
 from deepunlearn.ops.distillation import kl
+from deepunlearn.running import Setting, execute, working_copy
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.evaluation import Bench
 from deepunlearn.training import predict
@@ -71,25 +72,16 @@ def rule(name: str) -> Iterator[None]:
 
 def unlearned(bench: Bench, seed: int, method: MethodConfig, parts: Parts, **params: Any) -> dict[str, float]:
     """RA and FA after a method; NaN where it diverged."""
-    original = bench.original(seed)
-
-    def problem_of(generator: torch.Generator) -> Problem:
-        model = working_copy(original)
-        return Problem(
-            original=original,
-            model=model,
-            parts=archs.parts(bench.cell.arch, model),
-            retain=parts["retain"],
-            forget=parts["forget"],
-            val=parts["val"],
-            classes=10,
-            generator=generator,
-            _fresh=bench._another,
-            _runtime=bench.runtime,
-        )
-
+    setting = Setting(
+        original=bench.original(seed),
+        data=parts,
+        classes=10,
+        anatomy=partial(archs.parts, bench.cell.arch),
+        fresh=bench._another,
+        runtime=bench.runtime,
+    )
     try:
-        model, _ = execute(make_method(method, method.complete(params)), problem_of, bench.runtime, seed)
+        model, _ = execute(make_method(method, method.complete(params)), setting.problem, bench.runtime, seed)
     except Diverged:
         return {"RA": float("nan"), "FA": float("nan")}
     return {"RA": accuracy(bench, model, parts["retain"]), "FA": accuracy(bench, model, parts["forget"])}

@@ -15,7 +15,7 @@ from deepunlearn.config import method_configs, read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import MASK_THRESHOLD, Value
-from deepunlearn.methods.base import execute
+from deepunlearn.running import execute
 from deepunlearn.testing.small import equal_states, make_problem, model, parts, runtime, state
 from tests.commands import sweep
 

@@ -23,7 +23,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["training"],
     ["cells"],
     ["methods"],
-    ["composition"],
+    ["composition", "running"],
     ["stages"],
     ["ulira.shadow_models"],
     ["testing"],

@@ -140,7 +140,7 @@ def _check_sizes(split: Split, forget: ForgetSet, val_ratio: float) -> None:
             "the forget set is too small for the membership attack's 10 folds",
             given=f"forget={forget.name}: {len(split.forget)} of {of} training samples",
             allowed=allowed,
-            remedy=f"{forget.enlarge}, or use more data: raise dataset.limit, or lower dataset.val_ratio",
+            remedy=f"use more data (raise dataset.limit, lower dataset.val_ratio), or {forget.enlarge}",
         )
     if len(split.val) < LEAST_PER_SIDE:
         raise ConfigError(
@@ -158,7 +158,7 @@ def _check_classes(split: Split, forget: ForgetSet, train_labels: npt.NDArray[np
             "the retain set has no sample of some classes, so the retrained model could not learn them",
             given=f"no sample of class {', '.join(map(str, missing[:10]))} among {len(split.retain)} retained ones",
             allowed="at least one retained sample of each class",
-            remedy=f"{forget.reduce}, raise dataset.limit, or draw another split with dataset.split_seed",
+            remedy=f"raise dataset.limit, draw another split with dataset.split_seed, or {forget.reduce}",
         )
 
 

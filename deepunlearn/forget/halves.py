@@ -100,7 +100,7 @@ class HalvesForget(ForgetSet):
             raise Unfit(
                 "there are more search seeds than halvings",
                 given=f"a search on halving {number}",
-                allowed=f"halvings 0 to {self.halvings - 1}",
+                allowed=f"halvings 0 to {self.halvings - 1}: at most {self.halvings} searches",
                 remedy="lower search.seeds, raise forget.halvings, or use protocol=paper",
             )
         return number * self.parts

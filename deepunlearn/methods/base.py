@@ -1,14 +1,13 @@
-"""What a method is, what it gets to see, and how it is run and timed."""
+"""What a method is, and what it gets to see."""
 
 from __future__ import annotations
 
-import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +22,6 @@ from deepunlearn.ops.convolutions import Convolution, convolutions
 from deepunlearn.ops.frozen import Frozen
 from deepunlearn.ops.optim import adam, sgd
 from deepunlearn.ops.step import Step, gradients_of
-from deepunlearn.registry import load, only_class
 from deepunlearn.runtime import Runtime
 from deepunlearn.training import predict
 
@@ -266,71 +264,3 @@ class Method(ABC):
     @abstractmethod
     def run(self, problem: Problem) -> Iterator[None]:
         """Unlearn. Raises NotApplicable, before changing anything, on a model it cannot work on."""
-
-
-def load_method(name: str, module: str | None = None) -> type[Method]:
-    """The class of method `name`, in `deepunlearn/methods/<name>.py` or in `module`: its name, or a file's path.
-
-    Raises ConfigError unless it can be imported and holds exactly one.
-    """
-    method = only_class(load(module or f"deepunlearn.methods.{name}"), Method, f"method {name!r}")
-    method.name = name
-    return method
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run leaves beside the model: seconds inside the method alone, its number of yields, its notes."""
-
-    seconds: float
-    epochs: int
-    notes: dict[str, Value]
-
-
-class Runs(Protocol):
-    """A method, or what is made of methods."""
-
-    def run(self, problem: Problem) -> Iterator[None]: ...
-
-
-def execute(
-    method: Runs,
-    problem_of: Callable[[torch.Generator], Problem],
-    runtime: Runtime,
-    seed: int,
-    on_epoch: Callable[[int, nn.Module], None] | None = None,
-) -> tuple[nn.Module, Run]:
-    """Run `method` under its own random state and clock; returns the unlearned model.
-
-    `on_epoch(epochs done, model)` is called at each yield, outside the clock; it may raise to end the run, and what it
-    draws from random states does not reach the method. Raises Diverged, or NotApplicable from the method.
-    """
-    with runtime.seeded(seed) as generator:
-        problem = problem_of(generator)
-        clock, epochs = runtime.clock(), 0
-        problem._outside_clock = clock.paused
-        steps = method.run(problem)
-        try:
-            while True:
-                clock.start()
-                more = next(steps, _END) is not _END
-                clock.stop()
-                problem.check_finite()
-                problem.check_frozen()
-                if not more:
-                    return problem.model.eval(), Run(clock.seconds, epochs, problem.notes)
-                epochs += 1
-                if on_epoch:
-                    with runtime.seeded(seed):
-                        on_epoch(epochs, problem.model)
-        finally:
-            problem.release()
-
-
-_END = object()
-
-
-def working_copy(original: nn.Module) -> nn.Module:
-    """An independent copy, as every method gets it; gradients are on, but for what a problem freezes."""
-    model = copy.deepcopy(original)
-    return model.requires_grad_(True)

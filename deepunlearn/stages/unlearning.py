@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.store import Entry
-from deepunlearn.methods.base import Problem, Run, execute, working_copy
+from deepunlearn.running import Run, Setting, execute
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import ReferenceStage
 from deepunlearn.training import save_weights, seconds_per_step
@@ -41,26 +42,17 @@ class UnlearningStage(ReferenceStage):
         drawn: str | None = None,
     ) -> tuple[nn.Module, Run]:
         """Run a method on the original of `seed`. Equal values and equal `drawn` (as in the key) give equal models."""
-        original, side = self.original(self.cell.forget.first_of("original", seed)), self.side(seed)
-
-        def problem_of(generator: torch.Generator) -> Problem:
-            model = self.runtime.compiled(working_copy(original))
-            return Problem(
-                original=original,
-                model=model,
-                parts=archs.parts(self.cell.arch, model),
-                retain=side.parts["retain"],
-                forget=side.parts["forget"],
-                val=side.parts["val"],
-                classes=len(self.decoded.class_names),
-                generator=generator,
-                _fresh=self._another,
-                _runtime=self.runtime,
-            )
-
+        setting = Setting(
+            original=self.original(self.cell.forget.first_of("original", seed)),
+            data=self.side(seed).parts,
+            classes=len(self.decoded.class_names),
+            anatomy=partial(archs.parts, self.cell.arch),
+            fresh=self._another,
+            runtime=self.runtime,
+        )
         self.runtime.graphs_of(method.name)
         run_seed = self.keys.run_seed(method, seed, drawn)
-        return execute(make_method(method, params), problem_of, self.runtime, run_seed, on_epoch)
+        return execute(make_method(method, params), setting.problem, self.runtime, run_seed, on_epoch)
 
     def unlearned(
         self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str, drawn: str | None = None

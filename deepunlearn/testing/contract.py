@@ -13,12 +13,12 @@ from typing import Any, ClassVar, NoReturn
 import torch
 from torch import nn
 
-from deepunlearn.composition import make_method
+from deepunlearn.composition import load_method, make_method
 from deepunlearn.core.method_config import MethodConfig, epochs_of
 from deepunlearn.core.params import ParamSpec, Value
 from deepunlearn.data.loader import Part
-from deepunlearn.methods.base import Run, execute, load_method
 from deepunlearn.metrics import LEAST_MOVE
+from deepunlearn.running import Run, execute
 from deepunlearn.stages.unlearning import distances
 from deepunlearn.testing.small import CLASSES, equal_states, make_problem, model, parts, runtime, state
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.random import RandomForget
-from deepunlearn.methods.base import Problem, working_copy
+from deepunlearn.methods.base import Problem
+from deepunlearn.running import Setting
 from deepunlearn.runtime import Runtime
 
 ARCHS = {
@@ -86,20 +88,16 @@ def make_problem(
     *,
     frozen: frozenset[str] = frozenset(),
 ) -> Problem:
-    copy = working_copy(original)
-    return Problem(
+    setting = Setting(
         original=original,
-        model=copy,
-        parts=archs.parts(ARCHS[arch], copy),
-        retain=data["retain"],
-        forget=data["forget"],
-        val=data["val"],
+        data=data,
         classes=CLASSES,
-        generator=generator,
+        anatomy=partial(archs.parts, ARCHS[arch]),
+        fresh=lambda: here.place(archs.build(ARCHS[arch], CLASSES, 32)),
+        runtime=here,
         frozen=frozen,
-        _fresh=lambda: here.place(archs.build(ARCHS[arch], CLASSES, 32)),
-        _runtime=here,
     )
+    return setting.problem(generator)
 
 
 def state(module: nn.Module) -> dict[str, torch.Tensor]:

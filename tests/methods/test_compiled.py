@@ -9,7 +9,8 @@ from torch import nn
 from deepunlearn.composition import make_method
 from deepunlearn.config import method_configs
 from deepunlearn.core.method_config import MethodConfig
-from deepunlearn.methods.base import Problem, execute
+from deepunlearn.methods.base import Problem
+from deepunlearn.running import execute
 from deepunlearn.testing.contract import data, original, quick_params
 from deepunlearn.testing.small import make_problem, runtime, state
 

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 import deepunlearn
-from deepunlearn.composition import make_method
+from deepunlearn.composition import load_method, make_method
 from deepunlearn.config import method_configs, read_command
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.methods.base import load_method
 from deepunlearn.registry import Folders
 from tests.commands import SMALL, door, sweep
 

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepunlearn.composition import load_method
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods import msg
-from deepunlearn.methods.base import execute, load_method
 from deepunlearn.methods.ct import kernels, transpose
+from deepunlearn.running import execute
 from deepunlearn.testing.small import CLASSES, make_problem, model, parts, runtime
 
 DATA = parts()

@@ -18,9 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepunlearn.composition import load_method
 from deepunlearn.core.batches import training_batches
 from deepunlearn.data.loader import Part, Transform
-from deepunlearn.methods.base import Problem, execute, load_method
+from deepunlearn.methods.base import Problem
+from deepunlearn.running import execute
 from deepunlearn.runtime import global_seed
 from deepunlearn.testing.small import CLASSES, make_problem, parts, problem, runtime
 from deepunlearn.testing.small import model as single_precision

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from deepunlearn import archs
+from deepunlearn.composition import load_method
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.loader import Part
 from deepunlearn.methods import prmq
-from deepunlearn.methods.base import Problem, execute, load_method, working_copy
+from deepunlearn.methods.base import Problem
+from deepunlearn.running import execute, working_copy
 from deepunlearn.runtime import global_seed
 from deepunlearn.testing.small import ARCHS, CLASSES, equal_states, make_problem, model, parts, runtime, state
 

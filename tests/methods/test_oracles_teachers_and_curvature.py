@@ -16,13 +16,15 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from deepunlearn import archs
+from deepunlearn.composition import load_method
 from deepunlearn.core.batches import training_batches
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
 from deepunlearn.methods import iu
-from deepunlearn.methods.base import Problem, Run, execute, load_method
+from deepunlearn.methods.base import Problem
 from deepunlearn.ops import distillation, per_sample
+from deepunlearn.running import Run, execute
 from deepunlearn.testing.small import ARCHS, CLASSES, equal_states, make_problem, model, parts, runtime, state
 
 DATA = parts()

@@ -13,7 +13,8 @@ from deepunlearn import runtime
 from deepunlearn.composition import Chain, make_method
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import Diverged, NotApplicable
-from deepunlearn.methods.base import Method, Problem, execute
+from deepunlearn.methods.base import Method, Problem
+from deepunlearn.running import execute
 from deepunlearn.testing import small
 from deepunlearn.testing.contract import quick_params
 

@@ -7,7 +7,8 @@ import torch
 
 from deepunlearn.composition import make_method
 from deepunlearn.config import method_configs
-from deepunlearn.methods.base import Problem, execute
+from deepunlearn.methods.base import Problem
+from deepunlearn.running import execute
 from deepunlearn.testing.contract import data, original, quick_params
 from deepunlearn.testing.small import equal_states, make_problem, runtime, state
 
