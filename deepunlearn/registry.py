@@ -1,4 +1,4 @@
-"""The one registry: which methods, architectures, datasets, forget sets, measures and attacks there are.
+"""The one registry: which methods, architectures, datasets, forget sets and measures (attacks among them) there are.
 
 Each is a YAML `NAME.yaml`, beside it a file `NAME.py` or a package `NAME/` where it needs code. Ours lie in
 `conf/KIND/`, those of installed packages beside the module that an entry point names, a user's in `plugins=DIR` under
@@ -45,8 +45,7 @@ KINDS = {
         Kind("arch", "architecture", "deepunlearn.archs", code=False),
         Kind("dataset", "dataset", "deepunlearn.datasets", code=False),
         Kind("forget", "kind of forget set", "deepunlearn.forget_sets"),
-        Kind("measure", "measure", "deepunlearn.measures"),
-        Kind("attack", "attack", "deepunlearn.attacks"),
+        Kind("measure", "measure", "deepunlearn.measures"),  # an attack is a measure whose YAML says `kind: attack`
     )
 }
 

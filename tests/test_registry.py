@@ -62,10 +62,10 @@ def test_only_what_brings_its_own_code_needs_it(tmp_path: Path) -> None:
 
 
 def test_code_without_a_yaml_is_named(tmp_path: Path) -> None:
-    put(tmp_path, "attack", "other")
-    folders = put(tmp_path, "attack", "mine", yaml="none")
-    with pytest.raises(ConfigError, match=r"attack 'mine' .* has no YAML"):
-        registered("attack", folders)
+    put(tmp_path, "measure", "other")
+    folders = put(tmp_path, "measure", "mine", yaml="none")
+    with pytest.raises(ConfigError, match=r"measure 'mine' .* has no YAML"):
+        registered("measure", folders)
 
 
 def test_a_name_counts_once_within_a_kind(tmp_path: Path) -> None:
@@ -119,3 +119,27 @@ def test_what_a_file_must_hold_is_said(tmp_path: Path) -> None:
     assert error.value.given == "Mine, Other"
     with pytest.raises(ConfigError, match="architecture 'mine' lacks parts"):
         functions(module, ("build", "parts"), "architecture 'mine'")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_installed_package_brings_its_own(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an installer leaves it: a module with its YAML, a package with its YAML beside it, and the entry points."""
+    package = tmp_path / f"theirs_{kind}"
+    (package / "whole").mkdir(parents=True)
+    for file in ("__init__.py", "mine.py", "whole/__init__.py"):
+        (package / file).write_text(f"x = {file!r}\n")
+    for name in ("mine", "whole"):
+        (package / f"{name}.yaml").write_text(f"name: {name}\n")
+    info = tmp_path / f"theirs_{kind}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: theirs_{kind}\nVersion: 1.0\n")
+    declared = "".join(f"{name} = theirs_{kind}.{name}\n" for name in ("mine", "whole"))
+    (info / "entry_points.txt").write_text(f"[{KINDS[kind].entry_points}]\n{declared}")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = registered(kind)
+    assert found["mine"].origin == f"of package theirs_{kind}" and not found["mine"].ours
+    assert found["mine"].yaml == package / "mine.yaml" and found["whole"].yaml == package / "whole.yaml"
+    assert load(found["whole"].module or "").x == "whole/__init__.py"
+    (package / "mine.yaml").unlink()
+    with pytest.raises(ConfigError, match=f"'mine' of package theirs_{kind} has no YAML"):
+        registered(kind)
