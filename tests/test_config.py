@@ -6,7 +6,6 @@ import pytest
 
 from deepunlearn.config import GROUPS, method_configs, options, read_command, sweep_files
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.method_config import epochs_of
 from deepunlearn.core.params import ParamSpec
 
 
@@ -119,27 +118,26 @@ def test_values_of_another_type_are_refused(kind: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "epochs"),
+    ("arguments", "params", "epochs"),
     [
-        ({"epochs": 5, "fine_epochs": 2, "reset_epochs": 1}, 5),
-        ({"epochs": 3, "warmup_epochs": 3}, 6),  # a trial is not to be pruned in its warm-up
-        ({"0.epochs": 2, "1.epochs": 3.2}, 6),
-        ({"alpha": 0.1}, 1),
+        (["method=rni"], {"epochs": 5, "fine_epochs": 2, "reset_epochs": 1}, 5),
+        (["method=kde"], {"epochs": 3, "warmup_epochs": 3}, 6),  # a trial is not to be pruned in its warm-up
+        (["method=chain", "chain.steps=[ct,prmq]"], {"0.epochs": 2, "1.epochs": 3.2}, 6),
+        (["method=ff"], {"alpha": 0.1}, 1),
     ],
 )
-def test_epochs_of_a_run(params: dict[str, float], epochs: int) -> None:
-    assert epochs_of(params) == epochs
+def test_epochs_of_a_run(arguments: list[str], params: dict[str, float], epochs: int) -> None:
+    (method,) = read_command(arguments).sweep.methods
+    assert method.epochs_of(params) == epochs
+
+
+@pytest.mark.parametrize(("kind", "role"), [("str", "lr"), ("float", "batch_size"), ("bool", "epochs")])
+def test_a_role_fits_its_type(kind: str, role: str) -> None:
+    with pytest.raises(ValueError, match=f"role={role}"):
+        ParamSpec(type=kind, role=role, default="1", help="x")  # type: ignore[arg-type]
 
 
 def test_numbers_are_typed() -> None:
     spec = ParamSpec(type="float", default=0, help="x")
     assert type(spec.typed("x", 1)) is float
     assert type(ParamSpec(type="int", default=0, help="x").typed("x", 3.0)) is int
-
-
-def test_a_user_change_makes_another_result_set() -> None:
-    plain = read_command(["method=ft"]).sweep.methods[0]
-    fixed = read_command(["method=ft", "method.params.lr=0.01"]).sweep.methods[0]
-    freed = read_command(["method=ft", "method.params.lr=null"]).sweep.methods[0]
-    assert plain.changed == freed.changed == ()
-    assert fixed.changed == ("params.lr=0.01",) and fixed.fixed == {"lr": 0.01}

@@ -20,10 +20,9 @@ title: Watcher
 paper: none
 reads: [retain, forget, val]
 epoch_cost: 1.0
-params: {lr: null, epochs: null}
 space:
-  lr: {type: float, default: 0.01, low: 1e-3, high: 1e-1, log: true, gt: 0, help: learning rate}
-  epochs: {type: int, default: 2, ge: 1, searched: false, help: epochs over the retain set}
+  lr: {type: float, role: lr, default: 0.01, low: 1e-3, high: 1e-1, log: true, gt: 0, help: learning rate}
+  epochs: {type: int, role: epochs, default: 2, ge: 1, searched: false, help: epochs over the retain set}
 """
 CODE = """\
 from tests.watcher import Watcher

@@ -19,7 +19,8 @@ from deepunlearn.core.errors import ConfigError, unknown
 
 MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
 NAME = re.compile(r"[\w.-]+")
-LISTS = re.compile(r"seeds|chain\.steps|launcher\.setup|dataset\.(mean|std)|method\.space\.[\w.]+\.(choices|between)")
+LISTS = re.compile(r"seeds|chain\.steps|launcher\.setup|dataset\.(mean|std)|method\.[\w.]+\.(choices|between)")
+VALUES = re.compile(r"chain\.|method\.(\w+\.)?params\.")  # what a search chooses where nothing is given
 GRIDS = "only dataset, arch and method may be grids"
 
 
@@ -70,12 +71,17 @@ def check(argument: str) -> None:
         _check_group(key, value)
     group, _, field = key.partition(".")
     if group in GROUPS and field == "name":
-        raise ConfigError(
-            f"{key} is set by the choice of {group}",
-            given=argument,
-            allowed=f"{group}= with one of {', '.join(names_of(group))}",
-            remedy=f"write {group}={value}" if value in names_of(group) else f"leave {key}= out",
-        )
+        raise named_by_choice(group, key, value)
+
+
+def named_by_choice(group: str, key: str, value: str) -> ConfigError:
+    """The refusal of a name for what has one."""
+    return ConfigError(
+        f"{key} is set by the choice of {group}",
+        given=f"{key}={value}",
+        allowed=f"{group}= with one of {', '.join(names_of(group))}",
+        remedy=f"write {group}={value}" if value in names_of(group) else f"leave {key}= out",
+    )
 
 
 def resolved(argument: str) -> Any:
@@ -125,7 +131,7 @@ def _no_grid(key: str, value: str) -> ConfigError:
         allowed, remedy = "one value, or a list in brackets", f"write '{key}=[{items}]'"
     elif key in GROUPS:
         allowed, remedy = f"one of {', '.join(options(key))}", one_each
-    elif key.startswith(("method.params.", "chain.")):
+    elif VALUES.match(key):
         allowed, remedy = "one value, or null to search it", f"{one_each}; or leave it out, and the search chooses"
     else:
         allowed, remedy = "one value", f"{one_each}; a text with a comma in it is quoted: '{key}=\"{value}\"'"

@@ -16,8 +16,9 @@ from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.files import AXES, read_yaml, sweep_files
 from deepunlearn.config.forget_sets import forget_set
-from deepunlearn.config.methods import compose_method
+from deepunlearn.config.methods import compose_method, typed_values
 from deepunlearn.config.plugins import offer
+from deepunlearn.config.settings import Given, check_methods, read_settings, without
 from deepunlearn.core import slurm_options
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.paths import shipped
@@ -67,13 +68,15 @@ def read_command(arguments: Sequence[str]) -> Command:
     axes = {axis: listed(axis, value) for key, value in given if (axis := key) in AXES}
     for override in file.overrides:
         _refuse_axis(override)
-    overrides = [*file.overrides, *(f"{key}={value}" for key, value in given if key not in (*AXES, "sweep"))]
+    methods = axes.get("method") or list(file.methods)
+    kept = without(file.overrides, set(file.methods) - set(methods))
+    overrides = [*kept, *(f"{key}={value}" for key, value in given if key not in (*AXES, "sweep"))]
     folders = _folders(overrides)
     offer(folders)  # first, as what a group may be depends on it
     for override in overrides:
         words.check(override)
     with initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute())):
-        sweep, flags = _build(_cells(file, axes), axes.get("method") or list(file.methods), overrides, folders)
+        sweep, flags = _build(_cells(file, axes), methods, overrides, folders)
     return Command(sweep, flags, name)
 
 
@@ -139,20 +142,22 @@ def _build(
     base = composed(shared)
     flags = validate(Flags, {name: base[name] for name in FLAGS}, "")
     validate(RuntimeConfig, base["runtime"], "runtime")  # before its precision becomes a cell's
-    ours = [override for override in overrides if override.startswith("method.")]
+    found = registered("method", folders)
+    settings = read_settings(overrides, found)
     names = methods or [base["method"]["name"]]
     if steps and "chain" not in names:
         raise _no_chain(steps, names)
     base["forget"] = forget_set(base["forget"], registered("forget", folders))
-    found = registered("method", folders)
-    chosen = [compose_method(name, shared, ours, steps, found) for name in names]
-    built = [_cell(dataset, arch, overrides, ours, base) for dataset, arch in cells]
+    check_methods(settings, names, base["chain"]["steps"] if "chain" in names else ())
+    given = Given(names, shared, settings, steps)
+    chosen = [compose_method(name, given, found) for name in names]
+    built = [_cell(dataset, arch, overrides, base) for dataset, arch in cells]
     values = {
         "cells": built,
         "methods": chosen,
         "seeds": _seeds(base),
         "results": base["results"],
-        "hparams": _hparams(base["hparams"]),
+        "hparams": typed_values(_hparams(base["hparams"]), chosen, found),
         "keep": base["keep"],
         "launcher": _launcher(base["launcher"]),
         **{name: base[name] for name in ("search", "protocol", "runtime")},
@@ -162,15 +167,9 @@ def _build(
     return validate(SweepConfig, values, ""), flags
 
 
-def _cell(
-    dataset: str | None,
-    arch: str | None,
-    overrides: list[str],
-    ours: list[str],
-    base: dict[str, Any],
-) -> CellConfig:
+def _cell(dataset: str | None, arch: str | None, overrides: list[str], base: dict[str, Any]) -> CellConfig:
     named = [f"{axis}={name}" for axis, name in (("dataset", dataset), ("arch", arch)) if name]
-    values = composed([*named, *(override for override in overrides if override not in ours)])
+    values = composed([*named, *(override for override in overrides if not override.startswith("method."))])
     fields = {name: values[name] for name in ("dataset", "arch", "train")}
     if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
         fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set

@@ -39,9 +39,8 @@ def _reference(error: Exception, overrides: list[str]) -> ConfigError | None:
 
 def _written(key: str, overrides: list[str]) -> str:
     """The last override that sets `key` or something in it."""
-    given = [
-        one for one in overrides if (name := one.partition("=")[0]) == key or key.startswith((f"{name}.", f"{name}["))
-    ]
+    plain = [one.lstrip("+") for one in overrides]
+    given = [one for one in plain if (name := one.partition("=")[0]) == key or key.startswith((f"{name}.", f"{name}["))]
     return given[-1] if given else key
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -25,24 +25,47 @@ def no_such_option(name: str, overrides: Iterable[str]) -> ConfigError:
         return _refusal(name, _top_level(), nearest(name), chosen)
     names = names_of(group)
     choice = chosen[group]
-    owners = [other for other, fields in names.items() if field in fields or _open(field) in fields]
-    if choice == "chain" and owners:
-        return _of_a_step(name, field)
+    owners = _owners(field, names)
     if owners and choice not in owners:
-        return _of_another_choice(name, group, choice, owners, names)
-    own = names.get(choice, [])
+        remedy = f"add {group}={owners[0]}{', or another of these' if len(owners) > 1 else ''}, or leave {name} out"
+        return _of_another_choice(name, group, field, choice, remedy)
+    near = _near(field, choice, names)
+    beside = _beside(field, names.get(choice, []))
+    return _refusal(name, [f"{group}.{one}" for one in beside], [f"{group}.{one}" for one in near], chosen)
+
+
+def no_such_setting(name: str, field: str, method: str, sweep: Sequence[str]) -> ConfigError:
+    """The refusal of `name`, which sets a `field` that `method` does not have; sweep: the methods of this command."""
+    names = names_of("method")
+    owners = _owners(field, names)
+    if method == "chain" and owners:
+        return _of_a_step(name, field)
+    if owners and method not in owners:
+        here = [one for one in owners if one in sweep]
+        alone = f"write method.{here[0]}.{field}=VALUE for {here[0]} alone" if here else f"add method={owners[0]}"
+        more = ", or another of these" if len(owners) > 1 and not here else ""
+        return _of_another_choice(name, "method", field, method, f"{alone}{more}, or leave {name} out")
+    prefix = name.removesuffix(field)
+    near = [f"{prefix}{one}" for one in _near(field, method, names)]
+    return _refusal(name, [f"{prefix}{one}" for one in _beside(field, names[method])], near, {"method": method})
+
+
+def _owners(field: str, names: Names) -> list[str]:
+    return [choice for choice, fields in names.items() if field in fields or _open(field) in fields]
+
+
+def _near(field: str, choice: str, names: Names) -> list[str]:
     others = [one for fields in names.values() for one in fields]
-    near = get_close_matches(field, own, n=1) or get_close_matches(field, others, n=1)
-    return _refusal(name, [f"{group}.{one}" for one in _beside(field, own)], [f"{group}.{one}" for one in near], chosen)
+    return get_close_matches(field, names.get(choice, []), n=1) or get_close_matches(field, others, n=1)
 
 
-def _of_another_choice(name: str, group: str, choice: str, owners: list[str], names: Names) -> ConfigError:
-    field = name.partition(".")[2]
+def _of_another_choice(name: str, group: str, field: str, choice: str, remedy: str) -> ConfigError:
+    names = names_of(group)
     return ConfigError(
-        f"{name} is an option of {group}={'|'.join(owners)}, not of {group}={choice}",
+        f"{name} is an option of {group}={'|'.join(_owners(field, names))}, not of {group}={choice}",
         given=name,
         allowed=", ".join(f"{group}.{one}" for one in _beside(field, names.get(choice, []))) or f"no {group}. options",
-        remedy=f"add {group}={owners[0]}{', or another of these' if len(owners) > 1 else ''}, or leave {name} out",
+        remedy=remedy,
     )
 
 
@@ -71,7 +94,7 @@ def _place(name: str, chosen: dict[str, str]) -> str:
     group, _, field = name.partition(".")
     if group not in GROUPS:
         return ""
-    owners = [choice for choice, fields in names_of(group).items() if field in fields]
+    owners = [choice for choice, fields in names_of(group).items() if field.removeprefix(f"{choice}.") in fields]
     return "" if chosen[group] in owners else f" (of {group}={'|'.join(owners)})"
 
 
@@ -88,7 +111,14 @@ def names_of(group: str) -> Names:
     found = {choice: list(_dotted(_shipped(group, choice))) for choice in options(group)}
     registered: dict[str, Any] = ConfigStore.instance().repo.get(group, {})
     own = {file.removesuffix(".yaml"): list(_dotted(entry.node)) for file, entry in registered.items()}
-    return {**found, **own}
+    return {choice: [*names, *_params(names)] for choice, names in {**found, **own}.items()}
+
+
+def _params(names: list[str]) -> list[str]:
+    """A method's hyper-parameters, which its YAML declares in `space:` and a command fixes as `params.NAME`."""
+    spaces = [name.split(".") for name in names if name.startswith("space.")]
+    params = [f"params.{parts[1]}" for parts in spaces if len(parts) == 2]
+    return ["params", *params] if params else []
 
 
 @cache

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from deepunlearn.config.arguments import resolved
 from deepunlearn.config.composing import composed
 from deepunlearn.config.plugins import read
+from deepunlearn.config.settings import Given, Setting, changes, settings_of, spelled
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.method_config import MaskConfig, MethodConfig
-from deepunlearn.core.params import MASK_THRESHOLD
+from deepunlearn.core.params import MASK_THRESHOLD, ParamSpec
 from deepunlearn.core.validation import validate
 from deepunlearn.registry import Folders, Registered, digest, registered
 
@@ -52,23 +53,66 @@ def _code_of(found: Iterable[Registered]) -> dict[str, Any]:
     return {"modules": modules, "code": digest(modules.values())}
 
 
-def compose_method(
-    name: str, shared: list[str], ours: list[str], steps: list[str], found: dict[str, Registered]
-) -> MethodConfig:
+def compose_method(name: str, given: Given, found: dict[str, Registered]) -> MethodConfig:
+    """One method of a command, under the settings of all its methods and the method's own. Raises ConfigError."""
     if name not in found:
         raise unknown("method", name, found)
-    values = composed([f"method={name}", *shared, *ours])["method"]
-    used = [name]
+    own = settings_of(name, given.settings, given.methods)
+    values = composed([f"method={name}", *given.shared, *(one.override for one in own)])["method"]
     if "steps" in values:
-        used = values["steps"]
-        values = _chained(values, shared, steps, found)
-    values = _with_mask(values)
-    settings = [*ours, *(steps if "steps" in values else [])]
-    changed = tuple(sorted(override.removeprefix("method.") for override in settings if not override.endswith("=null")))
-    code = _code_of(found[one] for one in dict.fromkeys(used))
-    method = validate(MethodConfig, {**values, **code, "changed": changed}, "method")
-    assert method.fixed is not None  # typed now, so that a bad value is refused before anything runs
-    return method
+        values = _chained(values, given, found)
+        method = _valid(values, values["steps"], found)
+        changed = [spelled(f"chain.{param}", value) for param, value in method.fixed.items()]
+    else:
+        _check_params(values, own)
+        changed = changes(_single(found[name], read(found[name])), _valid(values, [name], found), own)
+        method = _valid(_with_mask(values), [name], found)
+    return method.model_copy(update={"changed": tuple(sorted(changed))})
+
+
+def _valid(values: dict[str, Any], used: Iterable[str], found: dict[str, Registered]) -> MethodConfig:
+    """A composed method; used: the names of those it is made of."""
+    return validate(MethodConfig, {**values, **_code_of(found[name] for name in dict.fromkeys(used))}, "method")
+
+
+def typed_values(
+    hparams: dict[str, Any], chosen: Iterable[MethodConfig], found: dict[str, Registered]
+) -> dict[str, dict[str, Any]]:
+    """`hparams=FILE` with each value in its hyper-parameter's type, as it identifies results; others as they stand."""
+    if not hparams:
+        return {}
+    singles = {name: values for name, one in found.items() if "steps" not in (values := read(one))}
+    known = {name: _single(found[name], values) for name, values in singles.items()}
+    known.update((method.name, method) for method in chosen)
+    return {
+        place: {param: _typed(known.get(place.rpartition("/")[2]), param, value) for param, value in values.items()}
+        for place, values in hparams.items()
+    }
+
+
+def _typed(method: MethodConfig | None, param: str, value: Any) -> Any:
+    """What cannot be typed is refused with the cell and method that would use it."""
+    if method is None or param not in method.space:
+        return value
+    try:
+        return method.space[param].typed(param, value)
+    except ConfigError:
+        return value
+
+
+def _check_params(values: dict[str, Any], settings: Sequence[Setting]) -> None:
+    """Raises ConfigError for a hyper-parameter that does not exist or cannot be what it is set to.
+
+    It is named as the last setting of it was written.
+    """
+    written = {one.field: one.key for one in settings}
+    for name, value in values.get("params", {}).items():
+        key = written.get(f"params.{name}", f"{written.get('params', 'method.params')}.{name}")
+        if name not in values["space"]:
+            raise unknown("option", key, [f"{key.removesuffix(name)}{one}" for one in values["space"]])
+        if value is not None:
+            spec = validate(ParamSpec, values["space"][name], f"method.space.{name}")
+            spec.typed(key, value)
 
 
 def _with_mask(values: dict[str, Any]) -> dict[str, Any]:
@@ -83,13 +127,11 @@ def _with_mask(values: dict[str, Any]) -> dict[str, Any]:
         **values,
         "reads": sorted({*values["reads"], "forget"}),
         "space": {**values["space"], MASK_THRESHOLD: spec},
-        "params": {**values["params"], MASK_THRESHOLD: None if mask.search else mask.threshold},
+        "params": {**values.get("params", {}), MASK_THRESHOLD: None if mask.search else mask.threshold},
     }
 
 
-def _chained(
-    values: dict[str, Any], shared: list[str], settings: list[str], found: dict[str, Registered]
-) -> dict[str, Any]:
+def _chained(values: dict[str, Any], given: Given, found: dict[str, Registered]) -> dict[str, Any]:
     """A chain's hyper-parameters are those of its steps, with the step's number before them: 0.lr, 1.epochs."""
     names = values["steps"]
     if not isinstance(names, list) or len(names) < 2:
@@ -102,7 +144,7 @@ def _chained(
     for name in names:
         if name not in found:
             raise unknown("method", name, found)
-    steps = [composed([f"method={name}", *shared])["method"] for name in names]
+    steps = [composed([f"method={name}", *given.shared])["method"] for name in names]
     if any("steps" in step for step in steps):
         raise ConfigError(
             "a chain cannot be a step of a chain",
@@ -111,11 +153,14 @@ def _chained(
             remedy="list the methods themselves: chain.steps=[ct,ngplus]",
         )
     numbered = list(enumerate(_with_mask(step) for step in steps))
-    params = {f"{index}.{name}": None for index, step in numbered for name in step["params"]}
-    for setting in settings:
+    space = {
+        f"{index}.{name}": _numbered(spec, index) for index, step in numbered for name, spec in step["space"].items()
+    }
+    params = {}
+    for setting in given.steps:
         key = setting.removeprefix("chain.").partition("=")[0]
-        if key not in params:
-            raise unknown("option", f"chain.{key}", [f"chain.{name}" for name in params])
+        if key not in space:
+            raise unknown("option", f"chain.{key}", [f"chain.{name}" for name in space])
         params[key] = resolved(setting)
     return {
         "name": "-".join(names),
@@ -124,11 +169,7 @@ def _chained(
         "paper": "; ".join(step["paper"] for step in steps),
         "reads": sorted({part for step in steps for part in step["reads"]}),
         "epoch_cost": sum(step["epoch_cost"] for step in steps) / len(steps),
-        "space": {
-            f"{index}.{name}": _numbered(spec, index)
-            for index, step in numbered
-            for name, spec in step["space"].items()
-        },
+        "space": space,
         "params": params,
         "steps": names,
     }

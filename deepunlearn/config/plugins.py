@@ -63,4 +63,11 @@ def read(one: Registered) -> dict[str, Any]:
             allowed=f"name: {one.name}",
             remedy=f"give the {one.kind} the name of its files",
         )
+    if one.kind == "method" and "params" in values:
+        raise ConfigError(
+            f"{one.yaml} declares hyper-parameters twice, in params: and in space:",
+            given=f"params: {{{', '.join(values['params'] or ())}}}",
+            allowed="space: alone, and in it role: epochs, batch_size or lr of each hyper-parameter that is one",
+            remedy="delete params: and write e.g. epochs: {type: int, role: epochs, ...}; docs/adding.md shows one",
+        )
     return values

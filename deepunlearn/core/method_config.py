@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from deepunlearn.core.errors import unknown
-from deepunlearn.core.params import ParamSpec, Value
-from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt, Unfit
+from deepunlearn.core.params import ParamSpec, Role, Value
+from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt
 
 
 class MaskConfig(Frozen):
@@ -28,7 +28,7 @@ class ContractConfig(Frozen):
 
 
 class MethodConfig(Frozen):
-    """A method's YAML: identity, what it reads, its hyper-parameters (specs in `space`, fixed values in `params`)."""
+    """A method's YAML: identity, what it reads, its hyper-parameters in `space`. A command adds what it fixes."""
 
     name: str
     version: PositiveInt  # bumped by hand when the maths changes
@@ -37,21 +37,23 @@ class MethodConfig(Frozen):
     reads: tuple[Literal["retain", "forget", "val"], ...]
     epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
     space: dict[str, ParamSpec]
-    params: dict[str, Any]
+    params: dict[str, Any] = Field(default_factory=dict)  # values given by hand; null: searched, or the default
     mask: MaskConfig | None = None  # null: the method takes no mask (it uses no optimiser, or makes its own mask)
     steps: tuple[str, ...] = ()  # of a chain: names of the methods that run one after the other
     changed: tuple[str, ...] = ()  # settings made by hand, for telling result sets apart
     contract: ContractConfig = ContractConfig()
-    modules: dict[str, str] = Field(
-        default_factory=dict
-    )  # of methods that are not ours: name -> where the class is, for `load_method`
+    modules: dict[str, str] = Field(default_factory=dict)  # of methods that are not ours: name -> where the class is
     code: str | None = None  # digest of these modules' files; identifies results of theirs beside the version
 
     @property
     def fixed(self) -> dict[str, Value]:
         """The values given by hand, typed; these are not searched. Raises ConfigError for a bad one."""
         given = {name: value for name, value in self.params.items() if value is not None}
-        return {name: self.space[name].typed(f"method.params.{name}", value) for name, value in given.items()}
+        return {name: self.space[name].typed(self._option(name), value) for name, value in given.items()}
+
+    def _option(self, param: str) -> str:
+        """How a command sets a hyper-parameter."""
+        return f"chain.{param}" if self.steps else f"method.params.{param}"
 
     @property
     def defaults(self) -> dict[str, Value]:
@@ -78,21 +80,9 @@ class MethodConfig(Frozen):
             params[name] = self.space[name].place(drawn[name], {**params, "blocks": blocks})
         return params
 
-    @model_validator(mode="after")
-    def _params_exist(self) -> MethodConfig:
-        if set(self.params) != set(self.space):
-            raise Unfit(
-                "params: and space: of a method name different hyper-parameters",
-                given=self.name,
-                allowed=f"the same in both; only in one: {', '.join(sorted(set(self.params) ^ set(self.space)))}",
-                remedy="correct the method's YAML; docs/adding.md shows one",
-            )
-        return self
+    def with_role(self, role: Role) -> list[str]:
+        return [name for name, spec in self.space.items() if spec.role == role]
 
-
-def epochs_of(params: Mapping[str, Any]) -> int:
-    """How often a run with these values yields: its epochs, a warm-up's and those of a chain's steps; at least 1."""
-    counts: list[float] = [
-        value for name, value in params.items() if name.split(".")[-1] in ("epochs", "warmup_epochs")
-    ]
-    return max(1, sum(math.ceil(count) for count in counts))
+    def epochs_of(self, params: Mapping[str, Value]) -> int:
+        """How often a run with these values yields: the epochs of all its phases and steps, at least once."""
+        return max(1, sum(math.ceil(float(params[name])) for name in self.with_role("epochs")))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from deepunlearn.core.errors import ConfigError
 
 Value = float | int | bool | str
+Role = Literal["epochs", "batch_size", "lr"]
 MASK_THRESHOLD = "mask.threshold"  # of a saliency mask on any gradient method
 WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
 EPOCH_LIMIT = "E_max"  # a symbolic upper end: the search's epoch limit (protocol section 6)
@@ -54,11 +55,14 @@ class ParamSpec(BaseModel):
     `search.space=ours`. `gt`, `ge`, `lt`, `le` are hard limits that a value given by hand must keep as well.
     `between` is the range of an integer that depends on other values, e.g. [1, epochs] or [0, epochs - fine_epochs]:
     it is searched as a number in [0, 1], so that the sampler's space is the same for all trials, and mapped (`place`).
+    `role` is what others have to know of it: `epochs`, after each of which a run yields; `batch_size`, which a dataset
+    may bound; `lr`, a learning rate of an optimiser. The contract tests hold it against a run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["float", "int", "bool", "str"]
+    role: Role | None = None
     default: Value
     low: float | int | None = None
     high: float | int | Literal["E_max"] | None = None
@@ -72,6 +76,13 @@ class ParamSpec(BaseModel):
     lt: float | None = None
     le: float | None = None
     help: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _role_fits(self) -> ParamSpec:
+        kinds = {"epochs": ("int", "float"), "batch_size": ("int",), "lr": ("float",), None: tuple(WORDS)}[self.role]
+        if self.type not in kinds:
+            raise ValueError(f"a type that role={self.role} may have: {' or '.join(kinds)}")
+        return self
 
     def typed(self, name: str, value: Any) -> Value:
         """`value` in this parameter's type and within its hard limits (1 -> 1.0 for a float).
@@ -107,7 +118,7 @@ class ParamSpec(BaseModel):
             fields["high"] = epoch_limit
         if self.type == "float":  # 0 and 1 in YAML are integers; the bounds of a real range are not
             fields.update({end: float(fields[end]) for end in ("low", "high") if fields[end] is not None})
-        if name.endswith("batch_size") and max_batch_size is not None and fields["choices"] is not None:
+        if self.role == "batch_size" and max_batch_size is not None and fields["choices"] is not None:
             fields["choices"] = tuple(size for size in fields["choices"] if size <= max_batch_size)
         try:
             return Range(**fields)

@@ -82,8 +82,7 @@ class Estimator:
         """Epochs of the known hyper-parameters, else the middle of the searched range."""
         known = self.planner.params(task.cell, task.method) if task.stage == "evaluate" else method.fixed
         ranges = self.planner.keys[task.cell].ranges(method, self.planner.sweep.search)
-        names = [name for name in method.space if name.split(".")[-1] == "epochs"]  # a chain has one per step
-        return sum(_middle(name, known or {}, ranges, method) for name in names) or 1.0
+        return sum(_middle(name, known or {}, ranges, method) for name in method.with_role("epochs")) or 1.0
 
 
 def _middle(name: str, known: dict[str, Value], ranges: dict[str, Range], method: MethodConfig) -> float:

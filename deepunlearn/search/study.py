@@ -23,7 +23,7 @@ from deepunlearn.core import stopping
 from deepunlearn.core.claims import Claims, this_process
 from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.core.infrastructure import infrastructure
-from deepunlearn.core.method_config import MethodConfig, epochs_of
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
@@ -173,7 +173,7 @@ class SlotStudy:
         """Prunes a hopeless trial at half and at three quarters of its epochs."""
         if not self.search.prune:
             return None
-        epochs = epochs_of(params)
+        epochs = self.method.epochs_of(params)
         looks = {-(-epochs * share // 100): share for share in PRUNE_AT}
 
         def look(epoch: int, model: nn.Module) -> None:

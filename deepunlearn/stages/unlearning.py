@@ -12,7 +12,7 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.composition import make_method
-from deepunlearn.core.method_config import MethodConfig, epochs_of
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
@@ -66,7 +66,7 @@ class UnlearningStage(ReferenceStage):
         step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
         self._build_graphs(method, params, seed, drawn)
         self.runtime.watch_memory()
-        with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", epochs_of(params)) as bar:
+        with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", method.epochs_of(params)) as bar:
             model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
         facts = self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
         logits = self.predict(model, self.side(seed))  # after the facts: it has a peak of memory of its own

@@ -6,30 +6,26 @@ import gc
 import os
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar, NoReturn
 
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from deepunlearn.composition import load_method, make_method
-from deepunlearn.core.method_config import MethodConfig, epochs_of
-from deepunlearn.core.params import ParamSpec, Value
+from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.params import ParamSpec, Role, Value
 from deepunlearn.data.loader import Part
 from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.running import Run, execute
 from deepunlearn.stages.unlearning import distances
 from deepunlearn.testing.small import CLASSES, equal_states, make_problem, model, parts, runtime, state
 
-QUICK = {
-    "epochs": 2,
-    "batch_size": 32,
-    "warmup_epochs": 1,
-    "retain_batch_size": 32,
-    "forget_batch_size": 16,
-    "samples": 20,
-}
+QUICK: dict[Role, int] = {"epochs": 2, "batch_size": 32}
 SMALL = {"resnet18": 60, "tinyvit": 60, "smallnet": 160}
 
 
@@ -46,7 +42,7 @@ def original(arch: str) -> nn.Module:
 
 def quick_params(method: MethodConfig) -> dict[str, Value]:
     """The defaults but for QUICK, and for what the YAML's `contract:` says where these would hide a hyper-parameter."""
-    quick = {key: value for key, value in QUICK.items() if key in method.space}
+    quick = {name: value for role, value in QUICK.items() for name in method.with_role(role)}
     return method.complete({**quick, **method.contract.params})
 
 
@@ -94,7 +90,7 @@ def test_it_works_on_its_own_copy_and_moves_it(method: MethodConfig, arch: str) 
     assert [type(m) for m in unlearned.modules()] == [type(m) for m in original(arch).modules()]
     assert all(torch.isfinite(value).all() for value in unlearned.state_dict().values())
     assert distances(unlearned, original(arch))["moved"] > LEAST_MOVE, "a silent no-op"
-    assert run.epochs == epochs_of(quick_params(method)) and run.seconds > 0
+    assert run.epochs == method.epochs_of(quick_params(method)) and run.seconds > 0
     assert len(set(parameters)) == 1, "parameter objects were replaced"
     owned = {value.data_ptr() for value in unlearned.state_dict().values() if value.numel()}
     assert not owned & {value.data_ptr() for value in original(arch).state_dict().values() if value.numel()}
@@ -195,11 +191,43 @@ def test_what_the_owner_of_a_model_froze_stays_as_it_is(method: MethodConfig) ->
     assert moved and not moved & kept, "give problem.movable(...) what is written without an optimiser"
 
 
-def test_every_hyper_parameter_matters(method: MethodConfig, param: str) -> None:
-    spec = method.space[param]
-    changed = another(spec, quick_params(method)[param])
-    base, different = unlearn(method, "smallnet")[0], unlearn(method, "smallnet", **{param: changed})[0]
+class Seen:
+    """The sizes in which a run asks for training batches, and the rates at which its optimisers step."""
+
+    def __init__(self) -> None:
+        self.sizes: set[int] = set()
+        self.rates: set[float] = set()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        batches = Part.batches
+
+        def asked(part: Part, batch_size: int, *arguments: Any, **more: Any) -> Iterator[tuple[Tensor, Tensor]]:
+            self.sizes.add(batch_size)
+            return batches(part, batch_size, *arguments, **more)
+
+        def stepped(optimizer: torch.optim.Optimizer, *_: object) -> None:
+            self.rates.update(float(group["lr"]) for group in optimizer.param_groups)
+
+        hook = register_optimizer_step_pre_hook(stepped)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Part, "batches", asked)
+            yield
+        hook.remove()
+
+
+def test_every_hyper_parameter_matters_as_its_role_says(method: MethodConfig, param: str) -> None:
+    spec, params = method.space[param], quick_params(method)
+    params_then = {**params, param: another(spec, params[param])}
+    now, then = Seen(), Seen()
+    with now.watching():
+        base, run = unlearn(method, "smallnet")
+    with then.watching():
+        different, run_then = unlearn(method, "smallnet", **params_then)
     assert not equal_states(state(base), state(different)), f"{param} is searched and never read"
+    assert (run.epochs, run_then.epochs) == (method.epochs_of(params), method.epochs_of(params_then)), "role: epochs"
+    assert (now.sizes != then.sizes) == (spec.role == "batch_size"), "role: batch_size"
+    assert spec.role != "lr" or now.rates != then.rates, "role: lr"
 
 
 def test_what_happens_at_a_yield_stays_outside_the_run(method: MethodConfig) -> None:
@@ -210,8 +238,6 @@ def test_what_happens_at_a_yield_stays_outside_the_run(method: MethodConfig) -> 
     assert equal_states(state(unlearn(method, "smallnet")[0]), state(unlearn(method, "smallnet", on_epoch=disturb)[0]))
 
 
-def test_yaml_and_class_agree_and_say_where_they_come_from(method: MethodConfig) -> None:
+def test_it_says_where_it_comes_from(method: MethodConfig) -> None:
     text = load_method(method.name, method.modules.get(method.name)).__doc__ or ""
-    assert "Source:" in text and "Searched:" in text
-    for spec in method.space.values():
-        assert spec.help
+    assert "Source:" in text

@@ -14,7 +14,7 @@ from torch import nn
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.forget import Split
 from deepunlearn.core.keys import ReferenceKey
-from deepunlearn.core.method_config import MethodConfig, epochs_of
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
@@ -110,7 +110,7 @@ class ShadowBench(Bench):
         if entry is not None:
             return entry
         self.runtime.watch_memory()
-        with self.progress.bar(f"{self.cell.name} {method.name} model {seed}: epoch", epochs_of(params)) as bar:
+        with self.progress.bar(f"{self.cell.name} {method.name} model {seed}: epoch", method.epochs_of(params)) as bar:
             model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
         facts = self._facts(seconds=run.seconds, notes=run.notes)  # first: scoring has a peak of its own
         statistic = self.statistic(model)

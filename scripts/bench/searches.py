@@ -17,7 +17,6 @@ from itertools import chain
 from common import Options, Row, Taken, bench_of, command_of, sweep
 from optuna.trial import FrozenTrial, TrialState
 
-from deepunlearn.core.method_config import epochs_of
 from deepunlearn.search.objective import Losses
 from deepunlearn.search.study import SlotStudy
 
@@ -95,7 +94,7 @@ def _curve(study: SlotStudy) -> Curve:
     """Trials in the order in which they were finished."""
     spent, best, epochs, norms = 0, math.inf, [], []
     for trial in sorted(study.finished().values(), key=lambda trial: trial.number):
-        spent += _epochs(trial)
+        spent += _epochs(study, trial)
         if trial.state == TrialState.COMPLETE:
             best = min(best, Losses(*trial.user_attrs["losses"]).norm)
         epochs.append(spent)
@@ -103,9 +102,9 @@ def _curve(study: SlotStudy) -> Curve:
     return Curve(epochs, norms)
 
 
-def _epochs(trial: FrozenTrial) -> int:
+def _epochs(study: SlotStudy, trial: FrozenTrial) -> int:
     """Epochs that it ran: all, or until it was pruned. (A diverged one counts whole, whichever search it is of.)"""
-    epochs = epochs_of(trial.user_attrs["params"])
+    epochs = study.method.epochs_of(trial.user_attrs["params"])
     if trial.state == TrialState.PRUNED:
         return -(-epochs * max(trial.intermediate_values) // 100)
     return epochs

@@ -51,7 +51,7 @@ def test_all_options_of_the_chosen_launcher_are_listed() -> None:
         (["forget.parts=5"], "of forget=halves, not of forget=random", "add forget=halves"),
         (["forget=halves", "forget.ratio=0.1"], "of forget=random, not of forget=halves", "add forget=random"),
         (["method=ft", "method.params.init_rate=1"], "of method=msg, not of method=ft", "add method=msg"),
-        (["method=ft,ff", "method.params.lr=0.1"], "not of method=ff", "or leave method.params.lr out"),
+        (["method=ft,ff", "method.params.lr=0.1"], "not of method=ff", "write method.ft.params.lr=VALUE for ft alone"),
         (["method=ft", "method.space.init_rate.low=1"], "of method=msg, not of method=ft", "add method=msg"),
         (["method=chain", "chain.steps=[ct,ft]", "method.params.lr=1"], "not of a chain", "chain.0.lr="),
         (["method=ft", "chain.0.lr=0.1"], "method=chain is not chosen", "add method=chain"),
@@ -65,7 +65,7 @@ def test_an_option_of_another_choice_names_it(arguments: list[str], problem: str
 def test_an_option_of_a_method_of_ones_own_names_it(tmp_path: Path) -> None:
     own_method(tmp_path / "own", "mine", "pass")
     yaml = tmp_path / "own" / "mine.yaml"
-    yaml.write_text(yaml.read_text().replace("lr:", "rate_of_mine:").replace("{lr: null}", "{rate_of_mine: null}"))
+    yaml.write_text(yaml.read_text().replace("lr:", "rate_of_mine:"))
     wrong = refusal(f"extra_methods={tmp_path / 'own'}", "method=ft", "method.params.rate_of_mine=1")
     assert "of method=mine, not of method=ft" in wrong.problem
 

@@ -62,8 +62,7 @@ def own_method(folder: Path, name: str, body: str) -> None:
             paper: none
             reads: [retain]
             epoch_cost: 1
-            params: {{lr: null}}
             space:
-              lr: {{type: float, default: 0.01, low: 0.001, high: 0.1, log: true, gt: 0, help: learning rate}}
+              lr: {{type: float, role: lr, default: 0.01, low: 0.001, high: 0.1, log: true, gt: 0, help: learning rate}}
         """).lstrip()
     )
