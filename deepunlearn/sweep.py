@@ -72,6 +72,7 @@ _OPTIONS = {
     "search.trials=, search.seeds=, search.space=paper|ours, search.max_epochs=": "the search",
     "method.params.NAME=": "fix a hyper-parameter (it is then not searched); null: searched or default",
     "method.space.NAME.low=, .high=, .default=": "its range and default",
+    "method.METHOD.params.NAME=, method.METHOD.space.NAME.low=, ...": "the same of one method of the sweep; it wins",
     "plugins=DIR": "a folder with parts of your own: method/, arch/, dataset/, forget/, ... (docs/adding.md)",
     "extra_methods=DIR": "a folder with methods of your own, NAME.py beside NAME.yaml",
     "hparams=FILE": "use these hyper-parameters and do not search",

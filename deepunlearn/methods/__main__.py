@@ -16,8 +16,8 @@ FLAGS = ("--markdown", "--check")
 USAGE = """usage: python -m deepunlearn.methods [NAME ...] [plugins=DIR] [extra_methods=DIR]
                                      [--markdown | --check]
 
-Lists the methods: where they come from, what data they read, their hyper-parameters with defaults and search ranges
-(ours: those of search.space=ours where they differ). --markdown prints the table that stands in docs/methods.md.
+Lists the methods: where they come from, what data they read, their hyper-parameters with roles, defaults and search
+ranges (ours: those of search.space=ours where they differ). --markdown prints the table that stands in docs/methods.md.
 --check runs the contract tests on the methods named, or on all (needs pytest); extra_methods=DIR holds methods of
 your own, plugins=DIR a folder method/ with such."""
 
@@ -47,7 +47,7 @@ def plain(method: MethodConfig) -> str:
     """A method in a few lines."""
     head = f"{method.name}: {method.title} ({method.paper}); reads {', '.join(method.reads)}; version {method.version}"
     rows = [
-        f"  {name:<22} default {spec.default!s:<8} {shown_range(spec):<30} {spec.help}"
+        f"  {name:<22} {spec.role or '':<10} default {spec.default!s:<8} {shown_range(spec):<30} {spec.help}"
         for name, spec in method.space.items()
     ]
     return "\n".join([head, *rows])
@@ -55,11 +55,13 @@ def plain(method: MethodConfig) -> str:
 
 def markdown(methods: Iterable[MethodConfig]) -> str:
     """All methods as a Markdown table, a line per hyper-parameter."""
-    lines = ["| method | source | reads | hyper-parameter | default | searched in |", "|---|---|---|---|---|---|"]
+    names = ("method", "source", "reads", "hyper-parameter", "role", "default", "searched in")
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
     for method in methods:
         head = f"`{method.name}` {method.title} | {method.paper} | {', '.join(method.reads)}"
         for name, spec in method.space.items():
-            lines.append(f"| {head} | `{name}`: {spec.help} | {spec.default} | {shown_range(spec)} |")
+            told = f"`{name}`: {spec.help} | {spec.role or ''} | {spec.default} | {shown_range(spec)}"
+            lines.append(f"| {head} | {told} |")
             head = "| |"
     return "\n".join(lines)
 

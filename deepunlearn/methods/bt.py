@@ -20,9 +20,8 @@ class BadTeacher(Method):
     L(x) = KL(softmax(f_T(x) / T) || softmax(f_theta(x) / T)), f_T = f_O for x in D_R (competent teacher) and a freshly
     initialised network of the same architecture for x in D_F (incompetent teacher); mean over batches that mix both;
     Adam at a constant rate. `retain_fraction` of D_R, drawn once per run, takes part.
-    Source: Chundawat et al. 2023 (arXiv 2205.08096), equation 3. Searched: lr, weight_decay, batch_size, epochs,
-    temperature. Deviations: mean over the batch (the published code's elementwise mean is that over the number of
-    classes); default lr 1e-4 instead of 0.01; retain_fraction 1 (the original work 0.3).
+    Source: Chundawat et al. 2023 (arXiv 2205.08096), equation 3. Deviations: mean over the batch (the published code's
+    elementwise mean is that over the number of classes); the original work has lr 0.01 and a retain_fraction of 0.3.
     """
 
     lr: float

@@ -17,7 +17,7 @@ class CatastrophicForgettingK(Method):
 
     L = CE(f_theta; D_R) + (weight_decay / 2) ||theta - theta_O||^2 over the unfrozen parameters, SGD with momentum 0.9;
     the rate is multiplied by `decay` once the epoch (from 0) exceeds each of int(.5E), int(.8E), int(.9E).
-    Source: Goel et al. 2022 (arXiv 2201.06640), section 4. Searched: lr, weight_decay, batch_size, epochs, decay, k.
+    Source: Goel et al. 2022 (arXiv 2201.06640), section 4.
     Deviations: momentum 0.9 (published code: none); unfrozen blocks in training mode (all in evaluation mode).
     """
 

@@ -22,7 +22,7 @@ class ConfuseFinetuneWeaken(Method):
     (1 / B) sum_i w_{y_i} CE(f_theta(x_i), y_i) over D_R with w_c = N / (K N_c); before the last epoch W <- W + n,
     n ~ N(0, sigma_end^2) (E = 1: both before it). `scope=all` noises every convolution.
     Source: 3rd place of the NeurIPS 2023 machine unlearning challenge; the paper, section 3.
-    Searched: lr, weight_decay, batch_size, epochs, sigma_start, sigma_end. Deviation: weights apply per sample; after
+    Deviation: weights apply per sample; after
     the mean, as published, they would multiply a scalar. Escapes a weight mask: the noise.
     """
 

@@ -18,7 +18,7 @@ class ConvolutionTranspose(Method):
 
     W[o, i, h, w] <- W[o, i, w, h] in place, then as FT: SGD with momentum 0.9, cosine to 0, cross-entropy on D_R.
     Source: 5th place of the NeurIPS 2023 machine unlearning challenge; the paper, section 3.
-    Searched: lr, weight_decay, batch_size, epochs. Kernels of size 1 x 1 and frozen ones stay what they are.
+    Kernels of size 1 x 1 and frozen ones stay what they are.
     Escapes a weight mask: the transposition.
     """
 

@@ -14,7 +14,7 @@ class ExactUnlearningK(Method):
 
     CE on D_R, SGD with momentum 0.9 and weight decay; the rate is multiplied by `decay` once the epoch (from 0) exceeds
     each of int(.5E), int(.8E), int(.9E). Running statistics of those blocks start afresh too.
-    Source: Goel et al. 2022 (arXiv 2201.06640), section 4. Searched: lr, weight_decay, batch_size, epochs, decay, k.
+    Source: Goel et al. 2022 (arXiv 2201.06640), section 4.
     Deviations: no pull to the start, which is random here, so `weight_decay` is that of SGD; un-augmented data;
     unfrozen blocks in training mode. Escapes a weight mask: the re-initialisation.
     """

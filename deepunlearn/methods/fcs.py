@@ -21,7 +21,6 @@ class ForgetContrastStrengthen(Method):
     cosine over all contrast steps to eta_min; (b) an epoch of CE on D_R, rate lr x batch_size / 64. Three SGD
     optimisers with momentum 0.9 on one model.
     Source: 1st place of the NeurIPS 2023 machine unlearning challenge; the paper, section 3.
-    Searched: the three rates and weight decays, temperature, eta_min, batch_size, epochs.
     """
 
     forget_lr: float

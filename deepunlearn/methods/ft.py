@@ -12,8 +12,8 @@ class FineTuning(Method):
     """FT: go on training f_O on the retain set and let it forget the rest.
 
     theta <- theta - lr_e * grad CE(f_theta; D_R), SGD with momentum 0.9, lr_e annealed by a cosine to 0.
-    Source: the paper's classical baseline (section 3). Searched: lr, weight_decay, batch_size, epochs.
-    Deviation: default lr 0.01 instead of 0.1.
+    Source: the paper's classical baseline (section 3).
+    Deviation: a smaller default lr than 0.1.
     """
 
     lr: float

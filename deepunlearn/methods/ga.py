@@ -13,7 +13,7 @@ class GradientAscent(Method):
 
     theta <- theta + lr * grad CE(f_theta; D_F), by SGD with momentum 0.9 on -CE at a constant rate.
     Source: the paper's classical baseline; Golatkar et al. 2020, Thudi et al. 2022. It has no term that keeps the
-    retain accuracy, so it collapses sooner or later by its nature. Searched: lr, weight_decay, batch_size, epochs.
+    retain accuracy, so it collapses sooner or later by its nature.
     """
 
     lr: float

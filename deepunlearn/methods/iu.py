@@ -24,7 +24,7 @@ class InfluenceUnlearning(Method):
     solver=recurrence (WoodFisher): k = v, o = g_1; for each next sample t = o.g, k -= (k.g / (n + t)) o,
     o -= (t / (n + t)) o. It corrects v along g_1 only. solver=cg: (I + (1 / n) sum g g^T) k = v by conjugate gradients.
     Source: Izzo et al. 2021; Jia et al. 2023 (arXiv 2304.04934), appendix; Singh and Alistarh 2020 (WoodFisher).
-    Searched: alpha. Deviation: default alpha 0.05 (0.2, and 0.1 already, makes a network collapse that does not fit its
+    Deviation: a smaller default alpha (0.2, and 0.1 already, makes a network collapse that does not fit its
     data; 0.02 hardly moves one that does). One step, no epochs.
     """
 

@@ -19,7 +19,7 @@ class KnowledgeDistillationEntropy(Method):
     CE(f_theta, y) + KL(f_O || f_theta; T), no factor T^2, SGD with momentum 0.9, cosine to 0. The teacher is in
     evaluation mode.
     Source: 6th place of the NeurIPS 2023 machine unlearning challenge; the paper, section 3.
-    Searched: lr and weight_decay of both phases, both epoch counts, temperature, batch_size. Uses validation data.
+    Uses validation data.
     Escapes a weight mask: the re-initialisation.
     """
 

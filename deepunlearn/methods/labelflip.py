@@ -13,7 +13,7 @@ class LabelFlipping(Method):
     """LF: train on retain and forget set together, the latter with wrong labels that are drawn once.
 
     As SRL, but u(x) is drawn once, uniformly over the classes other than the true one. Source: Graves et al. 2021, in
-    the variant with fixed wrong labels. Searched: lr, weight_decay, batch_size, epochs.
+    the variant with fixed wrong labels.
     """
 
     lr: float

@@ -24,7 +24,7 @@ class MaskedSmallGradients(Method):
     fan-out, ReLU). Then CE on D_R by SGD with momentum 0.9, gradients of all other convolution weights times 0.1;
     weight decay is not damped. The rate rises linearly over ceil(E/2) epochs and falls linearly to 0 at epoch E + 1.
     Source: 2nd place of the NeurIPS 2023 machine unlearning challenge; the paper, section 3.
-    Searched: lr, weight_decay, batch_size, epochs, init_rate. Deviations: means over the sets instead of sums of batch
+    Deviations: means over the sets instead of sums of batch
     means, which weigh samples by their batch's size; gradient pass in evaluation mode, so that statistics stay fixed.
     Escapes a weight mask: the re-drawing.
     """

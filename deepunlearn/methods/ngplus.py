@@ -16,7 +16,6 @@ class NegativeGradientPlus(Method):
     theta <- theta - lr * grad [alpha CE(f_theta; batch of D_R) - (1 - alpha) CE(f_theta; batch of D_F)], D_F cycled, E
     epochs over D_R, SGD with momentum 0.9, constant rate, statistics of normalisation layers fixed.
     Source: Kurmanji et al. 2023 (arXiv 2302.09880), equation of the NegGrad+ baseline.
-    Searched: lr, weight_decay, batch_size, epochs, alpha.
     """
 
     lr: float

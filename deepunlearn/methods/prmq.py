@@ -29,7 +29,7 @@ class PruneReinitialiseMatchQuantise(Method):
     (momentum 0.9, constant rate) on D_R: weighted CE (w_c = N_c^-0.1, normalised by the sum of weights) +
     MSE(H(f_theta(x)), H(f_O(x))), H the entropy. At last all parameters are rounded to half precision.
     Source: 4th place of the NeurIPS 2023 machine unlearning challenge; the paper, section 3.
-    Searched: lr, weight_decay, batch_size, epochs (real), amount. Escapes a weight mask: re-drawing and rounding.
+    Escapes a weight mask: re-drawing and rounding.
     """
 
     lr: float

@@ -22,7 +22,6 @@ class RepeatedNoiseInjection(Method):
     these 9 and all normalisation parameters are trained on CE over D_R at rate lr. The last fine_epochs train all
     parameters at fine_lr. A fresh SGD with momentum 0.9 each epoch.
     Source: 7th place of the NeurIPS 2023 machine unlearning challenge; the paper, section 3.
-    Searched: both rates, both weight decays, batch_size, epochs, fine_epochs, reset_epochs, noise_ratio, noise.
     Deviations: one fine_lr instead of a list of four; normalisation layers by type instead of by letters in a name; a
     model with fewer than 9 such tensors uses all. Escapes a weight mask: the re-initialisation and the noise.
     """

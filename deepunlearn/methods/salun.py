@@ -19,7 +19,7 @@ class SaliencyUnlearning(Method):
     then SRL at a constant rate with theta <- theta_O + m * (theta - theta_O) after every update, so that neither
     momentum nor weight decay moves the rest.
     Source: Fan et al. 2024 (arXiv 2310.12508), equations 4 and 5, random labels.
-    Searched: lr, weight_decay, batch_size, epochs, threshold; momentum is 0 by default and 0.9 in the search.
+    Searches have momentum; the default, as published, has none.
     """
 
     lr: float

@@ -25,9 +25,8 @@ class Scrub(Method):
     each of int(.5E), int(.8E), int(.9E), all of them at least 1. Rewinding takes the state after the epoch (0: f_O)
     whose error on D_F is closest to the final model's error on those D_V samples whose class occurs in D_F.
     Source: Kurmanji et al. 2023 (arXiv 2302.09880), equation 3 and section 3.2 (SCRUB+R).
-    Searched: lr, weight_decay, gamma, alpha, msteps, temperature, both batch sizes, epochs. Uses validation data; the
-    evaluation that rewinding needs is part of the method. Deviation: milestones of at least 1, which keep E = 1 at
-    full rate. Raises NotApplicable where it is to rewind and no D_V sample has a class of D_F.
+    Uses validation data; the evaluation that rewinding needs is part of the method. Deviation: milestones of at least
+    1, which keep E = 1 at full rate. Raises NotApplicable where it is to rewind and no D_V sample has a class of D_F.
     """
 
     lr: float

@@ -16,8 +16,8 @@ class SuccessiveRandomLabels(Method):
 
     theta <- theta - lr_e * grad CE(f_theta; D_R and (x, u_e(x)) for x in D_F), u_e uniform over classes; SGD with
     momentum 0.9, cosine to 0. Source: the paper's classical baseline; Graves et al. 2021 (amnesiac unlearning).
-    Searched: lr, weight_decay, batch_size, epochs. `exclude_true_label` draws wrong labels only.
-    Deviations: the schedule acts (the published code builds one and never steps it); default lr 0.01 instead of 0.1.
+    `exclude_true_label` draws wrong labels only.
+    Deviations: the schedule acts (the published code builds one and never steps it); a smaller default lr than 0.1.
     """
 
     lr: float

@@ -87,6 +87,9 @@ def test_the_contract_runs_on_it_with_the_documented_command(tmp_path: Path) -> 
     write_method(tmp_path / "bad", "inert", code=inert)
     done = door("methods", tmp_path, "inert", "--check", "extra_methods=bad")
     assert done.returncode == 1 and "lr is searched and never read" in done.stdout, done.stdout
+    write_method(tmp_path / "wrong", "wrong", yaml=documented("yaml").replace("role: epochs, ", ""))
+    done = door("methods", tmp_path, "wrong", "--check", "extra_methods=wrong")
+    assert done.returncode == 1 and "role: epochs" in done.stdout, done.stdout
 
 
 @pytest.mark.slow
@@ -126,6 +129,14 @@ def test_a_chain_may_hold_one(tmp_path: Path) -> None:
     assert (method.name, list(method.modules)) == ("ct-mine", ["mine"])
     chain = make_method(method, method.complete({}))
     assert type(chain.steps[1]).__name__ == "ConstantFineTuning"  # type: ignore[union-attr]
+
+
+def test_a_yaml_of_an_earlier_form_is_refused_with_what_to_change(tmp_path: Path) -> None:
+    yaml = documented("yaml").replace("space:", "params: {lr: null, epochs: null}\nspace:")
+    folder = write_method(tmp_path / "my_methods", yaml=yaml)
+    with pytest.raises(ConfigError, match="twice, in params: and in space:") as caught:
+        read_command(["method=mine", f"extra_methods={folder}"])
+    assert "lr, epochs" in caught.value.given and "delete params:" in str(caught.value.remedy)
 
 
 def test_code_that_is_edited_after_planning_is_not_run_under_the_old_name(tmp_path: Path) -> None:
