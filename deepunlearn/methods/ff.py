@@ -23,7 +23,7 @@ class FisherForgetting(Method):
     information on D_R under the model's own predictions, from per-sample squared gradients; evaluation mode.
     Source: Golatkar et al. 2020 (arXiv 1911.04933); the noise rule is that of the benchmark's published code (the text
     speaks of the 4th root of the Fisher matrix).
-    Deviations: per-sample gradients instead of batch means; a smaller default alpha (0.2 makes every model collapse); by
+    Deviations: per-sample gradients instead of batch means; a smaller default alpha (0.2 ruins every model); by
     default one label is drawn per sample (`labels=sampled`), an unbiased estimate of the expectation over all classes
     (`labels=expected`) at the price of one gradient per sample instead of one per class. One step, no epochs.
     """
