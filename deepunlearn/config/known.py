@@ -27,8 +27,8 @@ def no_such_option(name: str, overrides: Iterable[str]) -> ConfigError:
     choice = chosen[group]
     owners = _owners(field, names)
     if owners and choice not in owners:
-        remedy = f"add {group}={owners[0]}{', or another of these' if len(owners) > 1 else ''}, or leave {name} out"
-        return _of_another_choice(name, group, field, choice, remedy)
+        instead = f"add {group}={owners[0]}{', or another of these' if len(owners) > 1 else ''}"
+        return _of_another_choice(name, group, field, choice, instead)
     near = _near(field, choice, names)
     beside = _beside(field, names.get(choice, []))
     return _refusal(name, [f"{group}.{one}" for one in beside], [f"{group}.{one}" for one in near], chosen)
@@ -44,7 +44,7 @@ def no_such_setting(name: str, field: str, method: str, sweep: Sequence[str]) ->
         here = [one for one in owners if one in sweep]
         alone = f"write method.{here[0]}.{field}=VALUE for {here[0]} alone" if here else f"add method={owners[0]}"
         more = ", or another of these" if len(owners) > 1 and not here else ""
-        return _of_another_choice(name, "method", field, method, f"{alone}{more}, or leave {name} out")
+        return _of_another_choice(name, "method", field, method, f"{alone}{more}")
     prefix = name.removesuffix(field)
     near = [f"{prefix}{one}" for one in _near(field, method, names)]
     return _refusal(name, [f"{prefix}{one}" for one in _beside(field, names[method])], near, {"method": method})
@@ -59,13 +59,13 @@ def _near(field: str, choice: str, names: Names) -> list[str]:
     return get_close_matches(field, names.get(choice, []), n=1) or get_close_matches(field, others, n=1)
 
 
-def _of_another_choice(name: str, group: str, field: str, choice: str, remedy: str) -> ConfigError:
+def _of_another_choice(name: str, group: str, field: str, choice: str, instead: str) -> ConfigError:
     names = names_of(group)
     return ConfigError(
         f"{name} is an option of {group}={'|'.join(_owners(field, names))}, not of {group}={choice}",
         given=name,
         allowed=", ".join(f"{group}.{one}" for one in _beside(field, names.get(choice, []))) or f"no {group}. options",
-        remedy=remedy,
+        remedy=f"leave {name} out, or {instead}",
     )
 
 

@@ -68,12 +68,12 @@ def check_methods(settings: Iterable[Setting], sweep: Sequence[str], steps: Sequ
         if one.method is None or one.method in sweep:
             continue
         name = one.field.rpartition(".")[2]
-        instead = f"write chain.{steps.index(one.method)}.{name}=VALUE" if one.method in steps else f"add {one.method}"
+        step = f"write chain.{steps.index(one.method)}.{name}=VALUE" if one.method in steps else None
         raise ConfigError(
             f"{one.key} is of a method that is not in this sweep",
             given=f"{one.key}={one.value} with method={','.join(sweep)}",
             allowed=f"method.NAME. with NAME one of {', '.join(sweep)}",
-            remedy=f"{instead}{' to method=' if one.method not in steps else ''}, or leave {one.key} out",
+            remedy=f"leave {one.key} out, or {step or f'add {one.method} to method='}",
         )
 
 
