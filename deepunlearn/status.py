@@ -14,8 +14,9 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.doors import run_door, wants_help
 from deepunlearn.launch import slurm
-from deepunlearn.launch.plan import STAGES, Planner, Stage, Task
+from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import drivers, load_sweep
+from deepunlearn.launch.tasks import STAGES, Stage, Task
 
 USAGE = """usage: python -m deepunlearn.status [results=DIR] [--watch]
 

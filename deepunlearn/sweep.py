@@ -20,9 +20,10 @@ from deepunlearn.doors import run_door, table, wants_help
 from deepunlearn.launch import slurm
 from deepunlearn.launch.datasets import dataset_lines
 from deepunlearn.launch.estimate import Estimator, cluster_speeds
-from deepunlearn.launch.plan import STAGES, Planner
+from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.launch.speed_file import remarks
+from deepunlearn.launch.tasks import STAGES
 from deepunlearn.search.slots import DEFAULTS, prepare_storage
 
 CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU

@@ -14,7 +14,8 @@ import pytest
 
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
-from deepunlearn.launch.plan import Planner, Task
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.tasks import Task
 from tests.commands import sweep
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "store-cbf9995.tar.xz"

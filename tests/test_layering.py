@@ -55,6 +55,8 @@ NO_TORCH = (
     "data.copies",
     "search.slots",
     "launch.plan",
+    "launch.tasks",
+    "launch.states",
     "launch.datasets",
     "launch.estimate",
     "launch.load",

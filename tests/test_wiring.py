@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from deepunlearn.config import read_command
 from deepunlearn.core.forget import Split
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.launch.plan import Task
+from deepunlearn.launch.tasks import Task
 from deepunlearn.metrics.mia import discernibility, mia_accuracy
 from deepunlearn.search.selection import select
 from deepunlearn.search.study import SlotStudy

@@ -12,7 +12,8 @@ from typing import Any
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import Entry
-from deepunlearn.launch.plan import Planner, Task
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.tasks import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.evaluation import Bench

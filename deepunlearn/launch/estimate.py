@@ -6,8 +6,9 @@ from deepunlearn.cells import REFERENCES
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import SlurmLauncher
-from deepunlearn.launch.plan import Planner, Stage, Task
+from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed, SpeedFile, speed_name
+from deepunlearn.launch.tasks import Stage, Task
 
 TASK_OVERHEAD = 0.3  # seconds: loading, hashing and writing results
 SCORING_OVERHEAD = 0.2  # seconds: a model that is stored, against another

@@ -12,8 +12,9 @@ from pathlib import Path
 from deepunlearn.core import stopping
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.local import Local
-from deepunlearn.launch.plan import Planner, Task
+from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import load_sweep
+from deepunlearn.launch.tasks import Task
 
 KILLED_WITHIN = 300  # seconds that SLURM has to end a job that it requeued
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepunlearn.core.progress import Progress
-from deepunlearn.launch.plan import STAGES, Planner, Stage, Task
+from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.pool import Pool
+from deepunlearn.launch.tasks import STAGES, Stage, Task
 from deepunlearn.search.slots import prepare_storage
 
 if TYPE_CHECKING:

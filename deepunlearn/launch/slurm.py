@@ -20,7 +20,8 @@ from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.core.store import now
 from deepunlearn.launch import sbatch
 from deepunlearn.launch.estimate import Estimator
-from deepunlearn.launch.plan import Planner, Stage, Task
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.tasks import Stage, Task
 
 SUBMITTED: tuple[Stage, ...] = ("reference", "search", "evaluate")  # selections are made by the jobs that need them
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")

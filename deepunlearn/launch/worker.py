@@ -13,7 +13,8 @@ from deepunlearn.core.errors import DataError, NotApplicable
 from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import FailureKind, describe_error
-from deepunlearn.launch.plan import Planner, State, Task, role_of
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.tasks import State, Task, role_of
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select
 from deepunlearn.search.study import SlotStudy

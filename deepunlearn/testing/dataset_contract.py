@@ -11,7 +11,8 @@ from deepunlearn.core.errors import DataError
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.images import RawData, resized
 from deepunlearn.data.sources import find, read
-from deepunlearn.data.splits import make_split
+from deepunlearn.data.splits import make_splits
+from deepunlearn.forget.random import RandomForget
 
 
 def raw(dataset: DatasetConfig) -> RawData:
@@ -61,11 +62,11 @@ def test_sizes_and_classes_are_as_its_yaml_says(dataset: DatasetConfig) -> None:
 
 def test_it_can_be_split_and_attacked(dataset: DatasetConfig) -> None:
     data = raw(dataset)
-    make_split(
+    make_splits(
         data.train.labels,
         data.test.labels,
         limit=dataset.limit,
         val_ratio=dataset.val_ratio,
-        forget_ratio=0.1,
+        forget=RandomForget(name="random", ratio=0.1),
         seed=dataset.split_seed,
     )

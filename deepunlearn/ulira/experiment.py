@@ -15,7 +15,8 @@ from deepunlearn.core.keys import AttackKey
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.store import STATISTIC, Entry
 from deepunlearn.forget.halves import Halves, HalvesForget
-from deepunlearn.launch.plan import Planner, Task, role_of
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.tasks import Task, role_of
 from deepunlearn.ulira import attack
 from deepunlearn.ulira.scores import Scores, Variance, log_odds
 

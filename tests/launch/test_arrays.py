@@ -17,8 +17,9 @@ from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.launch import sbatch, slurm
 from deepunlearn.launch.estimate import Estimator, cluster_speeds
 from deepunlearn.launch.local import Local
-from deepunlearn.launch.plan import Planner, Task
+from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed, SpeedFile, Timed, speed_name
+from deepunlearn.launch.tasks import Task
 from tests.commands import Finished, door, sweep
 
 

@@ -14,7 +14,8 @@ from deepunlearn.analysis import attacks as attack_results
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.forget.halves import HalvesForget
-from deepunlearn.launch.plan import Planner, Task
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.tasks import Task
 from deepunlearn.runtime import Runtime
 from deepunlearn.ulira.experiment import Attacks, _judged, roles
 from deepunlearn.ulira.scores import scaled_confidence

@@ -1,0 +1,125 @@
+"""How far the tasks of a sweep are. Imports no torch; reads the store and the Optuna storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+
+from deepunlearn.cells import REFERENCES
+from deepunlearn.core.claims import Claims, Owner
+from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey
+from deepunlearn.core.params import Value
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.store import Store
+from deepunlearn.launch.tasks import Task, TaskList, role_of
+from deepunlearn.search.slots import stored_trials, study_name
+
+
+class StoredStates(TaskList):
+    """Knows what the store already has of a sweep's tasks, and who is at them."""
+
+    def __init__(self, sweep: SweepConfig, progress: Progress, *, only_plan: bool = False) -> None:
+        super().__init__(sweep, progress, only_plan=only_plan)
+        self.store = Store(self.results.store)
+        self.claims = Claims(self.results.work / "claims")
+        self._winners: dict[tuple[int, str], dict[str, Value]] = {}
+        self._selections: dict[tuple[int, str], tuple[SearchKey, Path]] = {}
+
+    def is_done(self, task: Task) -> bool:
+        keys = self.keys[task.cell]
+        if task.stage == "reference":
+            assert task.seed is not None
+            return self.store.find(keys.reference(role_of(task), task.seed), self.place(task)) is not None
+        if task.stage == "search":
+            return self.winner(task.cell, task.method) is not None or self.trials_done(task) >= self.sweep.search.trials
+        if task.stage == "select":
+            return self.winner(task.cell, task.method) is not None
+        return self._row_stored(task)
+
+    def _subject(self, task: Task) -> ReferenceKey | UnlearnedKey | None:
+        """The model that an evaluation is about; None before its hyper-parameters are known."""
+        keys, seed = self.keys[task.cell], task.seed
+        assert seed is not None
+        if task.method in REFERENCES:
+            return keys.reference(role_of(task), seed)
+        method, params = self.methods[task.method], self.params(task.cell, task.method)
+        drawn = keys.report_draw(self.sweep, method, seed)
+        return None if params is None else keys.unlearned(method, params, seed, drawn)
+
+    def has_model(self, task: Task) -> bool:
+        """Whether the model that an evaluation is about is stored; what is left to do is quick then."""
+        subject = self._subject(task)
+        return subject is not None and self.store.find(subject, self.place(task)) is not None
+
+    def _row_stored(self, task: Task) -> bool:
+        """Whether the model, its metrics and its row are all there."""
+        if not self.sweep.cells[task.cell].forget.scored:
+            return self.has_model(task)  # attacked all together, not scored one by one
+        keys, subject = self.keys[task.cell], self._subject(task)
+        if subject is None or task.seed is None:
+            return False
+        searched = task.method not in REFERENCES
+        chosen = keys.chosen_by(self.sweep, self.methods[task.method]) if searched else None
+        metrics = keys.metrics(subject, task.seed)
+        place = self.place(task)
+        return all(self.store.find(key, place) is not None for key in (subject, metrics, keys.row(metrics, chosen)))
+
+    def params(self, cell: int, name: str) -> dict[str, Value] | None:
+        """The hyper-parameters to evaluate with; None before they are known ("after search")."""
+        method, keys = self.methods[name], self.keys[cell]
+        if keys.source(self.sweep, method) == "search":
+            return self.winner(cell, name)
+        return keys.given(self.sweep, method)
+
+    def winner(self, cell: int, name: str) -> dict[str, Value] | None:
+        """What the search of a method has found; None before it has ended."""
+        if (cell, name) not in self._winners:
+            keys, method = self.keys[cell], self.methods[name]
+            key, folder = self._selection(cell, name)
+            entry = self.store.find(key, keys.place(name)) if folder.is_dir() else None
+            if entry is None:
+                return None
+            self._winners[cell, name] = method.complete(entry.json("winner.json")["params"])
+        return self._winners[cell, name]
+
+    def _selection(self, cell: int, name: str) -> tuple[SearchKey, Path]:
+        """The key of a method's winner, and where it lies. Kept: a plan asks for it thousands of times."""
+        if (cell, name) not in self._selections:
+            keys = self.keys[cell]
+            key = keys.chosen_by(self.sweep, self.methods[name])
+            assert isinstance(key, SearchKey)
+            self._selections[cell, name] = key, self.store.path(key, keys.place(name))
+        return self._selections[cell, name]
+
+    def trials_done(self, task: Task) -> int:
+        """Finished trials of a study; 0 where it does not exist yet."""
+        return len(self._trials(task))
+
+    def trial_seconds(self, task: Task) -> list[float]:
+        """Wall seconds of each finished trial of a study, scoring included."""
+        durations = [trial.duration for trial in self._trials(task).values()]
+        return [duration.total_seconds() for duration in durations if duration is not None]
+
+    def _trials(self, task: Task) -> dict[int, FrozenTrial]:
+        assert task.seed is not None
+        keys, search = self.keys[task.cell], self.sweep.search
+        return stored_trials(keys.study(self.methods[task.method], search, task.seed), keys.cell, search, self.results)
+
+    def workers_at(self, task: Task) -> list[Owner]:
+        """Living processes that are at `task` now; several for a search that is shared."""
+        if task.stage == "search":
+            assert task.seed is not None
+            keys, search = self.keys[task.cell], self.sweep.search
+            study = study_name(keys.study(self.methods[task.method], search, task.seed), keys.cell, search)
+            return list(Claims(self.results.search / "claims" / study).held().values())
+        owner = self.claims.holder(self.task_id(task))
+        return [] if owner is None else [owner]
+
+    def seconds(self, task: Task) -> float | None:
+        """What a finished training or unlearning took; None of other tasks."""
+        timed = task.stage == "reference" or (task.stage == "evaluate" and task.method not in REFERENCES)
+        subject = self._subject(task) if timed else None
+        entry = self.store.find(subject, self.place(task)) if subject is not None else None
+        return None if entry is None else float(entry.meta["seconds"])

@@ -1,0 +1,188 @@
+"""The tasks of a sweep, what each needs and what it is called. Imports no torch; reads or decodes the data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+from deepunlearn.cells import REFERENCES, CellKeys
+from deepunlearn.core.errors import MissingData
+from deepunlearn.core.forget import Role, Splits
+from deepunlearn.core.keys import canonical_json
+from deepunlearn.core.paths import Results
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.store import Place
+from deepunlearn.data.decoded import Digest, as_published, digest_of
+
+Stage = Literal["reference", "search", "select", "evaluate"]
+State = Literal["done", "to do", "failed", "skipped"]
+STAGES: tuple[Stage, ...] = ("reference", "search", "select", "evaluate")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of work that stands for itself: one model to train, one study, one selection, one model to evaluate.
+
+    cell: its number in the sweep; method: a method's name, or original / retrained; seed: of the model or study.
+    """
+
+    stage: Stage
+    cell: int
+    method: str
+    seed: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> Task:
+        """The task whose `str` is `text`."""
+        return cls(**json.loads(text))
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
+    def label(self, sweep: SweepConfig) -> str:
+        seed = "" if self.seed is None else f" seed {self.seed}"
+        return f"{sweep.cells[self.cell].name} {self.stage} {self.method}{seed}"
+
+
+def role_of(task: Task) -> Role:
+    """Which reference a task about one is about."""
+    return "original" if task.method == "original" else "retrained"
+
+
+class TaskList:
+    """Knows the tasks of a sweep and their order."""
+
+    def __init__(self, sweep: SweepConfig, progress: Progress, *, only_plan: bool = False) -> None:
+        """only_plan: nothing will run, so datasets whose files are missing are taken to be as published."""
+        self.sweep, self.progress, self._only_plan = sweep, progress, only_plan
+        self.missing: dict[str, MissingData] = {}  # what was found when looking for each dataset that is not there
+        self.results = Results(Path(sweep.results))
+        self.methods = {method.name: method for method in sweep.methods}
+        self._digests: dict[int, Digest] = {}
+        self._splits: dict[int, Splits] = {}
+
+    @cached_property
+    def keys(self) -> list[CellKeys]:
+        """The keys of each cell; reads or decodes the data where that has not been done yet."""
+        return [self._cell_keys(cell) for cell in range(len(self.sweep.cells))]
+
+    def _cell_keys(self, cell: int) -> CellKeys:
+        data = self.data(cell)
+        return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names), partial(self._sizes_of, cell))
+
+    @property
+    def timed(self) -> bool:
+        """Whether the seconds of unlearning count, so that nothing may run beside it."""
+        return any(cell.forget.scored for cell in self.sweep.cells)
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """All tasks in an order in which each comes after what it needs."""
+        return [task for stage in STAGES for cell in range(len(self.sweep.cells)) for task in self._tasks(stage, cell)]
+
+    def _tasks(self, stage: Stage, cell: int) -> Iterator[Task]:
+        config = self.sweep.cells[cell]
+        reported, searched_on = self.sweep.report_seeds(config), self.sweep.search_seeds(config)
+        if stage == "reference":
+            seeds = sorted({*reported, *(searched_on if self._searched(cell) else ())})
+            yield from dict.fromkeys(self._reference(cell, role, seed) for seed in seeds for role in REFERENCES)
+        elif stage == "search":
+            searched = self._searched(cell)
+            yield from (Task(stage, cell, name, seed) for name in searched for seed in searched_on)
+        elif stage == "select":
+            yield from (Task(stage, cell, name, None) for name in self._searched(cell))
+        else:
+            names = [*REFERENCES, *self.methods] if config.forget.scored else [*self.methods]
+            yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
+
+    def _reference(self, cell: int, role: Role, seed: int) -> Task:
+        return Task("reference", cell, role, self.sweep.cells[cell].forget.first_of(role, seed))
+
+    def _searched(self, cell: int) -> list[str]:
+        source = self.keys[cell].source
+        return [name for name, method in self.methods.items() if source(self.sweep, method) == "search"]
+
+    def inputs(self, task: Task) -> list[Task]:
+        """The tasks that `task` reads directly."""
+        if task.stage == "reference":
+            return []
+        references = [] if task.seed is None else [self._reference(task.cell, role, task.seed) for role in REFERENCES]
+        if task.stage == "search" or task.method in REFERENCES:
+            return references
+        if task.stage == "select":
+            seeds = self.sweep.search_seeds(self.sweep.cells[task.cell])
+            return [Task("search", task.cell, task.method, seed) for seed in seeds]
+        chosen = [Task("select", task.cell, task.method, None)] if task.method in self._searched(task.cell) else []
+        return [*references, *chosen]
+
+    def sizes(self, cell: int) -> dict[str, int]:
+        """Samples of retain, forget, val and test part, of the models of the first seed."""
+        return self._sizes_of(cell, 0)
+
+    def _sizes_of(self, cell: int, seed: int) -> dict[str, int]:
+        """The same for the models of `seed`: forget sets of a design may differ by a sample."""
+        return self.splits(cell).sizes(seed)
+
+    def splits(self, cell: int) -> Splits:
+        """The splits of a cell's models."""
+        if cell not in self._splits:
+            self._splits[cell] = self.keys[cell].make_splits(self.data(cell))
+        return self._splits[cell]
+
+    def data(self, cell: int) -> Digest:
+        """Labels and identity of a cell's data; read or decoded where that has not been done yet."""
+        if cell not in self._digests:
+            self._digests[cell] = self._find(cell)
+        return self._digests[cell]
+
+    def _find(self, cell: int) -> Digest:
+        config = self.sweep.cells[cell].dataset
+        try:
+            return digest_of(config, self.results.cache, self.progress)
+        except MissingData as error:
+            assumed = as_published(config) if self._only_plan else None
+            if assumed is None:
+                raise
+            self.missing[config.name] = error
+            return assumed
+
+    def place(self, task: Task) -> Place:
+        return self.keys[task.cell].place(task.method, task.seed)
+
+    def task_id(self, task: Task) -> str:
+        """A name for `task` that another command with the same intent arrives at too."""
+        keys = self.keys[task.cell]
+        parts: list[Any] = [task.stage, keys.cell_key.hash, task.method, task.seed]
+        if task.method not in REFERENCES:
+            method = self.methods[task.method]
+            parts += [method.version, keys.result_set(self.sweep, method).hash]
+        digest = hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:16]
+        seed = "" if task.seed is None else f"-seed{task.seed}"
+        return f"{task.stage}-{task.method}{seed}-{digest}"
+
+    def result_set(self, task: Task) -> str | None:
+        """The table that rows of `task` belong to; None for references."""
+        if task.method in REFERENCES:
+            return None
+        return self.keys[task.cell].result_set(self.sweep, self.methods[task.method]).short
+
+    def expected_rows(self) -> list[dict[str, Any]]:
+        """One entry per evaluation, references included: what the coverage table is held against."""
+        return [
+            {
+                "result_set": self.result_set(task),
+                "cell": self.keys[task.cell].cell_key.short,
+                "dataset": self.sweep.cells[task.cell].dataset.name,
+                "arch": self.sweep.cells[task.cell].arch.name,
+                "method": task.method,
+                "seed": task.seed,
+            }
+            for task in self.tasks
+            if task.stage == "evaluate" and self.sweep.cells[task.cell].forget.scored
+        ]
