@@ -28,7 +28,7 @@ _SAMPLES, _ROWS = 2048, 16  # per block of the bootstrap: [replicates, samples] 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % bootstrap interval over halvings."""
+    """A value and its 95 % bootstrap interval over groups."""
 
     value: float
     low: float
@@ -48,7 +48,7 @@ class Attacked:
     accuracies: Wide  # [u] inference accuracy of each sample used
     samples: npt.NDArray[np.intp]  # [u] which samples these are
     left_out: int  # samples without a scored observation of each class; samples used and left out add up to n
-    fits_left_out: int  # pairs (sample, halving) with too few observations in other halvings
+    fits_left_out: int  # pairs (sample, group) with too few observations in other groups
 
 
 @dataclass(frozen=True)
@@ -64,25 +64,25 @@ class Agreement:
 
 def attack(
     phi: Floats,
-    halving: Integers,
+    group: Integers,
     positive: Bools,
     negative: Bools,
     generator: np.random.Generator,
     *,
     variance: Variance = "sample",
-    halvings_used: int | None = None,
+    groups_used: int | None = None,
 ) -> Attacked:
-    """`log_odds`, judged. phi [M, n], halving [M], positive and negative [M, n]; generator draws the bootstrap.
+    """`log_odds`, judged. phi [M, n], group [M], positive and negative [M, n]; generator draws the bootstrap.
 
     Raises ValueError for phi that is not finite and where no sample has enough observations.
     """
-    scores = log_odds(phi, halving, positive, negative, variance=variance, halvings_used=halvings_used)
-    return judge(scores, halving, positive, negative, generator)
+    scores = log_odds(phi, group, positive, negative, variance=variance, groups_used=groups_used)
+    return judge(scores, group, positive, negative, generator)
 
 
 def judge(
     scores: Scores,
-    halving: Integers,
+    group: Integers,
     positive: Bools,
     negative: Bools,
     generator: np.random.Generator,
@@ -96,19 +96,19 @@ def judge(
     which errs in the area by at most half the share of (positive, negative) pairs that fall into one bin; ties and
     points between two thresholds are decided by a fair coin (straight lines).
 
-    The interval resamples halvings, whose models share an original; the fits stay, so it is that of the attacked
-    halvings. Replicates in which a class is missing have no value and are left out.
+    The interval resamples groups; the fits stay, so it is that of the attacked groups. Replicates in which a class is
+    missing have no value and are left out.
 
-    Chance is 0.5 where `halving` names pairs of complements, as the experiment's does: a pair takes an observation of
-    each class from every sample's fits. With independent halvings it is a little less (0.492 with 12), since only the
+    Chance is 0.5 where groups are pairs of complements, as the experiment's are: a pair takes an observation of each
+    class from every sample's fits. With independent halvings it is a little less (0.492 with 12), since only the
     observation's own class loses one. The retrained models, attacked the same way, show where it is.
     Raises ValueError where no sample has a scored observation of each class.
     """
-    parts = _parts(scores, halving, positive, negative)
+    parts = _parts(scores, group, positive, negative)
     whole = np.ones((1, parts.hits.shape[1]))
     (accuracies,), (seen,) = _accuracies(parts, whole)
     if not seen.any():
-        raise ValueError(f"none of the {seen.size} samples has enough observations in other halvings to be attacked")
+        raise ValueError(f"none of the {seen.size} samples has enough observations in other groups to be attacked")
     size = whole.size
     drawn = generator.multinomial(size, np.full(size, 1 / size), size=replicates).astype(
         np.float32
@@ -131,13 +131,13 @@ def judge(
     )
 
 
-def agreement(full: Scores, cheap: Scores, halving: Integers, positive: Bools, negative: Bools) -> Agreement:
-    """How near a cheaper attack (`log_odds` with a pooled variance or fewer halvings) comes to the full one.
+def agreement(full: Scores, cheap: Scores, group: Integers, positive: Bools, negative: Bools) -> Agreement:
+    """How near a cheaper attack (`log_odds` with a pooled variance or fewer groups) comes to the full one.
 
     Both [M, n] from the same models. Raises ValueError where they have no sample in common.
     """
     common = full.scored & cheap.scored
-    ends = [_parts(Scores(one.log_odds, common, 0), halving, positive, negative) for one in (full, cheap)]
+    ends = [_parts(Scores(one.log_odds, common, 0), group, positive, negative) for one in (full, cheap)]
     whole = np.ones((1, ends[0].hits.shape[1]))
     seen = _accuracies(ends[0], whole)[1][0]
     if not seen.any():
@@ -157,20 +157,20 @@ def agreement(full: Scores, cheap: Scores, halving: Integers, positive: Bools, n
 
 @dataclass(frozen=True)
 class _Parts:
-    """What each halving contributes, so that a bootstrap replicate is a weighted sum; positives first."""
+    """What each group contributes, so that a bootstrap replicate is a weighted sum; positives first."""
 
     hits: npt.NDArray[np.float32]  # [2, H, n] right decisions, in halves
     counts: npt.NDArray[np.float32]  # [2, H, n] decisions
     histograms: Wide  # [2, H, bins] of log odds, ascending; bins that nobody falls into are dropped
 
 
-def _parts(scores: Scores, halving: Integers, positive: Bools, negative: Bools) -> _Parts:
-    names = np.unique(halving)
+def _parts(scores: Scores, group: Integers, positive: Bools, negative: Bools) -> _Parts:
+    names = np.unique(group)
     shape = (2, len(names), scores.scored.shape[1])
     hits, counts = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     histograms = np.zeros((2, len(names), 2 * _HALF_BINS + 1))
     for number, name in enumerate(names):
-        rows = np.flatnonzero(halving == name)
+        rows = np.flatnonzero(group == name)
         odds = scores.log_odds[rows]
         bins = _bins(odds)
         for side, (role, sign) in enumerate(((positive, 1), (negative, -1))):
@@ -188,7 +188,7 @@ def _bins(odds: Floats) -> npt.NDArray[np.intp]:
 
 
 def _accuracies(parts: _Parts, weights: Floats, here: slice = slice(None)) -> tuple[Wide, Bools]:
-    """[R, b] accuracy of the samples `here` and whether they have both classes, per row of weights of halvings [R, H].
+    """[R, b] accuracy of the samples `here` and whether they have both classes, per row of weights of groups [R, H].
 
     The weights are whole numbers.
     """

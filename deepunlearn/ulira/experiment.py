@@ -174,7 +174,7 @@ def _judged(models: Models, question: str, seed: int) -> tuple[list[dict[str, An
     """A line per variant, and the full attack's accuracy per sample."""
     roles_ = models.pair, models.positive[question], models.never
     scores = {
-        name: log_odds(models.phi, *roles_, variance=variance, halvings_used=used)
+        name: log_odds(models.phi, *roles_, variance=variance, groups_used=used)
         for name, (variance, used) in VARIANTS.items()
     }
     found = {name: attack.judge(one, *roles_, np.random.default_rng(seed)) for name, one in scores.items()}

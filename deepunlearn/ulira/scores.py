@@ -1,8 +1,10 @@
 """U-LiRA's score of every observation: how much likelier its confidence is under one class than under the other.
 
 Carlini et al. 2022, "Membership inference attacks from first principles" (LiRA, algorithm 1); Hayes et al. 2024,
-arXiv 2403.01218 (U-LiRA: the same between models that unlearned a sample and models that never saw it). A halving is
-one random division of the pool of samples into train and held-out, and all models that come from it.
+arXiv 2403.01218 (U-LiRA: the same between models that unlearned a sample and models that never saw it).
+
+A group is the models that one fit leaves out together, since one tells something of the other: in the experiment those
+of a halving of the pool and of its complement.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ step of float32 at a phi of 1e4, so that saturated models are not told apart by 
 """
 
 FEWEST: dict[Variance, int] = {"sample": 4, "pooled": 2}
-"""Least number of other halvings with an observation, per class, sample and attacked halving. Halvings are counted, not
-models: the models of one halving share an original. A variance from 4 values is uncertain by 80 % (sqrt(2 / 3)), from 2
+"""Least number of other groups with an observation, per class, sample and attacked group. Groups are counted, not
+models: the models of a halving share an original. A variance from 4 values is uncertain by 80 % (sqrt(2 / 3)), from 2
 it is of no use; where the variance is shared, only a mean has to come from them.
 """
 
@@ -42,7 +44,7 @@ class Scores:
 
     log_odds: npt.NDArray[np.float32]  # [M, n] log p(positive | phi) / p(negative | phi), equal priors; 0 if not scored
     scored: Bools  # [M, n] the observation is of one of the two classes and there was enough to fit
-    left_out: int  # pairs (sample, halving) with an observation to attack and too few others to fit
+    left_out: int  # pairs (sample, group) with an observation to attack and too few others to fit
 
 
 def scaled_confidence(logits: Floats, labels: Integers) -> Wide:
@@ -63,28 +65,28 @@ def scaled_confidence(logits: Floats, labels: Integers) -> Wide:
 
 def log_odds(
     phi: Floats,
-    halving: Integers,
+    group: Integers,
     positive: Bools,
     negative: Bools,
     *,
     variance: Variance = "sample",
-    halvings_used: int | None = None,
+    groups_used: int | None = None,
 ) -> Scores:
-    """Score every observation of either class with Gaussians fitted to the models of all other halvings.
+    """Score every observation of either class with Gaussians fitted to the models of all other groups.
 
-    phi [M, n] is `scaled_confidence` of model m on sample x, halving [M] names each model's, positive and negative
-    [M, n] are the observations of the two classes, disjoint; the rest plays no part. Per sample and attacked halving a
+    phi [M, n] is `scaled_confidence` of model m on sample x, group [M] names each model's, positive and negative
+    [M, n] are the observations of the two classes, disjoint; the rest plays no part. Per sample and attacked group a
     mean and a variance (ddof 1: the classes differ in size by 10 and must not differ in bias, floored) per class.
 
-    variance "pooled" takes one variance per class and attacked halving from all samples, each about its own mean
+    variance "pooled" takes one variance per class and attacked group from all samples, each about its own mean
     (Carlini et al. 2022: better than one per sample where shadow models are few). RMIA (Zarifzadeh et al. 2024, arXiv
     2312.03262) serves the same end, but compares with other samples' likelihood ratios, so phi alone would not do.
-    halvings_used: fit to the first so many of the other halvings, in ascending order of their names; None is all.
-    Raises ValueError for phi that is not finite, or fewer than 2 halvings, or halvings_used beyond the other halvings.
+    groups_used: fit to the first so many of the other groups, in ascending order of their names; None is all.
+    Raises ValueError for phi that is not finite, or fewer than 2 groups, or groups_used beyond the other groups.
     """
-    assert phi.shape == positive.shape == negative.shape and halving.shape == phi.shape[:1], (phi.shape, halving.shape)
+    assert phi.shape == positive.shape == negative.shape and group.shape == phi.shape[:1], (phi.shape, group.shape)
     _require_finite(phi, "phi")
-    fit = _Fit.of(halving, halvings_used)
+    fit = _Fit.of(group, groups_used)
     roles = (positive, negative)
     shared = [_pooled(fit, phi, role) for role in roles] if variance == "pooled" else None
     result, scored, left_out = np.zeros(phi.shape, np.float32), np.zeros(phi.shape, bool), 0
@@ -92,7 +94,7 @@ def log_odds(
         values, masks = _centred(phi[:, block]), [role[:, block] for role in roles]
         assert not (masks[0] & masks[1]).any(), "an observation is in both classes"
         moments = [fit.moments(values, mask) for mask in masks]
-        enough = np.min([one.halvings for one in moments], axis=0) >= FEWEST[variance]
+        enough = np.min([one.groups for one in moments], axis=0) >= FEWEST[variance]
         attacked = masks[0] | masks[1]
         scored[:, block] = attacked & enough[fit.index]
         left_out += int(np.count_nonzero(fit.present(attacked) & ~enough))
@@ -106,9 +108,9 @@ def log_odds(
 
 @dataclass(frozen=True)
 class _Moments:
-    """Of one class, for each attacked halving and sample: what the other halvings' models say. All [H, b]."""
+    """Of one class, for each attacked group and sample: what the other groups' models say. All [H, b]."""
 
-    halvings: Wide  # other halvings with an observation
+    groups: Wide  # other groups with an observation
     count: Wide  # observations in them
     mean: Wide  # 0 without any
     squares: Wide  # sum of squared deviations from the mean
@@ -116,19 +118,19 @@ class _Moments:
 
 @dataclass(frozen=True)
 class _Fit:
-    """Which models the fit for each halving may see."""
+    """Which models the fit for each group may see."""
 
-    index: npt.NDArray[np.intp]  # [M] number of each model's halving
-    members: Any  # sparse [H, M]: 1 where the model is of the halving
-    others: Wide  # [H, H]: 1 where the fit for the row's halving sees the column's. A zero keeps a halving out exactly.
+    index: npt.NDArray[np.intp]  # [M] number of each model's group
+    members: Any  # sparse [H, M]: 1 where the model is of the group
+    others: Wide  # [H, H]: 1 where the fit for the row's group sees the column's. A zero keeps a group out exactly.
 
     @staticmethod
-    def of(halving: Integers, halvings_used: int | None) -> _Fit:
-        names, index = np.unique(halving, return_inverse=True)
+    def of(group: Integers, groups_used: int | None) -> _Fit:
+        names, index = np.unique(group, return_inverse=True)
         size = len(names)
-        used = size - 1 if halvings_used is None else halvings_used
+        used = size - 1 if groups_used is None else groups_used
         if not 1 <= used < size:
-            raise ValueError(f"a fit to {used} other halvings needs at least {max(used, 1) + 1} halvings, got {size}")
+            raise ValueError(f"a fit to {used} other groups needs at least {max(used, 1) + 1} groups, got {size}")
         others = np.zeros((size, size))
         for row in range(size):
             others[row, np.delete(np.arange(size), row)[:used]] = 1
@@ -136,7 +138,7 @@ class _Fit:
         return _Fit(index, members, others)
 
     def present(self, mask: Bools) -> Bools:
-        """[H, b] whether a halving has an observation of the mask [M, b]."""
+        """[H, b] whether a group has an observation of the mask [M, b]."""
         result: Bools = self.members @ mask.astype(np.float64) > 0
         return result
 
@@ -150,11 +152,11 @@ class _Fit:
 
 
 def _pooled(fit: _Fit, phi: Floats, role: Bools) -> Wide:
-    """[H, 1] variance about each sample's own mean, from the samples with enough halvings; 0 where there is none."""
+    """[H, 1] variance about each sample's own mean, from the samples with enough groups; 0 where there is none."""
     squares = freedom = np.zeros(len(fit.others))
     for block in _blocks(phi):
         one = fit.moments(_centred(phi[:, block]), role[:, block])
-        enough = one.halvings >= FEWEST["pooled"]
+        enough = one.groups >= FEWEST["pooled"]
         squares = squares + np.sum(one.squares, axis=1, where=enough)
         freedom = freedom + np.sum(one.count - 1, axis=1, where=enough)
     result: Wide = (squares / np.maximum(freedom, 1))[:, None]
@@ -162,7 +164,7 @@ def _pooled(fit: _Fit, phi: Floats, role: Bools) -> Wide:
 
 
 def _twice_log_density(values: Wide, index: npt.NDArray[np.intp], mean: Wide, variance: Wide) -> Wide:
-    """Of a Gaussian per halving, less the constant that both classes share; values [M, b], mean [H, b]."""
+    """Of a Gaussian per group, less the constant that both classes share; values [M, b], mean [H, b]."""
     floored = np.maximum(variance, VARIANCE_FLOOR)
     result: Wide = -((values - mean[index]) ** 2) / floored[index] - np.log(floored)[index]
     return result

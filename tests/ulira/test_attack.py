@@ -228,10 +228,10 @@ def test_same_generator_same_interval() -> None:
 def test_attack_passes_its_options_on() -> None:
     plan = halved(halvings=16, parts=5, samples=50, seed=0)
     phi = planted(plan, 1)
-    found = attack(phi, *plan, fresh(), variance="pooled", halvings_used=5)
-    assert found.auc.value == quick(phi, plan, variance="pooled", halvings_used=5).auc.value
+    found = attack(phi, *plan, fresh(), variance="pooled", groups_used=5)
+    assert found.auc.value == quick(phi, plan, variance="pooled", groups_used=5).auc.value
     assert found.auc.value != quick(phi, plan, variance="pooled").auc.value
-    assert found.auc.value != quick(phi, plan, halvings_used=5).auc.value
+    assert found.auc.value != quick(phi, plan, groups_used=5).auc.value
 
 
 def test_an_original_is_passed_once_or_for_each_forget_set() -> None:
@@ -301,7 +301,7 @@ def test_agreement_grows_with_the_halvings_used() -> None:
     plan = halved(halvings=48, parts=2, samples=200, seed=9)
     phi = planted(plan, 1)
     full = log_odds(phi, *plan)
-    found = [agreement(full, log_odds(phi, *plan, variance="pooled", halvings_used=used), *plan) for used in (3, 8, 23)]
+    found = [agreement(full, log_odds(phi, *plan, variance="pooled", groups_used=used), *plan) for used in (3, 8, 23)]
     assert [one.equal_decisions for one in found] == sorted(one.equal_decisions for one in found)
     correlations = [one.correlation or 0 for one in found]
     assert correlations == sorted(correlations)

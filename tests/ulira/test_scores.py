@@ -70,7 +70,7 @@ def test_agrees_with_the_definition_written_out(
     plan = random_roles(halvings=12, models=2, samples=40, seed=3)
     generator = np.random.default_rng(4)
     phi = generator.normal(generator.normal(50, 20, 40), generator.choice([0.001, 0.5, 3], 40), plan.positive.shape)
-    found = log_odds(phi.astype(np.float32), *plan, variance=kind, halvings_used=used)
+    found = log_odds(phi.astype(np.float32), *plan, variance=kind, groups_used=used)
     expected, left_out = slow_log_odds(phi.astype(np.float32), plan, kind, used)
     assert set(zip(*map(np.ndarray.tolist, np.nonzero(found.scored)), strict=True)) == set(expected)
     assert found.left_out == left_out > 0
@@ -100,9 +100,9 @@ def test_the_first_of_the_other_halvings_are_used() -> None:
     """Halvings beyond the seventh by name can move as they like: the fits to six others for the first seven stay."""
     plan = random_roles(halvings=15, models=2, samples=30, seed=5)
     phi = np.random.default_rng(6).normal(size=plan.positive.shape)
-    before, late = log_odds(phi, *plan, variance="pooled", halvings_used=6), plan.halving > np.unique(plan.halving)[6]
+    before, late = log_odds(phi, *plan, variance="pooled", groups_used=6), plan.halving > np.unique(plan.halving)[6]
     phi[late] *= 100
-    after = log_odds(phi, *plan, variance="pooled", halvings_used=6)
+    after = log_odds(phi, *plan, variance="pooled", groups_used=6)
     assert before.scored[~late].any()
     np.testing.assert_allclose(after.log_odds[~late], before.log_odds[~late], rtol=1e-5)
     assert not np.allclose(after.log_odds[late], before.log_odds[late])
@@ -199,10 +199,10 @@ def test_broken_confidences_are_refused(bad: float) -> None:
 
 
 @pytest.mark.parametrize(("halvings", "used"), [(1, None), (5, 5), (5, 0)])
-def test_there_must_be_other_halvings(halvings: int, used: int | None) -> None:
+def test_there_must_be_other_groups(halvings: int, used: int | None) -> None:
     plan = random_roles(halvings=halvings, models=2, samples=4, seed=0)
-    with pytest.raises(ValueError, match=rf"other halvings needs at least \d halvings, got {halvings}"):
-        log_odds(np.zeros(plan.positive.shape), *plan, halvings_used=used)
+    with pytest.raises(ValueError, match=rf"other groups needs at least \d groups, got {halvings}"):
+        log_odds(np.zeros(plan.positive.shape), *plan, groups_used=used)
 
 
 def test_an_observation_is_of_one_class() -> None:
