@@ -227,12 +227,11 @@ class CellKeys:
             )
         return method.complete(sweep.hparams[name])
 
-    def check_blocks(self, method: MethodConfig, values: Mapping[str, Value]) -> None:
-        """Raises ConfigError where a value counts more of the network's blocks than there are."""
-        blocks = self.cell.arch.blocks
+    def check_blocks(self, method: MethodConfig, values: Mapping[str, Value], blocks: int | None) -> None:
+        """Raises ConfigError where a value counts more of the network's blocks than there are; null: not known."""
         for name, spec in method.space.items():
             value = values.get(name)
-            if spec.between and spec.between[-1] == "blocks" and isinstance(value, int) and value > blocks:
+            if spec.between and spec.between[-1] == "blocks" and isinstance(value, int) and value > (blocks or value):
                 raise ConfigError(
                     f"{name} of method {method.name} is larger than the number of blocks of {self.cell.arch.name}",
                     given=f"{name}={value}",

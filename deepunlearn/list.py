@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deepunlearn.config import method_configs, read_command
+from deepunlearn.config.architectures import is_many
 from deepunlearn.config.files import first_line
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.doors import folders_of, run_door, table, wants_help
@@ -69,6 +70,8 @@ def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[s
     given = [f"{name}={value}" for name, value in folders._asdict().items() if value is not None]
     methods = method_configs(folders) if kind == "method" else {}
     for name in _chosen(kind, names, folders):
+        if kind == "arch" and not names and is_many(name):
+            continue  # none of these is named
         if kind != "method":
             yield getattr(read_command([f"{kind}={name}", *given, *settings]).sweep.cells[0], kind)
         elif name in methods:  # a chain is made of methods and is none

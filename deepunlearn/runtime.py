@@ -140,6 +140,13 @@ class Runtime:
     def device_name(self) -> str:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
 
+    def memory(self) -> int | None:
+        """Bytes that the device has in all; None where the system does not say."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.get_device_properties(self.device).total_memory)
+        pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in os.sysconf_names else -1
+        return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else None
+
     def watch_memory(self) -> None:
         """Forget the peak so far: `peak_memory` is that of the stage that begins now, where the system allows it."""
         if self.device.type == "cuda":

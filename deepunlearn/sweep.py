@@ -6,9 +6,10 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
 from deepunlearn.config.arguments import without_multirun
@@ -25,6 +26,9 @@ from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.launch.speed_file import remarks
 from deepunlearn.launch.tasks import STAGES
 from deepunlearn.search.slots import DEFAULTS, prepare_storage
+
+if TYPE_CHECKING:
+    from deepunlearn.runtime import Runtime
 
 CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU
 
@@ -48,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     command = read_command(arguments)
     progress = Progress()
     planner = Planner(command.sweep, progress, only_plan=command.flags.plan)
-    check(planner)
+    needed = check(planner)
     if command.flags.retry_failed and not command.flags.plan:
         planner.retry()
     if all(planner.state(task) == "done" for task in planner.tasks):
@@ -56,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if isinstance(command.sweep.launcher, SlurmLauncher):
         return _submit(command, planner, command.sweep.launcher, arguments, progress)
-    return _run(command, planner, progress, arguments)
+    return _run(command, planner, progress, arguments, needed)
 
 
 def usage() -> str:
@@ -93,20 +97,55 @@ _OPTIONS = {
 }
 
 
-def check(planner: Planner) -> None:
-    """Find what is wrong with a sweep before anything expensive starts. Raises DeepUnlearnError."""
+def check(planner: Planner) -> dict[int, int]:
+    """Find what is wrong with a sweep before anything expensive starts. Raises DeepUnlearnError.
+
+    Returns the bytes of memory that the network of each cell needs at least, where it had to be looked at.
+    """
     sweep = planner.sweep
     _writable(planner.results.root)
     if sweep.search.sampler and sweep.search.storage not in (None, *DEFAULTS):
         prepare_storage(sweep.search, planner.results.search)
+    needed: dict[int, int] = {}
     for cell, keys in enumerate(planner.keys):
         planner.sizes(cell)
+        blocks = planner.sweep.cells[cell].arch.blocks
+        if planner.sweep.cells[cell].arch.identity is not None:
+            blocks, needed[cell] = _inspect(planner, cell)
         for method in sweep.methods:
             if keys.source(sweep, method) == "search":
                 keys.ranges(method, sweep.search)
-                keys.check_blocks(method, method.fixed)
+                keys.check_blocks(method, method.fixed, blocks)
             else:
-                keys.check_blocks(method, keys.given(sweep, method))
+                keys.check_blocks(method, keys.given(sweep, method), blocks)
+    return needed
+
+
+def _inspect(planner: Planner, cell: int) -> tuple[int | None, int]:
+    """The blocks of a cell's network, and bytes that its training needs. Raises ConfigError where it cannot serve."""
+    from deepunlearn.archs.inspection import inspected  # noqa: PLC0415  for networks of ours torch is not needed yet
+
+    config = planner.sweep.cells[cell]
+    found = inspected(config.arch, planner.keys[cell].classes, config.dataset.image_size)
+    if found.head_left:
+        planner.progress.say(
+            f"{config.name}: the head is initialised anew, as {config.arch.weights} has none for "
+            f"{planner.keys[cell].classes} classes: {', '.join(found.head_left)}"
+        )
+    return found.blocks, found.bytes_at(config.train.batch_size)
+
+
+def _check_memory(planner: Planner, needed: Mapping[int, int], runtime: Runtime) -> None:
+    limit = runtime.memory()
+    for cell, least in needed.items():
+        if limit is not None and least > limit:
+            raise ConfigError(
+                f"{planner.sweep.cells[cell].name} needs more memory than {runtime.device_name()} has",
+                given=f"at least {least / 1e9:.1f} GB for a training step of train.batch_size="
+                f"{planner.sweep.cells[cell].train.batch_size}",
+                allowed=f"{limit / 1e9:.1f} GB",
+                remedy="lower train.batch_size or dataset.image_size, or choose a smaller network",
+            )
 
 
 def _writable(root: Path) -> None:
@@ -120,7 +159,9 @@ def _writable(root: Path) -> None:
         )
 
 
-def _run(command: Command, planner: Planner, progress: Progress, arguments: Sequence[str]) -> int:
+def _run(
+    command: Command, planner: Planner, progress: Progress, arguments: Sequence[str], needed: Mapping[int, int]
+) -> int:
     from deepunlearn.launch.local import Local  # noqa: PLC0415
     from deepunlearn.launch.speed import Timing  # noqa: PLC0415
     from deepunlearn.launch.worker import Worker  # noqa: PLC0415  torch takes seconds to import; only now is it needed
@@ -128,6 +169,7 @@ def _run(command: Command, planner: Planner, progress: Progress, arguments: Sequ
 
     _check_methods(command.sweep.methods)
     runtime = Runtime(command.sweep.runtime).settle()
+    _check_memory(planner, needed, runtime)
     worker = Worker(planner, runtime, progress)
     gpus = gpu_environments() if runtime.device.type != "cpu" else []
     local = Local(planner, folder_of(planner, command.name), progress, gpus, worker)

@@ -72,7 +72,7 @@ def build(classes: int, image_size: int) -> Witness:
     return Witness(classes)
 
 
-parts = small.parts
+PARTS = small.PARTS
 
 
 def by_hand(model: torch.nn.Module, images: np.ndarray) -> np.ndarray:

@@ -1,29 +1,22 @@
-"""Architectures: a file here (or anywhere importable) plus `conf/arch/<name>.yaml` naming it is the registration.
+"""Architectures: a module with `build` plus a YAML under `conf/arch/` that names it is the registration.
 
-Such a module has `build(classes, image_size) -> nn.Module`, which draws initial weights from torch's global
-generator, and `parts(model) -> Parts`, which says where stem, blocks and head are (specs: methods, "model facts").
+`build(classes, image_size, **arguments) -> nn.Module` draws initial weights from torch's global generator. Where stem,
+blocks and head cannot be found by themselves (`anatomy`), the module's `PARTS` or `arch.parts` name submodules.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import ModuleType
 
 import torch
 from torch import nn
 
-from deepunlearn.core.schema import ArchConfig
-from deepunlearn.registry import functions, load
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The parts of a network that methods address; the modules are the model's own, not copies."""
-
-    stem: tuple[nn.Module, ...]  # the convolutions that see the image, first to last
-    blocks: tuple[nn.Module, ...]  # what "the last k blocks" counts, input to output, without stem and head
-    head: nn.Linear  # features -> logits
-    hidden: tuple[nn.Module, ...] = ()  # layers of a classifier before its head: re-trained with it
+from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.archs.weights import load_start
+from deepunlearn.core.arch_config import ArchConfig
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.registry import digest, functions, load
 
 
 def build(arch: ArchConfig, classes: int, image_size: int, seed: int | None = None) -> nn.Module:
@@ -32,21 +25,36 @@ def build(arch: ArchConfig, classes: int, image_size: int, seed: int | None = No
     With `seed` the initial weights depend on (architecture, classes, seed) only and the caller's random state stays
     as it was; without, they come from the global generator. Raises ConfigError if `arch.module` does not exist.
     """
-    module = _module(arch)
+    make: Callable[..., nn.Module] = _module(arch).build
     if seed is None:
-        return module.build(classes, image_size)
+        return make(classes, image_size, **arch.arguments)
     # Only the CPU's generator is forked and seeded: torch.manual_seed would reseed every accelerator as well.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
-        return module.build(classes, image_size)
+        return make(classes, image_size, **arch.arguments)
 
 
-def parts(arch: ArchConfig, model: nn.Module) -> Parts:
+def start(arch: ArchConfig, classes: int, image_size: int, seed: int) -> nn.Module:
+    """What trainings begin with: `build`, filled from `arch.weights` where there is such a file."""
+    model = build(arch, classes, image_size, seed)
+    if arch.weights is not None:
+        load_start(arch, model, parts(arch, model))
+    return model
+
+
+def parts(arch: ArchConfig, model: nn.Module) -> Anatomy:
     """Stem, blocks and head of a `model` that `build` made for `arch`."""
-    return _module(arch).parts(model)
+    return Anatomy(model, {**getattr(_module(arch), "PARTS", {}), **arch.parts})
 
 
 def _module(arch: ArchConfig) -> ModuleType:
     module = load(arch.module)
-    functions(module, ("build", "parts"), f"architecture {arch.name!r}")
+    functions(module, ("build",), f"architecture {arch.name!r}")
+    if arch.code not in (None, arch.module) and digest([arch.module]) != arch.code:
+        raise ConfigError(
+            f"the code of architecture {arch.name!r} was edited after the sweep was planned",
+            given=arch.module,
+            allowed="the code as it was when the command began",
+            remedy="run the command again; results of the code as it was are kept",
+        )
     return module

@@ -14,14 +14,15 @@ from deepunlearn.core.errors import ConfigError, NotApplicable
 class Anatomy:
     """The parts of `model`, each looked for when it is asked for.
 
-    named: {"stem": names, "blocks": names, "head": name} of submodules, for what is not found. Attributes raise
-    NotApplicable where a part can neither be found nor was named, ConfigError where a name cannot serve.
+    named: {"stem": names, "blocks": names, "head": name} of submodules, for what is not found, and "hidden" for what
+    should be found otherwise. Attributes raise NotApplicable where a part can neither be found nor was named,
+    ConfigError where a name cannot serve.
     """
 
     def __init__(self, model: nn.Module, named: Mapping[str, str | Sequence[str]]) -> None:
-        unknown = set(named) - {"stem", "blocks", "head"}
+        unknown = set(named) - {"stem", "blocks", "hidden", "head"}
         if unknown:
-            raise ConfigError("unknown part", given=", ".join(sorted(unknown)), allowed="stem, blocks, head",
+            raise ConfigError("unknown part", given=", ".join(sorted(unknown)), allowed="stem, blocks, hidden, head",
                               remedy='give parts={"head": "fc"}')  # fmt: skip
         self._model, self._named = model, named
 
@@ -46,6 +47,8 @@ class Anatomy:
     @cached_property
     def hidden(self) -> tuple[nn.Module, ...]:
         """What has parameters of its own behind the last block and is not the head, in the order of registration."""
+        if "hidden" in self._named:
+            return self._given("hidden") if self._named["hidden"] else ()
         modules = list(self._model.modules())
         inside = {id(module) for block in self.blocks for module in block.modules()}
         last = max(index for index, module in enumerate(modules) if id(module) in inside)
@@ -86,5 +89,5 @@ class Anatomy:
             f"cannot tell which part of this model is its {part}",
             given=type(self._model).__name__,
             allowed=", ".join(name for name, _ in self._model.named_children()) or "a model made of submodules",
-            remedy=f'name it: parts={{"{part}": {example}}}',
+            remedy=f'name it: parts={{"{part}": {example}}} in the library, arch.parts.{part}= in a sweep',
         )

@@ -7,7 +7,6 @@ from torch import Tensor
 from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock
 
-from deepunlearn.archs import Parts
 from deepunlearn.archs.small_maps import use_small_maps
 
 
@@ -36,8 +35,3 @@ def build(classes: int, image_size: int) -> ResNet18:
     model = ResNet18(classes)
     use_small_maps(model)
     return model
-
-
-def parts(model: ResNet) -> Parts:
-    """conv1; layer1 to layer4; fc."""
-    return Parts(stem=(model.conv1,), blocks=(model.layer1, model.layer2, model.layer3, model.layer4), head=model.fc)

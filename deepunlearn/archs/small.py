@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from deepunlearn.archs import Parts
+PARTS = {"stem": "stem.0", "blocks": ["block1", "block2"], "head": "head"}
 
 
 class SmallNet(nn.Module):
@@ -31,8 +31,3 @@ def _unit(channels_in: int, channels_out: int) -> nn.Sequential:
 def build(classes: int, image_size: int) -> SmallNet:
     """The network; any `image_size` (pixels) will do."""
     return SmallNet(classes)
-
-
-def parts(model: SmallNet) -> Parts:
-    """The stem's convolution, the two blocks after it, the linear head."""
-    return Parts(stem=(model.stem[0],), blocks=(model.block1, model.block2), head=model.head)

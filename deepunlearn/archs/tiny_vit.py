@@ -15,12 +15,18 @@ import torch
 from timm.models.tiny_vit import Attention, TinyVit, TinyVitBlock
 from torch import Tensor, nn
 
-from deepunlearn.archs import Parts
 from deepunlearn.archs.dense import use_dense
 
 # log 0 for positions that no padded token takes: exp of it is 0, and it is finite, so that a check for finite buffers
 # and a round trip through bfloat16 both hold.
 LOG_ZERO = -1e30
+
+PARTS = {  # both patch-embedding convolutions; the three transformer stages; the head's normalisation is in no part
+    "stem": ["patch_embed.conv1.conv", "patch_embed.conv2.conv"],
+    "blocks": ["stages.1", "stages.2", "stages.3"],
+    "hidden": [],
+    "head": "head.fc",
+}
 
 
 class CollapsedAttention(Attention):
@@ -140,9 +146,3 @@ def build(classes: int, image_size: int) -> TinyVit:
 def _half(size: int) -> int:
     """What a 3x3 convolution with stride 2 and padding 1 makes of `size` pixels."""
     return (size + 1) // 2
-
-
-def parts(model: TinyVit) -> Parts:
-    """The two patch-embedding convolutions; the three transformer stages; the linear layer behind the pooling."""
-    embed = model.patch_embed
-    return Parts(stem=(embed.conv1.conv, embed.conv2.conv), blocks=tuple(model.stages[1:]), head=model.head.fc)

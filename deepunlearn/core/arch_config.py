@@ -12,16 +12,25 @@ Argument = Value | tuple[Value, ...]
 
 
 class ArchConfig(Frozen):
-    """An architecture; `module` has `build(classes, image_size)` and `parts(model)`."""
+    """An architecture: the module that builds it, with which arguments, and from which weights training starts."""
 
     name: str
     title: str
-    module: str
+    module: str  # has `build(classes, image_size, **arguments)`
     version: PositiveInt = 1  # bump when networks of ours would come out differently
-    code: str | None = None  # digest of the module's file where it is not the one that ships under this name
-    args: dict[str, Argument] = Field(default_factory=dict)  # of `build`
+    code: str | None = None  # digest of a module that is not ours; the name of one of ours that has another name
+    model: str | None = None  # which one, of a module that builds many
+    args: dict[str, Argument] = Field(default_factory=dict)  # of the network's constructor
+    parts: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)  # submodules, for parts that are not found
+    weights: str | None = None  # a file; originals and retrained models both start from it. null: initialised
+    weights_digest: str | None = None  # of that file's content
     stochastic: bool = True  # whether training it draws random numbers in its layers (dropout, drop path)
-    blocks: PositiveInt  # how many blocks `parts` names: the upper end of CF-k's and EU-k's k
+    blocks: PositiveInt | None = None  # the upper end of CF-k's and EU-k's k; null: counted in the network
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        """What `build` is given beside the number of classes and the image size."""
+        return {**({} if self.model is None else {"model": self.model}), **self.args}
 
     @property
     def draws(self) -> bool:
@@ -31,5 +40,7 @@ class ArchConfig(Frozen):
     @property
     def identity(self) -> NetworkKey | None:
         """What tells it from others of its name; None for those that earlier keys have."""
-        key = NetworkKey(version=self.version, code=self.code, args=dict(sorted(self.args.items())))
+        key = NetworkKey(
+            version=self.version, code=self.code, args=self.arguments, parts=self.parts, weights=self.weights_digest
+        )
         return None if key == NetworkKey() else key

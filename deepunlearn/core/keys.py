@@ -122,6 +122,8 @@ class NetworkKey(Key):
     version: Annotated[int, LATER] = 1
     code: Annotated[str | None, LATER] = None  # digest of a module's file that is not ours, or not of this name
     args: Annotated[dict[str, Value | tuple[Value, ...]], LATER] = {}
+    parts: Annotated[dict[str, str | tuple[str, ...]], LATER] = {}  # named in a configuration
+    weights: Annotated[str | None, LATER] = None  # digest of the file that training starts from
 
 
 class ReferenceKey(Key):

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepunlearn.archs import Parts
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import SMALLER_RATE, ConfigError, Diverged, NotApplicable
 from deepunlearn.core.params import Value
@@ -37,7 +36,7 @@ class Problem:
 
     original: nn.Module
     model: nn.Module
-    parts: Parts | Anatomy
+    parts: Anatomy
     retain: Part
     forget: Part
     val: Part

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from deepunlearn.archs import Parts
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import ConfigError
 
 
-def tail(parts: Parts | Anatomy, k: int) -> list[nn.Module]:
+def tail(parts: Anatomy, k: int) -> list[nn.Module]:
     """The last `k` blocks, hidden layers of the classifier and the head. Raises ConfigError if blocks are fewer."""
     if k > len(parts.blocks):
         raise ConfigError(

@@ -161,7 +161,7 @@ class SlotStudy:
 
     def _score(self, trial: Trial) -> Losses:
         searched = {name: suggest(trial, name, limits) for name, limits in self.key.ranges.items()}
-        params = self.method.from_search(searched, self.bench.cell.arch.blocks)
+        params = self.method.from_search(searched, self.bench.blocks)
         trial.set_user_attr("params", params)
         model, run = self.bench.unlearn(self.method, params, self.seed, self._watcher(trial, params))
         losses = score_model(self.bench, model, self.seed)

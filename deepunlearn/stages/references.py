@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from deepunlearn import archs
+from deepunlearn.archs.inspection import inspected
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.forget import Role
 from deepunlearn.core.keys import ReferenceKey
@@ -37,15 +38,21 @@ class ReferenceStage(DataStage):
         self.logits = lru_cache(maxsize=8)(self._load_logits)
 
     def fresh_model(self, seed: int) -> nn.Module:
-        """Initial weights of `seed`: they depend on (architecture, classes, seed) only."""
+        """What the trainings of `seed` begin with: it depends on (architecture, classes, seed) only."""
         classes = len(self.decoded.class_names)
         initial = derive_seed("init", self.cell.arch.name, classes, seed)
-        return self.runtime.place(archs.build(self.cell.arch, classes, self.cell.dataset.image_size, initial))
+        return self.runtime.place(archs.start(self.cell.arch, classes, self.cell.dataset.image_size, initial))
 
     def _another(self) -> nn.Module:
         """A network drawn from the global random state."""
         classes = len(self.decoded.class_names)
         return self.runtime.place(archs.build(self.cell.arch, classes, self.cell.dataset.image_size))
+
+    @cached_property
+    def blocks(self) -> int:
+        """How many blocks the network has; 0 where they cannot be told, which methods that count them refuse."""
+        arch, classes = self.cell.arch, len(self.decoded.class_names)
+        return arch.blocks or inspected(arch, classes, self.cell.dataset.image_size).blocks or 0
 
     def reference(self, role: Role, seed: int) -> Entry:
         """An original or retrained model: weights, logits on all parts, history."""

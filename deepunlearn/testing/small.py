@@ -22,9 +22,9 @@ from deepunlearn.running import Setting
 from deepunlearn.runtime import Runtime
 
 ARCHS = {
-    "smallnet": ArchConfig(name="smallnet", title="", module="deepunlearn.archs.small", blocks=2, stochastic=False),
-    "resnet18": ArchConfig(name="resnet18", title="", module="deepunlearn.archs.resnet", blocks=4, stochastic=False),
-    "tinyvit": ArchConfig(name="tinyvit", title="", module="deepunlearn.archs.tiny_vit", blocks=3),
+    "smallnet": ArchConfig(name="smallnet", title="", module="deepunlearn.archs.small", stochastic=False),
+    "resnet18": ArchConfig(name="resnet18", title="", module="deepunlearn.archs.resnet", stochastic=False),
+    "tinyvit": ArchConfig(name="tinyvit", title="", module="deepunlearn.archs.tiny_vit"),
 }
 CLASSES = 4
 

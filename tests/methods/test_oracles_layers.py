@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from deepunlearn import archs
+from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.archs.small import PARTS as SMALL
 from deepunlearn.composition import load_method
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.loader import Part
@@ -82,8 +84,8 @@ def odd(seed: int = 0) -> nn.Module:
     return runtime().place(Odd())
 
 
-def odd_parts(net: nn.Module) -> archs.Parts:
-    return archs.Parts(stem=(net.stem,), blocks=tuple(net.blocks), head=net.head)
+def odd_parts(net: nn.Module) -> Anatomy:
+    return Anatomy(net, {"stem": "stem", "blocks": [f"blocks.{index}" for index in range(4)], "head": "head"})
 
 
 def problem_of(original: nn.Module, generator: torch.Generator, data: dict[str, Part], arch: str) -> Problem:
@@ -395,7 +397,7 @@ def test_kde_resets_running_statistics_that_belong_to_the_stem() -> None:
     here = runtime()
     with here.seeded(SEED) as generator:
         problem = make_problem(original, "smallnet", generator, DATA, here)
-        problem.parts = archs.Parts((problem.model.stem,), problem.parts.blocks, problem.parts.head)
+        problem.parts = Anatomy(problem.model, {**SMALL, "stem": "stem"})
         tracked: list[Tensor] = []
         problem.model.stem[1].register_forward_pre_hook(
             lambda norm, _: tracked.append(torch.stack([norm.running_mean.clone(), norm.running_var.clone()]))

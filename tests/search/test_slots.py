@@ -55,9 +55,8 @@ class FakeBench:
 
     def __init__(self, root: Path, settings: Any, behave: Any = lambda x: None) -> None:
         self.results, self.progress, self.behave, self.asked = Results(root), Progress(quiet=True), behave, []
-        self.cell = SimpleNamespace(
-            name="d/a", dataset=SimpleNamespace(name="d"), arch=SimpleNamespace(name="a", blocks=1)
-        )
+        self.blocks = 1
+        self.cell = SimpleNamespace(name="d/a", dataset=SimpleNamespace(name="d"), arch=SimpleNamespace(name="a"))
         key = StudyKey(
             original=REFERENCE,
             retrained=REFERENCE,

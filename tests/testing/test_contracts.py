@@ -10,11 +10,11 @@ from deepunlearn.list import main
 from deepunlearn.registry import registered
 
 ARCH = (
-    "from torch import nn\nfrom deepunlearn.archs import Parts\n"
+    "from torch import nn\n"
     "def build(classes, image_size):\n"
     "    features = (nn.Conv2d(3, 4, 3), {dropout}nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
     "    return nn.Sequential(*features, nn.Linear(4, classes))\n"
-    "def parts(model):\n    return Parts(stem=(model[0],), blocks=(model[0],), head=model[-1])\n"
+    "PARTS = {'blocks': '0'}\n"
 )
 FORGET = (
     "import numpy as np\nfrom deepunlearn.core.forget import ForgetSet\n"

@@ -1,0 +1,154 @@
+"""What is wrong with a network, and what it needs, found before anything runs: on PyTorch's meta device, without data.
+
+Nothing is computed there, only shapes; a network that cannot be built so is built and tried on the CPU.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from deepunlearn import archs
+from deepunlearn.archs.weights import load_start
+from deepunlearn.core.arch_config import ArchConfig
+from deepunlearn.core.errors import ConfigError, DeepUnlearnError, NotApplicable
+from deepunlearn.core.schema import CHANNELS
+
+SIZES = (32, 64, 96, 224, 256, 299, 384)  # pixels that are tried where a network refuses the given ones
+COPIES = 5  # of the weights while a method runs: original, working copy, gradients, momentum, and another network
+
+
+class Inspected(NamedTuple):
+    """What a network is like."""
+
+    blocks: int | None  # null: they cannot be told
+    parameters: int
+    weight_bytes: int
+    image_bytes: int  # of activations that a training step keeps of one image
+    head_left: tuple[str, ...]  # tensors of the head that a file of weights does not fill
+
+    def bytes_at(self, batch_size: int) -> int:
+        """Memory that a training step or a method needs at least."""
+        return COPIES * self.weight_bytes + batch_size * self.image_bytes
+
+
+def inspected(arch: ArchConfig, classes: int, image_size: int) -> Inspected:
+    """Raises ConfigError where it cannot be built, gives no logits for such images, or its weights do not fit."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what concerns weights that are never used
+        model, device = _built(arch, classes, image_size)
+        try:
+            logits, kept = _passed(model, image_size, device)
+        except Exception as error:
+            raise _no_such_size(arch, classes, image_size, error) from error
+        if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+            raise _no_logits(arch, logits, classes)
+        anatomy = archs.parts(arch, model)
+        left = load_start(arch, model, anatomy) if arch.weights else ()
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    return Inspected(
+        blocks=_blocks(anatomy),
+        parameters=sum(value.numel() for value in model.parameters()),
+        weight_bytes=weights,
+        image_bytes=kept // 2,
+        head_left=left,
+    )
+
+
+def _blocks(anatomy: archs.Anatomy) -> int | None:
+    try:
+        return len(anatomy.blocks)
+    except NotApplicable:
+        return None
+
+
+def _built(arch: ArchConfig, classes: int, image_size: int) -> tuple[nn.Module, str]:
+    """The network, and the device it is on."""
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device):
+                return archs.build(arch, classes, image_size), device
+        except DeepUnlearnError:
+            raise
+        except Exception as error:
+            if device == "cpu":
+                raise _not_built(arch, classes, image_size, error) from error
+    raise AssertionError("one of the two returns or raises")
+
+
+def _passed(model: nn.Module, image_size: int, device: str) -> tuple[Any, int]:
+    """What two images give in training mode, and the bytes that are kept for going back."""
+    own = {_memory_of(tensor) for tensor in model.state_dict().values()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if _memory_of(tensor) not in own:  # nor a view of a weight
+            kept[_memory_of(tensor)] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = model.train()(torch.zeros(2, CHANNELS, image_size, image_size, device=device))
+    return logits, sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def _memory_of(tensor: Tensor) -> int:
+    """A number for the memory behind a tensor, the same for views of one; pointers are all 0 on the meta device."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _not_built(arch: ArchConfig, classes: int, image_size: int, error: Exception) -> ConfigError:
+    sizes = [] if isinstance(error, TypeError) else list(_sizes(arch, classes, image_size))
+    if sizes:
+        return _wrong_size(arch, image_size, error, sizes)
+    return ConfigError(
+        f"the network {arch.name} cannot be built",
+        given=_said(error),
+        allowed="arguments that its constructor takes" if arch.args else "build(classes, image_size) that runs",
+        remedy="correct arch.args." if arch.args else f"correct {arch.module}",
+    )
+
+
+def _no_such_size(arch: ArchConfig, classes: int, image_size: int, error: Exception) -> ConfigError:
+    return _wrong_size(arch, image_size, error, list(_sizes(arch, classes, image_size)))
+
+
+def _wrong_size(arch: ArchConfig, image_size: int, error: Exception, sizes: list[int]) -> ConfigError:
+    nearest = min(sizes, key=lambda size: (size < image_size, abs(size - image_size)), default=None)
+    return ConfigError(
+        f"{arch.name} takes no images of {image_size}x{image_size} pixels",
+        given=f"dataset.image_size={image_size}: {_said(error)}",
+        allowed=", ".join(map(str, sizes)) or f"none of {', '.join(map(str, SIZES))}",
+        remedy=f"give dataset.image_size={nearest}, which resizes the images, or another network"
+        if nearest
+        else "look into the network with the error that is given",
+    )
+
+
+def _sizes(arch: ArchConfig, classes: int, not_this: int) -> Iterator[int]:
+    """Those of SIZES that the network takes."""
+    for size in SIZES:
+        try:
+            if size != not_this:
+                with torch.device("meta"):
+                    _passed(archs.build(arch, classes, size), size, "meta")
+                yield size
+        except Exception:  # the reason that is told is that of the given size
+            continue
+
+
+def _no_logits(arch: ArchConfig, given: Any, classes: int) -> ConfigError:
+    shape = list(given.shape) if isinstance(given, Tensor) else type(given).__name__
+    return ConfigError(
+        f"{arch.name} does not give logits in training mode",
+        given=f"{shape} for 2 images",
+        allowed=f"a tensor [2, {classes}]",
+        remedy="choose an image classifier, without further heads",
+    )
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"

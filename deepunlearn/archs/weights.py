@@ -1,0 +1,122 @@
+"""Weights from a file: what training starts from. Tensors only; nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.core.arch_config import ArchConfig
+from deepunlearn.core.errors import ConfigError, NotApplicable
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep a network's tensors
+PREFIXES = ("module.", "_orig_mod.")  # of networks that were parallel or compiled
+
+
+def load_start(arch: ArchConfig, model: nn.Module, anatomy: Anatomy) -> tuple[str, ...]:
+    """Fill `model` from `arch.weights`; the names of the head's tensors that were left as they are.
+
+    That is all of the head where the file has another number of classes, or none. Raises ConfigError where anything
+    else does not fit, or the file is not the one that the configuration was read with.
+    """
+    assert arch.weights is not None
+    state = _read(arch.weights, arch.weights_digest)
+    wanted = model.state_dict()
+    head = _head(model, anatomy)
+    left = head if any(_differs(name, state, wanted) for name in head) else ()
+    fitting = {name: state[name] for name in state if name not in left}
+    _check(arch.weights, fitting, {name: value for name, value in wanted.items() if name not in left})
+    if not any(value.is_meta for value in wanted.values()):  # there nothing but names and shapes can be looked at
+        model.load_state_dict(fitting, strict=False)  # without the head, where that is left
+    return left
+
+
+def _head(model: nn.Module, anatomy: Anatomy) -> tuple[str, ...]:
+    try:
+        inside = {id(parameter) for parameter in anatomy.head.parameters()}
+    except NotApplicable:
+        return ()
+    return tuple(name for name, parameter in model.named_parameters() if id(parameter) in inside)
+
+
+def _differs(name: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+    return name not in state or state[name].shape != wanted[name].shape
+
+
+def _check(path: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    missing, surplus = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    other = [
+        f"{name}: {list(state[name].shape)} instead of {list(value.shape)}"
+        for name, value in wanted.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    found = {"not in the file": missing, "not in the network": surplus, "of another shape": other}
+    wrong = [f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in found.items() if names]
+    if wrong:
+        raise ConfigError(
+            f"the weights in {Path(path).name} are not those of this network",
+            given="; ".join(wrong),
+            allowed="a tensor of the same name and shape for each of the network's, except in its head",
+            remedy="choose the network that the file was made from: arch.model=, arch.args., dataset.image_size=; "
+            "where the head is not recognised, name it with arch.parts.head=",
+        )
+
+
+@lru_cache(maxsize=1)
+def _read(path: str, expected: str | None) -> dict[str, Tensor]:
+    """The tensors of a file by name; kept, since every model of a sweep starts from it."""
+    file = Path(path)
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if expected is not None and not found.startswith(expected):
+        raise ConfigError(
+            f"the file of weights {path} was changed after the sweep was planned",
+            given=f"sha256 {found[:16]}",
+            allowed=f"the file as it was when the command began, sha256 {expected}",
+            remedy="run the command again; results from the file as it was are kept",
+        )
+    return _unwrapped(_tensors(file), path)
+
+
+def _tensors(file: Path) -> Any:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise _unreadable(file, error) from None
+    except Exception as error:
+        if type(error).__name__ != "UnpicklingError":
+            raise
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"the file of weights {file.name} cannot be read",
+        given=(str(error).splitlines() or [type(error).__name__])[0][:200],
+        allowed="a safetensors file, or what torch.save wrote of a state dict: tensors, no other objects",
+        remedy="load it where you trust it, and save only the tensors: torch.save(model.state_dict(), FILE)",
+    )
+
+
+def _unwrapped(content: Any, path: str) -> dict[str, Tensor]:
+    while isinstance(content, Mapping) and (inner := next((name for name in WRAPPERS if name in content), None)):
+        content = content[inner]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise _unreadable(Path(path), TypeError("it holds something else than tensors by name"))
+    return {_plain(str(name)): value for name, value in content.items()}
+
+
+def _plain(name: str) -> str:
+    while start := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):
+        name = name.removeprefix(start)
+    return name
