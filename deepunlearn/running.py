@@ -10,7 +10,6 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from deepunlearn.archs import Parts
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
@@ -37,7 +36,7 @@ class Setting:
     original: nn.Module
     data: Mapping[str, Part]
     classes: int
-    anatomy: Callable[[nn.Module], Parts | Anatomy]
+    anatomy: Callable[[nn.Module], Anatomy]
     fresh: Callable[[], nn.Module]
     runtime: Runtime
     frozen: frozenset[str] = frozenset()
