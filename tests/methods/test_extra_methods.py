@@ -153,7 +153,7 @@ def test_code_that_is_edited_after_planning_is_not_run_under_the_old_name(tmp_pa
     ("name", "code", "yaml", "named"),
     [
         ("ft", None, None, "two of the same name: method 'ft'"),
-        ("My-Method", None, None, "name cannot be used"),
+        ("My-Method", None, None, "name of a method cannot be used"),
         ("mine", None, "name: other\n", "not the YAML of method 'mine'"),
         ("mine", None, "# empty\n", "not the YAML of method 'mine'"),
         ("mine", "import nosuchmodule\n", None, "No module named 'nosuchmodule'"),
