@@ -158,6 +158,16 @@ class CellKeys:
     def metrics(self, subject: UnlearnedKey | ReferenceKey, seed: int) -> MetricsKey:
         return MetricsKey(subject=subject, retrained=self.reference("retrained", seed), version=METRICS_VERSION)
 
+    def measure(self, subject: UnlearnedKey | ReferenceKey, seed: int, measure: Measure) -> MeasureKey:
+        """The key of a measure that has entries of its own."""
+        return MeasureKey(
+            subject=subject,
+            retrained=self.reference("retrained", seed),
+            measure=measure.name,
+            version=measure.version,
+            code=measure.code,
+        )
+
     def row(self, metrics: MetricsKey, search: SearchKey | GivenKey | None) -> RowKey:
         return RowKey(metrics=metrics, search=search)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from deepunlearn.analysis.coverage import GROUP, HOLES, reasons
-from deepunlearn.analysis.rows import NAMES, REFERENCES, current
+from deepunlearn.analysis.rows import REFERENCES, current
 from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.metrics.catalogue import OURS
+from deepunlearn.metrics.row import NAMES
 
 FAILED, INCOMPLETE = "F", "incomplete"
 

@@ -18,11 +18,11 @@ from typing import Annotated, Any, NamedTuple
 import pandas as pd
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 
-from deepunlearn.analysis import rows
 from deepunlearn.analysis.coverage import GROUP
 from deepunlearn.analysis.ranking import KIND
 from deepunlearn.analysis.rows import MODEL, REFERENCES
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.metrics import row
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.mia import discernibility, indiscernibility
 from deepunlearn.metrics.retention import ret_dev, retention, undefined
@@ -54,11 +54,11 @@ def _on_one_line(text: str) -> str:
 KINDS = {
     "name": Kind(Annotated[str, StringConstraints(pattern="^[a-z0-9_-]+$")], "lower-case letters, digits, - and _"),
     "text": Kind(Annotated[str, AfterValidator(_on_one_line)], "text"),
-    "whole": Kind(rows.Count, "a whole number, 0 or more"),
-    "share": Kind(rows.Share, "a number from 0 to 1"),
+    "whole": Kind(row.Count, "a whole number, 0 or more"),
+    "share": Kind(row.Share, "a number from 0 to 1"),
     "time": Kind(Annotated[float, Field(gt=0, allow_inf_nan=False)], "a number above 0"),
     "truth": Kind(bool, "true or false"),
-    "json": Kind(rows.Json, 'a JSON object, e.g. {"lr": 0.01}'),
+    "json": Kind(row.Json, 'a JSON object, e.g. {"lr": 0.01}'),
 }
 COLUMNS = (
     Column("method", True, "name", "id of the method, none of ours: lower-case letters, digits, - and _"),

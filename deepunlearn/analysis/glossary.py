@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deepunlearn.metrics.catalogue import OURS, Catalogue, Term
+from deepunlearn.core.measure_config import Term
+from deepunlearn.metrics.catalogue import OURS, Catalogue
 
 OTHERS = (  # what is no measure
     Term(

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from deepunlearn.analysis.rows import NAMES
 from deepunlearn.core.errors import StoreError
 from deepunlearn.core.keys import KEY_LENGTH, canonical_json
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import DRAFT
 from deepunlearn.core.validation import validate
-from deepunlearn.metrics.catalogue import OURS, Catalogue, Measure, refuse_twice
+from deepunlearn.metrics.catalogue import Catalogue
+from deepunlearn.metrics.row import with_added
 
 DTYPES = {"name": "string", "version": "int64", "description": "string"}  # a line per measure
 
@@ -54,8 +55,7 @@ def describe(entries: Iterable[Entry]) -> pd.DataFrame:
 def catalogue(measures: pd.DataFrame) -> Catalogue:
     """Ours and these."""
     read = [validate(Measure, json.loads(text), "a stored measure") for text in measures["description"]]
-    refuse_twice([*NAMES, *(column.name for one in read for column in one.columns)], [one.name for one in read])
-    return OURS.with_measures(read)
+    return with_added(read)
 
 
 def dtypes(measures: pd.DataFrame) -> dict[str, str]:

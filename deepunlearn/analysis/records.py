@@ -24,13 +24,14 @@ from deepunlearn.core.errors import ConfigError, StoreError
 from deepunlearn.core.keys import KEY_LENGTH, canonical_json
 from deepunlearn.core.paths import Results, sync_folder
 from deepunlearn.core.store import DRAFT, FailureNote
+from deepunlearn.metrics import row
 from deepunlearn.metrics.catalogue import Catalogue
 
 FOLDER = "records"
 LOSS_PARTS = ("retain", "forget", "val", "test")
 COMPONENTS = ("retain", "forget", "val", "mia")  # the four losses of a trial
 DTYPES: Mapping[str, Mapping[str, str]] = {
-    "rows": rows.DTYPES,
+    "rows": row.DTYPES,
     "cases": CASES,
     "failures": {name: "Int64" if name == "seed" else "string" for name in FailureNote.__dataclass_fields__},
     "trials": {
@@ -45,7 +46,7 @@ DTYPES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-NULLABLE = {"rows": rows.NULLABLE}  # columns that may be missing
+NULLABLE = {"rows": row.NULLABLE}  # columns that may be missing
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _read_folder(folder: Path) -> dict[str, pd.DataFrame]:
     if (folder / FOLDER / "measures.parquet").is_file():
         measures = _read_file(folder, "measures", measured.DTYPES)
     kept = {name: dtypes for name, dtypes in DTYPES.items() if name != "measures"}
-    own = {**kept, "rows": {**rows.DTYPES, **measured.dtypes(measures)}}
+    own = {**kept, "rows": {**row.DTYPES, **measured.dtypes(measures)}}
     return {**{name: _read_file(folder, name, dtypes) for name, dtypes in own.items()}, "measures": measures}
 
 

@@ -1,141 +1,21 @@
-"""The rows: one per evaluated model, originals and retrained models included, and what each field means.
-
-`Row` is the one definition: `Labels` here, the scores from the catalogue of measures. Each row lies in the store as
-`row.json`; `collect` gathers them into a table.
-"""
+"""The rows of a results folder, gathered into one table. Each lies in the store as `row.json`; `metrics.row` says what of."""
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import pandas as pd
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-    create_model,
-)
+from pydantic import TypeAdapter, ValidationError
 
 from deepunlearn.core.errors import StoreError
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import DRAFT
-from deepunlearn.metrics.catalogue import OURS
+from deepunlearn.metrics.row import DTYPES, MEANINGS, NAMES, Row
 
 REFERENCES = ("original", "retrained")  # `method` of the rows that methods are read against
 MODEL = ["cell", "result_set", "method", "seed"]  # identifies a model among the rows
 T = TypeVar("T")
-
-
-def _json(text: str) -> str:
-    TypeAdapter(dict[str, Any]).validate_json(text)
-    return text
-
-
-def _date(text: str) -> str:
-    datetime.datetime.fromisoformat(text)
-    return text
-
-
-Id = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Count = Annotated[int, Field(ge=0)]
-Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Json = Annotated[str, AfterValidator(_json)]
-Date = Annotated[str, AfterValidator(_date)]
-
-
-class Labels(BaseModel):
-    """What a row says of the model beside its scores: which it is, and the conditions under which it was made.
-
-    Rows of other versions can be read: a field that may be null may be missing, and unknown ones are passed over.
-    """
-
-    model_config = ConfigDict(extra="ignore", strict=True, protected_namespaces=())
-
-    cell: Id = Field(description="split, architecture, recipe and precision: what all models of one cell share")
-    result_set: Id | None = Field(
-        None, description="cell, protocol and how hyper-parameters were chosen; null for references"
-    )
-    dataset: Text = Field(description="name of the dataset")
-    dataset_title: Text = Field(description="the dataset as people write it")
-    arch: Text = Field(description="name of the architecture")
-    arch_title: Text = Field(description="the architecture as people write it")
-    protocol: Text | None = Field(None, description="which seeds are searched on; null for references")
-    search: Text | None = Field(
-        None, description="the search, or where hyper-parameters came from without one; null for references"
-    )
-    space: Text | None = Field(None, description="search ranges: paper or ours; null without a search")
-    selection: Text | None = Field(None, description="how the best trial was chosen; null without a search")
-    trials: Count | None = Field(None, description="finished trials that the choice rests on; null without a search")
-    method: Text = Field(description="unlearning method, or original / retrained")
-    method_title: Text = Field(description="the method as people write it")
-    method_version: Count | None = Field(None, description="version of the method's mathematics; null for references")
-    seed: Count = Field(description="model seed")
-    params: Json | None = Field(None, description="hyper-parameters as a JSON object; null for references")
-    notes: Json | None = Field(
-        None, description="what the method recorded of its run, e.g. rewound_to, as a JSON object"
-    )
-    train_epochs: Count = Field(description="epochs of originals and retrains")
-    train_batch_size: Count = Field(description="samples per step of originals and retrains")
-    train_lr: Number = Field(description="initial learning rate of originals and retrains")
-    limit: Count | None = Field(None, description="size of the training part where it was limited")
-    forget_ratio: Share = Field(description="forget set / training part without validation")
-    n_retain: Count = Field(description="size of D_R")
-    n_forget: Count = Field(description="size of D_F")
-    n_val: Count = Field(description="size of D_V")
-    n_test: Count = Field(description="size of D_T")
-    classes: Count = Field(description="number of classes")
-    precision: Text = Field(description="arithmetic of training and unlearning: fp32 or bf16")
-    usable: bool = Field(description="finite weights and logits, TA above 1.1 x share of the commonest test class")
-    reason: Text | None = Field(None, description="why the model is not usable or RetDev is not defined")
-    machine: Text = Field(description="processor of the machine")
-    device: Text = Field(description="processor or accelerator")
-    threads: Count = Field(description="CPU threads")
-    commit: Text | None = Field(None, description="git commit of the program; null for an installed package")
-    torch: Text = Field(description="version of torch")
-    date: Date = Field(description="when the model was made, ISO 8601")
-    metrics_key: Text = Field(description="key of the stored metrics")
-    metrics_version: Count | None = Field(None, description="version of the scores; null: 1, before it was recorded")
-
-
-def _row_type() -> type[Labels]:
-    """A row: the labels and the columns of the measures that are scored together."""
-    scores: dict[str, Any] = {
-        column.name: (column.annotation | None, None) if column.nullable else column.annotation
-        for column in OURS.columns
-    }
-    return create_model("Row", __base__=Labels, **scores)
-
-
-Row = _row_type()
-NAMES = tuple(Row.model_fields)
-MEANINGS = {
-    **{name: str(one.description) for name, one in Labels.model_fields.items()},
-    **{column.name: column.meaning for column in OURS.columns},
-}
-_PANDAS = {str: ("string", "string"), int: ("int64", "Int64"), float: ("float64", "float64"), bool: ("bool", "boolean")}
-
-
-def _dtype(annotation: Any) -> str:
-    """How pandas holds a field of this type."""
-    given = get_args(annotation)
-    own = [kind for kind in given if kind is not NoneType] if NoneType in given else [annotation]
-    plain = own[0] if own[0] in _PANDAS else get_args(own[0])[0]
-    return _PANDAS[plain][NoneType in given]
-
-
-DTYPES = {name: _dtype(field.annotation) for name, field in Row.model_fields.items()}
-NULLABLE = tuple(name for name, field in Row.model_fields.items() if not field.is_required())
-
-
 _ROW = TypeAdapter(Row)
 
 

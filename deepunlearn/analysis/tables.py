@@ -19,9 +19,11 @@ from deepunlearn.analysis.ranking import Ranking, in_words
 from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
-from deepunlearn.analysis.rows import NAMES, REFERENCES, current
+from deepunlearn.analysis.rows import REFERENCES, current
 from deepunlearn.analysis.search_spread import METHOD, spread
-from deepunlearn.metrics.catalogue import Catalogue, Column
+from deepunlearn.core.measure_config import Column
+from deepunlearn.metrics.catalogue import Catalogue
+from deepunlearn.metrics.row import NAMES
 
 SPREAD = {  # column of `search_spread.spread` -> header
     "finished": "finished trials",

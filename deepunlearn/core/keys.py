@@ -175,6 +175,17 @@ class MetricsKey(Key):
     version: int
 
 
+class MeasureKey(Key):
+    """The values of one further measure of a model. A measure that comes later leaves all metrics as they are."""
+
+    stage: ClassVar[str] = "measures"
+    subject: UnlearnedKey | ReferenceKey
+    retrained: ReferenceKey
+    measure: str
+    version: int
+    code: Annotated[str | None, LATER] = None  # digest of the files of measures that are not ours
+
+
 class StudyKey(Key):
     """One Optuna study. The number of trials is not part of it: a study can be extended."""
 

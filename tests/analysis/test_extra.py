@@ -111,7 +111,7 @@ def test_a_row_says_where_it_is_from_and_takes_over_what_its_result_set_is(shelf
     assert (first["metrics_key"], first["date"]) == (digest, "1970-01-02T00:00:00+00:00")
     given = {name: value for name, value in line().items() if name.startswith("retrained_")}
     assert json.loads(first["notes"]) == {"extra": "theirs.csv", "sha256": digest[:16], **given}
-    empty = {name for name in rows.NAMES if name not in rows.NULLABLE and pd.isna(first[name])}
+    empty = {name for name in row.NAMES if name not in row.NULLABLE and pd.isna(first[name])}
     assert empty == NULL_ELSEWHERE
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis.rows import MEANINGS, MODEL, NAMES, collect, current
+from deepunlearn.analysis.rows import MODEL, collect, current
 from deepunlearn.core.errors import StoreError
+from deepunlearn.metrics.row import MEANINGS, NAMES
 
 if TYPE_CHECKING:
     from tests.analysis.conftest import Shelf

@@ -20,7 +20,8 @@ from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, current
 from deepunlearn.analysis.tables import formatted
-from deepunlearn.metrics.catalogue import Catalogue, Term
+from deepunlearn.core.measure_config import Term
+from deepunlearn.metrics.catalogue import Catalogue
 
 FOLDER = Path(__file__).parent
 OVERVIEW, COVERAGE, SEARCHES = r"(ranking|findings)(-\d+)?|rte-.*", "coverage", "hyper-parameters"  # names of tables

@@ -1,0 +1,112 @@
+"""The validated form of a measure's YAML: its columns, what they mean and which way is better."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from deepunlearn.core.validation import Frozen, PositiveInt, Unfit
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Term(Frozen):
+    """names: columns that it explains; reference: the value to compare with, and which way is better."""
+
+    names: tuple[Text, ...]
+    formula: Text
+    reference: Text
+
+
+class Column(Frozen):
+    """One number per model, None where it is not defined."""
+
+    name: Name
+    meaning: Text
+    type: Literal["float", "bool"] = "float"
+    low: float | None = 0.0
+    high: float | None = None
+    unit: str = ""
+    nullable: bool = True  # false: a row without it is damaged
+    better: Literal["lower", "higher", "ideal", "retrained", "neither"]  # ideal: near `best`, from either side
+    best: float | None = None  # the value that none can pass; of ideal: the value to meet
+    hint: str = ""  # stands in the header instead of `best`
+    word: str = ""  # what the best methods are called in captions: lowest, highest or this
+    digits: Annotated[str, Field(pattern=r"^\.\d+[fg]$")] = ".3f"
+    shown: bool = True  # false: in rows and records only
+
+    @model_validator(mode="after")
+    def _ideal_is_known(self) -> Column:
+        if self.better == "ideal" and self.best is None:
+            raise Unfit(
+                f"column {self.name} is best near an ideal value, but has none",
+                given="better: ideal without best",
+                allowed="better: ideal with best: NUMBER",
+                remedy="add best, or say lower, higher, retrained or neither",
+            )
+        return self
+
+    @property
+    def header(self) -> str:
+        """The column's title in tables, with the direction that is better."""
+        arrow = {"lower": " ↓", "higher": " ↑"}.get(self.better, "")
+        known = "" if self.best is None else f"{'ideal' if self.better == 'ideal' else 'best'} {self.best:g}"
+        told = self.hint or known
+        return f"{self.name}{arrow}" + (f" ({told})" if told else "")
+
+    @property
+    def reference(self) -> str:
+        """The glossary's last column, of a measure that has no words of its own for it."""
+        if self.better == "ideal":
+            return f"{self.best:g}: closer is better"
+        if self.better == "retrained":
+            return "that of the retrained model: closer is better"
+        best = "" if self.best is None else f"{self.best:g}: "
+        return best + ("neither direction is better" if self.better == "neither" else f"{self.better} is better")
+
+    @property
+    def range(self) -> str:
+        """The values it may have, in words."""
+        if self.type == "bool":
+            return "true, false or None"
+        limits = {"from": self.low, "to": self.high}
+        return (
+            " ".join(["a finite number", *(f"{word} {end:g}" for word, end in limits.items() if end is not None)])
+            + " or None"
+        )
+
+    @property
+    def annotation(self) -> Any:
+        """The type that pydantic checks values by, None apart."""
+        return bool if self.type == "bool" else Annotated[
+            float, Field(ge=self.low, le=self.high, allow_inf_nan=False)
+        ]  # fmt: skip
+
+
+class Measure(Frozen):
+    """A measure's YAML. kind: how good the model is, what an attack on it finds, or what it cost."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    version: PositiveInt  # bump when its values would come out differently
+    title: Text
+    source: Text
+    kind: Literal["score", "attack", "cost"]
+    needs: tuple[Literal["logits", "weights", "training"], ...]
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+    terms: tuple[Term, ...] = ()  # where empty, each shown column explains itself
+    module: str | None = None  # where its code is, if it is not ours
+    code: str | None = None  # digest of that code's files
+
+    @property
+    def glossary(self) -> tuple[Term, ...]:
+        own = (
+            Term(names=(one.name,), formula=one.meaning, reference=one.reference) for one in self.columns if one.shown
+        )
+        return self.terms or tuple(own)
+
+    @property
+    def description(self) -> str:
+        """What tables need to know of it, as JSON; kept with its values, which can then be read without its files."""
+        return self.model_dump_json(exclude={"module"}, exclude_defaults=True)
