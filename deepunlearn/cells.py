@@ -16,6 +16,7 @@ from deepunlearn.core.forget import Role, Splits
 from deepunlearn.core.keys import (
     CellKey,
     GivenKey,
+    MeasureKey,
     MetricsKey,
     ReferenceKey,
     ResultSetKey,
@@ -26,6 +27,7 @@ from deepunlearn.core.keys import (
     UnlearnedKey,
     canonical_json,
 )
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.passes import runs_differ

@@ -16,8 +16,8 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.sources import find, read
 
 DOCS = Path(__file__).parent.parent / "docs" / "adding.md"
-EXAMPLES = {"dataset": "stripes", "arch": "plain", "forget": "class_part"}
-TITLES = {"dataset": "A dataset", "arch": "An architecture", "forget": "A kind of forget set"}
+EXAMPLES = {"dataset": "stripes", "arch": "plain", "forget": "class_part", "measure": "confidence"}
+TITLES = {"dataset": "A dataset", "arch": "An architecture", "forget": "A kind of forget set", "measure": "A measure"}
 LONGEST = 30
 
 

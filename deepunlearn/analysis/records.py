@@ -24,14 +24,15 @@ from deepunlearn.core.errors import ConfigError, StoreError
 from deepunlearn.core.keys import KEY_LENGTH, canonical_json
 from deepunlearn.core.paths import Results, sync_folder
 from deepunlearn.core.store import DRAFT, FailureNote
-from deepunlearn.metrics import row
 from deepunlearn.metrics.catalogue import Catalogue
+from deepunlearn.metrics.row import DTYPES as ROW
+from deepunlearn.metrics.row import NULLABLE as MAY_BE_MISSING
 
 FOLDER = "records"
 LOSS_PARTS = ("retain", "forget", "val", "test")
 COMPONENTS = ("retain", "forget", "val", "mia")  # the four losses of a trial
 DTYPES: Mapping[str, Mapping[str, str]] = {
-    "rows": row.DTYPES,
+    "rows": ROW,
     "cases": CASES,
     "failures": {name: "Int64" if name == "seed" else "string" for name in FailureNote.__dataclass_fields__},
     "trials": {
@@ -44,9 +45,6 @@ DTYPES: Mapping[str, Mapping[str, str]] = {
     "losses": {"metrics_key": "string", **dict.fromkeys(LOSS_PARTS, "object")},
     "measures": measured.DTYPES,
 }
-
-
-NULLABLE = {"rows": row.NULLABLE}  # columns that may be missing
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def _read_folder(folder: Path) -> dict[str, pd.DataFrame]:
     if (folder / FOLDER / "measures.parquet").is_file():
         measures = _read_file(folder, "measures", measured.DTYPES)
     kept = {name: dtypes for name, dtypes in DTYPES.items() if name != "measures"}
-    own = {**kept, "rows": {**row.DTYPES, **measured.dtypes(measures)}}
+    own = {**kept, "rows": {**ROW, **measured.dtypes(measures)}}
     return {**{name: _read_file(folder, name, dtypes) for name, dtypes in own.items()}, "measures": measures}
 
 
@@ -149,7 +147,8 @@ def _read_file(folder: Path, name: str, dtypes: Mapping[str, str]) -> pd.DataFra
         )
     try:
         frame = pd.read_parquet(path)
-        added = [column for column in NULLABLE.get(name, ()) if column not in frame]  # since that file was written
+        known = MAY_BE_MISSING if name == "rows" else ()
+        added = [column for column in known if column not in frame]  # since that file was written
         return frame.assign(**dict.fromkeys(added))[list(dtypes)].astype(dict(dtypes))
     except (KeyError, ValueError, OSError) as error:
         raise StoreError(

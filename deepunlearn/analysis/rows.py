@@ -1,4 +1,4 @@
-"""The rows of a results folder, gathered into one table. Each lies in the store as `row.json`; `metrics.row` says what of."""
+"""The rows of a results folder, gathered into one table. Each lies in the store as `row.json`."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ SPREAD = {  # column of `search_spread.spread` -> header
     "best_trials": "among the best trials",
 }
 NOT_COMPUTED = "-"  # of an added measure
+EXTREMES = {"lower": "lowest", "higher": "highest"}
 
 
 def legend(catalogue: Catalogue) -> str:
@@ -53,7 +54,7 @@ def _best(columns: Sequence[Column]) -> str:
         if column.better == "retrained" or column.best is not None:
             met.setdefault("the retrained model" if column.best is None else f"{column.best:g}", []).append(column.name)
         elif column.better != "neither":
-            words.setdefault(column.word or f"{column.better}est", []).append("" if column.word else column.name)
+            words.setdefault(column.word or EXTREMES[column.better], []).append("" if column.word else column.name)
     near = [f"{value} ({', '.join(names)})" for value, names in met.items()]
     far = [f"{word} ({', '.join(names)})" if any(names) else word for word, names in words.items()]
     met_by = f"{near[0]}, to {', '.join(near[1:-1])} or {near[-1]}"

@@ -16,6 +16,7 @@ from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.files import AXES, read_yaml, sweep_files
 from deepunlearn.config.forget_sets import forget_set
+from deepunlearn.config.measures import added_measures
 from deepunlearn.config.methods import compose_method, typed_values
 from deepunlearn.config.plugins import offer
 from deepunlearn.config.settings import Given, check_methods, read_settings, without
@@ -159,6 +160,7 @@ def _build(
         "results": base["results"],
         "hparams": typed_values(_hparams(base["hparams"]), chosen, found),
         "keep": base["keep"],
+        "measures": added_measures(folders),
         "launcher": _launcher(base["launcher"]),
         **{name: base[name] for name in ("search", "protocol", "runtime")},
     }

@@ -71,11 +71,8 @@ class Column(Frozen):
         """The values it may have, in words."""
         if self.type == "bool":
             return "true, false or None"
-        limits = {"from": self.low, "to": self.high}
-        return (
-            " ".join(["a finite number", *(f"{word} {end:g}" for word, end in limits.items() if end is not None)])
-            + " or None"
-        )
+        limits = [f" {word} {end:g}" for word, end in (("from", self.low), ("to", self.high)) if end is not None]
+        return f"a finite number{''.join(limits)} or None"
 
     @property
     def annotation(self) -> Any:

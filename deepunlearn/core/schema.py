@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.forget import AnyForgetSet
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.validation import Frozen, NonNegativeFloat, PositiveFloat, PositiveInt, Ratio, Unfit
 
@@ -212,6 +213,7 @@ class SweepConfig(Frozen):
     hparams: dict[str, dict[str, Any]]  # "<dataset>/<arch>/<method>" -> given hyper-parameters (hparams=FILE)
     results: Annotated[str, Field(min_length=1)]
     keep: Literal["weights", "logits"]  # what is stored of each unlearned model of a report seed
+    measures: tuple[Measure, ...] = ()  # beside those of every row
 
     def report_seeds(self, cell: CellConfig) -> Sequence[int]:
         """Seeds of the models of `cell` that are reported."""

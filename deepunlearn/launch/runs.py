@@ -22,7 +22,8 @@ from deepunlearn.launch.plan import Planner
 
 def folder_of(planner: Planner, name: str) -> Path:
     """The folder of a sweep: commands that differ only in where and how they run share it."""
-    what = planner.sweep.model_dump(mode="json", exclude={"launcher": True, "runtime": True, "search": {"storage"}})
+    how = ("launcher", "runtime", *(() if planner.sweep.measures else ("measures",)))
+    what = planner.sweep.model_dump(mode="json", exclude={**dict.fromkeys(how, True), "search": {"storage"}})
     return planner.results.runs / f"{name}-{hash_of(what)}"
 
 

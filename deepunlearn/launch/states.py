@@ -54,7 +54,7 @@ class StoredStates(TaskList):
         return subject is not None and self.store.find(subject, self.place(task)) is not None
 
     def _row_stored(self, task: Task) -> bool:
-        """Whether the model, its metrics and its row are all there."""
+        """Whether the model, its metrics, its further measures and its row are all there."""
         if not self.sweep.cells[task.cell].forget.scored:
             return self.has_model(task)  # attacked all together, not scored one by one
         keys, subject = self.keys[task.cell], self._subject(task)
@@ -63,8 +63,9 @@ class StoredStates(TaskList):
         searched = task.method not in REFERENCES
         chosen = keys.chosen_by(self.sweep, self.methods[task.method]) if searched else None
         metrics = keys.metrics(subject, task.seed)
-        place = self.place(task)
-        return all(self.store.find(key, place) is not None for key in (subject, metrics, keys.row(metrics, chosen)))
+        measures = (keys.measure(subject, task.seed, measure) for measure in self.sweep.measures)
+        needed, place = (subject, metrics, keys.row(metrics, chosen), *measures), self.place(task)
+        return all(self.store.find(key, place) is not None for key in needed)
 
     def params(self, cell: int, name: str) -> dict[str, Value] | None:
         """The hyper-parameters to evaluate with; None before they are known ("after search")."""

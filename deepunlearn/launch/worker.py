@@ -124,7 +124,7 @@ class Worker:
         elif task.stage == "reference":
             bench.reference(role_of(task), task.seed)
         elif task.method in REFERENCES:
-            bench.reference_row(role_of(task), task.seed)
+            bench.reference_row(role_of(task), task.seed, sweep.measures)
         else:
             params = self.planner.params(task.cell, task.method)
             assert params is not None

@@ -18,7 +18,7 @@ from deepunlearn.registry import digest, functions, load
 class Outputs:
     """What a measure may look at. Each mapping has the parts retain, forget, val and test.
 
-    logits: of the model, [N, K] per part, finite; original, retrained: those of the references of its seed; labels: [N];
+    logits: of the model, [N, K] per part, finite; original, retrained: of the references of its seed; labels: [N];
     seed: for a measure that draws, the same for all models of a seed.
     """
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from deepunlearn.core.forget import Role
 from deepunlearn.core.keys import GivenKey, ReferenceKey, SearchKey, UnlearnedKey
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.core.store import Entry, Place
 from deepunlearn.metrics import VERSION as METRICS_VERSION
+from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.scores import score
@@ -31,14 +34,36 @@ class Bench(UnlearningStage):
             return found
         self.runtime.watch_memory()
         logits = entry.arrays("logits.npz")
-        labels = self.side(seed).labels
-        drawn = derive_seed32("mia", self.keys.drawn_for(seed))  # by the attack: the same for all models of a seed
+        labels, drawn = self.side(seed).labels, self._drawn("mia", seed)
         scores = score(logits, self.logits("retrained", seed), labels, drawn)
         scores.update(self._distances(entry, seed))
         with self.store.writing(key, place, self._facts()) as draft:
             draft.write_json("metrics.json", scores)
             draft.write_json("losses.json", loss_histograms(logits, labels))
         return self._stored(key, place)
+
+    def _drawn(self, what: str, seed: int) -> int:
+        """What a measure draws by: the same for all models of a seed."""
+        return derive_seed32(what, self.keys.drawn_for(seed))
+
+    def measures(
+        self, wanted: Sequence[Measure], subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int
+    ) -> None:
+        """Compute the further measures of a stored model that are missing, from its outputs."""
+        for measure in wanted:
+            key = self.keys.measure(subject, seed, measure)
+            if self.store.find(key, place) is not None:
+                continue
+            outputs = Outputs(
+                logits=entry.arrays("logits.npz"),
+                original=self.logits("original", seed),
+                retrained=self.logits("retrained", seed),
+                labels=self.side(seed).labels,
+                seed=self._drawn(measure.name, seed),
+            )
+            values = computed(measure, outputs)
+            with self.store.writing(key, place, self._facts()) as draft:
+                draft.write_json("values.json", {"description": measure.description, "values": values})
 
     def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
         """L2 distances of a stored model to the original and the retrained model of its seed."""
@@ -55,11 +80,12 @@ class Bench(UnlearningStage):
             "L2_retrained_rel": retrained["L2_original_rel"],
         }
 
-    def reference_row(self, role: Role, seed: int) -> Entry:
+    def reference_row(self, role: Role, seed: int, measures: Sequence[Measure]) -> Entry:
         """The row of an original or retrained model, against which methods are read."""
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
         entry = self.reference(role, seed)
         scores = self.metrics(key, entry, place, seed)
+        self.measures(measures, key, entry, place, seed)
         labels = {
             "method": role,
             "method_title": role,
@@ -78,7 +104,9 @@ class Bench(UnlearningStage):
         drawn = self.keys.report_draw(sweep, method, seed)
         entry = self.unlearned(method, params, seed, sweep.keep, drawn)
         place = self.keys.place(method.name, seed)
-        scores = self.metrics(self.keys.unlearned(method, params, seed, drawn), entry, place, seed)
+        subject = self.keys.unlearned(method, params, seed, drawn)
+        scores = self.metrics(subject, entry, place, seed)
+        self.measures(sweep.measures, subject, entry, place, seed)
         retrain_seconds = self.retrain_seconds(entry.meta["retrain_step_seconds"])
         labels = {
             "method": method.name,

@@ -20,6 +20,7 @@ from deepunlearn.analysis.extra import COLUMNS, ELSEWHERE, KINDS, MARK, join, re
 from deepunlearn.analysis.ranking import Ranking, rankings
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.doors import run_door
+from deepunlearn.metrics import row
 from deepunlearn.tables import main
 
 if TYPE_CHECKING:

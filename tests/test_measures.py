@@ -1,0 +1,200 @@
+"""A measure of one's own: one file and its YAML give a column, everywhere, also of models that are stored already."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepunlearn.analysis import records
+from deepunlearn.config import read_command
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.measure_config import Column, Measure
+from deepunlearn.metrics import VERSION
+from deepunlearn.metrics.added import Outputs, computed
+from deepunlearn.metrics.catalogue import OURS, SCORED_TOGETHER
+from deepunlearn.metrics.row import DTYPES, with_added
+from deepunlearn.registry import registered
+from tests.commands import door, sweep, tree
+
+WORK = (
+    "dataset=digits", "arch=smallnet", "search=none", "train.epochs=8", "train.batch_size=16", "seeds=1",
+    "dataset.limit=400", "runtime.threads=1",
+)  # fmt: skip
+CODE = '''
+"""Mean confidence in the label on D_F."""
+
+import numpy as np
+
+
+def measure(outputs):
+    logits = outputs.logits["forget"].astype(np.float64)
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    return {"FConf": shares[np.arange(len(logits)), outputs.labels["forget"]].mean()}
+'''
+YAML = """
+# mean confidence on the forget set
+name: confidence
+version: 1
+title: confidence on D_F
+source: a test
+kind: score
+needs: [logits]
+columns:
+  - {name: FConf, high: 1, better: lower, meaning: mean probability of the label on D_F}
+"""
+
+
+def write(folder: Path, code: str = CODE, yaml: str = YAML, name: str = "confidence") -> Path:
+    place = folder / "measure"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / f"{name}.py").write_text(code)
+    (place / f"{name}.yaml").write_text(yaml)
+    return folder
+
+
+def done(finished: subprocess.CompletedProcess[str]) -> str:
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_a_file_and_its_yaml_are_a_column_everywhere(tmp_path: Path) -> None:
+    """FT was there before the measure, CFK comes with another command and never gets it."""
+    write(tmp_path / "own")
+    done(sweep(tmp_path, *WORK, "method=ft"))
+    before = tree(tmp_path / "results" / "store")
+    again = sweep(tmp_path, *WORK, "method=ft", "plugins=own")
+    assert " unlearned in " not in done(again) + again.stderr and "trained" not in again.stderr
+    after = tree(tmp_path / "results" / "store")
+    assert {name: after[name] for name in before} == before, "what is stored stays as it is"
+    assert {name.split("/")[2] for name in after.keys() - before.keys()} == {"measures"}
+    assert "nothing to do" in done(sweep(tmp_path, *WORK, "method=ft", "plugins=own"))
+    done(sweep(tmp_path, *WORK, "method=cfk"))
+    table = _line(done(door("tables", tmp_path)))
+    assert "FConf ↓" in table["method"] and table["FT"].endswith(" ¹") and table["CF-k"] == "-"
+    written = tmp_path / "results" / "tables" / "digits-smallnet"
+    assert "FConf $\\downarrow$" in written.with_suffix(".tex").read_text()
+    caption = written.with_suffix(".md").read_text()
+    assert "lowest (FConf)" in caption and "-: not computed" in caption
+    assert pd.read_csv(written.with_suffix(".csv"))["FConf_mean"].notna().sum() == 3
+    done(door("report", tmp_path))
+    page = next((tmp_path / "results").rglob("*.html")).read_text()
+    assert "FConf: mean probability of the label on D_F. Reference: lower is better." in page
+    _joined_without_the_store(tmp_path)
+
+
+def _line(markdown: str) -> dict[str, str]:
+    """Method -> the cell of the new column; "method" -> the header."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown.splitlines() if line.startswith("|")]
+    head = next(line for line in lines if any(cell.startswith("FConf") for cell in line))
+    place = next(number for number, cell in enumerate(head) if cell.startswith("FConf"))
+    return {line[0]: line[place] for line in lines if len(line) == len(head)}
+
+
+def _joined_without_the_store(folder: Path) -> None:
+    """Records alone say what the column means."""
+    found = records.read([folder / "results"])
+    assert [column.header for column in found.catalogue.added] == ["FConf ↓"]
+    assert found.rows.set_index("method")["FConf"].notna().to_dict() == {
+        "ft": True, "cfk": False, "original": True, "retrained": True,
+    }  # fmt: skip
+
+
+def test_another_version_or_code_never_mixes_with_the_first(tmp_path: Path) -> None:
+    write(tmp_path / "own")
+    done(sweep(tmp_path, *WORK, "method=ft", "plugins=own"))
+    first = records.collect(tmp_path / "results")
+    first.write(tmp_path / "first")
+    write(tmp_path / "own", CODE.replace(".mean()}", ".mean() / 2}"), YAML.replace("version: 1", "version: 2"))
+    done(sweep(tmp_path, *WORK, "method=ft", "plugins=own"))
+    second = records.collect(tmp_path / "results")
+    assert second.measures["version"].tolist() == [2]
+    assert (second.rows["FConf"] * 2).tolist() == pytest.approx(first.rows["FConf"].tolist())
+    second.write(tmp_path / "second")
+    joined = records.read([tmp_path / "first", tmp_path / "second"])
+    assert joined.rows["FConf"].dropna().tolist() == second.rows["FConf"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("yaml", "told"),
+    [
+        (YAML.replace("name: FConf", "name: TA"), "TA"),
+        (YAML.replace("name: FConf", "name: seed"), "seed"),
+        (YAML.replace("needs: [logits]", "needs: [weights]"), "needs: [weights]"),
+        (YAML.replace("better: lower", "better: ideal"), "ideal"),
+        (YAML.replace("better: lower", "better: bigger"), "columns[0].better"),
+        (YAML.replace("name: confidence", "name: other"), "name: other"),
+    ],
+)
+def test_a_yaml_that_does_not_fit_is_told_before_anything_runs(tmp_path: Path, yaml: str, told: str) -> None:
+    write(tmp_path / "own", yaml=yaml)
+    with pytest.raises(ConfigError) as caught:
+        read_command([*WORK, "method=ft", f"plugins={tmp_path / 'own'}"])
+    assert told in str(caught.value)
+
+
+def outputs() -> Outputs:
+    parts = {part: np.eye(3, dtype=np.float32) for part in ("retain", "forget", "val", "test")}
+    return Outputs(parts, parts, parts, {part: np.arange(3) for part in parts}, seed=0)
+
+
+@pytest.mark.parametrize("value", ["2.0", "float('nan')", "'high'", "True", "-0.1"])
+def test_a_value_that_the_yaml_does_not_allow_is_refused(tmp_path: Path, value: str) -> None:
+    code = textwrap.dedent(f"def measure(outputs):\n    return {{'FConf': {value}}}\n")
+    measure = planned(write(tmp_path, code))
+    with pytest.raises(ConfigError, match="FConf"):
+        computed(measure, outputs())
+
+
+def test_other_columns_and_edited_code_are_refused(tmp_path: Path) -> None:
+    measure = planned(write(tmp_path, "def measure(outputs):\n    return {'Other': 0.5}\n"))
+    with pytest.raises(ConfigError, match="FConf"):
+        computed(measure, outputs())
+    write(tmp_path, CODE)
+    with pytest.raises(ConfigError, match="edited after"):
+        computed(measure, outputs())
+
+
+def planned(folder: Path) -> Measure:
+    command = read_command([*WORK, "method=ft", f"plugins={folder}"])
+    return command.sweep.measures[0]
+
+
+def test_every_measure_of_every_row_is_registered_and_has_the_version_of_its_scores() -> None:
+    assert set(SCORED_TOGETHER) <= set(registered("measure"))
+    assert {measure.version for measure in OURS.measures} == {VERSION}
+    assert {column.name for column in OURS.columns} <= set(DTYPES)
+
+
+def test_what_is_kept_beside_the_values_tells_all_that_tables_need() -> None:
+    for measure in OURS.measures:
+        assert Measure.model_validate_json(measure.description) == measure
+    named = {term for measure in OURS.measures for one in measure.glossary for term in one.names}
+    assert {column.name for column in OURS.shown} <= named
+
+
+@pytest.mark.parametrize(
+    ("more", "header", "reference"),
+    [
+        ({"better": "lower"}, "X ↓", "lower is better"),
+        ({"better": "higher", "best": 1}, "X ↑ (best 1)", "1: higher is better"),
+        ({"better": "ideal", "best": 0.5}, "X (ideal 0.5)", "0.5: closer is better"),
+        ({"better": "retrained"}, "X", "that of the retrained model: closer is better"),
+        ({"better": "neither"}, "X", "neither direction is better"),
+    ],
+)
+def test_headers_and_references_follow_from_the_direction(more: dict[str, object], header: str, reference: str) -> None:
+    column = Column.model_validate({"name": "X", "meaning": "a test", **more})
+    assert (column.header, column.reference) == (header, reference)
+
+
+def test_two_measures_may_not_share_a_column() -> None:
+    own = Measure.model_validate(json.loads(OURS.measures[0].description) | {"name": "another"})
+    with pytest.raises(ConfigError, match="same name"):
+        with_added([own])
