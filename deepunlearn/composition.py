@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
@@ -48,7 +49,8 @@ def load_method(name: str, module: str | None = None) -> type[Method]:
 
     Raises ConfigError unless it can be imported and holds exactly one.
     """
-    method = only_class(load(module or f"deepunlearn.methods.{name}"), Method, f"method {name!r}")
+    abstract: type[Any] = Method  # no class of it is made here
+    method: type[Method] = only_class(load(module or f"deepunlearn.methods.{name}"), abstract, f"method {name!r}")
     method.name = name
     return method
 

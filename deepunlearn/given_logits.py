@@ -42,14 +42,15 @@ def _logits(model: nn.Module, x: Tensor, mode: str, classes: str) -> Tensor:
             remedy="let it return a logit per class alone: wrap it, or build it without auxiliary heads "
             "(aux_logits=False)",
         )
-    if not torch.isfinite(output).all():
+    logits: Tensor = output
+    if not torch.isfinite(logits).all():
         raise ConfigError(
             f"the model's logits are not finite in {mode} mode",
-            given=f"{output[0].tolist()[:5]} on a sample",
+            given=f"{logits[0].tolist()[:5]} on a sample",
             allowed="finite logits",
             remedy="see what the model makes of your inputs",
         )
-    return output
+    return logits
 
 
 def _output(model: nn.Module, x: Tensor, mode: str) -> Any:

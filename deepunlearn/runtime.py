@@ -82,7 +82,8 @@ class Runtime:
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
         """`model` on the device, in the memory format that is fastest for convolutions."""
-        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(self.device)
+        return model.to(memory_format=torch.channels_last)
 
     def compiled(self, model: torch.nn.Module) -> torch.nn.Module:
         """`model` itself, its forward pass compiled from the next call on where `runtime.compile` asks for it."""

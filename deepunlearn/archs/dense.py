@@ -42,7 +42,7 @@ def dense(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.conv2d(pixels, weight[:, :, None, None], bias).permute(0, 2, 3, 1).reshape(*rows.shape[:-1], -1)
 
 
-@torch.compiler.assume_constant_result  # it cannot be traced
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch cannot trace what it calls
 def _images() -> int:
     """Into how many the rows are divided: with one thread PyTorch leaves 1x1 convolutions of under 16 images to MKL."""
     return 1 if torch.get_num_threads() > 1 else 16

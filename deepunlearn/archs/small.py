@@ -20,7 +20,8 @@ class SmallNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) images to (N, classes) logits."""
         maps = self.block2(self.block1(self.stem(images)))
-        return self.head(maps.mean(dim=(2, 3)))
+        logits: Tensor = self.head(maps.mean(dim=(2, 3)))
+        return logits
 
 
 def _unit(channels_in: int, channels_out: int) -> nn.Sequential:

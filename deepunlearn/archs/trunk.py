@@ -47,7 +47,8 @@ def _submodule(module: nn.Module, name: str) -> nn.Module | None:
 def _unnamed_trunk(model: nn.Module, head: nn.Module | None) -> tuple[list[nn.Module], bool]:
     """The children before the head, those of the only one with weights where there is but one."""
     children = list(model.children())
-    own = next((index for index, child in enumerate(children) if head in child.modules()), len(children))
+    holds = [any(one is head for one in child.modules()) for child in children]
+    own = holds.index(True) if any(holds) else len(children)
     with_weights = [child for child in children[:own] if weights_in(child)]
     inside = with_weights or [child for child in children[own : own + 1] if child is not head]
     if len(inside) == 1 and list(inside[0].children()):

@@ -207,9 +207,12 @@ def _cut(  # noqa: PLR0917 - what a folder's reader has found, and where it is c
     names: tuple[str, ...],
 ) -> RawData:
     remarks: dict[Remark, list[str]] = {}
-    parts = []
-    for rows in (np.setdiff1d(np.arange(len(paths)), test), test):
+
+
+    def part(rows: Indices) -> RawPart:
         own = [paths[row] for row in rows]
-        parts.append(RawPart(labels[rows], ImageFiles(root, own, config.background, remarks), own))
+        return RawPart(labels[rows], ImageFiles(root, own, config.background, remarks), own)
+
     channels = 1 if all_grey(root / path for path in paths) else 3
-    return RawData(*parts, names, channels, remarks)
+    train = np.setdiff1d(np.arange(len(paths)), test)
+    return RawData(part(train), part(test), names, channels, remarks)

@@ -105,7 +105,7 @@ def operations(cell: CellConfig, classes: int) -> int:
     model, size = archs.build(cell.arch, classes, cell.dataset.image_size, 0).eval(), cell.dataset.image_size
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(2, CHANNELS, size, size))
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def measure(probe: Probe, seconds: float) -> Timed:
@@ -254,7 +254,7 @@ def _seconds(samples: list[Sample], full: int, share_among: int) -> float:
     first = min(taken[before]) if before else 0.0
     slope, mean = (last - first) / (largest - before), last / largest
     seconds = last + min(max(slope, mean / GROWTH), mean) * (full - largest)
-    return seconds / max(1, share_among) ** SHARED
+    return float(seconds / max(1, share_among) ** SHARED)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ class Problem:
 
     def restrict(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
         """Let optimisers made from now on move weights only where their mask is true."""
-        self._masks = dict(masks)
+        self._masks = dict[Tensor, Tensor](masks.items())
 
     # ------------------------------------------------------------------------------------------------ other networks
 

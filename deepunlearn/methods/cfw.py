@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.convolutions import convolutions
+from deepunlearn.ops.convolutions import convolutions, weights_of
 from deepunlearn.ops.labels import class_counts
 from deepunlearn.ops.optim import cosine, descend
 
@@ -63,7 +63,7 @@ class ConfuseFinetuneWeaken(Method):
                 allowed="at least one convolution",
                 remedy="use another method: python -m deepunlearn.methods lists them",
             )
-        return problem.movable((layer.weight for layer in layers), "every convolution that is to get noise")
+        return problem.movable(weights_of(layers), "every convolution that is to get noise")
 
 
 def balanced_weights(counts: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.convolutions import convolutions
+from deepunlearn.ops.convolutions import convolutions, weights_of
 from deepunlearn.ops.optim import cosine, descend
 
 
@@ -36,7 +36,7 @@ class ConvolutionTranspose(Method):
 
 def kernels(model: nn.Module) -> list[nn.Parameter]:
     """The square 2-d kernels larger than 1 x 1. Raises NotApplicable where there is none."""
-    weights = [layer.weight for layer in convolutions(model)]
+    weights = weights_of(convolutions(model))
     square = [weight for weight in weights if weight.dim() == 4 and weight.shape[-1] == weight.shape[-2] > 1]
     if not square:
         raise NotApplicable(

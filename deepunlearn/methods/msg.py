@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.convolutions import convolutions, redraw, smallest
+from deepunlearn.ops.convolutions import convolutions, redraw, smallest, weights_of
 from deepunlearn.ops.optim import descend, warm_up_then_fall
 
 GRADIENT_BATCH = 256  # of the gradient pass; does not change its result beyond rounding
@@ -36,7 +36,7 @@ class MaskedSmallGradients(Method):
     init_rate: float
 
     def run(self, problem: Problem) -> Iterator[None]:
-        kernels = [layer.weight for layer in convolutions(problem.model)]
+        kernels = weights_of(convolutions(problem.model))
         if not kernels:
             raise NotApplicable(
                 "msg re-draws convolution weights and this model has none",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.convolutions import smallest
+from deepunlearn.ops.convolutions import smallest, weights_of
 from deepunlearn.ops.distillation import entropy
 from deepunlearn.ops.labels import class_counts
 
@@ -47,7 +47,7 @@ class PruneReinitialiseMatchQuantise(Method):
                 allowed="at least one convolution or linear layer",
                 remedy="use another method: python -m deepunlearn.methods lists them",
             )
-        problem.movable((layer.weight for layer in layers), "every layer that is to be pruned")
+        problem.movable(weights_of(layers), "every layer that is to be pruned")
         prune_and_redraw(layers, self.amount)
         problem.model.train()
         weights = class_counts(problem.retain, problem.classes).clamp(min=1) ** COUNT_POWER

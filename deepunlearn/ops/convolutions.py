@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +16,11 @@ Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 def convolutions(model: nn.Module) -> list[Convolution]:
     """The convolution layers of `model` in the order of its modules."""
     return [module for module in model.modules() if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)]
+
+
+def weights_of(layers: Iterable[Convolution | nn.Linear]) -> list[nn.Parameter]:
+    """The weight of each layer; torch declares them as tensors."""
+    return [cast("nn.Parameter", layer.weight) for layer in layers]
 
 
 def smallest(scores: Tensor, fraction: float) -> Tensor:

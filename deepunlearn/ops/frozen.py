@@ -64,7 +64,7 @@ def _frozen_layers(
             prefix = "".join(f"{part}." for part in around[:depth])
             held = [name for name in named if name.startswith(prefix)]
             if held:
-                if frozen.issuperset(held):
+                if set(held) <= frozen:
                     yield at, layer
                 break
 

@@ -91,8 +91,8 @@ def gradient_products(model: nn.Module, x: Tensor, y: Tensor, direction: Params)
         return F.cross_entropy(functional_call(model, (params, buffers), (x,)), y, reduction="none")
 
     params = parameters_of(model, direction)
-    _, along = jvp(losses, (params,), (direction,))
-    _, back = vjp(losses, params)
+    along = jvp(losses, (params,), (direction,))[1]
+    back = vjp(losses, params)[1]
     result: Params = back(along)[0]
     return result
 

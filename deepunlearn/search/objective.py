@@ -43,7 +43,9 @@ class Losses:
 
 def score(unlearned: Arrays, retrained_accuracies: dict[str, float], labels: Labels, seed: int) -> Losses:
     """Losses from the logits of an unlearned model on retain, forget and val. Equations: the paper, section 4."""
-    gaps = [WEIGHT * abs(accuracy(unlearned[part], labels[part]) - retrained_accuracies[part]) for part in SEARCH_PARTS]
+    retain, forgotten, val = (
+        WEIGHT * abs(accuracy(unlearned[part], labels[part]) - retrained_accuracies[part]) for part in SEARCH_PARTS
+    )
     forget = losses(unlearned["forget"], labels["forget"])
     mia = mia_accuracy(forget, losses(unlearned["val"], labels["val"]), seed)
-    return Losses(*gaps, mia=discernibility(mia))
+    return Losses(retain, forgotten, val, discernibility(mia))

@@ -16,6 +16,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from torch import nn
 
@@ -46,7 +47,7 @@ class SlotStudy:
         self.key = bench.keys.study(method, search, seed)
         self.name = study_name(self.key, bench.cell, search)
         self.storage = open_storage(storage_url(search, bench.results.search, self.name))
-        directions = ["minimize"] * (4 if search.objective == "four" else 1)
+        directions = [StudyDirection.MINIMIZE] * (4 if search.objective == "four" else 1)
         optuna.create_study(storage=self.storage, study_name=self.name, directions=directions, load_if_exists=True)
         self._claims = Claims(bench.results.search / "claims" / self.name)
         self._errors: Counter[str] = Counter()

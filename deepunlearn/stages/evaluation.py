@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepunlearn.core.forget import Role
-from deepunlearn.core.keys import GivenKey, ReferenceKey, SearchKey, UnlearnedKey
+from deepunlearn.core.keys import GivenKey, MetricsKey, ReferenceKey, SearchKey, UnlearnedKey
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
@@ -141,6 +141,7 @@ class Bench(UnlearningStage):
         place: Place,
         labels: dict[str, Any],
     ) -> Entry:
+        assert isinstance(scores.key, MetricsKey)
         key = self.keys.row(scores.key, search)
         found = self.store.find(key, place)
         if found is not None:

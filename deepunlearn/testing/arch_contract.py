@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from deepunlearn import archs
-from deepunlearn.core.schema import ArchConfig
+from deepunlearn.core.arch_config import ArchConfig
 
 SIZE, CLASSES = 32, 3
 

@@ -61,7 +61,7 @@ def unlearn(
     on_epoch: Any = None,
     *,
     frozen: frozenset[str] = frozenset(),
-    **params: Value,
+    **params: Any,
 ) -> tuple[nn.Module, Run]:
     here = runtime()
     chosen: Any = {**data(arch), **(swap or {})}
@@ -218,7 +218,7 @@ class Seen:
 
 def test_every_hyper_parameter_matters_as_its_role_says(method: MethodConfig, param: str) -> None:
     spec, params = method.space[param], quick_params(method)
-    params_then = {**params, param: another(spec, params[param])}
+    params_then: dict[str, Any] = {**params, param: another(spec, params[param])}
     now, then = Seen(), Seen()
     with now.watching():
         base, run = unlearn(method, "smallnet")

@@ -8,11 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from deepunlearn import archs
-from deepunlearn.core.schema import ArchConfig, DatasetConfig, RuntimeConfig
+from deepunlearn.core.arch_config import ArchConfig
+from deepunlearn.core.schema import DatasetConfig, RuntimeConfig
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import make_splits
@@ -43,9 +45,9 @@ def decoded(train: int = 160, test: int = 40, seed: int = 0) -> Decoded:
     """Random images whose brightness tells their class, so that something can be learnt."""
     random = np.random.RandomState(seed)
 
-    def images(labels: np.ndarray) -> np.ndarray:
+    def images(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         noise = random.randint(0, 120, size=(len(labels), 1, 32, 32))
-        return (noise + 40 * labels[:, None, None, None]).astype(np.uint8)
+        return np.asarray(noise + 40 * labels[:, None, None, None], np.uint8)
 
     train_labels, test_labels = np.arange(train) % CLASSES, np.arange(test) % CLASSES
     return Decoded(images(train_labels), images(test_labels), train_labels, test_labels, tuple("abcd"), "0" * 64)

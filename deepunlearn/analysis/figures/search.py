@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
 
@@ -68,7 +68,9 @@ def importances(done: pd.DataFrame) -> dict[str, float]:
     done: completed trials of one method, all search seeds together. Those that never vary have no share.
     """
     params = pd.DataFrame([json.loads(text) for text in done["params"]], index=done.index)
-    ranges = {name: _distribution(params[name]) for name in params if params[name].nunique() > 1}
+    ranges: dict[str, BaseDistribution] = {
+        str(name): _distribution(params[name]) for name in params if params[name].nunique() > 1
+    }
     if not ranges:
         return {}
     study = optuna.create_study()
