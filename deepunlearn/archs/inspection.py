@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deepunlearn import archs
+from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.archs.weights import load_start
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError, NotApplicable
@@ -59,7 +60,7 @@ def inspected(arch: ArchConfig, classes: int, image_size: int) -> Inspected:
     )
 
 
-def _blocks(anatomy: archs.Anatomy) -> int | None:
+def _blocks(anatomy: Anatomy) -> int | None:
     try:
         return len(anatomy.blocks)
     except NotApplicable:

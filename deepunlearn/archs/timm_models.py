@@ -16,4 +16,5 @@ def build(classes: int, image_size: int, *, model: str, **arguments: Any) -> nn.
     check_arguments(arguments)
     config = timm.models.get_pretrained_cfg(model)
     size = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
-    return timm.create_model(model, pretrained=False, num_classes=classes, **size, **arguments)
+    network: nn.Module = timm.create_model(model, pretrained=False, num_classes=classes, **size, **arguments)
+    return network
