@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deepunlearn.config import method_configs, read_command
 from deepunlearn.config.architectures import is_many
 from deepunlearn.config.files import first_line
+from deepunlearn.config.measures import added_measures
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.doors import folders_of, run_door, table, wants_help
 from deepunlearn.registry import KINDS, Folders, registered
 
-CHECKED = ("method", "arch", "dataset", "forget")
+CHECKED = ("method", "arch", "dataset", "forget", "measure")
 USAGE = f"""usage: python -m deepunlearn.list [KIND [NAME ...]] [OPTION=VALUE ...] [plugins=DIR] [--check]
 
 Lists what is registered, with the first line of each YAML: all kinds ({", ".join(KINDS)}), or one.
@@ -39,12 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         print("\n\n".join(_listed(kind, names, folders) for kind in kinds or KINDS))
         return 0
     if not kinds or kinds[0] not in CHECKED:
-        raise ConfigError(
-            "there are no contract tests of this kind",
-            given=" ".join(kinds) or "no kind",
-            allowed=", ".join(CHECKED),
-            remedy="give e.g. python -m deepunlearn.list arch NAME --check",
-        )
+        raise unknown("kind with contract tests", " ".join(kinds), CHECKED)
     return check(kinds[0], list(_configs(kinds[0], names, folders, settings)))
 
 
@@ -68,14 +64,18 @@ def _chosen(kind: str, names: Sequence[str], folders: Folders) -> Sequence[str]:
 def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[str]) -> Iterator[Any]:
     """The configurations of those chosen, as a sweep under these settings would have them."""
     given = [f"{name}={value}" for name, value in folders._asdict().items() if value is not None]
-    methods = method_configs(folders) if kind == "method" else {}
+    read: Mapping[str, Any] = {}  # of kinds that a cell has none of
+    if kind == "method":
+        read = method_configs(folders)
+    elif kind == "measure":
+        read = {measure.name: measure for measure in added_measures(folders)}
     for name in _chosen(kind, names, folders):
         if kind == "arch" and not names and is_many(name):
             continue  # none of these is named
-        if kind != "method":
+        if kind not in ("method", "measure"):
             yield getattr(read_command([f"{kind}={name}", *given, *settings]).sweep.cells[0], kind)
-        elif name in methods:  # a chain is made of methods and is none
-            yield methods[name]
+        elif name in read:  # a chain is made of methods and is none; measures of every row are computed together
+            yield read[name]
 
 
 def check(kind: str, configs: list[Any]) -> int:

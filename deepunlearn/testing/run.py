@@ -16,6 +16,7 @@ CONTRACTS = {
     "arch": "arch_contract.py",
     "dataset": "dataset_contract.py",
     "forget": "forget_contract.py",
+    "measure": "measure_contract.py",
 }
 
 

@@ -1,4 +1,4 @@
-"""The contracts of architectures, datasets and forget sets: ours keep them, and what breaks one is told."""
+"""The contracts of architectures, datasets, forget sets and measures: ours keep them, and what breaks one is told."""
 
 from __future__ import annotations
 
@@ -73,6 +73,30 @@ def test_a_forget_set_that_breaks_it_is_told(
 ) -> None:
     put(tmp_path, "forget", FORGET.replace("{chosen}", chosen).replace("{fields}", fields), "share: 0.1\nunread: 3\n")
     assert main(["forget", "mine", "--check", f"plugins={tmp_path}"]) == ("passed" not in told)
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("better", "code", "told"),
+    [
+        ("lower", "outputs.logits['forget'].max(axis=1).mean()", "7 passed"),
+        ("higher", "outputs.logits['forget'].max(axis=1).mean()", "better: higher is the wrong way round"),
+        ("neither", "0.5", "four different models get the same values"),
+    ],
+)
+def test_a_measure_that_breaks_it_is_told(
+    better: str, code: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yaml = f"""version: 1
+title: Mine
+source: a test
+kind: score
+needs: [logits]
+columns:
+  - {{name: Mine, low: null, better: {better}, meaning: the largest logit}}
+"""
+    put(tmp_path, "measure", f"def measure(outputs):\n    return {{'Mine': float({code})}}\n", yaml)
+    assert main(["measure", "mine", "--check", f"plugins={tmp_path}"]) == ("passed" not in told)
     assert told in capsys.readouterr().out
 
 

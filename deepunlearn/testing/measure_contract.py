@@ -1,0 +1,82 @@
+"""What every measure that has a file of its own must keep, on the outputs of made models."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+from deepunlearn.core.measure_config import Column, Measure
+from deepunlearn.metrics.added import Outputs, computed
+
+CLASSES = 5
+SIZES = {"retain": 200, "forget": 60, "val": 60, "test": 80}
+LABELS = {part: np.arange(size) % CLASSES for part, size in SIZES.items()}
+
+
+def logits(forget: float, others: float = 2.0) -> dict[str, np.ndarray]:
+    """Of a model that favours the true label by this much on D_F, and by `others` elsewhere (more on D_R)."""
+    favour = {"retain": 4.0, "forget": forget, "val": others, "test": others}
+    noise = {part: np.random.RandomState(size).randn(size, CLASSES) for part, size in SIZES.items()}
+    return {
+        part: (noise[part] + favour[part] * np.eye(CLASSES)[labels]).astype(np.float32)
+        for part, labels in LABELS.items()
+    }
+
+
+ORIGINAL, RETRAINED = logits(forget=4.0), logits(forget=2.0)
+
+
+def values(measure: Measure, of: dict[str, np.ndarray], seed: int = 0) -> dict[str, float | bool | None]:
+    return computed(measure, Outputs(of, ORIGINAL, RETRAINED, LABELS, seed))
+
+
+def distance(column: Column, value: float | bool | None) -> float:
+    """How far a value is from what its YAML takes as good; only differences of it mean something."""
+    assert value is not None, f"{column.name} is not defined on ordinary outputs"
+    if column.better in ("lower", "higher"):
+        return float(value) if column.better == "lower" else -float(value)
+    return abs(float(value) - (column.best or 0.0))
+
+
+def test_values_are_as_its_yaml_says_on_ordinary_outputs(measure: Measure) -> None:
+    for of in (ORIGINAL, RETRAINED, logits(forget=-1.0)):
+        assert set(values(measure, of)) == {column.name for column in measure.columns}
+
+
+def test_equal_outputs_give_equal_values(measure: Measure) -> None:
+    assert values(measure, ORIGINAL, seed=3) == values(measure, ORIGINAL, seed=3)
+
+
+def test_it_leaves_what_it_is_given_as_it_is(measure: Measure) -> None:
+    given = logits(forget=3.0)
+    before = copy.deepcopy((given, ORIGINAL, RETRAINED, LABELS))
+    values(measure, given)
+    for one, other in zip(before, (given, ORIGINAL, RETRAINED, LABELS), strict=True):
+        assert all(np.array_equal(one[part], other[part]) for part in one)
+
+
+def test_what_cannot_tell_anything_gives_a_number_or_none(measure: Measure) -> None:
+    values(measure, {part: np.zeros((size, CLASSES), np.float32) for part, size in SIZES.items()})
+    values(measure, {part: 50 * output for part, output in ORIGINAL.items()})
+
+
+def test_the_retrained_model_is_no_worse_than_the_original(measure: Measure) -> None:
+    """They differ in the forget set alone, so this is also the direction of what `better:` says."""
+    unlearned, untouched = values(measure, RETRAINED), values(measure, ORIGINAL)
+    for column in (column for column in measure.columns if column.better in ("lower", "higher", "ideal")):
+        near, far = (distance(column, found[column.name]) for found in (unlearned, untouched))
+        assert near <= far + 1e-9, f"{column.name}: better: {column.better} is the wrong way round"
+
+
+def test_its_words_are_there(measure: Measure) -> None:
+    assert measure.title and measure.source
+    for column in measure.columns:
+        assert len(column.meaning.split()) > 1, f"{column.name} needs a meaning in words"
+
+
+def test_it_looks_at_the_model(measure: Measure) -> None:
+    models = (ORIGINAL, RETRAINED, logits(forget=0.0, others=1.0), logits(forget=-2.0, others=3.0))
+    if all(values(measure, one) == values(measure, models[0]) for one in models):
+        pytest.fail("four different models get the same values")
