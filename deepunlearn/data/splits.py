@@ -138,7 +138,7 @@ def _check_sizes(split: Split, forget: ForgetSet, val_ratio: float) -> None:
     if len(split.forget) < LEAST_PER_SIDE:
         raise ConfigError(
             "the forget set is too small for the membership attack's 10 folds",
-            given=f"forget={forget.name}: {len(split.forget)} of {of} training samples",
+            given=f"{forget.model_dump(exclude={'module', 'code'})}: {len(split.forget)} of {of} training samples",
             allowed=allowed,
             remedy=f"use more data (raise dataset.limit, lower dataset.val_ratio), or {forget.enlarge}",
         )
