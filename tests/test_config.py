@@ -14,7 +14,7 @@ from deepunlearn.core.params import ParamSpec
 def test_every_cell_composes(dataset: str, arch: str) -> None:
     command = read_command([f"dataset={dataset}", f"arch={arch}"])
     (cell,) = command.sweep.cells
-    assert (cell.dataset.name, cell.arch.name) == (dataset, arch)
+    assert cell.dataset.name == dataset and cell.arch.name.split("-")[0] == arch
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("dataset", "arch")])
