@@ -28,7 +28,7 @@ def test_models_of_a_network_without_random_layers_keep_their_key() -> None:
 
 
 def test_models_of_a_network_that_draws_while_training_are_new_with_the_second_stream() -> None:
-    for arguments in (["arch=tinyvit"], ["arch=resnet18", "arch.module=my.net"]):
+    for arguments in (["arch=tinyvit"], ["arch=resnet18", "arch.module=tests.witness"]):
         key = cell_keys(*arguments).reference("original", 0)
         assert key.streams == STREAMS and "streams" in key.canonical()
 

@@ -8,11 +8,14 @@ from deepunlearn.config import GROUPS, method_configs, options, read_command, sw
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import ParamSpec
 
+MODELS = {"timm": "convnext_atto", "torchvision": "resnet50"}  # of those that are many
+
 
 @pytest.mark.parametrize("dataset", options("dataset"))
 @pytest.mark.parametrize("arch", options("arch"))
 def test_every_cell_composes(dataset: str, arch: str) -> None:
-    command = read_command([f"dataset={dataset}", f"arch={arch}"])
+    named = [f"arch.model={MODELS[arch]}"] if arch in MODELS else []
+    command = read_command([f"dataset={dataset}", f"arch={arch}", *named])
     (cell,) = command.sweep.cells
     assert cell.dataset.name == dataset and cell.arch.name.split("-")[0] == arch
 

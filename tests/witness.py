@@ -63,6 +63,8 @@ def numbers_of(images: Tensor) -> tuple[int, ...]:
 
 class Witness(small.SmallNet):
     def forward(self, images: Tensor) -> Tensor:
+        if images.is_meta:  # a look at its shapes, without images
+            return super().forward(images)
         SEEN.append(Look(self.training, numbers_of(images), float(self.head.weight.detach().double().sum())))
         CLOCK.now += TRAINING_SECONDS if self.training else EVALUATING_SECONDS
         return super().forward(images)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -41,11 +42,7 @@ def inspected(arch: ArchConfig, classes: int, image_size: int) -> Inspected:
     """Raises ConfigError where it cannot be built, gives no logits for such images, or its weights do not fit."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what concerns weights that are never used
-        model, device = _built(arch, classes, image_size)
-        try:
-            logits, kept = _passed(model, image_size, device)
-        except Exception as error:
-            raise _no_such_size(arch, classes, image_size, error) from error
+        model, logits, kept = _tried(arch, classes, image_size)
         if not isinstance(logits, Tensor) or logits.shape != (2, classes):
             raise _no_logits(arch, logits, classes)
         anatomy = archs.parts(arch, model)
@@ -67,18 +64,22 @@ def _blocks(anatomy: Anatomy) -> int | None:
         return None
 
 
-def _built(arch: ArchConfig, classes: int, image_size: int) -> tuple[nn.Module, str]:
-    """The network, and the device it is on."""
-    for device in ("meta", "cpu"):
-        try:
-            with torch.device(device):
-                return archs.build(arch, classes, image_size), device
-        except DeepUnlearnError:
-            raise
-        except Exception as error:
-            if device == "cpu":
-                raise _not_built(arch, classes, image_size, error) from error
-    raise AssertionError("one of the two returns or raises")
+def _tried(arch: ArchConfig, classes: int, image_size: int) -> tuple[nn.Module, Any, int]:
+    """The network and what `_passed` gives; on the CPU where it looks at its numbers, which the meta device lacks."""
+    with suppress(Exception):  # what is wrong shows on the CPU again
+        with torch.device("meta"):
+            model = archs.build(arch, classes, image_size)
+        return model, *_passed(model, image_size, "meta")
+    try:
+        model = archs.build(arch, classes, image_size)
+    except DeepUnlearnError:
+        raise
+    except Exception as error:
+        raise _not_built(arch, classes, image_size, error) from error
+    try:
+        return model, *_passed(model, image_size, "cpu")
+    except Exception as error:
+        raise _no_such_size(arch, classes, image_size, error) from error
 
 
 def _passed(model: nn.Module, image_size: int, device: str) -> tuple[Any, int]:

@@ -15,6 +15,7 @@ from deepunlearn import archs
 from deepunlearn.archs.inspection import Inspected, inspected
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.registry import digest
 
 
 def arch(module: str, model: str | None = None, **more: Any) -> ArchConfig:
@@ -54,6 +55,19 @@ def test_memory_grows_with_the_batch_and_with_the_network() -> None:
     assert small.parameters == 3 * 64 * 16 + 16 + 16 * 16 + 16 + 16 * 7 + 7
     assert small.bytes_at(2) - small.bytes_at(1) == small.image_bytes >= 4 * (3 * 64 + 2 * 16)
     assert small.image_bytes < small.weight_bytes and large.bytes_at(1) > small.bytes_at(1)
+
+
+def test_a_network_that_looks_at_its_numbers_is_tried_on_the_cpu(tmp_path: Path) -> None:
+    file = tmp_path / "looks.py"
+    file.write_text(
+        "from torch import nn\n"
+        "class Looks(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        return super().forward(x / max(1.0, float(x.max())))\n"
+        "def build(classes, image_size):\n"
+        "    return Looks(nn.Flatten(), nn.Linear(3 * image_size**2, 4), nn.Linear(4, classes))\n"
+    )
+    assert inspected(ArchConfig(name="looks", title="", module=str(file), code=digest([str(file)])), 7, 8).parameters
 
 
 def test_looking_at_a_network_leaves_the_random_state_alone() -> None:

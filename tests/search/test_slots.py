@@ -81,7 +81,9 @@ class FakeBench:
         return params["x"], SimpleNamespace(seconds=0.1)
 
 
-METHOD: Any = SimpleNamespace(name="m", from_search=lambda drawn, blocks: dict(drawn))
+METHOD: Any = SimpleNamespace(
+    name="m", from_search=lambda drawn, blocks: dict(drawn), epochs_of=lambda params: params["epochs"]
+)
 
 
 @pytest.fixture(autouse=True)
