@@ -93,6 +93,7 @@ def test_a_plug_in_is_composed_with_its_recipe_and_can_be_overridden(
         read_command(["dataset=stripes"])
 
 
+@pytest.mark.slow
 def test_an_edited_reader_reads_its_files_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_example("dataset", tmp_path)
     write_stripes(tmp_path)

@@ -21,6 +21,7 @@ def of(sweep: SweepConfig) -> CellKeys:
     return CellKeys(sweep.cells[0], DIGEST, 10, lambda seed: SIZES)
 
 
+@pytest.mark.slow
 def test_models_of_a_network_without_random_layers_keep_their_key() -> None:
     key = cell_keys("arch=resnet18").reference("original", 0)
     older = {name: value for name, value in key.model_dump().items() if name != "streams"}

@@ -77,6 +77,7 @@ def test_a_second_run_computes_nothing_and_says_so(finished: Finished) -> None:
     assert tree(finished.folder) == before
 
 
+@pytest.mark.slow
 def test_one_deleted_result_is_recomputed_and_no_other(finished: Finished) -> None:
     before = tree(finished.store)
     gone = next((finished.store / "digits" / "smallnet" / "unlearned" / "ct").glob("seed1-*"))
@@ -220,6 +221,7 @@ def test_both_spaces_and_robust_selection_run(tmp_path: Path) -> None:
     assert (row["space"], row["selection"], row["trials"]) == ("ours", "robust", 6)
 
 
+@pytest.mark.slow
 def test_a_plan_shows_stages_and_costs_and_computes_nothing(tmp_path: Path) -> None:
     done = sweep(tmp_path, *SMALL, "plan=true")
     assert done.returncode == 0, done.stderr
@@ -301,6 +303,7 @@ def test_the_catalogue_lists_every_method(tmp_path: Path) -> None:
     assert "init_rate" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sweep", "status", "tables", "report", "lira", "methods"])
 def test_every_door_has_help(tmp_path: Path, name: str) -> None:
     done = door(name, tmp_path, "--help")

@@ -40,6 +40,7 @@ def run(method: MethodConfig, original: nn.Module = ORIGINAL, **params: Value) -
 QUICK: dict[str, Any] = {"0.epochs": 1, "0.batch_size": 32, "1.epochs": 2, "1.batch_size": 32}
 
 
+@pytest.mark.slow
 def test_a_chain_is_its_steps_one_after_the_other() -> None:
     chain = config("method=chain", "chain.steps=[ct,ft]", "chain.0.lr=0.02", "chain.1.lr=0.03")
     both, epochs = run(chain, **QUICK)
@@ -58,12 +59,14 @@ def test_a_chain_is_its_steps_one_after_the_other() -> None:
     assert equal_states(state(both), state(steps()))
 
 
+@pytest.mark.slow
 def test_the_order_of_a_chain_matters_and_the_original_stays_the_teacher() -> None:
     forward, _ = run(config("method=chain", "chain.steps=[ct,bt]"), **QUICK)
     backward, _ = run(config("method=chain", "chain.steps=[bt,ct]"), **QUICK)
     assert not equal_states(state(forward), state(backward))
 
 
+@pytest.mark.slow
 def test_a_step_that_freezes_or_masks_does_not_bind_the_next() -> None:
     chain = config("method=chain", "chain.steps=[cfk,ft]")
     net, _ = run(chain, **QUICK)
@@ -83,6 +86,7 @@ def test_a_chain_has_its_steps_parameters_ranges_and_data() -> None:
     assert chain.name == "ct-scrub"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -101,6 +105,7 @@ def test_wrong_chains_and_masks(arguments: list[str], named: str) -> None:
         read_command(arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ft", "ga", "ngplus", "bt", "srl", "fcs", "scrub"])
 def test_a_mask_holds_the_other_weights_exactly(name: str) -> None:
     masked = config(f"method={name}", "method.mask.threshold=0.1")

@@ -20,12 +20,14 @@ def test_every_cell_composes(dataset: str, arch: str) -> None:
     assert cell.dataset.name == dataset and cell.arch.name.split("-")[0] == arch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("dataset", "arch")])
 def test_every_option_composes(group: str) -> None:
     for name in options(group):
         read_command([f"{group}={name}", *(["chain.steps=[ct,ft]"] if name == "chain" else [])])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sweep_files())
 def test_every_sweep_file_composes(name: str) -> None:
     assert read_command([f"sweep={name}"]).sweep.methods
@@ -52,6 +54,7 @@ def test_the_epoch_limit(dataset: str, limit: int) -> None:
     assert sweep.cells[0].epoch_limit(sweep.search) == limit
 
 
+@pytest.mark.slow
 def test_the_fast_search_prunes_on_one_loss_with_as_many_studies_as_the_papers() -> None:
     search = read_command(["search=fast"]).sweep.search
     assert (search.sampler, search.objective, search.prune) == ("tpe", "sum", True)
@@ -68,6 +71,7 @@ def test_held_out_search_seeds() -> None:
     assert searched_on("search=none") == ()
 
 
+@pytest.mark.slow
 def test_an_axis_on_the_command_line_replaces_the_files() -> None:
     sweep = read_command(["sweep=paper", "dataset=cifar10", "method=msg"]).sweep
     assert [cell.name for cell in sweep.cells] == ["cifar10/resnet18", "cifar10/tinyvit"]

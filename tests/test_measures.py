@@ -64,6 +64,7 @@ def done(finished: subprocess.CompletedProcess[str]) -> str:
     return finished.stdout
 
 
+@pytest.mark.slow
 def test_a_file_and_its_yaml_are_a_column_everywhere(tmp_path: Path) -> None:
     """FT was there before the measure, CFK comes with another command and never gets it."""
     write(tmp_path / "own")
@@ -106,6 +107,7 @@ def _joined_without_the_store(folder: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_another_version_or_code_never_mixes_with_the_first(tmp_path: Path) -> None:
     write(tmp_path / "own")
     done(sweep(tmp_path, *WORK, "method=ft", "plugins=own"))

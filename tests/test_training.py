@@ -58,6 +58,7 @@ def test_it_is_plain_sgd_with_cosine_annealing() -> None:
     assert history.losses[-1] < history.losses[0], "it learns"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["smallnet", "tinyvit"])
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, arch: str) -> None:
     recipe = RECIPE.model_copy(update={"epochs": 3})

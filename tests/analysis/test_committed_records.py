@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "results" / "examples"
 GOLDEN: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("golden_examples.json").read_text("utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_tables_of_committed_records_are_byte_equal(name: str, tmp_path: Path) -> None:
     found = records.read([EXAMPLES / name])

@@ -63,6 +63,7 @@ def test_what_was_published_is_whole() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_results_like_the_papers_agree_with_it(shelf: Shelf) -> None:
     fill(shelf, LIKE_THE_PAPER)
     tables = compared(shelf)
@@ -72,6 +73,7 @@ def test_results_like_the_papers_agree_with_it(shelf: Shelf) -> None:
     assert "RetDev 0.8" in tables["paper"].caption and "(6 methods)" in tables["paper"].caption
 
 
+@pytest.mark.slow
 def test_results_unlike_the_papers_do_not(shelf: Shelf) -> None:
     fill(shelf, {name: 1 - value for name, value in LIKE_THE_PAPER.items()})
     said = compared(shelf)["findings"].shown["our results"].tolist()

@@ -56,6 +56,7 @@ def text_of(picture: Picture) -> str:
     return " ".join(ET.fromstring(picture.svg).itertext())
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn_and_readable(shelf: Shelf) -> None:
     fill(shelf)
     pictures = drawn(shelf)
@@ -89,6 +90,7 @@ def test_many_result_sets_are_drawn_by_processes_alike(shelf: Shelf, monkeypatch
     assert [picture.svg for picture in parallel.values()] == [picture.svg for picture in alone.values()]
 
 
+@pytest.mark.slow
 def test_clouds_hold_every_usable_model(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, list[tuple[float, float]]] = {}
     cloud = scores._cloud
@@ -144,6 +146,7 @@ def test_colours_can_be_told_apart_without_red_or_green() -> None:
         assert np.abs(seen(one) - seen(other)).max() > 0.09, (one, other)
 
 
+@pytest.mark.slow
 def test_text_takes_the_pages_colour(shelf: Shelf) -> None:
     fill(shelf)
     for picture in drawn(shelf).values():
@@ -151,6 +154,7 @@ def test_text_takes_the_pages_colour(shelf: Shelf) -> None:
         assert not re.search(r"#000000|#ffffff[^}]*</style", picture.svg), picture.name
 
 
+@pytest.mark.slow
 def test_files_are_written_whole(shelf: Shelf, tmp_path: Path) -> None:
     fill(shelf)
     for picture in drawn(shelf).values():

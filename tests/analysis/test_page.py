@@ -63,6 +63,7 @@ def page_of(shelf: Shelf, *options: str) -> Page:
     return Page((shelf.root / "index.html").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_every_link_leads_somewhere_and_every_id_is_one(shelf: Shelf) -> None:
     fill(shelf)
     page = page_of(shelf)
@@ -73,6 +74,7 @@ def test_every_link_leads_somewhere_and_every_id_is_one(shelf: Shelf) -> None:
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched(shelf: Shelf) -> None:
     fill(shelf)
     page = page_of(shelf)
@@ -90,6 +92,7 @@ def test_tables_are_whole(shelf: Shelf) -> None:
         assert len(re.findall(rf"<{tag}[ >]", text)) == text.count(f"</{tag}>") > 0, tag
 
 
+@pytest.mark.slow
 def test_text_is_text(shelf: Shelf) -> None:
     fill(shelf)
     page = page_of(shelf)
@@ -99,6 +102,7 @@ def test_text_is_text(shelf: Shelf) -> None:
     assert "<b>" in page.views["method-x"]
 
 
+@pytest.mark.slow
 def test_a_methods_view_holds_scores_winners_and_failures(shelf: Shelf) -> None:
     fill(shelf)
     views = page_of(shelf).views
@@ -110,6 +114,7 @@ def test_a_methods_view_holds_scores_winners_and_failures(shelf: Shelf) -> None:
     assert "failed or not usable" in views["methods"]
 
 
+@pytest.mark.slow
 def test_holes_are_refused_or_marked(shelf: Shelf) -> None:
     fill(shelf)
     shelf.expect("run2", {"method": "ga"})

@@ -61,6 +61,7 @@ def test_captions_name_methods_that_were_given_the_images_their_search_takes_as_
     assert "given validation images" not in describe(rows[rows["method"] == "ft"])
 
 
+@pytest.mark.slow
 def test_captions_state_the_conditions(shelf: Shelf) -> None:
     shelf.references(0, 1, machine="old box", date="2025-12-31")
     shelf.add(seed=0, limit=None)
@@ -218,6 +219,7 @@ def test_scores_of_different_versions_stand_side_by_side_with_a_word(shelf: Shel
         assert "Scored by different versions of this program (1: FT; 2: MSG)" in table.caption, table.name
 
 
+@pytest.mark.slow
 def test_a_model_whose_scores_are_of_an_older_version_is_a_hole_with_its_reason(shelf: Shelf) -> None:
     for seed in (0, 1):
         shelf.add(seed=seed, metrics_version=None)

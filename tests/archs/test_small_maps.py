@@ -205,6 +205,7 @@ def test_parameters_and_modules_stay_the_same_objects() -> None:
     assert sum(isinstance(module, SmallMapConv2d) for module in modules) == 19
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_the_whole_network(mode: str) -> None:
     torch.manual_seed(0)

@@ -81,6 +81,7 @@ def test_modes_and_drop_path(mode: str, size: tuple[int, int]) -> None:
     assert_same(plain, collapsed, maps_of(*size, count=6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("window", [7, 14])
 def test_every_map_in_bfloat16(window: int, mode: str) -> None:
@@ -174,6 +175,7 @@ def outcome_of_sine(block: nn.Module, maps: Tensor) -> dict[str, Tensor]:
     return dict(zip(names, torch.autograd.grad(block(maps).sin().sum(), parameters), strict=True))
 
 
+@pytest.mark.slow
 def test_compiled() -> None:
     plain, collapsed = blocks(7)
     collapsed.attn.fit(2, 2)
@@ -220,6 +222,7 @@ def distances(got: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> list[
     return [float((a - b).norm() / b.norm()) for a, b in zip(got, truth, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_the_whole_network(networks: tuple[nn.Module, nn.Module], mode: str) -> None:
     plain, ours = networks

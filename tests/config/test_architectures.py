@@ -71,6 +71,7 @@ def test_so_are_named_parts() -> None:
     assert not set(hashes("arch=mlp", "arch.parts.head=5")) & set(hashes("arch=mlp"))
 
 
+@pytest.mark.slow
 def test_of_weights_the_content_counts_and_not_the_name(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.pt", "b.pt", "c.pt")]
     for file, content in zip(files, (b"1", b"1", b"2"), strict=True):

@@ -46,6 +46,7 @@ def test_a_grid_of_a_setting_is_refused_with_and_without_hydras_flag(flag: list[
     assert "'results=\"/a,b\"'" in str(refusal(*flag, "results=/a,b").remedy), "a path may have commas, in quotes"
 
 
+@pytest.mark.slow
 def test_what_is_said_of_grids_is_true() -> None:
     command = read_command(["-m", "dataset=mnist,digits", "arch=[resnet18,tinyvit]", "method=ft,ct", "seeds=[0,1]"])
     assert len(command.sweep.cells) == 4 and command.sweep.seeds == (0, 1)

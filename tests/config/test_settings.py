@@ -47,6 +47,7 @@ SPELLINGS = [  # the first is what stored result sets have been made of
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spellings", SPELLINGS, ids=lambda spellings: spellings[0][0])
 def test_the_spelling_of_a_change_does_not_count(spellings: tuple[list[str], ...]) -> None:
     first, *others = (methods("method=ft", *(f"method.{one}" for one in words))["ft"] for words in spellings)
@@ -55,6 +56,7 @@ def test_the_spelling_of_a_change_does_not_count(spellings: tuple[list[str], ...
         assert other == first
 
 
+@pytest.mark.slow
 def test_neither_does_that_of_a_chain_or_of_a_text() -> None:
     first, other = (methods(*CHAIN, f"chain.0.lr={value}")["ct-ft"] for value in ("0.01", "1e-2"))
     assert first == other and first.changed == ("chain.0.lr=0.01",)
@@ -67,6 +69,7 @@ def test_what_a_yaml_says_already_is_no_change() -> None:
     assert methods("method=bt", "method.space.temperature.ours=null")["bt"].changed == ("space.temperature.ours=null",)
 
 
+@pytest.mark.slow
 def test_values_of_a_file_have_one_spelling(tmp_path: Path) -> None:
     file, found = tmp_path / "hparams.yaml", []
     for text in ("{lr: 1.0, epochs: 2}", "{epochs: 2.0, lr: 1}", "{lr: 1e0, epochs: 2}"):
@@ -98,6 +101,7 @@ def test_golden_result_sets(tmp_path: Path, settings: list[str], expected: str) 
 # ---------------------------------------------------------------------------------------------------- of one method
 
 
+@pytest.mark.slow
 def test_one_method_of_a_grid_is_set_by_its_name() -> None:
     grid = methods("method=ft,msg", "method.msg.params.init_rate=0.2", "method.ft.space.lr.low=1e-3")
     assert grid["msg"].fixed == {"init_rate": 0.2} and not grid["ft"].fixed
@@ -107,6 +111,7 @@ def test_one_method_of_a_grid_is_set_by_its_name() -> None:
     assert methods("method=ft,ct", "method.ct.mask.threshold=0.5")["ct"].changed == ("mask.threshold=0.5",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_methods_own_setting_wins_over_that_of_all(order: int) -> None:
     both = ["method.params.lr=0.1", "method.msg.params.lr=0.2"][::order]
@@ -116,6 +121,7 @@ def test_a_methods_own_setting_wins_over_that_of_all(order: int) -> None:
     assert (freed["ft"].fixed, freed["msg"].fixed) == ({"lr": 0.1}, {})
 
 
+@pytest.mark.slow
 def test_a_sweep_file_sets_its_methods(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("methods: [ft, msg]\noverrides: [method.msg.params.init_rate=0.2, method.params.lr=0.1]\n")

@@ -75,6 +75,7 @@ def _race(root: str, value: int, start: float) -> None:
     write(Store(Path(root)), value)
 
 
+@pytest.mark.slow
 def test_racing_processes_leave_one_intact_entry(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     start = time.time() + 2

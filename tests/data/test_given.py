@@ -165,6 +165,7 @@ def test_a_subset_of_a_sampler_is_what_is_read() -> None:
 # ------------------------------------------------------------------------------------------------------ random states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("noise", NOISES)
 def test_equal_seeds_read_equal_samples_and_leave_the_random_states(noise: str, workers: int) -> None:

@@ -68,6 +68,7 @@ def test_a_kind_of_ones_own_is_computed_and_scored(folder: Path) -> None:
     assert rows[0]["forget_ratio"] == pytest.approx(len(split.forget) / len(split.train))
 
 
+@pytest.mark.slow
 def test_its_values_and_its_code_are_part_of_identity(folder: Path) -> None:
     def key(*more: str) -> str:
         return Planner(sweep_of(folder, *more), Progress(quiet=True)).keys[0].split.hash

@@ -37,6 +37,7 @@ def arrays_of(planner: Planner) -> tuple[list[slurm.Array], Estimator]:
     return slurm.arrays(planner, estimator, planner.tasks, launcher), estimator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minutes", [0.001, 0.05, 0.2, 1000])
 def test_every_task_is_in_one_job_and_no_job_is_longer_than_asked_unless_its_task_is(
     tmp_path: Path, minutes: float
@@ -70,6 +71,7 @@ def test_each_worker_of_a_shared_study_has_a_job(tmp_path: Path) -> None:
     assert sorted(job[0].method for job in search.bundles) == ["ft"] * 3 + ["msg"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "alone"),
     [
@@ -153,6 +155,7 @@ def test_slurm_journals_and_its_absence(tmp_path: Path, monkeypatch: pytest.Monk
         slurm.check_cluster()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -74,6 +74,7 @@ def test_no_memory_on_the_gpu_says_what_to_make_smaller(tmp_path: Path) -> None:
     assert any(line.startswith("| huge ") and "| incomplete " in line for line in shown)
 
 
+@pytest.mark.slow
 def test_a_dataset_that_is_gone_or_another_when_its_turn_comes(tmp_path: Path) -> None:
     counts = {f"{part}/{name}": count for part, count in (("train", 40), ("test", 20)) for name in "ab"}
     images, results = tmp_path / "images", tmp_path / "results"

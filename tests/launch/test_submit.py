@@ -68,6 +68,7 @@ def test_sbatch_gets_what_the_site_asks_for_and_nothing_else() -> None:
     assert "dependency" not in sbatch.parameters(launcher_of(), "reference", [])["additional_parameters"]
 
 
+@pytest.mark.slow
 def test_the_script_that_sbatch_reads(cluster: StandIn, tmp_path: Path) -> None:
     extra = "launcher.extra={exclude: node01, mail-type: 'END,FAIL', contiguous: true, hold: false, nice: 5, tmp: null}"
     submit("launcher.cpus=2", "launcher.memory_gb=null", extra, "launcher.extra.reservation=x", "seeds=1")
@@ -145,6 +146,7 @@ ALLOCATION = {
 }
 
 
+@pytest.mark.slow
 def test_nothing_of_an_allocation_reaches_the_jobs(cluster: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**ALLOCATION, "SLURM_CONF": "/etc/own/slurm.conf", "MY_SETTING": "1"}.items():
         monkeypatch.setenv(name, value)
@@ -175,6 +177,7 @@ LIMIT = """sbatch: error: QOSMaxSubmitJobPerUserLimit
 sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, ...)"""
 
 
+@pytest.mark.slow
 def test_what_is_queued_stays_and_the_same_command_submits_the_rest(
     cluster: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

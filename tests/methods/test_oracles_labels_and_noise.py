@@ -309,6 +309,7 @@ def test_fcs_forgets_once_then_contrasts_and_strengthens() -> None:
     close(run("fcs", original, **FCS), fcs_reference(original))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_out", ["forget", "contrast", "strengthen"])
 def test_each_phase_of_fcs_has_its_own_rate(left_out: str) -> None:
     """With one rate at 0 that phase moves nothing and the others still do."""

@@ -573,6 +573,7 @@ def test_the_rate_falls_after_the_milestone_and_not_at_it(name: str, epochs: int
     assert moved == [epoch <= epochs // 2 for epoch in range(epochs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cfk", "euk"])
 @pytest.mark.parametrize("arch", ["smallnet", "odd", "resnet18", "tinyvit"])
 def test_the_rest_stays_bit_identical_and_the_tail_moves_with_its_statistics(name: str, arch: str) -> None:

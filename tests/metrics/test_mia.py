@@ -69,6 +69,7 @@ def test_the_larger_side_is_trimmed_at_random() -> None:
     assert mia_accuracy(np.zeros(50), others, seed=0) > 0.9
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 4.0))
 def test_shuffling_the_inputs_changes_little(seed: int, scale: float) -> None:
@@ -177,6 +178,7 @@ def test_one_threshold_agrees_with_the_definition_written_out(scale: float) -> N
     assert threshold_accuracy(members, others, seed=5) == pytest.approx(slow_threshold(*shuffled), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [30, 122, 450, 4000])
 @pytest.mark.parametrize("scale", [0.05, 0.5, 0.9])
 def test_an_attack_that_works_is_not_said_to_understate(size: int, scale: float) -> None:

@@ -104,6 +104,7 @@ def values(study: SlotStudy) -> list[tuple[int, dict[str, Any]]]:
     return [(slot, trial.params) for slot, trial in sorted(study.finished().items())]
 
 
+@pytest.mark.slow
 def test_exactly_n_trials_and_no_more_on_a_second_call(tmp_path: Path) -> None:
     study, _ = run(tmp_path, search())
     assert sorted(study.finished()) == list(range(8))
@@ -119,6 +120,7 @@ def test_a_study_can_be_extended(tmp_path: Path) -> None:
     assert values(more)[:4] == values(first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampler", "objective", "population"), [("tpe", "sum", None), ("nsga3", "four", 4)])
 def test_killed_and_resumed_equals_unbroken(tmp_path: Path, sampler: str, objective: str, population: int) -> None:
     settings = search(sampler=sampler, objective=objective, population_size=population, trials=14)
@@ -161,6 +163,7 @@ def generations(study: SlotStudy) -> list[int]:
     return [generation_of(trial) for _, trial in sorted(study.finished().items())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1.0, 0.6])
 def test_diverged_trials_count_for_the_population(tmp_path: Path, limit: float) -> None:
     """So that every method has as many random and as many evolved trials, however many of them diverge."""
@@ -179,6 +182,7 @@ def test_a_generation_without_two_scored_trials_goes_on(tmp_path: Path) -> None:
     assert len({trial.params["x"] for trial in study.finished().values()}) == 12
 
 
+@pytest.mark.slow
 def test_without_diverged_trials_the_search_is_optunas(tmp_path: Path) -> None:
     study, _ = run(tmp_path, search(**NSGA3))
     plain = optuna.create_study(directions=["minimize"] * 4)
@@ -202,6 +206,7 @@ def test_what_an_earlier_rule_left_in_the_first_generation_is_followed_by_the_se
     assert next_generation(earlier[:3], 4) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1.0, 0.6])
 def test_tpe_begins_with_as_many_random_trials_however_many_diverge(tmp_path: Path, limit: float) -> None:
     study, _ = run(tmp_path, search(trials=14), diverge_above(limit))
@@ -256,6 +261,7 @@ def test_errors_do_not_count_are_kept_and_end_the_study_after_ten_alike(tmp_path
     assert {trial.user_attrs["slot"] for trial in study.trials()} == {0}, "a retry keeps its slot"
 
 
+@pytest.mark.slow
 def test_a_passing_error_is_retried_in_its_slot(tmp_path: Path) -> None:
     count = 0
 

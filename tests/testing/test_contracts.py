@@ -44,6 +44,7 @@ def test_our_architectures_and_the_digits_keep_theirs() -> None:
     assert main(["dataset", "digits", "--check"]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dropout", "yaml", "told"),
     [
@@ -60,6 +61,7 @@ def test_an_architecture_that_breaks_it_is_told(
     assert told in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chosen", "fields", "told"),
     [
@@ -76,6 +78,7 @@ def test_a_forget_set_that_breaks_it_is_told(
     assert told in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("better", "code", "told"),
     [
