@@ -53,12 +53,17 @@ def _code_of(found: Iterable[Registered]) -> dict[str, Any]:
     return {"modules": modules, "code": digest(modules.values())}
 
 
-def compose_method(name: str, given: Given, found: dict[str, Registered]) -> MethodConfig:
-    """One method of a command, under the settings of all its methods and the method's own. Raises ConfigError."""
+def compose_method(
+    name: str, given: Given, found: dict[str, Registered], at_once: dict[str, Any] | None = None
+) -> MethodConfig:
+    """One method of a command, under the settings of all its methods and the method's own. Raises ConfigError.
+
+    at_once: the whole command's values, where they were composed for this method.
+    """
     if name not in found:
         raise unknown("method", name, found)
     own = settings_of(name, given.settings, given.methods)
-    values = composed([f"method={name}", *given.shared, *(one.override for one in own)])["method"]
+    values = (at_once or composed([f"method={name}", *given.shared, *(one.override for one in own)]))["method"]
     if "steps" in values:
         values = _chained(values, given, found)
         method = _valid(values, values["steps"], found)
