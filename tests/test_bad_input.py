@@ -150,12 +150,14 @@ def test_a_truncated_image(tmp_path: Path) -> None:
     refused(tmp_path, ["dataset=folder", "dataset.root=two"], names=["007.jpg"])
 
 
+@pytest.mark.slow
 def test_truncated_weights_are_found_before_anything_is_computed(finished: Finished) -> None:
     weights = next(finished.store.glob("digits/smallnet/reference/original/seed1-*/weights.safetensors"))
     weights.write_bytes(weights.read_bytes()[:1000])
     refused(finished.folder, [*SMALL], names=[str(weights.parent.name), "1000 bytes"])
 
 
+@pytest.mark.slow
 def test_an_edited_config_is_found_before_anything_is_computed(finished: Finished) -> None:
     path = next(finished.store.glob("digits/smallnet/unlearned/msg/seed0-*/config.json"))
     config = json.loads(path.read_text())

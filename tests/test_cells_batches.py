@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+
 from deepunlearn.cells import CellKeys
 from deepunlearn.config import read_command
 from deepunlearn.core.keys import Key, ReferenceKey
@@ -31,6 +33,7 @@ def reference_rules(retain: int, forget: int) -> list[bool]:
     return [as_of_the_first_rule(key) for key in made]
 
 
+@pytest.mark.slow
 def test_the_size_of_the_training_part_decides_for_references() -> None:
     assert reference_rules(4050, 450) == [True, True]  # 20 and 18 are left at 64
     assert reference_rules(4050, 434) == [False, True]  # 4 of both together
@@ -45,6 +48,7 @@ def test_the_rule_changes_the_key_of_what_it_changes_and_of_what_rests_on_that()
     assert score[0].hash != score[1].hash
 
 
+@pytest.mark.slow
 def test_the_parts_that_a_method_passes_over_decide_for_unlearned_models() -> None:
     (method,) = read("method=scrub").methods
     params = method.complete({})
@@ -54,6 +58,7 @@ def test_the_parts_that_a_method_passes_over_decide_for_unlearned_models() -> No
     assert as_of_the_first_rule(keys(SIZES).unlearned(method, other, 0))
 
 
+@pytest.mark.slow
 def test_a_study_keeps_its_trials_unless_a_batch_size_that_it_may_draw_is_concerned() -> None:
     sweep = read("method=ga", "search=quick")
     (method,) = sweep.methods

@@ -34,11 +34,13 @@ def without_times(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in TIMES}
 
 
+@pytest.mark.slow
 def test_every_model_has_a_row_references_included(finished: Finished) -> None:
     methods = {"original", "retrained", "ft", "ct", "msg"}
     assert set(rows(finished.folder)) == {(method, seed) for method in methods for seed in (0, 1)}
 
 
+@pytest.mark.slow
 def test_rows_add_up(finished: Finished) -> None:
     for (method, seed), row in rows(finished.folder).items():
         retrained = rows(finished.folder)["retrained", seed]
@@ -56,6 +58,7 @@ def test_rows_add_up(finished: Finished) -> None:
             assert row["trials"] == 3 and row["search"] == "quick" and row["protocol"] == "paper"
 
 
+@pytest.mark.slow
 def test_the_winner_is_the_completed_trial_with_the_smallest_norm(finished: Finished) -> None:
     for path in finished.store.rglob("winner.json"):
         winner = json.loads(path.read_text())
@@ -69,6 +72,7 @@ def test_the_winner_is_the_completed_trial_with_the_smallest_norm(finished: Fini
         assert winner["norm"] == pytest.approx(min(norms))
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing_and_says_so(finished: Finished) -> None:
     before = tree(finished.folder)
     done = sweep(finished.folder, *SMALL)
@@ -281,6 +285,7 @@ def test_long_work_on_a_cpu_asks_first(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("weights.safetensors"))
 
 
+@pytest.mark.slow
 def test_output_that_is_no_terminal_is_plain_lines_naming_cell_stage_and_seed(finished: Finished) -> None:
     assert "\x1b" not in finished.stderr + finished.stdout
     assert re.search(r"digits/smallnet original seed 0: trained 2 epochs", finished.stderr)
@@ -288,6 +293,7 @@ def test_output_that_is_no_terminal_is_plain_lines_naming_cell_stage_and_seed(fi
     assert re.search(r"estimated .*; ratio", finished.stdout)
 
 
+@pytest.mark.slow
 def test_status_reads_the_store(finished: Finished) -> None:
     done = door("status", finished.folder)
     assert done.returncode == 0, done.stderr

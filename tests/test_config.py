@@ -11,6 +11,7 @@ from deepunlearn.core.params import ParamSpec
 MODELS = {"timm": "convnext_atto", "torchvision": "resnet50"}  # of those that are many
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", options("dataset"))
 @pytest.mark.parametrize("arch", options("arch"))
 def test_every_cell_composes(dataset: str, arch: str) -> None:

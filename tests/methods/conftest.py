@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-LONG = "test_it_leaves_nothing_behind"  # a second for each method
+LONG = ("test_it_leaves_nothing_behind", "test_every_hyper_parameter_matters_as_its_role_says")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -12,5 +12,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and item.path.name == "test_contract.py":
             arch = item.callspec.params.get("arch", "smallnet")
-            if arch != "smallnet" or item.originalname == LONG:
+            if arch != "smallnet" or item.originalname in LONG:
                 item.add_marker(pytest.mark.slow)

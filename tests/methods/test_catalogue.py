@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from deepunlearn.config import method_configs, read_command
 from deepunlearn.methods.__main__ import markdown, plain
 
@@ -17,6 +19,7 @@ def test_the_table_in_the_docs_is_current() -> None:
     assert made in DOCS.read_text(encoding="utf-8"), "run python -m deepunlearn.methods --markdown"
 
 
+@pytest.mark.slow
 def test_all_18_methods_of_the_paper_are_there_and_in_its_sweep() -> None:
     assert set(PAPER) <= set(method_configs())
     assert [method.name for method in read_command(["sweep=paper"]).sweep.methods] == PAPER
