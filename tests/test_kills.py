@@ -1,4 +1,4 @@
-"""10 kill -9 at seeded random times over a real sweep: nothing is lost, doubled or different afterwards."""
+"""20 kill -9 at seeded random times over a real sweep: nothing is lost, doubled or different afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from tests.commands import sweep
 
-KILLS = 10
+KILLS = 20
 WORK = (
     "arch=smallnet",
     "method=ft,ct,msg",
@@ -84,7 +84,7 @@ def killed(folder: Path, after: float) -> bool:
 
 
 @pytest.mark.slow
-def test_ten_kills_change_nothing(tmp_path: Path) -> None:
+def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir(), broken.mkdir()
     assert sweep(whole, *WORK).returncode == 0
