@@ -13,11 +13,12 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from deepunlearn.doors import run_door
 from deepunlearn.sweep import main
 
+Found = TypeVar("Found")
 SMALL = (
     "arch=smallnet",
     "method=ft,ct,msg",
@@ -75,12 +76,12 @@ def tree(root: Path) -> dict[str, str]:
     }
 
 
-def until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
-    """Wait for `condition`; files that vanish while it looks are looked for again."""
+def until(condition: Callable[[], Found], seconds: float = 120.0) -> Found:
+    """What `condition` gives once that is true; files that vanish while it looks are looked for again."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with suppress(FileNotFoundError):
-            if condition():
-                return
+            if value := condition():
+                return value
         time.sleep(0.1)
     raise AssertionError("it did not come about")

@@ -7,6 +7,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from deepunlearn.core.claims import OWNER, Owner, read_owner
+
 WORK = (
     "arch=smallnet",
     "method=ft,msg",
@@ -30,6 +32,11 @@ def rows(folder: Path) -> dict[str, dict[str, Any]]:
         }
         for path in folder.rglob("row.json")
     }
+
+
+def owners(folder: Path) -> list[Owner]:
+    """Who holds a claim below `folder`."""
+    return [read_owner(path.read_text()) for path in folder.rglob(f"claims/**/[0-9]*/{OWNER}")]
 
 
 def own_method(folder: Path, name: str, body: str) -> None:

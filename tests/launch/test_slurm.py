@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from tests.commands import door, sweep, until
-from tests.launch.sweeps import WORK, own_method, rows
+from tests.launch.sweeps import WORK, own_method, owners, rows
 
 pytestmark = pytest.mark.cluster
 CLUSTER = Path(__file__).parents[2] / "scripts" / "slurm_cluster.sh"
@@ -75,14 +75,9 @@ def jobs(stage: str, state: str = "RUNNING") -> list[str]:
     return [line.split()[0] for line in lines if line.endswith(f"deepunlearn-{stage}")]
 
 
-def process_of(folder: Path) -> int:
-    """A process of a job that holds a claim."""
-    claims = (folder / "results").rglob("claims/**/00*")
-    return next(int(path.read_text().split(":")[1]) for path in claims if path.is_file())
-
-
-def holds_a_claim(folder: Path) -> bool:
-    return any(path.is_file() for path in (folder / "results").rglob("claims/**/00*"))
+def process_at_work(folder: Path) -> int:
+    """A process of a job that holds a claim below `folder`, once there is one."""
+    return until(lambda: owners(folder))[0].pid
 
 
 def drained() -> None:
@@ -147,14 +142,14 @@ def test_time_runs_out_and_the_job_goes_on_where_it_was(tmp_path: Path) -> None:
     until(lambda: "Restarts=1" in slurm("scontrol", "show", "job", first), seconds=150)
     assert "what was done is kept, and the job is requeued" in logs(tmp_path)
     assert list((tmp_path / "results" / "work").glob("*.safetensors")), "a checkpoint was written although none was due"
+    slurm("scontrol", "update", f"jobid={first}", "timelimit=20", "starttime=now")  # else it is requeued every minute
     drained()
     assert len(rows(tmp_path)) == 3
 
 
 def test_a_killed_worker_is_made_good_by_the_same_command(tmp_path: Path, alone: Path) -> None:
     submit(tmp_path, *WORK)
-    until(lambda: holds_a_claim(tmp_path))
-    os.kill(process_of(tmp_path), signal.SIGKILL)
+    os.kill(process_at_work(tmp_path), signal.SIGKILL)
     drained()
     submit(tmp_path, *WORK)
     drained()
@@ -163,7 +158,7 @@ def test_a_killed_worker_is_made_good_by_the_same_command(tmp_path: Path, alone:
 
 def test_a_killed_slurmd_disturbs_no_job(tmp_path: Path, alone: Path) -> None:
     submit(tmp_path, *WORK)
-    until(lambda: holds_a_claim(tmp_path))
+    process_at_work(tmp_path)
     os.kill(int((STATE / "slurmd.pid").read_text()), signal.SIGKILL)
     time.sleep(1)
     bring_up()
@@ -176,7 +171,7 @@ def test_a_lost_node_leaves_an_orphan_and_one_intact_result(tmp_path: Path) -> N
     work = [*WORK, "method=ft", "seeds=1", "search=none", "train.epochs=200"]
     (first, *_) = submit(tmp_path, *work)
     until(lambda: list((tmp_path / "results" / "work").glob("*.safetensors")))
-    orphan = process_of(tmp_path)
+    orphan = process_at_work(tmp_path)
     os.kill(int((STATE / "slurmd.pid").read_text()), signal.SIGKILL)
     node = slurm("sinfo", "--noheader", "--format", "%n")
     slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
@@ -208,10 +203,7 @@ def test_three_jobs_on_one_study_one_killed_finish_exactly_its_trials(tmp_path: 
     work = [*WORK, "method=ft", "seeds=1", "search.trials=60", "launcher.workers_per_study=3"]
     submit(tmp_path, *work, "launcher.gpus=0")
     until(lambda: len(jobs("search")) == 3)
-    claims = tmp_path / "results" / "search" / "claims"
-    until(lambda: list(claims.rglob("0000")))
-    holder = next(path for path in claims.rglob("0000") if path.is_file())
-    os.kill(int(holder.read_text().split(":")[1]), signal.SIGKILL)
+    os.kill(process_at_work(tmp_path / "results" / "search"), signal.SIGKILL)
     drained()
     (table,) = (tmp_path / "results" / "store").rglob("trials.csv")
     slots = pd.read_csv(table)["slot"].tolist()
