@@ -39,6 +39,7 @@ def _tasks(planner: Planner, stage: str) -> list[Task]:
     return [task for task in planner.tasks if task.stage == stage]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [DEFAULTS, SEARCHED])
 def test_originals_retrained_models_and_searches_are_found(earlier: Path, arguments: Sequence[str]) -> None:
     planner = _planner(earlier, arguments)

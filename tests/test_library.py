@@ -111,6 +111,7 @@ def test_the_matrix_of_methods_and_models_is_the_one_in_the_docs() -> None:
     assert made in DOCS.read_text(encoding="utf-8"), f"put this table into {DOCS.name}:\n{made}"
 
 
+@pytest.mark.slow
 def test_the_example_in_the_docs_runs() -> None:
     code = DOCS.read_text(encoding="utf-8").split("```python")[1].split("```")[0]
     names: dict[str, Any] = {}
@@ -276,6 +277,7 @@ assert everything() == before, everything()
 """
 
 
+@pytest.mark.slow
 def test_the_first_call_of_a_process_leaves_nothing_behind() -> None:
     subprocess.run([sys.executable, "-c", PROCESS], check=True)
 

@@ -45,6 +45,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 def test_the_peak_of_memory_is_that_of_the_stage() -> None:
     """A small stage after a large one: 400 MB of the first must not show in the second. In a process of its own, since
     memory that earlier tests have left may be taken again, or go meanwhile."""

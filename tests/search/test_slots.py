@@ -113,6 +113,7 @@ def test_exactly_n_trials_and_no_more_on_a_second_call(tmp_path: Path) -> None:
     assert len(again.trials()) == 8
 
 
+@pytest.mark.slow
 def test_a_study_can_be_extended(tmp_path: Path) -> None:
     first, _ = run(tmp_path, search(trials=4))
     more, bench = run(tmp_path, search(trials=8))
@@ -176,6 +177,7 @@ def test_diverged_trials_count_for_the_population(tmp_path: Path, limit: float) 
     assert any(child == pytest.approx(parent) for child in children for parent in parents), "they are evolved indeed"
 
 
+@pytest.mark.slow
 def test_a_generation_without_two_scored_trials_goes_on(tmp_path: Path) -> None:
     study, _ = run(tmp_path, search(**NSGA3), diverge_above(0.0))
     assert generations(study) == [0] * 12
@@ -218,6 +220,7 @@ def test_tpe_begins_with_as_many_random_trials_however_many_diverge(tmp_path: Pa
     assert sorted(modelled) == [10, 11, 12, 13]
 
 
+@pytest.mark.slow
 def test_the_record_of_trials_says_which_were_evolved(tmp_path: Path) -> None:
     study, _ = run(tmp_path, search(**NSGA3), diverge_above(0.6))
     write_trials(tmp_path / "trials.csv", [study])
@@ -226,6 +229,7 @@ def test_the_record_of_trials_says_which_were_evolved(tmp_path: Path) -> None:
     assert [int(line["generation"]) for line in lines] == generations(study)
 
 
+@pytest.mark.slow
 def test_a_second_generation_is_reached_with_population_4(tmp_path: Path) -> None:
     study, _ = run(tmp_path, search(sampler="nsga3", objective="four", population_size=4, trials=12))
     generations = [
@@ -234,6 +238,7 @@ def test_a_second_generation_is_reached_with_population_4(tmp_path: Path) -> Non
     assert max(generations) >= 2
 
 
+@pytest.mark.slow
 def test_mostly_diverging_trials_end_and_are_finished_without_scores(tmp_path: Path) -> None:
     def diverge(x: float) -> None:
         if x > 0.1:
@@ -287,6 +292,7 @@ def test_a_method_that_cannot_run_ends_the_study_at_once(tmp_path: Path) -> None
     assert len(bench.asked) == 1
 
 
+@pytest.mark.slow
 def test_hopeless_trials_are_pruned_at_half_of_their_epochs_and_count(tmp_path: Path) -> None:
     epochs_seen: list[int] = []
     settings = search(prune=True, trials=30)
@@ -316,6 +322,7 @@ def test_all_claims_are_given_back(tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "search" / "claims").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_worker_taken_for_dead_goes_on_with_the_next_slot(tmp_path: Path) -> None:
     """Its trial was ended by another worker, which runs the slot again; what it found is discarded."""
     study_of: list[SlotStudy] = []

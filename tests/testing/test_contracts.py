@@ -33,6 +33,7 @@ def put(root: Path, kind: str, code: str, yaml: str) -> None:
     (folder / "mine.yaml").write_text(f"# mine\nname: mine\n{yaml}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(registered("forget")))
 def test_our_forget_sets_keep_theirs(name: str) -> None:
     assert main(["forget", name, "--check"]) == 0

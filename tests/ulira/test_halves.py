@@ -25,6 +25,7 @@ def cut(train=CIFAR_TRAIN, test=CIFAR_TEST, *, limit=None, val_ratio=0.05, halvi
     return halves
 
 
+@pytest.mark.slow
 def test_cifar10_has_the_sizes_of_the_protocol() -> None:
     halves = cut(parts=10)
     split = halves.of(0)
