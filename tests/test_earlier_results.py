@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from deepunlearn.analysis import records
+from deepunlearn.analysis.coverage import require_complete
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Task
-from tests.commands import sweep
+from tests.commands import called, sweep
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "store-cbf9995.tar.xz"
 CELL = ("arch=smallnet", "train.epochs=1", "seeds=2", "dataset.limit=640", "runtime.threads=1", "keep=logits")
@@ -57,6 +59,26 @@ def test_of_searched_values_only_the_model_that_its_own_search_saw_is_made_again
     planner = _planner(earlier, SEARCHED)
     lacking = {(task.method, task.seed) for task in _tasks(planner, "evaluate") if not planner.has_model(task)}
     assert lacking == {("ft", 0), ("ga", 0)}
+
+
+@pytest.mark.slow
+def test_what_is_the_default_can_be_given_as_well(earlier: Path) -> None:
+    """The model and its scores are those of before, its row is there under both names, and is shown once."""
+    own = ("method=ft", *DEFAULTS[1:])
+    assert called(earlier, *own).returncode == 0
+    before = set((earlier / "results/store").rglob("config.json"))
+    planner = _planner(earlier, [*own, "method.params.lr=1e-2"])
+    lacking = [task for task in _tasks(planner, "evaluate") if not planner.is_done(task)]
+    assert {task.method for task in lacking} == {"ft"} and all(planner.has_model(task) for task in lacking)
+    done = called(earlier, *own, "method.params.lr=1e-2")
+    assert done.returncode == 0 and "trained" not in done.stderr and " unlearned in " not in done.stderr, done.stderr
+    added = set((earlier / "results/store").rglob("config.json")) - before
+    assert {path.relative_to(earlier / "results/store").parts[2] for path in added} == {"rows"} and len(added) == 2
+    assert all(planner.is_done(task) for task in planner.tasks)
+    found = records.collect(earlier / "results")
+    require_complete(found.cases)
+    table = found.rows[found.rows["method"] == "ft"].groupby("result_set")["search"].first()
+    assert sorted(table) == ["default", "quick"], "FT stands in one table, that with CT and MSG of the earlier version"
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from deepunlearn.core.store import FailureNote
 OUTCOMES = ("found", "failed", "skipped", "not_applicable", "not_run", "missing")
 HOLES = ("not_run", "missing")  # what says nothing of the method: tables refuse, and it never makes an F
 GROUP = ["cell", "result_set", "method"]
+SAME_MODEL = ["method", "seed", "date", "seconds", "params", "protocol", "search", "space", "selection", "trials"]
 SEARCH_STAGES = ("search", "select")  # without them no report seed can be evaluated; their own seeds are search seeds
 NAMED_HOLES = 10
 RESCORED = "its scores are of an older version; the sweep's command makes them anew from what is stored"
@@ -69,6 +71,33 @@ def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     cases[["outcome", "why"]] = pd.DataFrame(explained, columns=["outcome", "why"], dtype="string")
     cases["usable"] = cases["usable"].astype("boolean").fillna(False).astype(bool)
     return cases[list(CASES)].astype(CASES).sort_values(["dataset", "arch", *MODEL], ignore_index=True)
+
+
+def counted_once(frame: pd.DataFrame, cases: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows and `outcomes` without result sets that are others under a second name.
+
+    So are those of which every model was found and stands, chosen in the same way, in one of newer scores or of a later
+    run: earlier versions told 1e-2 from 0.01, and what is the default can be given by hand as well.
+    """
+    rows = current(frame)
+    age = scored_by(rows).astype("string") + cases.merge(rows, "right", MODEL)["run"].fillna("").to_numpy()
+    sets = rows.assign(age=age)[rows["result_set"] != ""].groupby(["cell", "result_set"])
+    models = {name: set(part[SAME_MODEL].astype("string").fillna("").itertuples(index=False)) for name, part in sets}
+    ages = {name: max(part["age"]) for name, part in sets}
+    complete = (cases["outcome"] == "found").groupby([cases["cell"], cases["result_set"]]).all().to_dict()
+    twice = {
+        name
+        for name, other in itertools.permutations(models, 2)
+        if name[0] == other[0] and complete[name] and models[name] <= models[other]
+        and (len(models[name]), ages[name], name) < (len(models[other]), ages[other], other)
+    }  # fmt: skip
+    return _without(frame, twice), _without(cases, twice)
+
+
+def _without(table: pd.DataFrame, result_sets: set[Any]) -> pd.DataFrame:
+    """`table` without lines of these pairs of cell and result set."""
+    named = pd.MultiIndex.from_frame(table[["cell", "result_set"]].fillna(""))
+    return table[~named.isin(result_sets)].reset_index(drop=True)
 
 
 def coverage(cases: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from deepunlearn.analysis import attacks, measured, rows
-from deepunlearn.analysis.coverage import CASES, OUTCOMES, failure_notes, outcomes
+from deepunlearn.analysis.coverage import CASES, OUTCOMES, counted_once, failure_notes, outcomes
 from deepunlearn.analysis.rows import MODEL, read_json
 from deepunlearn.core.errors import ConfigError, StoreError
 from deepunlearn.core.keys import KEY_LENGTH, canonical_json
@@ -92,12 +92,13 @@ def collect(results: Path) -> Records:
     Losses of models that were scored before they were kept, and searches that no row rests on, are left out.
     """
     added = measured.find(results)
-    frame = measured.join(rows.collect(results), added, results)
+    found = measured.join(rows.collect(results), added, results)
+    frame, cases = counted_once(found, outcomes(found, results))
     return Records(
         rows=frame,
-        cases=outcomes(frame, results),
+        cases=cases,
         failures=_table("failures", [vars(note) for note in failure_notes(results)]),
-        trials=_table("trials", list(_trials(results))),
+        trials=_table("trials", list(_trials(results, set(frame["result_set"])))),
         losses=_table("losses", list(_losses(frame, results))),
         attacks=attack_table(attacks.collect(results)),
         measures=measured.describe(added),
@@ -177,7 +178,7 @@ def _table(name: str, lines: list[dict[str, Any]]) -> pd.DataFrame:
 class _Labels(BaseModel):
     """What tells whose search it was, among the fields of a row."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     cell: str
     result_set: str | None
     method: str
@@ -186,19 +187,19 @@ class _Labels(BaseModel):
 _LABELS = TypeAdapter(_Labels)
 
 
-def _trials(results: Path) -> Iterator[dict[str, Any]]:
-    """Every trial of the searches that rows rest on."""
+def _trials(results: Path, result_sets: set[str]) -> Iterator[dict[str, Any]]:
+    """Every trial of the searches that rows of these tables rest on."""
     store = Results(results).store
-    for folder, labels in sorted(_searches(store).items()):
+    for folder, labels in _searches(store):
         path = store / folder / "trials.csv"
-        if path.is_file():
+        if labels.result_set in result_sets and path.is_file():
             found = pd.read_csv(path, dtype={"params": "string", "reason": "string"})
-            yield from ({**labels, **line} for line in found.to_dict("records"))
+            yield from ({**vars(labels), **line} for line in found.to_dict("records"))
 
 
-def _searches(store: Path) -> dict[str, dict[str, Any]]:
-    """Folder of each search in the store -> cell, result_set and method of the rows that rest on it."""
-    found = {}
+def _searches(store: Path) -> list[tuple[str, _Labels]]:
+    """Folder of each search in the store, with cell, result_set and method of each table with rows that rest on it."""
+    found = set()
     for path in store.glob("*/*/rows/*/*/row.json"):
         if path.parent.name.startswith(DRAFT):
             continue
@@ -207,10 +208,8 @@ def _searches(store: Path) -> dict[str, dict[str, Any]]:
             continue  # a reference, or hyper-parameters that were given
         short = hashlib.sha256(canonical_json(["search", chosen]).encode()).hexdigest()[:KEY_LENGTH]
         dataset, arch, _, method = path.relative_to(store).parts[:4]
-        folder = f"{dataset}/{arch}/search/{method}/{short}"
-        if folder not in found:
-            found[folder] = vars(read_json(path, _LABELS))
-    return found
+        found.add((f"{dataset}/{arch}/search/{method}/{short}", read_json(path, _LABELS)))
+    return sorted(found, key=str)
 
 
 def _row_key(path: Path) -> dict[str, Any]:

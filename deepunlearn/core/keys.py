@@ -232,6 +232,7 @@ class RowKey(Key):
     stage: ClassVar[str] = "rows"
     metrics: MetricsKey
     search: SearchKey | GivenKey | None
+    result_set: Annotated[str | None, LATER] = None  # where the row without it stands in another table
 
 
 class AttackKey(Key):

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import StoreError
-from deepunlearn.core.keys import KEY_LENGTH, Key
+from deepunlearn.core.keys import KEY_LENGTH, Key, RowKey
 from deepunlearn.core.paths import sync_contents, sync_folder, write_atomically
 
 FailureKind = Literal["failed", "skipped", "not_applicable", "search_failed", "infrastructure"]
@@ -190,6 +190,19 @@ class Failures:
 def describe_error(error: BaseException) -> tuple[str, str, str]:
     """(type name, message, which some errors lack, traceback text)."""
     return type(error).__name__, str(error) or "(no message)", "".join(traceback.format_exception(error))
+
+
+def find_row(store: Store, key: RowKey, place: Place, result_set: str | None) -> tuple[RowKey, Entry | None]:
+    """The row of one model in the table `result_set`, or None; and the key that it has or is to have.
+
+    `key` says nothing of tables. So the row that came first may stand in another one: of an earlier version, which told
+    1e-2 from 0.01, or of a command that gives by hand what is the default.
+    """
+    entry = store.find(key, place)
+    if entry is None or entry.json("row.json").get("result_set") == result_set:
+        return key, entry
+    own = key.model_copy(update={"result_set": result_set})
+    return own, store.find(own, place)
 
 
 # ----------------------------------------------------------------------------------------------------------- helpers

@@ -12,7 +12,7 @@ from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey
 from deepunlearn.core.params import Value
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
-from deepunlearn.core.store import Store
+from deepunlearn.core.store import Store, find_row
 from deepunlearn.launch.tasks import Task, TaskList, role_of
 from deepunlearn.search.slots import stored_trials, study_name
 
@@ -64,8 +64,9 @@ class StoredStates(TaskList):
         chosen = keys.chosen_by(self.sweep, self.methods[task.method]) if searched else None
         metrics = keys.metrics(subject, task.seed)
         measures = (keys.measure(subject, task.seed, measure) for measure in self.sweep.measures)
-        needed, place = (subject, metrics, keys.row(metrics, chosen), *measures), self.place(task)
-        return all(self.store.find(key, place) is not None for key in needed)
+        needed, place = (subject, metrics, *measures), self.place(task)
+        _, row = find_row(self.store, keys.row(metrics, chosen), place, self.result_set(task))
+        return row is not None and all(self.store.find(key, place) is not None for key in needed)
 
     def params(self, cell: int, name: str) -> dict[str, Value] | None:
         """The hyper-parameters to evaluate with; None before they are known ("after search")."""

@@ -13,7 +13,7 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.core.store import Entry, Place
+from deepunlearn.core.store import Entry, Place, find_row
 from deepunlearn.metrics import VERSION as METRICS_VERSION
 from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.efficiency import rte
@@ -142,8 +142,7 @@ class Bench(UnlearningStage):
         labels: dict[str, Any],
     ) -> Entry:
         assert isinstance(scores.key, MetricsKey)
-        key = self.keys.row(scores.key, search)
-        found = self.store.find(key, place)
+        key, found = find_row(self.store, self.keys.row(scores.key, search), place, labels.get("result_set"))
         if found is not None:
             return found
         row = {**self._cell_fields(), **scores.json("metrics.json"), **labels, "seed": place.seed}
@@ -151,7 +150,7 @@ class Bench(UnlearningStage):
         row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
         with self.store.writing(key, place, {}) as draft:
             draft.write_json("row.json", row)
-        return self._stored(key, place)
+        return self._row(search, scores, subject, place, labels)  # another command's may have come first
 
     def _cell_fields(self) -> dict[str, Any]:
         cell = self.cell

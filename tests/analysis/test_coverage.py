@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis.coverage import coverage, outcomes, require_complete
+from deepunlearn.analysis.coverage import counted_once, coverage, outcomes, require_complete
 from deepunlearn.analysis.rows import collect
 from deepunlearn.core.errors import ConfigError, StoreError
 
@@ -165,3 +165,44 @@ def test_damaged_files_are_named(shelf: Shelf, file: str) -> None:
     with pytest.raises(StoreError, match="field") as caught:
         cases_of(shelf)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("other", "shown"),
+    [
+        ({}, {"2"}),
+        ({"metrics_version": 1, "TA": 0.5}, {"2"}),
+        ({"metrics_version": 3, "TA": 0.5}, {"1"}),
+        ({"method_title": "Mine"}, {"2"}),
+        ({"seconds": 3.0}, {"1", "2"}),
+        ({"date": "2026-01-03T03:04:05+00:00"}, {"1", "2"}),
+        ({"search": "paper"}, {"1", "2"}),
+        ({"cell": "d" * 16}, {"1", "2"}),
+        ({"seed": 1}, {"1", "2"}),
+    ],
+)
+def test_one_table_under_two_names_is_one(shelf: Shelf, other: dict[str, object], shown: set[str]) -> None:
+    """Of equal ones that of newer scores counts, then that which was asked for last."""
+    shelf.references(0)
+    shelf.add(**{"result_set": "1" * 16, **other})
+    shelf.expect("run1")
+    shelf.add(result_set="2" * 16)
+    shelf.expect("run2", {"result_set": "2" * 16})
+    assert _shown(shelf) == shown
+
+
+def test_the_larger_of_two_tables_stays_and_what_lacks_a_row_does_not_go(shelf: Shelf) -> None:
+    shelf.add(result_set="1" * 16)
+    shelf.add(result_set="2" * 16)
+    shelf.add(result_set="2" * 16, method="ct", method_title="CT")
+    assert _shown(shelf) == {"2"}
+    shelf.expect("run1", {"result_set": "1" * 16, "seed": 1})
+    assert _shown(shelf) == {"1", "2"}, "a row that was asked for is missing"
+
+
+def _shown(shelf: Shelf) -> set[str]:
+    """First digits of the result sets that are left, the same of rows and cases."""
+    frame, cases = counted_once(collect(shelf.root), cases_of(shelf))
+    shown, asked = (set(table["result_set"].dropna()) - {""} for table in (frame, cases))
+    assert shown == asked and (frame["result_set"].isna().sum() == (cases["result_set"] == "").sum())
+    return {name[0] for name in shown}

@@ -173,7 +173,7 @@ def test_tables_of_another_name_are_removed(shelf: Shelf) -> None:
     shelf.add(result_set="1" * 16)
     assert run(shelf) == 0
     (shelf.root / "tables/notes.md").write_text("mine")
-    shelf.add(result_set="2" * 16)
+    shelf.add(result_set="2" * 16, seconds=3.0)
     assert run(shelf) == 0
     assert sorted(path.name for path in (shelf.root / "tables").glob("*.md")) == [
         "coverage.md", "digits-resnet18-11111111.md", "digits-resnet18-22222222.md", "hyper-parameters.md", "notes.md",

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from deepunlearn.core.errors import StoreError
-from deepunlearn.core.store import FailureNote, Failures, Place, Store
-from tests.keys import SPLIT
+from deepunlearn.core.keys import GivenKey, MetricsKey, RowKey
+from deepunlearn.core.store import FailureNote, Failures, Place, Store, find_row
+from tests.keys import SPLIT, reference
 
 KEY = SPLIT
 PLACE = Place("digits", "resnet18", "msg", 3)
@@ -183,3 +184,21 @@ def test_failures_are_kept_when_they_repeat_and_when_they_are_overcome(tmp_path:
     assert failures.find(PLACE, "task") is None
     kept = sorted(json.loads(path.read_text())["message"] for path in tmp_path.rglob("*.json"))
     assert kept == ["first", "second"]
+
+
+def test_one_model_stands_in_several_tables(tmp_path: Path) -> None:
+    """The first row has the key that all rows had before; its bytes stay as they are."""
+    store, scores = Store(tmp_path), MetricsKey(subject=reference(), retrained=reference(), version=1)
+    plain = RowKey(metrics=scores, search=GivenKey(protocol="paper", source="default"))
+    assert find_row(store, plain, PLACE, "first") == (plain, None)
+    found = {}
+    for table in ("first", "second", "third"):
+        key, missing = find_row(store, plain, PLACE, table)
+        assert missing is None
+        with store.writing(key, PLACE, {}) as draft:
+            draft.write_json("row.json", {"result_set": table})
+        found[table] = key
+    assert found["first"] == plain and len({key.hash for key in found.values()}) == 3
+    for table, key in found.items():
+        again, entry = find_row(store, plain, PLACE, table)
+        assert again == key and entry is not None and entry.json("row.json")["result_set"] == table
