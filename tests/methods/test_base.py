@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepunlearn import runtime
@@ -17,6 +18,7 @@ from deepunlearn.methods.base import Method, Problem
 from deepunlearn.running import execute
 from deepunlearn.testing import small
 from deepunlearn.testing.contract import quick_params
+from tests.methods.oracles import DATA, PlainAdam, close, everything, shuffled, student_of, trained
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -138,3 +140,27 @@ def test_what_is_frozen_is_neither_trained_nor_offered() -> None:
     with pytest.raises(NotApplicable, match="frozen"):
         problem.reinitialise([problem.parts.head])
     assert problem.movable([], "nothing") == []
+
+
+# --------------------------------------------------------------------------------------------------------------- masks
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_adam_keeps_within_the_masks() -> None:
+    original, random = student_of(trained()).double(), torch.Generator().manual_seed(0)
+    masks = [torch.rand(parameter.shape, generator=random) < 0.4 for parameter in original.parameters()]
+    batches = shuffled(everything("retain"), 32, random)
+    with small.problem(original, data=DATA) as task:
+        task.model.train()
+        task.restrict(dict(zip(task.model.parameters(), masks, strict=True)))
+        step = task.step(task.cross_entropy, task.adam(lr=0.003, weight_decay=0.1))
+        for batch in batches:
+            step(*batch)
+    expected = student_of(original).train()
+    reference = PlainAdam(expected, 0.1, masks)
+    for x, y in batches:
+        reference.step(F.cross_entropy(expected(x), y), 0.003)
+    for before, after, mask in zip(original.parameters(), task.model.parameters(), masks, strict=True):
+        assert torch.equal(before[~mask], after[~mask]), "a weight outside the mask moved"
+        assert (before[mask] != after[mask]).all()
+    close(task.model, expected)

@@ -1,0 +1,52 @@
+"""Tiny networks that several test files use."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepunlearn.testing.small import CLASSES
+
+
+class Odd(nn.Module):
+    """13 parameter tensors outside normalisation layers, and names that say the opposite of what a layer is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, stride=4)
+        self.norm_scale = nn.Parameter(torch.ones(8, 1, 1))
+        norms = (nn.BatchNorm2d(8), nn.GroupNorm(2, 8), nn.InstanceNorm2d(8, affine=True), nn.BatchNorm2d(8))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(OrderedDict(bn=nn.Conv2d(8, 8, 3, padding=1), conv=norm, act=nn.ReLU())) for norm in norms
+        )
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.stem(x) * self.norm_scale
+        for block in self.blocks:
+            maps = block(maps)
+        return self.head(maps.mean(dim=(2, 3)))
+
+
+class Tiny(nn.Module):
+    """66 parameters; steep, so that the Fisher matrix counts beside the identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.convolution, self.norm = nn.Conv2d(3, 2, 2, stride=8), nn.BatchNorm2d(2)
+        self.head = nn.Linear(8, CLASSES)
+        nn.init.normal_(self.head.weight, std=3.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.avg_pool2d(self.norm(self.convolution(x)), 2).relu().flatten(1))
+
+
+@cache
+def tiny() -> nn.Module:
+    with torch.random.fork_rng():
+        return Tiny().eval()
