@@ -6,7 +6,6 @@ Nothing is computed there, only shapes; a network that cannot be built so is bui
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -103,7 +102,7 @@ def _memory_of(tensor: Tensor) -> int:
 
 
 def _not_built(arch: ArchConfig, classes: int, image_size: int, error: Exception) -> ConfigError:
-    sizes = [] if isinstance(error, TypeError) else list(_sizes(arch, classes, image_size))
+    sizes = [] if isinstance(error, TypeError) else _sizes(arch, classes, image_size)
     if sizes:
         return _wrong_size(arch, image_size, error, sizes)
     return ConfigError(
@@ -115,7 +114,7 @@ def _not_built(arch: ArchConfig, classes: int, image_size: int, error: Exception
 
 
 def _no_such_size(arch: ArchConfig, classes: int, image_size: int, error: Exception) -> ConfigError:
-    return _wrong_size(arch, image_size, error, list(_sizes(arch, classes, image_size)))
+    return _wrong_size(arch, image_size, error, _sizes(arch, classes, image_size))
 
 
 def _wrong_size(arch: ArchConfig, image_size: int, error: Exception, sizes: list[int]) -> ConfigError:
@@ -130,16 +129,19 @@ def _wrong_size(arch: ArchConfig, image_size: int, error: Exception, sizes: list
     )
 
 
-def _sizes(arch: ArchConfig, classes: int, not_this: int) -> Iterator[int]:
-    """Those of SIZES that the network takes."""
-    for size in SIZES:
-        try:
-            if size != not_this:
-                with torch.device("meta"):
-                    _passed(archs.build(arch, classes, size), size, "meta")
-                yield size
-        except Exception:  # the reason that is told is that of the given size
-            continue
+def _sizes(arch: ArchConfig, classes: int, not_this: int) -> list[int]:
+    """Those of SIZES that the network takes; on the CPU where it takes none on the meta device, as in `_tried`."""
+    others = [size for size in SIZES if size != not_this]
+    on_meta = [size for size in others if _takes(arch, classes, size, "meta")]
+    return on_meta or [size for size in others if _takes(arch, classes, size, "cpu")]
+
+
+def _takes(arch: ArchConfig, classes: int, size: int, device: str) -> bool:
+    with suppress(Exception):  # the reason that is told is that of the given size
+        with torch.device(device):
+            _passed(archs.build(arch, classes, size), size, device)
+        return True
+    return False
 
 
 def _no_logits(arch: ArchConfig, given: Any, classes: int) -> ConfigError:

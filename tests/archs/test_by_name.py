@@ -70,6 +70,33 @@ def test_a_network_that_looks_at_its_numbers_is_tried_on_the_cpu(tmp_path: Path)
     assert inspected(ArchConfig(name="looks", title="", module=str(file), code=digest([str(file)])), 7, 8).parameters
 
 
+def test_so_are_the_sizes_that_it_takes(tmp_path: Path) -> None:
+    file = tmp_path / "picky.py"
+    file.write_text("""
+import torch
+from torch import nn
+
+
+class Picky(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.head = nn.Linear(3, classes)
+
+    def forward(self, x):
+        if x.shape[-1] != 96 or float(x.sum()) < 0:
+            raise ValueError("96 pixels, please")
+        return self.head(x.mean((2, 3)))
+
+
+def build(classes, image_size):
+    return Picky(classes)
+""")
+    picky = ArchConfig(name="picky", title="", module=str(file), code=digest([str(file)]))
+    with pytest.raises(ConfigError) as told:
+        inspected(picky, 7, 32)
+    assert told.value.allowed == "96" and "dataset.image_size=96" in str(told.value.remedy)
+
+
 def test_looking_at_a_network_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
     inspected(torchvision("alexnet"), 7, 64)
