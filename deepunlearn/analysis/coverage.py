@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter
 
 from deepunlearn.analysis.rows import MODEL, current, read_json, scored_by
-from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.errors import ConfigError, MeasureFailed
 from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import FailureNote
@@ -66,8 +66,12 @@ def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     asked = pd.concat([_expected(results), found[labels].assign(run="")]).drop_duplicates(MODEL)
     cases = asked.merge(found[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
     notes, stale = _failures(results), _stale(frame, found)
+    lacking = {model: why for model, (_, why) in notes.items() if why.startswith(f"{MeasureFailed.__name__}: ")}
     models = zip(cases["usable"].notna(), *(cases[name].tolist() for name in MODEL), strict=True)
-    explained = [("found", "") if there else _explain(notes | stale, tuple(model)) for there, *model in models]
+    explained = [
+        ("found", lacking.get(tuple(model), "")) if there else _explain(notes | stale, tuple(model))
+        for there, *model in models
+    ]
     cases[["outcome", "why"]] = pd.DataFrame(explained, columns=["outcome", "why"], dtype="string")
     cases["usable"] = cases["usable"].astype("boolean").fillna(False).astype(bool)
     return cases[list(CASES)].astype(CASES).sort_values(["dataset", "arch", *MODEL], ignore_index=True)
@@ -111,12 +115,14 @@ def coverage(cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def reasons(cases: pd.DataFrame) -> str:
-    """Why `cases` are not all usable models, e.g. "2 failed: RuntimeError: out of memory; 1 missing"."""
+    """Why `cases` are not all usable models with all measures, e.g. "2 failed: RuntimeError: no; 1 missing"."""
     told: dict[str, list[str]] = {}
-    bad = cases[~cases["usable"]]
+    bad, lacking = cases[~cases["usable"]], cases[(cases["outcome"] == "found") & (cases["why"] != "")]
     for outcome, why, reason in zip(bad["outcome"], bad["why"], bad["reason"].fillna(""), strict=True):
         kind, text = ("not usable", reason) if outcome == "found" else (outcome.replace("_", " "), why)
         told.setdefault(kind, []).append(text)
+    if len(lacking):
+        told["lack a measure"] = [why.removeprefix(f"{MeasureFailed.__name__}: ") for why in lacking["why"]]
     return "; ".join(_in_words(kind, told[kind]) for kind in sorted(told))
 
 

@@ -17,7 +17,7 @@ from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.files import AXES, read_yaml, sweep_files
 from deepunlearn.config.forget_sets import forget_set
-from deepunlearn.config.measures import added_measures
+from deepunlearn.config.measures import added_measures, check_kept
 from deepunlearn.config.methods import compose_method, typed_values
 from deepunlearn.config.plugins import offer
 from deepunlearn.config.settings import Given, Setting, check_methods, read_settings, settings_of, without
@@ -162,13 +162,15 @@ def _build(
         "results": base["results"],
         "hparams": typed_values(_hparams(base["hparams"]), chosen, found),
         "keep": base["keep"],
-        "measures": added_measures(folders),
+        "measures": added_measures(folders, base["measures"]),
         "launcher": _launcher(base["launcher"]),
         **{name: base[name] for name in ("search", "protocol", "runtime")},
     }
     if base["launcher"]["name"] == "slurm" and base["search"]["storage"] is None:
         values["search"]["storage"] = "journal"  # SQLite's locks do not hold on file systems of several machines
-    return validate(SweepConfig, values, ""), flags
+    sweep = validate(SweepConfig, values, "")
+    check_kept(sweep.measures, sweep.keep)
+    return sweep, flags
 
 
 def _at_once(

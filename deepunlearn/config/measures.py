@@ -2,32 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from deepunlearn.config.plugins import read
-from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.validation import validate
 from deepunlearn.metrics.catalogue import SCORED_TOGETHER
 from deepunlearn.metrics.row import with_added
 from deepunlearn.registry import Folders, Registered, digest, registered
 
+GIVEN = ("logits", "weights")  # what a measure of its own may need
 
-def added_measures(folders: Folders) -> tuple[Measure, ...]:
-    """All that are registered. Raises ConfigError where one cannot be computed, or has a column whose name is taken."""
-    found = registered("measure", folders)
-    measures = tuple(_measure(one) for name, one in found.items() if name not in SCORED_TOGETHER)
+
+def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
+    """Those registered, or `chosen` ones of them, as measures= gives them.
+
+    Raises ConfigError where one is not known or cannot be computed, or has a column whose name is taken.
+    """
+    found = {name: one for name, one in registered("measure", folders).items() if name not in SCORED_TOGETHER}
+    names = found if chosen is None else _chosen(chosen, found)
+    measures = tuple(_measure(found[name]) for name in names)
     with_added(measures)
     return measures
+
+
+def check_kept(measures: Iterable[Measure], keep: str) -> None:
+    """Raises ConfigError for a measure of weights in a sweep that does not keep them."""
+    of_weights = [one.name for one in measures if "weights" in one.needs]
+    if of_weights and keep != "weights":
+        raise ConfigError(
+            "a measure needs the weights of unlearned models, which this sweep does not keep",
+            given=f"keep={keep}; measures that need weights: {', '.join(of_weights)}",
+            allowed="keep=weights, or measures of logits only",
+            remedy="give keep=weights, or measures=[...] without them",
+        )
+
+
+def _chosen(chosen: Any, found: Iterable[str]) -> list[str]:
+    """The names that measures= gives. Raises ConfigError."""
+    if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
+        raise ConfigError(
+            "measures= takes a list of names",
+            given=f"measures={chosen}",
+            allowed=f"null (all), or a list of {', '.join(found) or 'none: there are no further measures'}",
+            remedy=f"give measures=[{chosen}]" if isinstance(chosen, str) else "give e.g. measures=[confidence]",
+        )
+    for name in chosen:
+        if name in SCORED_TOGETHER:
+            raise ConfigError(
+                f"the measure {name!r} is part of every row",
+                given=f"measures=[{', '.join(chosen)}]",
+                allowed=", ".join(found) or "(none: there are no further measures)",
+                remedy=f"leave {name} out of measures=",
+            )
+        if name not in found:
+            raise unknown("measure", name, found)
+    return list(dict.fromkeys(chosen))
 
 
 def _measure(found: Registered) -> Measure:
     where = f"measure {found.name}.yaml"
     code = None if found.module is None else digest([found.module])
     measure = validate(Measure, {**read(found), "module": found.module, "code": code}, where)
-    if measure.needs != ("logits",):
+    if not set(measure.needs) <= set(GIVEN):
         raise ConfigError(
             f"{where} needs what a measure of its own does not get",
             given=f"needs: [{', '.join(measure.needs)}]",
-            allowed="needs: [logits]",
-            remedy="compute it from the logits; weights and times are looked at by the measures of every row only",
+            allowed=f"needs: some of {', '.join(GIVEN)}",
+            remedy="compute it from these; times are looked at by the measures of every row only",
         )
     return measure

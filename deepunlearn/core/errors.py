@@ -71,6 +71,10 @@ class NotApplicable(DeepUnlearnError):
     exit_code = 1
 
 
+class MeasureFailed(Exception):
+    """Measures of a model that could not be computed; its row and its other measures are stored."""
+
+
 def unknown(kind: str, given: str, known: Iterable[str], *, remedy: str | None = None) -> ConfigError:
     """A `ConfigError` for a name that does not exist, listing those that do and the nearest one."""
     names = sorted(known)

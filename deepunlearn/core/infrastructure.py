@@ -29,7 +29,7 @@ class Rule(NamedTuple):
 
 
 _TORCH = frozenset({"RuntimeError", "AcceleratorError"})
-_OWN_METHODS = frozenset({"Diverged", "NotApplicable", "SearchFailed", "Stopped"})
+_OWN_METHODS = frozenset({"Diverged", "NotApplicable", "SearchFailed", "Stopped", "MeasureFailed"})
 _KERNEL_ASSERT = "device-side assert"  # a CUDA error that is the code's own, e.g. an index out of range
 
 _GPU_MEMORY = (

@@ -90,7 +90,7 @@ class Measure(Frozen):
     title: Text
     source: Text
     kind: Literal["score", "attack", "cost"]
-    needs: tuple[Literal["logits", "weights", "training"], ...]
+    needs: Annotated[tuple[Literal["logits", "weights", "training"], ...], Field(min_length=1)]  # what it looks at
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     terms: tuple[Term, ...] = ()  # where empty, each shown column explains itself
     module: str | None = None  # where its code is, if it is not ours
@@ -102,6 +102,11 @@ class Measure(Frozen):
             Term(names=(one.name,), formula=one.meaning, reference=one.reference) for one in self.columns if one.shown
         )
         return self.terms or tuple(own)
+
+    @property
+    def label(self) -> str:
+        """What tells it from other versions and other code of its name, in failures."""
+        return f"{self.name}, version {self.version}" + (f", code {self.code}" if self.code else "")
 
     @property
     def description(self) -> str:

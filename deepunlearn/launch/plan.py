@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from deepunlearn.core.errors import MeasureFailed
 from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
@@ -31,8 +32,13 @@ class Planner(StoredStates):
         return "skipped" if note["kind"] == "skipped" else "failed"
 
     def failure(self, task: Task) -> dict[str, Any] | None:
-        """The note of what last went wrong with `task`; earlier versions took infrastructure for failures."""
+        """The note of what last went wrong with `task`; earlier versions took infrastructure for failures.
+
+        None where measures failed and others lack now: of a new version or code, or added since.
+        """
         note = self.failures.find(self.place(task), self.task_id(task))
+        if note is not None and note["error"] == MeasureFailed.__name__ and self.is_scored(task):
+            return note if all(one.label in note["message"] for one in self.lacking(task)) else None
         if note is not None and note["kind"] == "failed" and rule_of_note(note["error"], note["message"]):
             note["kind"] = "infrastructure"
         return note

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.claims import Claims, Owner
 from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.params import Value
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
@@ -54,19 +55,28 @@ class StoredStates(TaskList):
         return subject is not None and self.store.find(subject, self.place(task)) is not None
 
     def _row_stored(self, task: Task) -> bool:
-        """Whether the model, its metrics, its further measures and its row are all there."""
+        """Whether the model, its metrics, its row and its further measures are all there."""
         if not self.sweep.cells[task.cell].forget.scored:
             return self.has_model(task)  # attacked all together, not scored one by one
+        return self.is_scored(task) and not self.lacking(task)
+
+    def is_scored(self, task: Task) -> bool:
+        """Whether the model of an evaluation, its metrics and its row are there."""
         keys, subject = self.keys[task.cell], self._subject(task)
         if subject is None or task.seed is None:
             return False
         searched = task.method not in REFERENCES
         chosen = keys.chosen_by(self.sweep, self.methods[task.method]) if searched else None
-        metrics = keys.metrics(subject, task.seed)
-        measures = (keys.measure(subject, task.seed, measure) for measure in self.sweep.measures)
-        needed, place = (subject, metrics, *measures), self.place(task)
+        metrics, place = keys.metrics(subject, task.seed), self.place(task)
         _, row = find_row(self.store, keys.row(metrics, chosen), place, self.result_set(task))
-        return row is not None and all(self.store.find(key, place) is not None for key in needed)
+        return row is not None and all(self.store.find(key, place) is not None for key in (subject, metrics))
+
+    def lacking(self, task: Task) -> list[Measure]:
+        """The further measures that an evaluated model does not have yet."""
+        keys, subject, place = self.keys[task.cell], self._subject(task), self.place(task)
+        assert subject is not None and task.seed is not None
+        measures = {one.name: keys.measure(subject, task.seed, one) for one in self.sweep.measures}
+        return [one for one in self.sweep.measures if self.store.find(measures[one.name], place) is None]
 
     def params(self, cell: int, name: str) -> dict[str, Value] | None:
         """The hyper-parameters to evaluate with; None before they are known ("after search")."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import numpy.typing as npt
 from pydantic import ConfigDict, TypeAdapter
 
 from deepunlearn.core.errors import ConfigError
@@ -14,19 +16,42 @@ from deepunlearn.metrics.accuracy import Floats, Integers
 from deepunlearn.registry import digest, functions, load
 
 
+class NotAsked(Mapping[str, Any]):
+    """Stands where a measure was given nothing, as its YAML does not ask for it."""
+
+    def __init__(self, need: str) -> None:
+        self.need = need
+
+    def __getitem__(self, name: str) -> Any:
+        raise ConfigError(
+            f"a measure looks at {self.need}, which it does not ask for",
+            given=f"{name!r} of the {self.need}",
+            allowed=f"what the YAML says under needs:, e.g. needs: [{self.need}]",
+            remedy=f"add {self.need} to needs:",
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self[self.need])
+
+    def __len__(self) -> int:
+        return len(self[self.need])
+
+
 @dataclass(frozen=True)
 class Outputs:
-    """What a measure may look at. Each mapping has the parts retain, forget, val and test.
+    """What a measure may look at.
 
-    logits: of the model, [N, K] per part, finite; original, retrained: of the references of its seed; labels: [N];
-    seed: for a measure that draws, the same for all models of a seed.
+    Of a measure that needs logits, by part (retain, forget, val, test): logits of the model, [N, K], finite; original,
+    retrained: of the references of its seed. Of one that needs weights: weights of `model`, `original` and `retrained`,
+    each tensor under its name. Of any: labels by part, [N]; seed: to draw by, the same for all models of a seed.
     """
 
-    logits: Mapping[str, Floats]
-    original: Mapping[str, Floats]
-    retrained: Mapping[str, Floats]
     labels: Mapping[str, Integers]
     seed: int
+    logits: Mapping[str, Floats] = field(default_factory=partial(NotAsked, "logits"))
+    original: Mapping[str, Floats] = field(default_factory=partial(NotAsked, "logits"))
+    retrained: Mapping[str, Floats] = field(default_factory=partial(NotAsked, "logits"))
+    weights: Mapping[str, Mapping[str, npt.NDArray[Any]]] = field(default_factory=partial(NotAsked, "weights"))
 
 
 def computed(measure: Measure, outputs: Outputs) -> dict[str, float | bool | None]:

@@ -6,11 +6,21 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from types import NoneType
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.metrics.catalogue import OURS, Catalogue, taken_twice
@@ -117,6 +127,18 @@ def _dtype(annotation: Any) -> str:
 
 DTYPES = {name: _dtype(field.annotation) for name, field in Row.model_fields.items()}
 NULLABLE = tuple(name for name, field in Row.model_fields.items() if not field.is_required())
+
+
+def check_row(row: Mapping[str, Any]) -> None:
+    """Raises ValueError for a row that could not be read again, or has other fields than rows have."""
+    try:
+        Row.model_validate_json(json.dumps(dict(row), allow_nan=False))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise ValueError(f"field {name!r} of a row is {row.get(name)!r}: {first['msg']}") from None
+    if other := set(row) ^ set(NAMES):
+        raise ValueError(f"a row has other fields than rows have: {', '.join(sorted(other))} too many or missing")
 
 
 def with_added(measures: Iterable[Measure]) -> Catalogue:

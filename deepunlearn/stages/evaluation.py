@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+
+from deepunlearn.cells import REFERENCES
+from deepunlearn.core.errors import MeasureFailed, NotApplicable, StoreError
 from deepunlearn.core.forget import Role
+from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.core.keys import GivenKey, MetricsKey, ReferenceKey, SearchKey, UnlearnedKey
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
@@ -18,9 +25,12 @@ from deepunlearn.metrics import VERSION as METRICS_VERSION
 from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
+from deepunlearn.metrics.row import check_row
 from deepunlearn.metrics.scores import score
 from deepunlearn.stages.unlearning import UnlearningStage, distances
 from deepunlearn.training import load_weights
+
+Array = npt.NDArray[np.generic]
 
 
 class Bench(UnlearningStage):
@@ -49,21 +59,37 @@ class Bench(UnlearningStage):
     def measures(
         self, wanted: Sequence[Measure], subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int
     ) -> None:
-        """Compute the further measures of a stored model that are missing, from its outputs."""
+        """Compute the further measures of a stored model that are missing.
+
+        Raises MeasureFailed for those that cannot be computed, when all others are stored.
+        """
+        failed: dict[str, Exception] = {}
         for measure in wanted:
             key = self.keys.measure(subject, seed, measure)
             if self.store.find(key, place) is not None:
                 continue
-            outputs = Outputs(
-                logits=entry.arrays("logits.npz"),
-                original=self.logits("original", seed),
-                retrained=self.logits("retrained", seed),
-                labels=self.side(seed).labels,
-                seed=self._drawn(measure.name, seed),
-            )
-            values = computed(measure, outputs)
+            try:
+                values = computed(measure, self._outputs(measure, entry, seed))
+            except Exception as error:
+                if _of_the_machine(error):
+                    raise
+                failed[measure.label] = error
+                continue
             with self.store.writing(key, place, self._facts()) as draft:
                 draft.write_json("values.json", {"description": measure.description, "values": values})
+        if failed:
+            raise _measures_failed(failed)
+
+    def _outputs(self, measure: Measure, entry: Entry, seed: int) -> Outputs:
+        """What `measure` needs of a stored model, and nothing else."""
+        given: dict[str, Any] = {}
+        if "logits" in measure.needs:
+            given["logits"] = entry.arrays("logits.npz")
+            given.update({role: self.logits(role, seed) for role in REFERENCES})
+        if "weights" in measure.needs:
+            references = {str(role): self.reference(role, seed) for role in REFERENCES}
+            given["weights"] = {name: _weights(one) for name, one in {"model": entry, **references}.items()}
+        return Outputs(labels=self.side(seed).labels, seed=self._drawn(measure.name, seed), **given)
 
     def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
         """L2 distances of a stored model to the original and the retrained model of its seed."""
@@ -85,7 +111,6 @@ class Bench(UnlearningStage):
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
         entry = self.reference(role, seed)
         scores = self.metrics(key, entry, place, seed)
-        self.measures(measures, key, entry, place, seed)
         labels = {
             "method": role,
             "method_title": role,
@@ -93,7 +118,9 @@ class Bench(UnlearningStage):
             "retrain_seconds": None,
             "seconds": entry.meta["seconds"],
         }
-        return self._row(None, scores, entry, place, labels)
+        row = self._row(None, scores, entry, place, labels)
+        self.measures(measures, key, entry, place, seed)
+        return row
 
     def evaluate(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> None:
         """Unlearn, score and label one model of a report seed."""
@@ -106,7 +133,6 @@ class Bench(UnlearningStage):
         place = self.keys.place(method.name, seed)
         subject = self.keys.unlearned(method, params, seed, drawn)
         scores = self.metrics(subject, entry, place, seed)
-        self.measures(sweep.measures, subject, entry, place, seed)
         retrain_seconds = self.retrain_seconds(entry.meta["retrain_step_seconds"])
         labels = {
             "method": method.name,
@@ -127,7 +153,9 @@ class Bench(UnlearningStage):
                 selection=sweep.search.selection,
                 trials=sweep.search.trials * sweep.search.seeds,
             )
-        return self._row(self.keys.chosen_by(sweep, method), scores, entry, place, labels)
+        row = self._row(self.keys.chosen_by(sweep, method), scores, entry, place, labels)
+        self.measures(sweep.measures, subject, entry, place, seed)
+        return row
 
     def _search_name(self, sweep: SweepConfig, method: MethodConfig) -> str:
         source = self.keys.source(sweep, method)
@@ -148,6 +176,7 @@ class Bench(UnlearningStage):
         row = {**self._cell_fields(), **scores.json("metrics.json"), **labels, "seed": place.seed}
         row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
         row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
+        check_row(row)
         with self.store.writing(key, place, {}) as draft:
             draft.write_json("row.json", row)
         return self._row(search, scores, subject, place, labels)  # another command's may have come first
@@ -187,3 +216,30 @@ class Bench(UnlearningStage):
         """As given, or as it has come out."""
         given, sizes = self.keys.split.forget_ratio, self.split.sizes
         return sizes["forget"] / (sizes["retain"] + sizes["forget"]) if given is None else given
+
+
+def _weights(entry: Entry) -> dict[str, Array]:
+    """The tensors of a stored model by name. Raises NotApplicable where they were not kept."""
+    if "weights.safetensors" not in entry.meta["files"]:
+        raise NotApplicable(
+            "the weights of this model were not kept",
+            given=f"{entry.path.name}: {', '.join(sorted(entry.meta['files']))}",
+            allowed="models of a sweep with keep=weights",
+            remedy="move its folder out of the store to have it unlearned again, or leave the measure out (measures=)",
+        )
+    found: dict[str, Array] = load_file(entry.file("weights.safetensors"))
+    return found
+
+
+def _of_the_machine(error: Exception) -> bool:
+    """Whether a measure could not help it: the machine ran out of something, or what is stored is damaged."""
+    rule = infrastructure(error)
+    return isinstance(error, StoreError) or (rule is not None and rule.scarce)
+
+
+def _measures_failed(failed: Mapping[str, Exception]) -> MeasureFailed:
+    """One error of all, with what each had to say."""
+    errors = list(failed.values())
+    result = MeasureFailed("\n".join(f"measure {name}: {type(one).__name__}: {one}" for name, one in failed.items()))
+    result.__cause__ = errors[0] if len(errors) == 1 else ExceptionGroup("measures", errors)
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,18 @@ ORIGINAL, RETRAINED = logits(forget=4.0), logits(forget=2.0)
 
 
 def values(measure: Measure, of: dict[str, np.ndarray], seed: int = 0) -> dict[str, float | bool | None]:
-    return computed(measure, Outputs(of, ORIGINAL, RETRAINED, LABELS, seed))
+    return computed(measure, outputs(measure, of, seed))
+
+
+def outputs(measure: Measure, of: dict[str, np.ndarray], seed: int) -> Outputs:
+    """What it needs of a model with these logits, whose weights differ from others' as its logits do."""
+    models = {"model": of, "original": ORIGINAL, "retrained": RETRAINED}
+    given: dict[str, Any] = {}
+    if "logits" in measure.needs:
+        given = {"logits": of, "original": ORIGINAL, "retrained": RETRAINED}
+    if "weights" in measure.needs:
+        given["weights"] = {name: {"head.weight": one["forget"][:CLASSES]} for name, one in models.items()}
+    return Outputs(LABELS, seed, **given)
 
 
 def distance(column: Column, value: float | bool | None) -> float:

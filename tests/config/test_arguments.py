@@ -92,7 +92,7 @@ def fields_with_lists() -> set[str]:
         for place, model in places.items()
         for name, field in model.model_fields.items()  # type: ignore[union-attr]
         if "tuple" in str(field.annotation)
-    } - {"cells", "methods", "measures"}
+    } - {"cells", "methods"}
 
 
 def test_every_option_that_takes_a_list_is_known_to_the_refusal() -> None:

@@ -45,6 +45,7 @@ VALUE_ERRORS = {  # module -> why its ValueErrors meet no user
     "ulira.attack": "the design that is checked first gives every attack enough observations",
     "ulira.scores": "likewise",
     "metrics.mia": "splits are checked first",
+    "metrics.row": "a row that does not fit is a mistake of ours, told with its traceback",
 }
 
 

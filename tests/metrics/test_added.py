@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from deepunlearn.analysis import records
+from deepunlearn.analysis.coverage import coverage
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column, Measure
@@ -20,7 +21,7 @@ from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.catalogue import OURS, SCORED_TOGETHER
 from deepunlearn.metrics.row import DTYPES, with_added
 from deepunlearn.registry import registered
-from tests.commands import door, sweep, tree
+from tests.commands import called, door, sweep, tree
 
 WORK = (
     "dataset=digits", "arch=smallnet", "search=none", "train.epochs=8", "train.batch_size=16", "seeds=1",
@@ -128,7 +129,9 @@ def test_another_version_or_code_never_mixes_with_the_first(tmp_path: Path) -> N
     [
         (YAML.replace("name: FConf", "name: TA"), "TA"),
         (YAML.replace("name: FConf", "name: seed"), "seed"),
-        (YAML.replace("needs: [logits]", "needs: [weights]"), "needs: [weights]"),
+        (YAML.replace("needs: [logits]", "needs: [training]"), "needs: [training]"),
+        (YAML.replace("needs: [logits]", "needs: [images]"), "needs[0]"),
+        (YAML.replace("needs: [logits]", "needs: []"), "needs"),
         (YAML.replace("better: lower", "better: ideal"), "ideal"),
         (YAML.replace("better: lower", "better: bigger"), "columns[0].better"),
         (YAML.replace("name: confidence", "name: other"), "name: other"),
@@ -143,7 +146,7 @@ def test_a_yaml_that_does_not_fit_is_told_before_anything_runs(tmp_path: Path, y
 
 def outputs() -> Outputs:
     parts = {part: np.eye(3, dtype=np.float32) for part in ("retain", "forget", "val", "test")}
-    return Outputs(parts, parts, parts, {part: np.arange(3) for part in parts}, seed=0)
+    return Outputs({part: np.arange(3) for part in parts}, 0, parts, parts, parts)
 
 
 @pytest.mark.parametrize("value", ["2.0", "float('nan')", "'high'", "True", "-0.1"])
@@ -200,3 +203,95 @@ def test_two_measures_may_not_share_a_column() -> None:
     own = Measure.model_validate(json.loads(OURS.measures[0].description) | {"name": "another"})
     with pytest.raises(ConfigError, match="same name"):
         with_added([own])
+
+
+# ------------------------------------------------------------------------------------------------- chosen, and needs
+
+
+@pytest.mark.parametrize(
+    ("given", "problem", "remedy"),
+    [
+        ("[confidnce]", "unknown measure 'confidnce'", "'confidence'"),
+        ("[accuracy]", "part of every row", "leave accuracy out"),
+        ("confidence", "takes a list", "measures=[confidence]"),
+        ("[1]", "takes a list", "e.g."),
+    ],
+)
+def test_a_choice_of_measures_that_says_nothing_is_taught(
+    tmp_path: Path, given: str, problem: str, remedy: str
+) -> None:
+    write(tmp_path / "own")
+    with pytest.raises(ConfigError) as caught:
+        read_command([*WORK, f"plugins={tmp_path / 'own'}", f"measures={given}"])
+    assert problem in caught.value.problem and remedy in str(caught.value.remedy)
+
+
+def test_measures_are_all_or_those_chosen(tmp_path: Path) -> None:
+    write(write(tmp_path), name="other", yaml=YAML.replace("confidence", "other").replace("FConf", "Other"))
+
+    def chosen(*given: str) -> list[str]:
+        return [one.name for one in read_command([*WORK, f"plugins={tmp_path}", *given]).sweep.measures]
+
+    assert chosen() == ["confidence", "other"] and chosen("measures=[]") == []
+    assert chosen("measures=[other]") == chosen("measures=[other,other]") == ["other"]
+
+
+WEIGHTS_CODE = '''
+"""Distance of the weights to the retrained model's."""
+
+import numpy as np
+
+
+def measure(outputs):
+    own, other = outputs.weights["model"], outputs.weights["retrained"]
+    return {"FConf": float(sum(((own[name] - other[name]) ** 2).sum() for name in own) > 0)}
+'''
+WEIGHTS_YAML = YAML.replace("[logits]", "[weights]")
+
+
+def test_a_measure_is_given_what_it_asks_for_alone(tmp_path: Path) -> None:
+    own = planned(write(tmp_path, CODE, WEIGHTS_YAML))
+    with pytest.raises(ConfigError, match="looks at logits, which it does not ask for"):
+        computed(own, Outputs({}, 0, weights={"model": {}}))
+    own = planned(write(tmp_path / "another", WEIGHTS_CODE))
+    with pytest.raises(ConfigError, match="add weights to needs:"):
+        computed(own, outputs())
+
+
+def test_weights_that_are_not_kept_are_no_measures(tmp_path: Path) -> None:
+    write(tmp_path, WEIGHTS_CODE, WEIGHTS_YAML)
+    given = [*WORK, f"plugins={tmp_path}", "keep=logits"]
+    assert read_command([*given, "measures=[]"]).sweep.keep == "logits"
+    with pytest.raises(ConfigError, match="keep=weights"):
+        read_command(given)
+
+
+@pytest.mark.slow
+def test_a_measure_that_fails_loses_no_row_and_is_computed_once_it_can(tmp_path: Path) -> None:
+    broken = CODE.replace("    logits =", "    raise ValueError('no such luck')\n    logits =")
+    write(tmp_path / "own", broken)
+    yaml = WEIGHTS_YAML.replace("FConf", "Moved").replace("confidence", "moved_on")
+    write(tmp_path / "own", WEIGHTS_CODE.replace("FConf", "Moved"), yaml, "moved_on")
+    work = (*WORK, "method=ft", "plugins=own")
+    first = called(tmp_path, *work)
+    assert first.returncode == 1 and "ValueError: no such luck" in first.stdout
+    found = records.collect(tmp_path / "results")
+    assert set(found.rows["method"]) == {"ft", "original", "retrained"} and "FConf" not in found.rows
+    assert found.rows.set_index("method")["Moved"].to_dict() == {"ft": 1.0, "original": 1.0, "retrained": 0.0}
+    assert found.failures["error"].tolist() == ["MeasureFailed"] * 3
+    assert found.failures["traceback"].str.contains("in measure").all()
+    line = coverage(found.cases).set_index("method").loc["ft"]
+    assert line["found"] == line["usable"] == 1 and "1 lack a measure: measure confidence, version 1" in line["why"]
+    told = door("status", tmp_path).stdout
+    assert told.count("ValueError: no such luck") == 3
+    before = tree(tmp_path / "results" / "store")
+    again = called(tmp_path, *work)
+    assert again.returncode == 1 and tree(tmp_path / "results" / "store") == before, "a failure is not tried again"
+    write(tmp_path / "own")
+    assert sweep(tmp_path, *work).returncode == 0, "edited code is"
+    after = tree(tmp_path / "results" / "store")
+    added = [name for name in after.keys() - before.keys() if "/failures/" not in name]
+    assert {name.split("/")[2] for name in added} == {"measures"}
+    found = records.collect(tmp_path / "results")
+    assert found.rows["FConf"].notna().all() and found.failures.empty
+    assert (coverage(found.cases)["why"] == "").all()

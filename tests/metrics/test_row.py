@@ -1,0 +1,67 @@
+"""A row is held against its schema before it is written, so that what is stored can be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deepunlearn.core.keys import MetricsKey, RowKey
+from deepunlearn.core.store import Entry, Place, Store
+from deepunlearn.metrics.row import check_row
+from deepunlearn.stages.evaluation import Bench
+from tests.analysis.conftest import row
+from tests.keys import reference
+
+WRONG = [
+    ("TA", 1.5, "'TA'"),
+    ("cell", None, "'cell'"),
+    ("seed", "0", "'seed'"),
+    ("date", "yesterday", "'date'"),
+    ("params", "lr=1", "'params'"),
+    ("result_set", "short", "'result_set'"),
+    ("colour", "red", "colour"),
+]
+
+
+def test_rows_of_models_and_of_references_fit() -> None:
+    check_row(row())
+    check_row(row(method="original", params=None, RTE=None))
+
+
+@pytest.mark.parametrize(("name", "value", "told"), WRONG)
+def test_a_row_that_could_not_be_read_is_refused(name: str, value: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        check_row(row(**{name: value}))
+
+
+def test_so_is_one_that_lacks_what_may_be_null_or_holds_what_is_no_number() -> None:
+    short = row()
+    del short["reason"]
+    with pytest.raises(ValueError, match="reason"):
+        check_row(short)
+    with pytest.raises(ValueError, match="JSON"):
+        check_row(row(TA=float("nan")))
+
+
+def test_the_stage_writes_no_such_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = MetricsKey(subject=reference(), retrained=reference(role="retrained"), version=1)
+    scores = SimpleNamespace(key=key, json=lambda name: {})
+    subject = Entry(
+        tmp_path, key, {name: row()[name] for name in ("machine", "device", "threads", "commit", "torch", "date")}
+    )
+    bench = Bench.__new__(Bench)
+    bench.store = Store(tmp_path)
+    bench.keys = SimpleNamespace(row=lambda metrics, search: RowKey(metrics=metrics, search=search))  # type: ignore[assignment]
+    place = Place("digits", "resnet18", "ft", 0)
+
+    def written(**changes: Any) -> Entry:
+        monkeypatch.setattr(bench, "_cell_fields", lambda: row(**changes))
+        return bench._row(None, scores, subject, place, {})  # type: ignore[arg-type]
+
+    with pytest.raises(ValueError, match="'TA'"):
+        written(TA=2.0)
+    assert not list(tmp_path.rglob("row.json"))
+    assert written(result_set=None).json("row.json")["TA"] == row()["TA"]
