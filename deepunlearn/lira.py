@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from deepunlearn.doors import run_door
+from deepunlearn.cli import run_main
 from deepunlearn.ulira.command import main
 
 if __name__ == "__main__":
-    sys.exit(run_door(main))
+    sys.exit(run_main(main))

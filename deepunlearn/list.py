@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from deepunlearn.cli import folders_of, run_main, table, wants_help
 from deepunlearn.config import method_configs, read_command
 from deepunlearn.config.architectures import is_many
 from deepunlearn.config.files import first_line
 from deepunlearn.config.measures import added_measures
 from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.doors import folders_of, run_door, table, wants_help
 from deepunlearn.registry import KINDS, Folders, registered
 
 CHECKED = ("method", "arch", "dataset", "forget", "measure")
@@ -95,4 +95,4 @@ def check(kind: str, configs: list[Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main))
+    sys.exit(run_main(main))

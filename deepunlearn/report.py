@@ -9,11 +9,11 @@ from pathlib import Path
 from deepunlearn.analysis import figures, gather, page, tables
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.ranking import rankings
+from deepunlearn.cli import run_main, wants_help
 from deepunlearn.config import method_configs
 from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.provenance import commit
 from deepunlearn.core.store import now
-from deepunlearn.doors import run_door, wants_help
 
 USAGE = f"""{__doc__}
 usage: python -m deepunlearn.report [OPTION=VALUE ...]
@@ -25,7 +25,7 @@ hyper-parameters and its failures. It needs no network. Figures go to <results>/
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The door; returns the exit code."""
+    """The command; returns the exit code."""
     if wants_help(arguments):
         print(USAGE)
         return 0
@@ -47,4 +47,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main))
+    sys.exit(run_main(main))

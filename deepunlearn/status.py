@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from deepunlearn.cli import run_main, wants_help
 from deepunlearn.core.errors import ConfigError, StoreError, unknown
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress, duration
-from deepunlearn.doors import run_door, wants_help
 from deepunlearn.launch import slurm
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import drivers, load_sweep
@@ -160,4 +160,4 @@ def last_line(note: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main))
+    sys.exit(run_main(main))

@@ -11,13 +11,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepunlearn.cli import run_main, table, wants_help
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
 from deepunlearn.config.arguments import without_multirun
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
-from deepunlearn.doors import run_door, table, wants_help
 from deepunlearn.launch import slurm
 from deepunlearn.launch.datasets import dataset_lines
 from deepunlearn.launch.estimate import Estimator, cluster_speeds
@@ -317,4 +317,4 @@ def report(planner: Planner, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main))
+    sys.exit(run_main(main))

@@ -12,7 +12,7 @@ from rich.markdown import Markdown
 from deepunlearn.analysis import gather, render, tables
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.ranking import rankings
-from deepunlearn.doors import run_door, wants_help
+from deepunlearn.cli import run_main, wants_help
 
 USAGE = f"""{__doc__}
 usage: python -m deepunlearn.tables [OPTION=VALUE ...]
@@ -32,7 +32,7 @@ def show(text: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The door; returns the exit code."""
+    """The command; returns the exit code."""
     if wants_help(arguments):
         print(USAGE)
         return 0
@@ -48,4 +48,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main))
+    sys.exit(run_main(main))

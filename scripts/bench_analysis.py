@@ -55,13 +55,15 @@ def main(repeats: int) -> None:
     print(
         f"9 cells, 18 methods, 10 seeds, 300 trials per search; {machine()}; commit {commit()}; median of {repeats}\n"
     )
-    print("| door | seconds | peak GB, all processes |\n|---|---|---|")
+    print("| command | seconds | peak GB, all processes |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "scripts/paper_rows.py", folder], check=True, stdout=subprocess.DEVNULL)
-        for door in ("tables", "report"):
-            taken = [measure("-m", f"deepunlearn.{door}", f"results={folder}", "compare=paper") for _ in range(repeats)]
+        for command in ("tables", "report"):
+            taken = [
+                measure("-m", f"deepunlearn.{command}", f"results={folder}", "compare=paper") for _ in range(repeats)
+            ]
             seconds, memory = statistics.median(one for one, _ in taken), max(one for _, one in taken)
-            print(f"| {door} | {seconds:.1f} | {memory:.2f} |", flush=True)
+            print(f"| {command} | {seconds:.1f} | {memory:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Running the doors as a user does: in a process of their own, in a folder of their own."""
+"""Running the commands as a user does: in a process of their own, in a folder of their own."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from deepunlearn.doors import run_door
+from deepunlearn.cli import run_main
 from deepunlearn.sweep import main
 from tests.forked import run_module
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     ["pytest", "deepunlearn.launch.worker", "deepunlearn.analysis.tables", "torchvision", "timm", "matplotlib.pyplot"]
@@ -48,7 +48,7 @@ class Finished:
         return self.folder / "results" / "store"
 
 
-def door(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_command(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`python -m deepunlearn.NAME ARGUMENTS` in `folder`, a process of its own.
 
     It is forked from a server that has imported the libraries: a new interpreter takes four seconds of a core for that.
@@ -66,14 +66,14 @@ def door(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProces
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return door("sweep", folder, *arguments)
+    return run_command("sweep", folder, *arguments)
 
 
 def called(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What `sweep` gives, without the second that a new process takes to import everything."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.chdir(folder), redirect_stdout(out), redirect_stderr(err):
-        code = run_door(main, arguments)
+        code = run_main(main, arguments)
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
@@ -86,7 +86,7 @@ def tree(root: Path) -> dict[str, str]:
     }
 
 
-def until(condition: Callable[[], Found], seconds: float = 120.0) -> Found:
+def until(condition: Callable[[], Result], seconds: float = 120.0) -> Result:
     """What `condition` gives once that is true; files that vanish while it looks are looked for again."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

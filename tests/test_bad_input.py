@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.commands import SMALL, Finished, called, door, tree
+from tests.commands import SMALL, Finished, called, run_command, tree
 
 CASES = {  # arguments, what the message must name
     "unknown method": (["method=mgs"], ["mgs", "msg", "ft", "ct"]),
@@ -200,7 +200,7 @@ def test_a_run_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / "results" / "runs" / name).mkdir(parents=True)
         (tmp_path / "results" / "runs" / name / "sweep.json").write_text("{" if name == "one" else '{"cells": 3}')
-    done = door("status", tmp_path)
+    done = run_command("status", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr and done.stdout.count("remedy:") == 2
     assert "one: the configuration of a run" in done.stdout and "two: the configuration of a run" in done.stdout

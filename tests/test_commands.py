@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from deepunlearn.analysis.rows import collect, current
 from deepunlearn.metrics.scores import SCORES
-from tests.commands import SMALL, Finished, door, sweep, tree
+from tests.commands import SMALL, Finished, run_command, sweep, tree
 from tests.launch.sweeps import own_method
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -295,14 +295,14 @@ def test_output_that_is_no_terminal_is_plain_lines_naming_cell_stage_and_seed(fi
 
 @pytest.mark.slow
 def test_status_reads_the_store(finished: Finished) -> None:
-    done = door("status", finished.folder)
+    done = run_command("status", finished.folder)
     assert done.returncode == 0, done.stderr
     assert re.search(r"evaluate +10 +0 +0 +0", done.stdout)
     assert "python -m deepunlearn.sweep arch=smallnet" in done.stdout
 
 
 def test_the_catalogue_lists_every_method(tmp_path: Path) -> None:
-    done = door("methods", tmp_path)
+    done = run_command("methods", tmp_path)
     assert done.returncode == 0
     for name in ("ft", "ct", "msg"):
         assert re.search(rf"^{name}: ", done.stdout, re.MULTILINE)
@@ -311,8 +311,8 @@ def test_the_catalogue_lists_every_method(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sweep", "status", "tables", "report", "lira", "methods"])
-def test_every_door_has_help(tmp_path: Path, name: str) -> None:
-    done = door(name, tmp_path, "--help")
+def test_every_command_has_help(tmp_path: Path, name: str) -> None:
+    done = run_command(name, tmp_path, "--help")
     assert done.returncode == 0
     assert "usage" in done.stdout
 
@@ -330,9 +330,9 @@ def fail(self, problem):
     yield
 ct.ConvolutionTranspose.run = fail
 import sys
-from deepunlearn.doors import run_door
+from deepunlearn.cli import run_main
 from deepunlearn.sweep import main
-sys.exit(run_door(main))
+sys.exit(run_main(main))
 """
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, sync_playwright
 
-from tests.commands import Finished, door
+from tests.commands import Finished, run_command
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ class Opened:
 @pytest.fixture
 def opened(finished: Finished, chromium: str) -> Iterator[Opened]:
     """The report of a real sweep."""
-    done = door("report", finished.folder)
+    done = run_command("report", finished.folder)
     assert done.returncode == 0, done.stderr
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -130,7 +130,7 @@ def test_headers_explain_themselves(opened: Opened) -> None:
 
 
 def test_it_can_be_read_without_scripts(finished: Finished, chromium: str) -> None:
-    assert door("report", finished.folder).returncode == 0
+    assert run_command("report", finished.folder).returncode == 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_context(java_script_enabled=False).new_page()

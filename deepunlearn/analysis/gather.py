@@ -1,4 +1,4 @@
-"""What the doors that read results share: their options, and the records that these ask for."""
+"""What the commands that read results share: their options, and the records that these ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `key=value` options of the doors that read results."""
+"""The `key=value` options of the commands that read results."""
 
 from __future__ import annotations
 

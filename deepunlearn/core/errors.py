@@ -1,6 +1,6 @@
 """Errors that teach: what was given, what is allowed, what to do next.
 
-Every error that a user can cause is a `DeepUnlearnError`; the doors print it without a traceback and exit
+Every error that a user can cause is a `DeepUnlearnError`; the commands print it without a traceback and exit
 with `exit_code`. Anything else that escapes is our own mistake and keeps its traceback.
 """
 

@@ -32,8 +32,8 @@ def prepared(planner: Planner, name: str, arguments: Sequence[str]) -> Path:
     folder = folder_of(planner, name)
     write_atomically(folder / "sweep.json", planner.sweep.model_dump_json(indent=1) + "\n")
     write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
-    door = planner.sweep.cells[0].forget.command
-    write_atomically(folder / "command.txt", f"python -m deepunlearn.{door} {shlex.join(arguments)}\n")
+    command = planner.sweep.cells[0].forget.command
+    write_atomically(folder / "command.txt", f"python -m deepunlearn.{command} {shlex.join(arguments)}\n")
     return folder
 
 

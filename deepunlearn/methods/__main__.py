@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
+from deepunlearn.cli import folders_of, run_main, wants_help
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import unknown
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import ParamSpec
-from deepunlearn.doors import folders_of, run_door, wants_help
 from deepunlearn.list import check
 
 FLAGS = ("--markdown", "--check")
@@ -82,4 +82,4 @@ def shown_range(spec: ParamSpec) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main))
+    sys.exit(run_main(main))

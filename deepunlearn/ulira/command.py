@@ -8,10 +8,10 @@ from pathlib import Path
 from deepunlearn import sweep
 from deepunlearn.analysis import attacks, render
 from deepunlearn.analysis.records import attack_table
+from deepunlearn.cli import wants_help
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress
-from deepunlearn.doors import wants_help
 from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.launch.plan import Planner
 from deepunlearn.ulira.experiment import Attacks
@@ -35,7 +35,7 @@ figure in python -m deepunlearn.tables and python -m deepunlearn.report."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The door; returns the exit code."""
+    """The command; returns the exit code."""
     if wants_help(arguments):
         print(USAGE)
         return 0

@@ -11,7 +11,7 @@ import pytest
 from deepunlearn.analysis import attacks
 from deepunlearn.analysis.figures.attacks import attack_figures
 from deepunlearn.analysis.records import attack_table
-from deepunlearn.doors import run_door
+from deepunlearn.cli import run_main
 from deepunlearn.tables import main
 
 
@@ -69,6 +69,6 @@ def test_attacks_alone_make_tables(tmp_path: Path, capsys: pytest.CaptureFixture
     path = tmp_path / "store/digits/resnet18/attacks/ft/0123456789abcdef/attack.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps([line()]), encoding="utf-8")
-    assert run_door(main, [f"results={tmp_path}"]) == 0
+    assert run_main(main, [f"results={tmp_path}"]) == 0
     assert "per-sample attack" in capsys.readouterr().out
     assert (tmp_path / "tables" / "ulira-digits-resnet18.tex").is_file()

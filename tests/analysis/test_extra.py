@@ -18,8 +18,8 @@ from deepunlearn.analysis.aggregate import aggregate
 from deepunlearn.analysis.coverage import holes, outcomes, require_complete
 from deepunlearn.analysis.extra import COLUMNS, ELSEWHERE, KINDS, MARK, join, remark
 from deepunlearn.analysis.ranking import Ranking, rankings
+from deepunlearn.cli import run_main
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.doors import run_door
 from deepunlearn.metrics import row
 from deepunlearn.tables import main
 
@@ -365,7 +365,7 @@ def test_incomplete_methods_of_theirs_are_not_ranked(shelf: Shelf, theirs: Path)
 def test_tables_show_them_marked(shelf: Shelf, theirs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     times = {"seconds": 1, "retrain_seconds": 40, "params": '{"alpha": 10.0}'}
     write(theirs, [line(seed=seed, **times) for seed in SEEDS])
-    assert run_door(main, [f"results={shelf.root}", f"extra={theirs}"]) == 0, capsys.readouterr().err
+    assert run_main(main, [f"results={shelf.root}", f"extra={theirs}"]) == 0, capsys.readouterr().err
     folder = shelf.root / "tables"
     for name in ("digits-resnet18", "ranking", "groups", "rte-resnet18", "reliability", "hyper-parameters"):
         assert "SSD ‡" in (folder / f"{name}.md").read_text(encoding="utf-8"), name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deepunlearn.analysis.glossary import explain, terms, to_markdown
-from deepunlearn.doors import run_door
+from deepunlearn.cli import run_main
 from deepunlearn.metrics.catalogue import OURS
 from deepunlearn.report import main
 
@@ -59,7 +59,7 @@ def fill(shelf: Shelf) -> None:
 
 
 def page_of(shelf: Shelf, *options: str) -> Page:
-    assert run_door(main, [f"results={shelf.root}", *options]) == 0
+    assert run_main(main, [f"results={shelf.root}", *options]) == 0
     return Page((shelf.root / "index.html").read_text(encoding="utf-8"))
 
 
@@ -118,7 +118,7 @@ def test_a_methods_view_holds_scores_winners_and_failures(shelf: Shelf) -> None:
 def test_holes_are_refused_or_marked(shelf: Shelf) -> None:
     fill(shelf)
     shelf.expect("run2", {"method": "ga"})
-    assert run_door(main, [f"results={shelf.root}"]) == 2
+    assert run_main(main, [f"results={shelf.root}"]) == 2
     assert not (shelf.root / "index.html").exists()
     assert "1 missing" in page_of(shelf, "partial=true").views["overview"]
 
@@ -127,7 +127,7 @@ def test_holes_are_refused_or_marked(shelf: Shelf) -> None:
 def test_records_alone_make_the_same_page(shelf: Shelf, tmp_path: Path) -> None:
     fill(shelf)
     page = page_of(shelf)
-    assert run_door(main, [f"records={shelf.root}", f"results={tmp_path / 'elsewhere'}"]) == 0
+    assert run_main(main, [f"records={shelf.root}", f"results={tmp_path / 'elsewhere'}"]) == 0
     copy = Page((tmp_path / "elsewhere" / "index.html").read_text(encoding="utf-8"))
     assert copy.views == page.views
     assert {path.suffix for path in (tmp_path / "elsewhere" / "figures").iterdir()} == {".svg", ".png"}

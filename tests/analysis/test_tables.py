@@ -15,8 +15,8 @@ from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.records import collect
 from deepunlearn.analysis.render import Table, escape, to_latex, to_markdown
 from deepunlearn.analysis.tables import build
+from deepunlearn.cli import run_main
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.doors import run_door
 from deepunlearn.tables import main
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def tables_of(shelf: Shelf) -> dict[str, Table]:
 
 
 def run(shelf: Shelf, *options: str) -> int:
-    return run_door(main, [f"results={shelf.root}", *options])
+    return run_main(main, [f"results={shelf.root}", *options])
 
 
 def test_golden_markdown(shelf: Shelf) -> None:
@@ -155,7 +155,7 @@ def test_markdown_cells_keep_their_bars(shelf: Shelf) -> None:
     assert "| a\\|b " in to_markdown(tables_of(shelf)["digits-resnet18"])
 
 
-def test_door_writes_and_prints(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_and_prints(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
     fill(shelf)
     assert run(shelf) == 0
     out = capsys.readouterr().out
@@ -263,7 +263,7 @@ def test_no_results_say_what_makes_some(shelf: Shelf, capsys: pytest.CaptureFixt
     assert "python -m deepunlearn.sweep" in capsys.readouterr().err
 
 
-def test_a_damaged_row_ends_the_door_without_a_traceback(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_row_ends_the_command_without_a_traceback(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
     path = shelf.add()
     path.write_text("{")
     assert run(shelf) == 2
@@ -280,7 +280,7 @@ def test_a_damaged_row_ends_the_door_without_a_traceback(shelf: Shelf, capsys: p
     ],
 )
 def test_wrong_options_teach(argument: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_door(main, [argument]) == 2
+    assert run_main(main, [argument]) == 2
     assert words in capsys.readouterr().err
 
 
@@ -293,7 +293,7 @@ def test_options_keep_their_defaults() -> None:
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_door(main, ["--help"]) == 0
+    assert run_main(main, ["--help"]) == 0
     assert "partial=true" in capsys.readouterr().out
 
 

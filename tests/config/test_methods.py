@@ -16,7 +16,7 @@ from deepunlearn.composition import load_method, make_method
 from deepunlearn.config import method_configs, read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.registry import Folders
-from tests.commands import SMALL, door, sweep
+from tests.commands import SMALL, run_command, sweep
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "adding.md"
 
@@ -54,7 +54,7 @@ def test_the_documented_method_runs_in_a_sweep_and_is_searched(tmp_path: Path) -
     assert "smallnet mine: search" in done.stdout
     again = sweep(tmp_path, *arguments)
     assert "nothing to do" in again.stdout
-    assert door("tables", tmp_path).returncode == 0
+    assert run_command("tables", tmp_path).returncode == 0
     assert "Mine" in "".join(file.read_text() for file in (tmp_path / "results" / "tables").rglob("*.md"))
     code = tmp_path / "my_methods" / "mine.py"
     code.write_text(
@@ -70,7 +70,7 @@ def test_the_documented_method_runs_in_a_sweep_and_is_searched(tmp_path: Path) -
 
 def test_the_catalogue_and_the_library_know_it(tmp_path: Path) -> None:
     folder = str(write_method(tmp_path / "my_methods"))
-    assert "Mine (my write-up)" in door("methods", tmp_path, "mine", f"extra_methods={folder}").stdout
+    assert "Mine (my write-up)" in run_command("methods", tmp_path, "mine", f"extra_methods={folder}").stdout
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
     data = (torch.randn(20, 3, 2, 2), torch.arange(20) % 3)
@@ -81,14 +81,14 @@ def test_the_catalogue_and_the_library_know_it(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_contract_runs_on_it_with_the_documented_command(tmp_path: Path) -> None:
     folder = write_method(tmp_path / "my_methods")
-    done = door("methods", tmp_path, "mine", "--check", f"extra_methods={folder}")
+    done = run_command("methods", tmp_path, "mine", "--check", f"extra_methods={folder}")
     assert done.returncode == 0 and re.search(r"\d+ passed", done.stdout), done.stdout + done.stderr
     inert = documented("python").replace("[self.lr] * self.epochs", "[0.01] * self.epochs")
     write_method(tmp_path / "bad", "inert", code=inert)
-    done = door("methods", tmp_path, "inert", "--check", "extra_methods=bad")
+    done = run_command("methods", tmp_path, "inert", "--check", "extra_methods=bad")
     assert done.returncode == 1 and "lr is searched and never read" in done.stdout, done.stdout
     write_method(tmp_path / "wrong", "wrong", yaml=documented("yaml").replace("role: epochs, ", ""))
-    done = door("methods", tmp_path, "wrong", "--check", "extra_methods=wrong")
+    done = run_command("methods", tmp_path, "wrong", "--check", "extra_methods=wrong")
     assert done.returncode == 1 and "role: epochs" in done.stdout, done.stdout
 
 

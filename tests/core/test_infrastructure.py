@@ -17,9 +17,9 @@ from optuna.exceptions import StorageInternalError
 from safetensors.numpy import save_file
 from sqlalchemy.exc import OperationalError
 
+from deepunlearn.cli import run_main
 from deepunlearn.core.errors import ConfigError, DataError, Diverged, MissingData, NotApplicable, StoreError
 from deepunlearn.core.infrastructure import RULES, infrastructure, rule_of_note
-from deepunlearn.doors import run_door
 from deepunlearn.search.selection import SearchFailed
 
 
@@ -145,16 +145,16 @@ def test_every_rule_can_be_met() -> None:
     assert all(rule.names and (rule.remedy or not rule.scarce) for rule in RULES)
 
 
-def test_a_full_disk_ends_a_door_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_ends_a_command_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     def main(arguments: object) -> int:
         full_disk()
         return 0
 
-    assert run_door(main, []) == 2
+    assert run_main(main, []) == 2
     told = capsys.readouterr().err
     assert "No space left on device" in told and "results=DIR" in told and "Traceback" not in told
 
 
 def test_a_mistake_of_ours_keeps_its_traceback() -> None:
     with pytest.raises(FileNotFoundError):
-        run_door(lambda _: missing_file() or 0, [])
+        run_main(lambda _: missing_file() or 0, [])

@@ -20,7 +20,7 @@ from deepunlearn.launch.local import Local
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed, SpeedFile, Timed, speed_name
 from deepunlearn.launch.tasks import Task
-from tests.commands import Finished, door, sweep
+from tests.commands import Finished, run_command, sweep
 
 
 def planner_of(root: Path, *arguments: str) -> Planner:
@@ -181,6 +181,6 @@ def test_status_goes_on_without_slurms_answer(
     squeue.write_text("#!/bin/sh\necho 'no controller' >&2\nexit 1\n")
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    status = door("status", finished.folder)
+    status = run_command("status", finished.folder)
     assert status.returncode == 0 and "SLURM does not answer: no controller" in status.stdout
     assert re.search(r"digits/smallnet search +3 +0 +0 +0 +0 +\d+ s +-$", status.stdout, re.MULTILINE)

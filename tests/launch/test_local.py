@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.commands import door, sweep, until
+from tests.commands import run_command, sweep, until
 from tests.launch.sweeps import WORK, own_method, rows
 
 pytestmark = pytest.mark.slow
@@ -102,7 +102,7 @@ def test_two_drivers_of_the_same_sweep_share_the_work(tmp_path: Path, alone: Pat
     ends = [driver.communicate(timeout=300) for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0], ends
     assert rows(tmp_path) == rows(alone)
-    assert "skipped" not in door("status", tmp_path).stdout.replace("skipped   to do", "")
+    assert "skipped" not in run_command("status", tmp_path).stdout.replace("skipped   to do", "")
 
 
 def test_a_task_that_kills_its_workers_is_not_run_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -137,10 +137,12 @@ def test_asked_to_stop_it_leaves_at_the_next_checkpoint_and_goes_on_from_there(t
 
 def test_status_shows_what_is_running(tmp_path: Path) -> None:
     driver = start(tmp_path, *WORK, "train.epochs=600", "launcher.workers=2")
-    until(lambda: re.search(r"digits/smallnet reference +0 +2 ", door("status", tmp_path).stdout))
+    until(lambda: re.search(r"digits/smallnet reference +0 +2 ", run_command("status", tmp_path).stdout))
     workers = workers_of(driver)
     driver.kill()
     driver.wait()
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
-    assert re.search(r"digits/smallnet reference +0 +0 ", door("status", tmp_path).stdout), "dead ones do not run"
+    assert re.search(r"digits/smallnet reference +0 +0 ", run_command("status", tmp_path).stdout), (
+        "dead ones do not run"
+    )

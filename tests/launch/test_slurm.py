@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.commands import door, sweep, until
+from tests.commands import run_command, sweep, until
 from tests.launch.sweeps import WORK, own_method, owners, rows
 
 pytestmark = pytest.mark.cluster
@@ -94,7 +94,7 @@ def test_three_stages_of_arrays_find_what_one_process_finds(tmp_path: Path, alon
     assert not (tmp_path / "results" / "runs").exists(), "a plan submits and writes nothing"
     arrays = submit(tmp_path, *WORK, EACH_ALONE, "launcher.tables=true")
     assert len(arrays) == 4
-    status = door("status", tmp_path).stdout
+    status = run_command("status", tmp_path).stdout
     assert all(f"job {array} " in status for array in arrays), status
     again = sweep(tmp_path, *WORK, *NODES, EACH_ALONE)
     assert "tasks are in jobs that are queued already" in again.stdout and "submitted job" not in again.stdout
@@ -121,7 +121,7 @@ def test_a_task_that_fails_stops_only_what_needs_it(tmp_path: Path) -> None:
     assert "failed: digits/smallnet search broken seed 0: broken on purpose" in done.stdout
     assert "skipped: digits/smallnet evaluate broken seed 0: needs digits/smallnet select broken" in done.stdout
     assert any("/ft/" in row for row in rows(tmp_path))
-    assert "RuntimeError: broken on purpose" in door("status", tmp_path).stdout
+    assert "RuntimeError: broken on purpose" in run_command("status", tmp_path).stdout
 
 
 def test_a_cancelled_job_is_made_good_by_the_same_command(tmp_path: Path, alone: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_cancelled_job_is_made_good_by_the_same_command(tmp_path: Path, alone:
     slurm("scancel", jobs("evaluate", "PENDING")[0])
     drained()
     assert len(rows(tmp_path)) == len(rows(alone)) - 1
-    assert re.search(r"smallnet evaluate +7 +0 +0 +0 +1 ", door("status", tmp_path).stdout)
+    assert re.search(r"smallnet evaluate +7 +0 +0 +0 +1 ", run_command("status", tmp_path).stdout)
     submit(tmp_path, *WORK, EACH_ALONE)
     drained()
     assert rows(tmp_path) == rows(alone)
@@ -185,7 +185,7 @@ def test_a_lost_node_leaves_an_orphan_and_one_intact_result(tmp_path: Path) -> N
     assert sweep(whole, *work).returncode == 0
     assert rows(tmp_path / "results") == rows(whole / "results")
     assert "to do" not in [
-        line.split()[-3] for line in door("status", tmp_path).stdout.splitlines() if "reference" in line
+        line.split()[-3] for line in run_command("status", tmp_path).stdout.splitlines() if "reference" in line
     ]
 
 

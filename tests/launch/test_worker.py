@@ -18,7 +18,7 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
-from tests.commands import door, sweep
+from tests.commands import run_command, sweep
 from tests.data.small_data import write_classes
 from tests.launch.sweeps import own_method, rows
 
@@ -53,7 +53,7 @@ def test_a_file_beyond_the_limit_is_not_run_and_runs_again_by_itself(tmp_path: P
     assert "make room" in limited.stdout and "the same command runs it again" in limited.stdout
     assert "5 done, 1 to do" in limited.stdout
     assert [note["kind"] for note in notes(tmp_path)] == ["infrastructure"]
-    refused = door("tables", tmp_path)
+    refused = run_command("tables", tmp_path)
     assert refused.returncode == 2 and "1 not run: OSError: [Errno 27] File too large" in refused.stderr
     done = sweep(tmp_path, *WORK, "method=large,ft")
     assert done.returncode == 0, done.stderr
@@ -70,7 +70,7 @@ def test_no_memory_on_the_gpu_says_what_to_make_smaller(tmp_path: Path) -> None:
     assert "not run: digits/smallnet search huge seed 0: OutOfMemoryError: CUDA out of memory" in done.stdout
     assert "batch_size" in done.stdout and "launcher.workers_per_gpu=1" in done.stdout
     assert Counter(note["kind"] for note in notes(tmp_path)) == {"infrastructure": 3}, "what needs the search, too"
-    shown = door("tables", tmp_path, "partial=true").stdout.splitlines()
+    shown = run_command("tables", tmp_path, "partial=true").stdout.splitlines()
     assert any(line.startswith("| huge ") and "| incomplete " in line for line in shown)
 
 

@@ -21,7 +21,7 @@ from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.catalogue import OURS, SCORED_TOGETHER
 from deepunlearn.metrics.row import DTYPES, with_added
 from deepunlearn.registry import registered
-from tests.commands import called, door, sweep, tree
+from tests.commands import called, run_command, sweep, tree
 
 WORK = (
     "dataset=digits", "arch=smallnet", "search=none", "train.epochs=8", "train.batch_size=16", "seeds=1",
@@ -78,14 +78,14 @@ def test_a_file_and_its_yaml_are_a_column_everywhere(tmp_path: Path) -> None:
     assert {name.split("/")[2] for name in after.keys() - before.keys()} == {"measures"}
     assert "nothing to do" in done(sweep(tmp_path, *WORK, "method=ft", "plugins=own"))
     done(sweep(tmp_path, *WORK, "method=cfk"))
-    table = _line(done(door("tables", tmp_path)))
+    table = _line(done(run_command("tables", tmp_path)))
     assert "FConf ↓" in table["method"] and table["FT"].endswith(" ¹") and table["CF-k"] == "-"
     written = tmp_path / "results" / "tables" / "digits-smallnet"
     assert "FConf $\\downarrow$" in written.with_suffix(".tex").read_text()
     caption = written.with_suffix(".md").read_text()
     assert "lowest (FConf)" in caption and "-: not computed" in caption
     assert pd.read_csv(written.with_suffix(".csv"))["FConf_mean"].notna().sum() == 3
-    done(door("report", tmp_path))
+    done(run_command("report", tmp_path))
     page = next((tmp_path / "results").rglob("*.html")).read_text()
     assert "FConf: mean probability of the label on D_F. Reference: lower is better." in page
     _joined_without_the_store(tmp_path)
@@ -282,7 +282,7 @@ def test_a_measure_that_fails_loses_no_row_and_is_computed_once_it_can(tmp_path:
     assert found.failures["traceback"].str.contains("in measure").all()
     line = coverage(found.cases).set_index("method").loc["ft"]
     assert line["found"] == line["usable"] == 1 and "1 lack a measure: measure confidence, version 1" in line["why"]
-    told = door("status", tmp_path).stdout
+    told = run_command("status", tmp_path).stdout
     assert told.count("ValueError: no such luck") == 3
     before = tree(tmp_path / "results" / "store")
     again = called(tmp_path, *work)

@@ -1,4 +1,4 @@
-"""The U-LiRA door on a small network: what is trained on what, what is kept, going on, attack and table."""
+"""The U-LiRA command on a small network: what is trained on what, what is kept, going on, attack and table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deepunlearn.runtime import Runtime
 from deepunlearn.ulira.experiment import Attacks, _judged, roles
 from deepunlearn.ulira.scores import scaled_confidence
 from deepunlearn.ulira.shadow_models import ShadowBench
-from tests.commands import door, tree
+from tests.commands import run_command, tree
 
 pytestmark = pytest.mark.slow
 HALVINGS, PARTS = 12, 2
@@ -50,13 +50,13 @@ class Done:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("lira")
-    ran = door("lira", folder, *SMALL)
+    ran = run_command("lira", folder, *SMALL)
     assert ran.returncode == 0, ran.stderr
     return Done(folder, ran.stdout)
 
 
 def test_the_plan_says_how_many_models_and_observations(tmp_path: Path) -> None:
-    ran = door("lira", tmp_path, *SMALL, "plan=true")
+    ran = run_command("lira", tmp_path, *SMALL, "plan=true")
     assert ran.returncode == 0, ran.stderr
     assert "12 originals, 24 retrained and 48 unlearned models" in ran.stdout
     assert "forgotten in 6 and never seen in 12" in ran.stdout
@@ -144,7 +144,7 @@ def test_the_attack_is_stored_printed_and_tabulated(done: Done) -> None:
     assert lines["accuracy"].between(0, 1).all() and (lines["accuracy_low"] <= lines["accuracy_high"]).all()
     assert (lines["samples"] + lines["left_out"] == lines["pool"]).all()
     for name in ("tables", "report"):
-        assert door(name, done.folder).returncode == 0
+        assert run_command(name, done.folder).returncode == 0
     assert (done.folder / "results" / "tables" / "ulira-digits-smallnet.csv").is_file()
     assert (done.folder / "results" / "figures" / "ulira-digits-smallnet.svg").is_file()
     assert "attacks-ga" in (done.folder / "results" / "index.html").read_text(encoding="utf-8")
@@ -152,7 +152,7 @@ def test_the_attack_is_stored_printed_and_tabulated(done: Done) -> None:
 
 def test_a_second_run_computes_nothing(done: Done) -> None:
     before = tree(done.folder / "results" / "store")
-    ran = door("lira", done.folder, *SMALL)
+    ran = run_command("lira", done.folder, *SMALL)
     assert ran.returncode == 0 and "nothing to do" in ran.stdout
     (command,) = (done.folder / "results" / "runs").glob("*/command.txt")
     assert command.read_text().startswith("python -m deepunlearn.lira dataset=digits")
@@ -167,7 +167,7 @@ def test_what_is_missing_is_made_again_and_attacked_alike(done: Done, tmp_path: 
     shutil.rmtree(next((store / "unlearned" / "ft").iterdir()))
     shutil.rmtree(next((store / "reference" / "retrained").iterdir()))
     shutil.rmtree(store / "attacks")
-    assert door("lira", folder, *SMALL).returncode == 0
+    assert run_command("lira", folder, *SMALL).returncode == 0
     one, other = (attack_results.collect(place / "results") for place in (done.folder, folder))
     for line, again in zip(one, other, strict=True):
         assert {**line, "seconds": 0, "date": ""} == {**again, "seconds": 0, "date": ""}
@@ -212,7 +212,7 @@ def test_retrained_models_are_alike_and_originals_are_not(done: Done) -> None:
 )
 def test_bad_designs_are_refused_before_anything_runs(tmp_path: Path, argument: str, words: str) -> None:
     name = argument.split("=", maxsplit=1)[0]
-    ran = door("lira", tmp_path, *(one for one in SMALL if not one.startswith(f"{name}=")), argument)
+    ran = run_command("lira", tmp_path, *(one for one in SMALL if not one.startswith(f"{name}=")), argument)
     assert ran.returncode == 2 and words in ran.stderr and "Traceback" not in ran.stderr
     assert not (tmp_path / "results" / "store").exists()
 
@@ -226,5 +226,5 @@ def test_shipped_designs(tmp_path: Path) -> None:
 
 
 def test_random_forgetting_is_no_design(tmp_path: Path) -> None:
-    ran = door("lira", tmp_path, *SMALL, "forget=random")
+    ran = run_command("lira", tmp_path, *SMALL, "forget=random")
     assert ran.returncode == 2 and "Traceback" not in ran.stderr

@@ -1,4 +1,4 @@
-"""What the command-line doors share: how they end, and how they list what exists."""
+"""What the commands share: how they end, and how they list what exists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deepunlearn.registry import Folders
 INTERRUPTED = 130
 
 
-def run_door(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
+def run_main(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
     """`main(arguments)`; an error that explains itself is printed without a traceback and gives its exit code.
 
     So is one of a machine that ran out of something, e.g. of room on its disk, which is no mistake of this program.
