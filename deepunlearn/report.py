@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepunlearn.analysis import figures, gather, page, tables
+from deepunlearn.analysis import figures, inputs, page, tables
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.cli import run_main, wants_help
@@ -18,7 +18,7 @@ from deepunlearn.core.store import now
 USAGE = f"""{__doc__}
 usage: python -m deepunlearn.report [OPTION=VALUE ...]
 
-{gather.HELP}
+{inputs.HELP}
 
 The page holds all tables (click a header to sort), the figures, and a view for each method with its scores, its
 hyper-parameters and its failures. It needs no network. Figures go to <results>/figures/ as well."""
@@ -29,9 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
-    options = parse_options(arguments, gather.OPTIONS)
+    options = parse_options(arguments, inputs.OPTIONS)
     results = Path(str(options["results"]))
-    records = gather.gather(options)
+    records = inputs.load_records(options)
     ranked = rankings(records.rows, records.cases)
     pictures = figures.draw(records, ranked)
     for path in (results / "figures").glob("*"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from deepunlearn.analysis import gather, render, tables
+from deepunlearn.analysis import inputs, render, tables
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.cli import run_main, wants_help
@@ -17,7 +17,7 @@ from deepunlearn.cli import run_main, wants_help
 USAGE = f"""{__doc__}
 usage: python -m deepunlearn.tables [OPTION=VALUE ...]
 
-{gather.HELP}
+{inputs.HELP}
 
 Opens with a coverage table: what the sweeps asked for, what was found, what failed and why. What the tables are made of
 is kept in <results>/records/, which is small and can be copied and joined."""
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
-    options = parse_options(arguments, gather.OPTIONS)
-    records = gather.gather(options)
+    options = parse_options(arguments, inputs.OPTIONS)
+    records = inputs.load_records(options)
     made = tables.build(records, rankings(records.rows, records.cases), options["compare"] == "paper")
     folder = Path(str(options["results"])) / "tables"
     render.write(made, folder)

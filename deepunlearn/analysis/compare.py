@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from scipy.stats import spearmanr
 
-from deepunlearn.analysis.captions import caption_text, describe
+from deepunlearn.analysis.provenance import caption_text, describe
 from deepunlearn.analysis.rank import LOWER_IS_BETTER, dense_ranks
 from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.render import Table

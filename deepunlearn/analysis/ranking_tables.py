@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from deepunlearn.analysis.aggregate import aggregate
-from deepunlearn.analysis.captions import caption_text, describe
+from deepunlearn.analysis.provenance import caption_text, describe
 from deepunlearn.analysis.rank import COUNTED, FAILED, LOWER_IS_BETTER
 from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.render import Table

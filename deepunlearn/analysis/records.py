@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from deepunlearn.analysis import attacks, measured, rows
+from deepunlearn.analysis import measured, rows, ulira_results
 from deepunlearn.analysis.coverage import CASES, OUTCOMES, counted_once, failure_notes, outcomes
 from deepunlearn.analysis.rows import MODEL, read_json
 from deepunlearn.core.errors import ConfigError, StoreError
@@ -41,7 +41,7 @@ DTYPES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("state", "reason", "params"), "string"),
         **dict.fromkeys((*COMPONENTS, "seconds"), "float64"),
     },
-    "attacks": attacks.DTYPES,
+    "attacks": ulira_results.DTYPES,
     "losses": {"metrics_key": "string", **dict.fromkeys(LOSS_PARTS, "object")},
     "measures": measured.DTYPES,
 }
@@ -55,7 +55,7 @@ class Records:
     (cell, result_set, method; seed: the search seed; slot; state COMPLETE, PRUNED or FAIL; reason; the four losses;
     seconds; params as JSON). losses: per metrics_key of a row the counts of `metrics.histograms.LOSS_EDGES` on each
     part, lists of whole numbers. attacks: one line per design, method, question and variant of U-LiRA, columns as
-    `attacks.DTYPES`. measures: those that have entries of their own, columns as `measured.DTYPES`.
+    `ulira_results.DTYPES`. measures: those that have entries of their own, columns as `measured.DTYPES`.
     """
 
     rows: pd.DataFrame
@@ -100,7 +100,7 @@ def collect(results: Path) -> Records:
         failures=_table("failures", [vars(note) for note in failure_notes(results)]),
         trials=_table("trials", list(_trials(results, set(frame["result_set"])))),
         losses=_table("losses", list(_losses(frame, results))),
-        attacks=attack_table(attacks.collect(results)),
+        attacks=attack_table(ulira_results.collect(results)),
         measures=measured.describe(added),
     )
 
@@ -161,7 +161,7 @@ def _read_file(folder: Path, name: str, dtypes: Mapping[str, str]) -> pd.DataFra
 
 
 def attack_table(lines: list[dict[str, Any]]) -> pd.DataFrame:
-    """`Records.attacks` of what `attacks.collect` found."""
+    """`Records.attacks` of what `ulira_results.collect` found."""
     return _table("attacks", lines)
 
 

@@ -9,18 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from deepunlearn.analysis import extra
+from deepunlearn.analysis import external
 from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_names
-from deepunlearn.analysis.attacks import attack_tables
-from deepunlearn.analysis.captions import UNDERSTATED, UNDERSTATES, caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
+from deepunlearn.analysis.provenance import UNDERSTATED, UNDERSTATES, caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.ranking import Ranking, in_words
 from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, current
 from deepunlearn.analysis.search_spread import METHOD, spread
+from deepunlearn.analysis.ulira_results import attack_tables
 from deepunlearn.core.measure_config import Column
 from deepunlearn.metrics.catalogue import Catalogue
 from deepunlearn.metrics.row import NAMES
@@ -168,7 +168,7 @@ def _marks(part: pd.DataFrame, column: Column) -> pd.Series[str]:
     means = part[f"{column.name}_mean"]
     retrained = means[part["method"] == "retrained"]
     if column.better == "retrained" and len(retrained):
-        distance = (means - retrained.iloc[0]).abs().mask(part["method_title"].str.endswith(extra.MARK))
+        distance = (means - retrained.iloc[0]).abs().mask(part["method_title"].str.endswith(external.MARK))
     elif column.better in ("neither", "retrained"):
         return pd.Series("", index=part.index)
     elif column.best is not None:

@@ -37,13 +37,13 @@ def score(
         **own,
         **dict(zip(("RR", "FR", "TR"), kept, strict=True)),
         "RetDev": ret_dev(*kept),
-        **_attacks(logits, labels, seed),
+        **_attack_scores(logits, labels, seed),
         "usable": good,
         "reason": reason or undefined(*kept),
     }
 
 
-def _attacks(logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed: int) -> dict[str, Any]:
+def _attack_scores(logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed: int) -> dict[str, Any]:
     """`ATTACKS`; models with equal logits have equal ones for equal seeds."""
     forget, val, test = (losses(logits[part], labels[part]) for part in ("forget", "val", "test"))
     against_test, against_val = mia_accuracy(forget, test, seed), mia_accuracy(forget, val, seed)

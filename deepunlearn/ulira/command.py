@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepunlearn import sweep
-from deepunlearn.analysis import attacks, render
+from deepunlearn.analysis import render, ulira_results
 from deepunlearn.analysis.records import attack_table
 from deepunlearn.cli import wants_help
 from deepunlearn.config import read_command
@@ -74,6 +74,6 @@ def describe(planner: Planner, cell: int) -> None:
 def show(planner: Planner) -> None:
     """Print the tables of this command's cells."""
     own = {keys.cell_key.short for keys in planner.keys}
-    found = attack_table([line for line in attacks.collect(Path(planner.sweep.results)) if line["cell"] in own])
-    for table in attacks.attack_tables(found, ""):
+    found = attack_table([line for line in ulira_results.collect(Path(planner.sweep.results)) if line["cell"] in own])
+    for table in ulira_results.attack_tables(found, ""):
         print(render.to_markdown(table))

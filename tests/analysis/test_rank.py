@@ -170,9 +170,9 @@ def test_rows_become_groups_over_cells_and_failures_without_rows_count(shelf: Sh
 
 def test_a_method_that_was_not_run_everywhere_is_not_ranked_and_named(shelf: Shelf) -> None:
     fill(shelf)
-    extra = {"dataset": "mnist", "dataset_title": "mnist", "cell": "1" * 16, "result_set": "6" * 16}
+    another = {"dataset": "mnist", "dataset_title": "mnist", "cell": "1" * 16, "result_set": "6" * 16}
     for seed in (0, 1):
-        shelf.add(method="e", method_title="E", seed=seed, **extra)
+        shelf.add(method="e", method_title="E", seed=seed, **another)
     made = ranked(shelf)
     assert "e" not in made["ranking"].ranks["RetDev"] and "not ranked: e" in made["ranking"].left_out
     assert "e" in made["ranking-mnist"].ranks["RetDev"]

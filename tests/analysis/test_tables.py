@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis.captions import describe
 from deepunlearn.analysis.options import parse_options
+from deepunlearn.analysis.provenance import describe
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.records import collect
 from deepunlearn.analysis.render import Table, escape, to_latex, to_markdown

@@ -28,7 +28,7 @@ NO_ACTION = {
     "this",
 }
 MADE_FROM_PARTS = {  # functions whose callers give the text, as the test of their own file shows
-    "analysis.extra": "_unfit: the remedy depends on the column",
+    "analysis.external": "_unfit: the remedy depends on the column",
     "data.given": "_relabelling: the remedy depends on what the labels are",
     "launch.slurm": "sbatch.remedy: it depends on what SLURM says",
     "core.slurm_options": "_refused: its callers say what to do",

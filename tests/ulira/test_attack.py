@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from deepunlearn.ulira import attack as attacks
+from deepunlearn.ulira import attack as attack_module
 from deepunlearn.ulira.attack import Attacked, agreement, attack, judge
 from deepunlearn.ulira.scores import Scores, Variance, log_odds
 from tests.ulira.plans import Plan, halved, random_roles
@@ -129,7 +129,7 @@ def test_undecided_counts_half() -> None:
 
 
 def test_agrees_with_the_definitions_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attacks, "_SAMPLES", 7)
+    monkeypatch.setattr(attack_module, "_SAMPLES", 7)
     plan = random_roles(halvings=9, models=2, samples=40, seed=3)
     scores = log_odds(np.random.default_rng(4).normal(plan.positive, 1.0), *plan)
     found = judge(scores, *plan, fresh(), replicates=20)
@@ -161,7 +161,7 @@ def test_the_binned_roc_is_the_exact_one(scale: float) -> None:
     odds = scale * np.where(plan.positive, 1 + 2 * noise, noise**3).astype(np.float32)
     labels, values = pairs(odds, plan)
     found = judge(scored(odds, plan), *plan, fresh(), replicates=2)
-    shares = [np.bincount(attacks._bins(values[labels == side])) for side in (True, False)]
+    shares = [np.bincount(attack_module._bins(values[labels == side])) for side in (True, False)]
     shares = [np.pad(one, (0, 20000 - len(one))) / one.sum() for one in shares]
     exact = roc_auc_score(labels, values)
     assert abs(found.auc.value - exact) <= min(np.dot(*shares) / 2 + 1e-12, 5e-4)

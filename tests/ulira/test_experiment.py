@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis import attacks as attack_results
+from deepunlearn.analysis import ulira_results
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.forget.halves import HalvesForget
@@ -134,7 +134,7 @@ def test_roles(done: Done) -> None:
 
 def test_the_attack_is_stored_printed_and_tabulated(done: Done) -> None:
     assert "per-sample attack (U-LiRA)" in done.stdout and "| GA" in done.stdout
-    lines = pd.DataFrame(attack_results.collect(done.folder / "results"))
+    lines = pd.DataFrame(ulira_results.collect(done.folder / "results"))
     expected = {
         ("original", "forgotten"),
         *((name, q) for name in ("retrained", "ft", "ga") for q in ("forgotten", "retained")),
@@ -168,7 +168,7 @@ def test_what_is_missing_is_made_again_and_attacked_alike(done: Done, tmp_path: 
     shutil.rmtree(next((store / "reference" / "retrained").iterdir()))
     shutil.rmtree(store / "attacks")
     assert run_command("lira", folder, *SMALL).returncode == 0
-    one, other = (attack_results.collect(place / "results") for place in (done.folder, folder))
+    one, other = (ulira_results.collect(place / "results") for place in (done.folder, folder))
     for line, again in zip(one, other, strict=True):
         assert {**line, "seconds": 0, "date": ""} == {**again, "seconds": 0, "date": ""}
 
@@ -181,7 +181,7 @@ def test_a_method_with_missing_models_is_not_attacked(done: Done, tmp_path: Path
     shutil.rmtree(next((store / "unlearned" / "ft").iterdir()))
     planner = Done(folder, "").planner
     assert Attacks(planner, 0).run() == {"ft": 1}
-    assert {line["method"] for line in attack_results.collect(folder / "results")} == {"original", "retrained", "ga"}
+    assert {line["method"] for line in ulira_results.collect(folder / "results")} == {"original", "retrained", "ga"}
 
 
 def test_retrained_models_are_alike_and_originals_are_not(done: Done) -> None:

@@ -11,11 +11,11 @@ from multiprocessing import get_context
 import pandas as pd
 
 from deepunlearn.analysis.aggregate import result_set_rows, with_names
-from deepunlearn.analysis.figures.attacks import attack_figures
 from deepunlearn.analysis.figures.over_cells import cell_figures
 from deepunlearn.analysis.figures.scores import score_figures
 from deepunlearn.analysis.figures.search import search_figures
 from deepunlearn.analysis.figures.style import Picture, titles_of
+from deepunlearn.analysis.figures.ulira import attack_figures
 from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.rows import REFERENCES

@@ -11,11 +11,11 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from deepunlearn.analysis import attacks
+from deepunlearn.analysis import ulira_results
 from deepunlearn.analysis.aggregate import aggregate, with_names
-from deepunlearn.analysis.captions import describe
 from deepunlearn.analysis.figures.style import INK, Picture, in_order, looks
 from deepunlearn.analysis.glossary import explain, terms
+from deepunlearn.analysis.provenance import describe
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, current
@@ -49,7 +49,7 @@ def build(
         css=(FOLDER / "page.css").read_text(encoding="utf-8"),
         js=(FOLDER / "page.js").read_text(encoding="utf-8"),
         made=made,
-        facts=describe(current(records.rows)) if len(records.rows) else attacks.facts(records.attacks),
+        facts=describe(current(records.rows)) if len(records.rows) else ulira_results.facts(records.attacks),
         coverage=_coverage(records.cases),
         scored=lines is not None,
         views=_views(tables, pictures, sheets),
@@ -169,10 +169,10 @@ def _method(
             ),
             _to_html(_winners(rows), f"winners-{name}", "Hyper-parameters used", "Values of the models above.", known),
         ]
-    attacked = attacks.current(records.attacks)
+    attacked = ulira_results.current(records.attacks)
     if len(attacked := attacked[attacked["method"] == name]):
-        shown = attacks.formatted(attacked).map(_cell)
-        sheets += [_to_html(shown, f"attacks-{name}", "Per-sample attack (U-LiRA)", attacks.LEGEND, known)]
+        shown = ulira_results.formatted(attacked).map(_cell)
+        sheets += [_to_html(shown, f"attacks-{name}", "Per-sample attack (U-LiRA)", ulira_results.LEGEND, known)]
     return {
         "name": name,
         "title": title,

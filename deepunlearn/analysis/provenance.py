@@ -8,7 +8,7 @@ from functools import cache
 import pandas as pd
 import yaml
 
-from deepunlearn.analysis import extra
+from deepunlearn.analysis import external
 from deepunlearn.analysis.coverage import holes, name_holes
 from deepunlearn.analysis.rows import current, scored_by
 from deepunlearn.core.paths import shipped
@@ -41,7 +41,7 @@ FACTS = {  # what every caption states -> column of the rows
 
 def describe(rows: pd.DataFrame) -> dict[str, str]:
     """What `rows` have in common, or the values they have: `FACTS` and the dates, "none" where there is no value."""
-    rows = rows[rows["machine"] != extra.ELSEWHERE]  # these have conditions of their own: `extra.remark`
+    rows = rows[rows["machine"] != external.ELSEWHERE]  # these have conditions of their own: `external.remark`
     rows = rows.assign(limit=rows["limit"].astype("string").fillna("none"))
     facts = {name: values_of(rows[column]) for name, column in FACTS.items()}
     if validated := _validated(rows):
@@ -74,12 +74,12 @@ def remark_on(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
     if superseded:
         remarks.append(f"Rows replaced by later ones and left out: {superseded}. ")
     rows = current(frame)
-    return "".join([*remarks, _versions(rows), _understated(rows)]) + extra.remark(frame)
+    return "".join([*remarks, _versions(rows), _understated(rows)]) + external.remark(frame)
 
 
 def _versions(rows: pd.DataFrame) -> str:
     """Says which methods were scored by which version, where there are several."""
-    own = rows[rows["machine"] != extra.ELSEWHERE]
+    own = rows[rows["machine"] != external.ELSEWHERE]
     titles = own["method_title"].groupby(scored_by(own)).agg(lambda titles: ", ".join(sorted(set(titles))))
     if len(titles) < 2:
         return ""

@@ -16,7 +16,7 @@ import pytest
 from deepunlearn.analysis import rows
 from deepunlearn.analysis.aggregate import aggregate
 from deepunlearn.analysis.coverage import holes, outcomes, require_complete
-from deepunlearn.analysis.extra import COLUMNS, ELSEWHERE, KINDS, MARK, join, remark
+from deepunlearn.analysis.external import COLUMNS, ELSEWHERE, KINDS, MARK, join, remark
 from deepunlearn.analysis.ranking import Ranking, rankings
 from deepunlearn.cli import run_main
 from deepunlearn.core.errors import ConfigError

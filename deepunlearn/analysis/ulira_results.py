@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter
 
-from deepunlearn.analysis.captions import caption_text, values_of
+from deepunlearn.analysis.provenance import caption_text, values_of
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, read_json
 from deepunlearn.core.paths import Results
@@ -67,36 +67,40 @@ def current(attacks: pd.DataFrame) -> pd.DataFrame:
 
 def designs(attacks: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """File name and lines of each design: dataset, architecture and splits."""
-    found = [part for _, part in current(attacks).groupby(SET)]
-    stems = [f"ulira-{part['dataset'].iloc[0]}-{part['arch'].iloc[0]}" for part in found]
-    for stem, part in zip(stems, found, strict=True):
-        yield stem if stems.count(stem) == 1 else f"{stem}-{part['cell'].iloc[0][:8]}", part
+    of_designs = [lines for _, lines in current(attacks).groupby(SET)]
+    stems = [f"ulira-{lines['dataset'].iloc[0]}-{lines['arch'].iloc[0]}" for lines in of_designs]
+    for stem, lines in zip(stems, of_designs, strict=True):
+        yield stem if stems.count(stem) == 1 else f"{stem}-{lines['cell'].iloc[0][:8]}", lines
 
 
 def attack_tables(attacks: pd.DataFrame, remark: str) -> list[Table]:
     """One per design; attacks: as `Records.attacks`."""
-    return [_table(name, part, remark) for name, part in designs(attacks)]
+    return [_table(name, lines, remark) for name, lines in designs(attacks)]
 
 
-def _table(name: str, part: pd.DataFrame, remark: str) -> Table:
-    title = f"{part['dataset_title'].iloc[0]}, {part['arch_title'].iloc[0]}: per-sample attack (U-LiRA)"
-    caption = f"{remark}{LEGEND} {caption_text(facts(part))}"
-    return Table(name, title, caption, part, formatted(part), group=name)
+def _table(name: str, lines: pd.DataFrame, remark: str) -> Table:
+    title = f"{lines['dataset_title'].iloc[0]}, {lines['arch_title'].iloc[0]}: per-sample attack (U-LiRA)"
+    caption = f"{remark}{LEGEND} {caption_text(facts(lines))}"
+    return Table(name, title, caption, lines, formatted(lines), group=name)
 
 
-def facts(part: pd.DataFrame) -> dict[str, str]:
+def facts(lines: pd.DataFrame) -> dict[str, str]:
     """The conditions under which lines of attacks came about, for captions."""
-    found = {fact: values_of(part[column]) for fact, column in FACTS.items()}
-    found["dates"] = " to ".join(dict.fromkeys([part["date"].min()[:10], part["date"].max()[:10]]))
-    return found
+    stated = {fact: values_of(lines[column]) for fact, column in FACTS.items()}
+    stated["dates"] = " to ".join(dict.fromkeys([lines["date"].min()[:10], lines["date"].max()[:10]]))
+    return stated
 
 
-def formatted(part: pd.DataFrame) -> pd.DataFrame:
+def formatted(lines: pd.DataFrame) -> pd.DataFrame:
     """Lines of attacks for people."""
-    shown: dict[str, Any] = {"method": part["method_title"], "attacked": part["question"], "variant": part["variant"]}
+    shown: dict[str, Any] = {
+        "method": lines["method_title"],
+        "attacked": lines["question"],
+        "variant": lines["variant"],
+    }
     shown["accuracy (chance 0.5)"] = [
         f"{line.accuracy:.3f} ± {line.accuracy_sd:.3f} [{line.accuracy_low:.3f}, {line.accuracy_high:.3f}]"
-        for line in part.itertuples()
+        for line in lines.itertuples()
     ]
     titles = {
         "balanced": "balanced accuracy",
@@ -105,13 +109,13 @@ def formatted(part: pd.DataFrame) -> pd.DataFrame:
         "tpr_at_1_in_100": "TPR at 1 %",
     }
     for column, title in titles.items():
-        ends = zip(part[column], part[f"{column}_low"], part[f"{column}_high"], strict=True)
+        ends = zip(lines[column], lines[f"{column}_low"], lines[f"{column}_high"], strict=True)
         shown[title] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in ends]
     for column, title in {"sure": "p > 0.5: attacked", "sure_never": "p > 0.5: never seen"}.items():
-        shown[title] = part[column].map(_share)
-    shown["samples"] = part["samples"].astype(str) + " of " + part["pool"].astype(str)
-    shown["same decisions as full"] = part["equal_decisions"].map(_share)
-    shown["models"] = part["models"].astype(str)
+        shown[title] = lines[column].map(_share)
+    shown["samples"] = lines["samples"].astype(str) + " of " + lines["pool"].astype(str)
+    shown["same decisions as full"] = lines["equal_decisions"].map(_share)
+    shown["models"] = lines["models"].astype(str)
     return pd.DataFrame(shown).astype(str)
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from deepunlearn.analysis import attacks
-from deepunlearn.analysis.figures.attacks import attack_figures
+from deepunlearn.analysis import ulira_results
+from deepunlearn.analysis.figures.ulira import attack_figures
 from deepunlearn.analysis.records import attack_table
 from deepunlearn.cli import run_main
 from deepunlearn.tables import main
 
 
 def line(**changes: Any) -> dict[str, Any]:
-    estimates = {f"{name}{end}": 0.5 for name in attacks.ESTIMATES for end in ("", "_low", "_high")}
+    estimates = {f"{name}{end}": 0.5 for name in ulira_results.ESTIMATES for end in ("", "_low", "_high")}
     agreement = dict.fromkeys(("equal_decisions", "correlation", "accuracy_difference", "auc_difference"))
     return {
         "cell": "c" * 16, "result_set": "a" * 16, "dataset": "digits", "dataset_title": "Digits", "arch": "resnet18",
@@ -40,7 +40,7 @@ def test_references_first_the_full_attack_before_the_cheap_one() -> None:
         line(method="original", method_title="original", accuracy=0.875, **REFERENCE),
         line(question="retained"),
     ]
-    (table,) = attacks.attack_tables(attack_table(lines), "")
+    (table,) = ulira_results.attack_tables(attack_table(lines), "")
     shown = table.shown
     assert shown["method"].tolist() == ["original", "retrained", "FT", "FT", "FT"]
     assert shown["variant"].tolist() == ["full"] * 4 + ["cheap"]
@@ -54,13 +54,13 @@ def test_references_first_the_full_attack_before_the_cheap_one() -> None:
 
 def test_of_a_method_attacked_again_the_later_models_count() -> None:
     lines = [line(date="2026-02-01", accuracy=0.7), line(date="2026-01-01", accuracy=0.6)]
-    assert attacks.current(attack_table(lines))["accuracy"].tolist() == [0.7]
+    assert ulira_results.current(attack_table(lines))["accuracy"].tolist() == [0.7]
 
 
 def test_each_design_has_a_table_and_a_figure_of_its_own() -> None:
     lines = [line(), line(halvings=16, cell="e" * 16), line(dataset="mnist", cell="d" * 16)]
     found = attack_table(lines)
-    names = [table.name for table in attacks.attack_tables(found, "")]
+    names = [table.name for table in ulira_results.attack_tables(found, "")]
     assert names == [picture.name for picture in attack_figures(found)]
     assert len(set(names)) == 3 and "ulira-mnist-resnet18" in names
 

@@ -131,9 +131,9 @@ def join(frame: pd.DataFrame, cases: pd.DataFrame, path: Path) -> tuple[pd.DataF
         _check_model(line, cases)
     digest, date = hashlib.sha256(content).hexdigest(), _modified(path)
     made = [_row(line, path.name, digest, date) for line in lines]
-    extra = pd.DataFrame(made, columns=list(frame)).astype(frame.dtypes)
-    joined = pd.concat([frame, extra]).sort_values([*MODEL, "date"], ignore_index=True)
-    found = _cases(extra, cases, path)
+    added = pd.DataFrame(made, columns=list(frame)).astype(frame.dtypes)
+    joined = pd.concat([frame, added]).sort_values([*MODEL, "date"], ignore_index=True)
+    found = _cases(added, cases, path)
     return joined, pd.concat([cases, found]).sort_values(["dataset", "arch", *MODEL], ignore_index=True)
 
 
@@ -381,11 +381,11 @@ def _scores(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cases(extra: pd.DataFrame, cases: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _cases(added: pd.DataFrame, cases: pd.DataFrame, path: Path) -> pd.DataFrame:
     """A line per joined method and seed of its result set, as in `cases`."""
     seeds = cases[["cell", "result_set", "seed"]].drop_duplicates()
-    asked = extra[[*GROUP, "dataset", "arch"]].drop_duplicates().merge(seeds, on=["cell", "result_set"])
-    lines = asked.merge(extra[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
+    asked = added[[*GROUP, "dataset", "arch"]].drop_duplicates().merge(seeds, on=["cell", "result_set"])
+    lines = asked.merge(added[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
     there = lines["usable"].notna()
     lines["usable"] = lines["usable"].astype("boolean").fillna(False).astype(bool)
     lines["outcome"] = there.map({True: "found", False: "missing"})

@@ -7,23 +7,23 @@ from typing import Any
 
 import pandas as pd
 
-from deepunlearn.analysis.attacks import designs
 from deepunlearn.analysis.figures.style import INK, Picture, canvas, finish, looks, rows_of, titles_of
+from deepunlearn.analysis.ulira_results import designs
 
 SHIFT = {"forgotten": -0.16, "retained": 0.16}
 
 
 def attack_figures(attacks: pd.DataFrame) -> Iterator[Picture]:
     """attacks: as `Records.attacks`."""
-    for name, part in designs(attacks):
-        yield _figure(name, part[part["variant"] == "full"])
+    for name, lines in designs(attacks):
+        yield _figure(name, lines[lines["variant"] == "full"])
 
 
-def _figure(name: str, part: pd.DataFrame) -> Picture:
-    titles = titles_of(part)
+def _figure(name: str, lines: pd.DataFrame) -> Picture:
+    titles = titles_of(lines)
     look = looks(titles)
     with canvas(7.2, 1.2 + 0.42 * len(titles)) as axes:
-        for line in part.to_dict("records"):
+        for line in lines.to_dict("records"):
             place = list(titles).index(line["method"]) + SHIFT[line["question"]]
             colour = look[line["method"]].colour
             style: Any = {"color": colour, "marker": "o" if line["question"] == "forgotten" else "D", "markersize": 5}
@@ -40,7 +40,7 @@ def _figure(name: str, part: pd.DataFrame) -> Picture:
             axes.plot([], [], color=INK, marker=marker, linestyle="", markersize=5, label=f"{question} samples")
         axes.set_xlabel("inference accuracy per sample (dashed: chance)")
         axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        first = part.iloc[0]
+        first = lines.iloc[0]
         title = (
             f"{first['dataset_title']}, {first['arch_title']}: U-LiRA; thin lines are standard deviations over "
             "samples, thick ones 95 % intervals of the mean over pairs of halvings"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from deepunlearn.analysis import extra, records
+from deepunlearn.analysis import external, records
 from deepunlearn.analysis.coverage import require_complete
 from deepunlearn.analysis.records import Records
 from deepunlearn.core.errors import ConfigError, unknown
@@ -27,7 +27,7 @@ HELP = """\
 COMPARED = ("none", "paper")
 
 
-def gather(options: Mapping[str, str | bool]) -> Records:
+def load_records(options: Mapping[str, str | bool]) -> Records:
     """The records that `options` (names as in `OPTIONS`) ask for; those of a store are written beside it.
 
     Raises ConfigError where there are none, or expected rows are missing and `partial` is false.
@@ -36,8 +36,8 @@ def gather(options: Mapping[str, str | bool]) -> Records:
         raise unknown("comparison", str(options["compare"]), COMPARED)
     results = Path(str(options["results"]))
     named = [Path(name) for name in str(options["records"]).split(",") if name]
-    found = records.read(named) if named else records.collect(results)
-    if found.cases.empty and found.attacks.empty:
+    asked = records.read(named) if named else records.collect(results)
+    if asked.cases.empty and asked.attacks.empty:
         raise ConfigError(
             f"there are no results in {', '.join(map(str, named)) or results}",
             given=f"results={results}" if not named else f"records={options['records']}",
@@ -45,10 +45,10 @@ def gather(options: Mapping[str, str | bool]) -> Records:
             remedy="run one: python -m deepunlearn.sweep method=ft dataset=digits (or give results=DIR)",
         )
     if not named:
-        found.write(results)
+        asked.write(results)
     if options["extra"]:
-        rows, cases = extra.join(found.rows, found.cases, Path(str(options["extra"])))
-        found = replace(found, rows=rows, cases=cases)
+        rows, cases = external.join(asked.rows, asked.cases, Path(str(options["extra"])))
+        asked = replace(asked, rows=rows, cases=cases)
     if options["partial"] is not True:
-        require_complete(found.cases)
-    return found
+        require_complete(asked.cases)
+    return asked
