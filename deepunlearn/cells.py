@@ -130,13 +130,13 @@ class CellKeys:
         """The same of an unlearning run, or of any of several; `values` as in `runs_differ`."""
         return SPREAD if runs_differ(method, self._sizes(seed), values) else FIRST
 
-    def drawn_for(self, seed: int) -> str:
+    def randomness_of(self, seed: int) -> str:
         """What the randomness of unlearning the model of `seed` derives from: equal for all methods."""
         return self.reference("retrained" if self._own_forget_set(seed) else "original", seed).hash
 
     def run_seed(self, method: MethodConfig, seed: int, drawn: str | None = None) -> int:
         """The random state under which `method` unlearns the model of `seed`; trials have drawn=None."""
-        return derive_seed("unlearn", self.drawn_for(seed), method.name, *([drawn] if drawn else []))
+        return derive_seed("unlearn", self.randomness_of(seed), method.name, *([drawn] if drawn else []))
 
     def report_draw(self, sweep: SweepConfig, method: MethodConfig, seed: int) -> str | None:
         """`drawn` of a report: its own where the search ran on `seed`, else the winning trial itself is reported."""

@@ -41,7 +41,7 @@ from deepunlearn.library import unlearn
 from deepunlearn.ops.distillation import kl
 from deepunlearn.running import Setting, execute, working_copy
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.training import predict
 
 SEEDS = (0, 1)  # of the originals
@@ -70,50 +70,50 @@ def rule(name: str) -> Iterator[None]:
         loader.training_batches = today
 
 
-def unlearned(bench: Bench, seed: int, method: MethodConfig, parts: Parts, **params: Any) -> dict[str, float]:
+def unlearned(experiment: Experiment, seed: int, method: MethodConfig, parts: Parts, **params: Any) -> dict[str, float]:
     """RA and FA after a method; NaN where it diverged."""
     setting = Setting(
-        original=bench.original(seed),
+        original=experiment.original(seed),
         data=parts,
         classes=10,
-        anatomy=partial(archs.parts, bench.cell.arch),
-        fresh=bench._another,
-        runtime=bench.runtime,
+        anatomy=partial(archs.parts, experiment.cell.arch),
+        fresh=experiment._another,
+        runtime=experiment.runtime,
     )
     try:
-        model, _ = execute(make_method(method, method.complete(params)), setting.problem, bench.runtime, seed)
+        model, _ = execute(make_method(method, method.complete(params)), setting.problem, experiment.runtime, seed)
     except Diverged:
         return {"RA": float("nan"), "FA": float("nan")}
-    return {"RA": accuracy(bench, model, parts["retain"]), "FA": accuracy(bench, model, parts["forget"])}
+    return {"RA": accuracy(experiment, model, parts["retain"]), "FA": accuracy(experiment, model, parts["forget"])}
 
 
-def accuracy(bench: Bench, model: nn.Module, part: Part) -> float:
-    right = torch.from_numpy(predict(model, part, bench.runtime)).argmax(1) == part.labels
+def accuracy(experiment: Experiment, model: nn.Module, part: Part) -> float:
+    right = torch.from_numpy(predict(model, part, experiment.runtime)).argmax(1) == part.labels
     return float(right.float().mean())
 
 
 # ----------------------------------------------------------------------------------------------------------- the tables
 
 
-def steps(bench: Bench) -> list[str]:
+def steps(experiment: Experiment) -> list[str]:
     """One training step on r samples: accuracy on retain samples afterwards, mean (worst) of originals and draws."""
     lines = [row("r", *STEPS), row(*["---"] * (len(STEPS) + 1))]
     for size in SIZES:
-        lines.append(row(size, *(spread(stepped(bench, size, step)) for step in STEPS.values())))
+        lines.append(row(size, *(spread(stepped(experiment, size, step)) for step in STEPS.values())))
     return lines
 
 
-def stepped(bench: Bench, size: int, step: Step) -> list[float]:
+def stepped(experiment: Experiment, size: int, step: Step) -> list[float]:
     found = []
     for seed in SEEDS:
-        original, parts = bench.original(seed), bench.side(seed).parts
+        original, parts = experiment.original(seed), experiment.split_data(seed).parts
         judge = parts["retain"].subset(range(LOOK))
         for draw in range(DRAWS):
             chosen = torch.randperm(len(parts["forget"]), generator=torch.Generator().manual_seed(draw))[:size]
             model = working_copy(original).train()
             x, y = next(parts["forget"].subset(chosen).blocks(size))
             step(original, model, x, y)
-            found.append(accuracy(bench, model, judge))
+            found.append(accuracy(experiment, model, judge))
     return found
 
 
@@ -150,7 +150,7 @@ STEPS: dict[str, Step] = {
 }
 
 
-def dense(_: Bench) -> list[str]:
+def dense(_: Experiment) -> list[str]:
     """A dense network of 8 layers with batch normalisation that has learnt 640 random points by heart, fine-tuned on
     128 + r of them at 64 (3 epochs, lr 0.05), or driven away from them by GA (3 epochs, lr 0.003): accuracy on retain
     samples, mean (worst) of 4 draws. Here every remainder below half a batch is spread."""
@@ -211,10 +211,10 @@ def always_spread() -> Iterator[None]:
         batches.ENOUGH = enough
 
 
-def methods(bench: Bench) -> list[str]:
+def methods(experiment: Experiment) -> list[str]:
     """Those methods whose batches change with 4,050 retain, 450 forget and 500 validation samples: at their defaults,
     and at the search's smallest batch size, 64 (3 epochs at most). All others have the batches that they always had."""
-    parts, sizes = bench.side(0).parts, {"retain": 4050, "forget": 450, "val": 500}
+    parts, sizes = experiment.split_data(0).parts, {"retain": 4050, "forget": 450, "val": 500}
     assert {name: len(parts[name]) for name in sizes} == sizes
     lines = [row("method", "before: RA", "FA", "now: RA", "FA"), row(*["---"] * 5)]
     for name, method in sorted(configs().items()):
@@ -222,11 +222,11 @@ def methods(bench: Bench) -> list[str]:
         for label, params in (("defaults", {}), ("at 64", {**few(method), **at_64})):
             values = {key: (value,) for key, value in method.complete(params).items()}
             if runs_differ(method, sizes, values):
-                lines.append(row(f"{method.title}, {label}", *compared(bench, method, parts, params)))
+                lines.append(row(f"{method.title}, {label}", *compared(experiment, method, parts, params)))
     return lines
 
 
-def small(bench: Bench) -> list[str]:
+def small(experiment: Experiment) -> list[str]:
     """All methods with a remainder of 2 at 64 in all that they train on, and no other: 1,026 retain samples, 130 forget
     and 130 validation samples (128 forget samples where retain and forget set are mixed), 2 epochs at most."""
     lines = [row("method", "before: RA", "FA", "now: RA", "FA"), row(*["---"] * 5)]
@@ -234,11 +234,11 @@ def small(bench: Bench) -> list[str]:
         if not PASSES[name]:
             lines.append(row(f"{method.title} (no training step)", *["as before"] * 4))
             continue
-        whole, forget = bench.side(0).parts, 128 if TOGETHER in PASSES[name].get("batch_size", ()) else 130
+        whole, forget = experiment.split_data(0).parts, 128 if TOGETHER in PASSES[name].get("batch_size", ()) else 130
         counts = {"retain": 1026, "forget": forget, "val": 130}
         parts = {part: whole[part].subset(range(count)) for part, count in counts.items()}
         params = {**few(method, 2), **dict.fromkeys(PASSES[name], 64)}
-        lines.append(row(method.title, *compared(bench, method, parts, params)))
+        lines.append(row(method.title, *compared(experiment, method, parts, params)))
     return lines
 
 
@@ -248,11 +248,11 @@ def few(method: MethodConfig, epochs: int = 3) -> dict[str, Any]:
     return {key: min(float(method.defaults[key]), most) for key, most in limits.items() if key in method.space}
 
 
-def compared(bench: Bench, method: MethodConfig, parts: Parts, params: dict[str, Any]) -> list[str]:
+def compared(experiment: Experiment, method: MethodConfig, parts: Parts, params: dict[str, Any]) -> list[str]:
     cells = []
     for name in ("before", "now"):
         with rule(name):
-            results = [unlearned(bench, seed, method, parts, **params) for seed in SEEDS]
+            results = [unlearned(experiment, seed, method, parts, **params) for seed in SEEDS]
         cells += [each([one[score] for one in results]) for score in ("RA", "FA")]
         say(method.name, params, name, cells)
     return cells
@@ -278,7 +278,12 @@ def say(*what: object) -> None:
     print(*what, file=sys.stderr, flush=True)
 
 
-TABLES: dict[str, Callable[[Bench], list[str]]] = {"steps": steps, "dense": dense, "methods": methods, "small": small}
+TABLES: dict[str, Callable[[Experiment], list[str]]] = {
+    "steps": steps,
+    "dense": dense,
+    "methods": methods,
+    "small": small,
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -289,21 +294,23 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--to", type=Path, help="where the tables go; default: only printed")
     given = parser.parse_args(arguments)
     sweep = read_command([*CELL, f"dataset.root={given.data.absolute()}", f"results={given.work}"]).sweep
-    bench = Bench(sweep.cells[0], Results(Path(sweep.results)), Runtime(sweep.runtime), Progress())
+    experiment = Experiment(sweep.cells[0], Results(Path(sweep.results)), Runtime(sweep.runtime), Progress())
     made = f"{machine()}, torch {torch.__version__}, commit {commit()}, {datetime.now(UTC):%Y-%m-%d}"
     lines = [f"`python scripts/remainders.py {shlex.join(arguments)}`; {made}.", ""]
-    lines += ["Originals: RA / FA " + "; ".join(references(bench, seed) for seed in SEEDS) + "."]
+    lines += ["Originals: RA / FA " + "; ".join(references(experiment, seed) for seed in SEEDS) + "."]
     for name in given.names or TABLES:
         text = " ".join((TABLES[name].__doc__ or "").split())
-        lines += ["", f"## {name}", "", text, "", *TABLES[name](bench)]
+        lines += ["", f"## {name}", "", text, "", *TABLES[name](experiment)]
         print("\n".join(lines), flush=True)
         if given.to:
             given.to.write_text("\n".join(["# Small remainders", "", *lines]) + "\n", encoding="utf-8")
 
 
-def references(bench: Bench, seed: int) -> str:
-    parts = bench.side(seed).parts
-    return " / ".join(f"{accuracy(bench, bench.original(seed), parts[part]):.3f}" for part in ("retain", "forget"))
+def references(experiment: Experiment, seed: int) -> str:
+    parts = experiment.split_data(seed).parts
+    return " / ".join(
+        f"{accuracy(experiment, experiment.original(seed), parts[part]):.3f}" for part in ("retain", "forget")
+    )
 
 
 if __name__ == "__main__":

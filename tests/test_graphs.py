@@ -14,7 +14,7 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import Entry
 from deepunlearn.runtime import Clock, Runtime
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.testing.small import equal_states
 from tests import witness
 
@@ -52,12 +52,12 @@ class CountingRuntime(Runtime):
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
     folder = tmp_path_factory.mktemp("graphs")
     witness.write_numbered(folder / "images")
     sweep = read_command([*OPTIONS, f"dataset.root={folder / 'images'}"]).sweep
     torch._dynamo.reset()
-    here = Bench(sweep.cells[0], Results(folder / "out"), CountingRuntime(sweep.runtime), Progress(quiet=True))
+    here = Experiment(sweep.cells[0], Results(folder / "out"), CountingRuntime(sweep.runtime), Progress(quiet=True))
     here.reference("original", 0)
     yield here
     torch._dynamo.reset()
@@ -67,16 +67,16 @@ METHODS = {method.name: method for method in read_command([*OPTIONS]).sweep.meth
 PARAMS = {name: method.complete({"epochs": 2}) for name, method in METHODS.items()}
 
 
-def report(bench: Bench, name: str) -> Entry:
-    return bench.unlearned(METHODS[name], PARAMS[name], 0, "weights")
+def report(experiment: Experiment, name: str) -> Entry:
+    return experiment.unlearned(METHODS[name], PARAMS[name], 0, "weights")
 
 
 @pytest.mark.slow
-def test_no_graph_is_built_while_unlearning_or_a_retrain_step_is_timed(bench: Bench) -> None:
+def test_no_graph_is_built_while_unlearning_or_a_retrain_step_is_timed(experiment: Experiment) -> None:
     """NG+ runs in evaluation mode, FT in training mode; both have a smaller last batch."""
     for name in METHODS:
         CountingClock.made.clear()
-        report(bench, name)
+        report(experiment, name)
         *steps, for_nothing, timed = CountingClock.made
         assert for_nothing.built > 0, "it was compiled"
         assert [clock.built for clock in (*steps, timed)] == [0] * (len(steps) + 1), name
@@ -84,23 +84,23 @@ def test_no_graph_is_built_while_unlearning_or_a_retrain_step_is_timed(bench: Be
 
 
 @pytest.mark.slow
-def test_numbers_are_those_of_a_run_that_builds_its_graphs_on_the_way(bench: Bench) -> None:
-    entry = report(bench, "ngplus")
-    bench.runtime.graphs_of("somebody else")
+def test_numbers_are_those_of_a_run_that_builds_its_graphs_on_the_way(experiment: Experiment) -> None:
+    entry = report(experiment, "ngplus")
+    experiment.runtime.graphs_of("somebody else")
     before = graphs()
-    cold, _ = bench.unlearn(METHODS["ngplus"], PARAMS["ngplus"], 0)
+    cold, _ = experiment.unlearn(METHODS["ngplus"], PARAMS["ngplus"], 0)
     assert graphs() > before, "graphs were built on the way"
     assert equal_states(cold.state_dict(), load_file(entry.file("weights.safetensors")))
 
 
 @pytest.mark.slow
-def test_what_ran_before_does_not_decide_whether_a_method_is_compiled(bench: Bench) -> None:
+def test_what_ran_before_does_not_decide_whether_a_method_is_compiled(experiment: Experiment) -> None:
     """With a limit of one graph for each network, what FT has built would leave none for NG+."""
     found: dict[str, list[int]] = {}
     with torch._dynamo.config.patch(recompile_limit=1):
-        bench.runtime.graphs_of("nobody")
+        experiment.runtime.graphs_of("nobody")
         for name in ("ft", "ngplus", "ft", "ngplus"):
             before = graphs()
-            bench.unlearn(METHODS[name], PARAMS[name], 0)
+            experiment.unlearn(METHODS[name], PARAMS[name], 0)
             found.setdefault(name, []).append(graphs() - before)
     assert all(first == second > 0 for first, second in found.values()), found

@@ -54,9 +54,9 @@ def expected(split: Split) -> dict[str, list[int]]:
 
 
 def test_the_images_carry_the_numbers_that_the_split_counts_with(done: Done) -> None:
-    pixels = done.bench.decoded.train_images[:, 0, 0, :2].astype(int)
+    pixels = done.experiment.decoded.train_images[:, 0, 0, :2].astype(int)
     assert (256 * pixels[:, 0] + pixels[:, 1]).tolist() == list(range(len(pixels)))
-    parts = expected(done.bench.split)
+    parts = expected(done.experiment.split)
     assert sorted(parts["retain"] + parts["forget"] + parts["val"]) == list(range(len(pixels)))
     assert len({number for part in parts.values() for number in part}) == len(pixels) + len(parts["test"])
 
@@ -66,20 +66,20 @@ def test_the_images_carry_the_numbers_that_the_split_counts_with(done: Done) -> 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_originals_train_on_retain_and_forget_set_and_retrained_models_on_the_retain_set(done: Done, seed: int) -> None:
-    parts = expected(done.bench.split)
+    parts = expected(done.experiment.split)
     for role, trained in (("original", parts["retain"] + parts["forget"]), ("retrained", parts["retain"])):
         passes = epochs_of(done.seen[reference(role, seed)], len(trained))
         assert [sorted(one) for one in passes] == [sorted(trained)] * EPOCHS, role
 
 
 def test_each_epoch_of_each_model_has_an_order_of_its_own(done: Done) -> None:
-    retain = set(expected(done.bench.split)["retain"])
+    retain = set(expected(done.experiment.split)["retain"])
     orders = [
         tuple(number for number in one if number in retain)
         for role in ("original", "retrained")
         for seed in (0, 1)
         for one in epochs_of(
-            done.seen[reference(role, seed)], len(retain) + len(done.bench.split.forget) * (role[0] == "o")
+            done.seen[reference(role, seed)], len(retain) + len(done.experiment.split.forget) * (role[0] == "o")
         )
     ]
     assert len(set(orders)) == len(orders) == 4 * EPOCHS
@@ -95,13 +95,13 @@ def test_original_and_retrained_model_of_a_seed_start_alike_and_seeds_do_not(don
 
 
 def test_logits_are_kept_under_the_part_that_they_are_of(done: Done) -> None:
-    images, test_images = done.bench.decoded.train_images, done.bench.decoded.test_images
+    images, test_images = done.experiment.decoded.train_images, done.experiment.decoded.test_images
     tasks = [reference("original", 0), reference("original", 1), reference("retrained", 1), report(0), report(1)]
     for task in tasks:
         entry, net = done.entry(task), Witness(witness.CLASSES)
         net.load_state_dict(load_file(entry.file("weights.safetensors")))
         for part, logits in entry.arrays("logits.npz").items():
-            rows = getattr(done.bench.split, part)
+            rows = getattr(done.experiment.split, part)
             own = (test_images if part == "test" else images)[rows]
             np.testing.assert_allclose(
                 logits, witness.by_hand(net, own), rtol=1e-3, atol=1e-4, err_msg=f"{task} {part}"
@@ -113,7 +113,7 @@ def test_logits_are_kept_under_the_part_that_they_are_of(done: Done) -> None:
 
 @of_each_run
 def test_a_method_is_handed_its_parts_with_their_labels_and_nothing_else(done: Done, task: Task) -> None:
-    parts = expected(done.bench.split)
+    parts = expected(done.experiment.split)
     assert len(done.given[task]) == (2 if task.stage == "search" else 1)
     for given in done.given[task]:
         for part in ("retain", "forget", "val"):
@@ -131,29 +131,31 @@ def test_a_method_starts_from_the_original_of_its_seed_on_a_copy(done: Done, tas
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_search_never_meets_a_test_image_and_scores_each_trial_on_the_other_parts(done: Done, seed: int) -> None:
-    parts = expected(done.bench.split)
+    parts = expected(done.experiment.split)
     scored = parts["val"] + parts["retain"] + parts["forget"] + parts["val"]  # first the method's own look at D_V
     assert evaluated(done.seen[study(seed)]) == 2 * scored
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_trial_is_scored_against_the_retrained_model_of_its_seed(done: Done, seed: int) -> None:
-    bench, (method,) = done.bench, done.planner.sweep.methods
-    labels = {part: bench.decoded.train_labels[getattr(bench.split, part)] for part in ("retain", "forget", "val")}
+    experiment, (method,) = done.experiment, done.planner.sweep.methods
+    labels = {
+        part: experiment.decoded.train_labels[getattr(experiment.split, part)] for part in ("retain", "forget", "val")
+    }
 
     def accuracies(logits: dict[str, np.ndarray]) -> np.ndarray:
         return np.array([(logits[part].argmax(1) == labels[part]).mean() for part in labels])
 
     retrained = [accuracies(done.entry(reference("retrained", one)).arrays("logits.npz")) for one in (0, 1)]
     assert (retrained[0] != retrained[1]).any(), "else the seeds could be mistaken for each other"
-    for trial in SlotStudy(bench, method, done.planner.sweep.search, seed).finished().values():
-        net, _ = bench.unlearn(method, trial.user_attrs["params"], seed)
-        images = {part: bench.decoded.train_images[getattr(bench.split, part)] for part in labels}
+    for trial in SlotStudy(experiment, method, done.planner.sweep.search, seed).finished().values():
+        net, _ = experiment.unlearn(method, trial.user_attrs["params"], seed)
+        images = {part: experiment.decoded.train_images[getattr(experiment.split, part)] for part in labels}
         own = {part: witness.by_hand(net, images[part]) for part in labels}
         gaps = abs(accuracies(own) - retrained[seed]) / 3
         np.testing.assert_allclose(trial.user_attrs["losses"][:3], gaps, atol=1e-6)
         attacked = [cross_entropy(own[part], labels[part]) for part in ("forget", "val")]
-        shuffle = derive_seed32("mia-val", bench.keys.drawn_for(seed))
+        shuffle = derive_seed32("mia-val", experiment.keys.randomness_of(seed))
         assert trial.user_attrs["losses"][3] == pytest.approx(discernibility(mia_accuracy(*attacked, shuffle)), abs=0.1)
 
 
@@ -164,9 +166,11 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_report_is_held_against_original_and_retrained_model_of_its_seed(done: Done, seed: int) -> None:
-    row, bench = done.row(report(seed)), done.bench
-    labels = {part: bench.decoded.train_labels[getattr(bench.split, part)] for part in ("retain", "forget", "val")}
-    labels["test"] = bench.decoded.test_labels[bench.split.test]
+    row, experiment = done.row(report(seed)), done.experiment
+    labels = {
+        part: experiment.decoded.train_labels[getattr(experiment.split, part)] for part in ("retain", "forget", "val")
+    }
+    labels["test"] = experiment.decoded.test_labels[experiment.split.test]
     logits = {task: done.entry(task).arrays("logits.npz") for task in (report(seed), reference("retrained", seed))}
     own, retrained = ({part: (one[part].argmax(1) == labels[part]).mean() for part in PARTS} for one in logits.values())
     for name, part in (("RA", "retain"), ("FA", "forget"), ("VA", "val"), ("TA", "test")):
@@ -185,14 +189,14 @@ def test_a_report_is_held_against_original_and_retrained_model_of_its_seed(done:
 
 
 def test_a_training_is_timed_without_what_comes_after_it(done: Done) -> None:
-    parts = expected(done.bench.split)
+    parts = expected(done.experiment.split)
     for role, samples in (("original", len(parts["retain"] + parts["forget"])), ("retrained", len(parts["retain"]))):
         assert done.entry(reference(role, 0)).meta["seconds"] == EPOCHS * steps(samples) * TRAINING_SECONDS
 
 
 def test_an_unlearning_run_is_timed_with_its_own_evaluation_and_without_ours(done: Done) -> None:
     """Two epochs on the retain set and one look at the validation set, which is one batch."""
-    retain = len(done.bench.split.retain)
+    retain = len(done.experiment.split.retain)
     expected_seconds = 2 * steps(retain) * TRAINING_SECONDS + EVALUATING_SECONDS
     for seed in (0, 1, 2):
         assert done.entry(report(seed)).meta["seconds"] == expected_seconds
@@ -205,7 +209,7 @@ def test_what_is_done_at_a_yield_is_not_timed(done: Done) -> None:
     def slow(epoch: int, net: torch.nn.Module) -> None:
         CLOCK.now += 1e6
 
-    _, run = done.bench.unlearn(method, method.complete({}), 1, slow)
+    _, run = done.experiment.unlearn(method, method.complete({}), 1, slow)
     assert run.epochs == 2
     assert run.seconds == done.entry(report(1)).meta["seconds"]
 
@@ -214,18 +218,24 @@ def test_what_is_done_after_an_epoch_of_training_is_not_timed(done: Done, tmp_pa
     def slow(history: History) -> None:
         CLOCK.now += 1e6
 
-    bench, retain = done.bench, done.bench.side(0).parts["retain"]
+    experiment, retain = done.experiment, done.experiment.split_data(0).parts["retain"]
     checkpoint = Checkpoint(tmp_path / "here.safetensors", 0.0)
     history = train(
-        bench.fresh_model(0), retain, bench.cell.train, bench.runtime, "id", checkpoint=checkpoint, on_epoch=slow
+        experiment.fresh_model(0),
+        retain,
+        experiment.cell.train,
+        experiment.runtime,
+        "id",
+        checkpoint=checkpoint,
+        on_epoch=slow,
     )
     assert history.seconds == EPOCHS * steps(len(retain)) * TRAINING_SECONDS
 
 
 def test_retraining_counts_as_the_steps_of_the_recipe_on_the_retain_set(done: Done) -> None:
     """A step of the recipe takes one second on this clock, so RT(retrain) is their number."""
-    samples = len(done.bench.split.retain)
-    assert steps(samples) != steps(samples + len(done.bench.split.forget)), "else D and D_R could be mistaken"
+    samples = len(done.experiment.split.retain)
+    assert steps(samples) != steps(samples + len(done.experiment.split.forget)), "else D and D_R could be mistaken"
     seconds = EPOCHS * steps(samples) * TRAINING_SECONDS
     for seed in (0, 1):
         row = done.row(report(seed))
@@ -238,9 +248,9 @@ def test_a_retrain_step_is_timed_on_the_retain_set_at_the_recipes_batch_size(don
     """The first report that was made also timed the steps, before it unlearned."""
     first = next(task for task in done.seen if task.stage == "evaluate" and task.method == "watcher")
     looks = [look for look in done.seen[first] if look.training]
-    own = looks[: len(looks) - 2 * steps(len(done.bench.split.retain))]
+    own = looks[: len(looks) - 2 * steps(len(done.experiment.split.retain))]
     assert len(own) > CALIBRATION_STEPS
-    assert {number for look in own for number in look.numbers} == set(expected(done.bench.split)["retain"])
+    assert {number for look in own for number in look.numbers} == set(expected(done.experiment.split)["retain"])
     assert max(len(look.numbers) for look in own) == BATCH
 
 
@@ -268,7 +278,7 @@ def test_the_robust_selection_runs_on_every_search_seed_as_neither_trials_nor_re
     robust = sweep.model_copy(update={"search": sweep.search.model_copy(update={"selection": "robust"})})
     before = {numbers for task in RUNS for run in done.given[task] for numbers in draws(run)}
     runs = len(GIVEN)
-    select(done.bench, robust, sweep.methods[0])
+    select(done.experiment, robust, sweep.methods[0])
     own = GIVEN[runs:]
     assert len(own) == 4 * 2, "all four trials are among the best five, and there are two search seeds"
     assert not before & {numbers for run in own for numbers in draws(run)}
@@ -281,7 +291,7 @@ def test_a_report_is_not_the_winning_trial(done: Done) -> None:
     method, params = done.planner.sweep.methods[0], done.planner.winner(0, "watcher")
     assert params is not None
     for seed, same in ((0, False), (1, False), (2, True)):  # nobody has searched on seed 2: it stays what it was
-        trial, _ = done.bench.unlearn(method, params, seed)
+        trial, _ = done.experiment.unlearn(method, params, seed)
         stored = load_file(done.entry(report(seed)).file("weights.safetensors"))
         assert equal_states(trial.state_dict(), stored) == same, seed
 

@@ -16,7 +16,7 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 from tests import watcher, witness
 from tests.watcher import GIVEN, Given
 from tests.witness import SEEN, Look
@@ -34,7 +34,7 @@ class Done:
     """A finished sweep: what each task made the network see and the method be given."""
 
     planner: Planner
-    bench: Bench
+    experiment: Experiment
     seen: dict[Task, list[Look]]
     given: dict[Task, list[Given]]
 
@@ -56,7 +56,7 @@ class Done:
 
     def labels(self, numbers: Iterable[int]) -> list[tuple[int, int]]:
         """(number, label) of training images, sorted."""
-        return sorted((number, int(self.bench.decoded.train_labels[number])) for number in numbers)
+        return sorted((number, int(self.experiment.decoded.train_labels[number])) for number in numbers)
 
 
 def swept(folder: Path, *options: str, wanted: Iterable[Task] | None = None) -> Done:
@@ -67,7 +67,7 @@ def swept(folder: Path, *options: str, wanted: Iterable[Task] | None = None) -> 
     places = (f"dataset.root={folder / 'images'}", f"extra_methods={folder / 'methods'}", f"results={folder / 'out'}")
     planner = Planner(read_command([*OPTIONS, *places, *options]).sweep, Progress(quiet=True))
     worker = Worker(planner, Runtime(planner.sweep.runtime), planner.progress)
-    done = Done(planner, worker.bench(0), {}, {})
+    done = Done(planner, worker.experiment(0), {}, {})
     for task in wanted or planner.tasks:
         looks, runs = len(SEEN), len(GIVEN)
         assert worker.run_task(task) == "done", planner.failure(task)

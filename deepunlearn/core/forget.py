@@ -94,7 +94,7 @@ class ForgetSet(Frozen):
     enlarge: ClassVar[str] = "choose more samples"  # the remedy of a forget set that is too small
     reduce: ClassVar[str] = "choose fewer samples"  # and of one that leaves too few
     scored: ClassVar[bool] = True  # each model gets a row of scores; else all models are attacked together, untimed
-    computed_by: ClassVar[str] = "deepunlearn.stages.evaluation:Bench"  # imported by workers only, as it needs torch
+    computed_by: ClassVar[str] = "deepunlearn.stages.evaluation:Experiment"  # imported by workers only, it needs torch
     command: ClassVar[str] = "sweep"  # python -m deepunlearn.COMMAND runs it
 
     name: str
@@ -134,7 +134,7 @@ class ForgetSet(Frozen):
         """Seed of the model that search `number` runs on. Raises Unfit where there is none."""
         return number
 
-    def first_of(self, role: Role, seed: int) -> int:
+    def reference_seed(self, role: Role, seed: int) -> int:
         """The smallest seed whose models have the same reference as those of `seed`."""
         return seed
 

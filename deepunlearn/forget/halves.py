@@ -64,7 +64,7 @@ class HalvesForget(ForgetSet):
     enlarge: ClassVar[str] = "lower forget.parts"
     reduce: ClassVar[str] = "raise forget.parts"
     scored: ClassVar[bool] = False
-    computed_by: ClassVar[str] = "deepunlearn.ulira.shadow_models:ShadowBench"
+    computed_by: ClassVar[str] = "deepunlearn.ulira.shadow_models:ShadowExperiment"
     command: ClassVar[str] = "lira"
 
     halvings: PositiveInt
@@ -105,7 +105,7 @@ class HalvesForget(ForgetSet):
             )
         return number * self.parts
 
-    def first_of(self, role: Role, seed: int) -> int:
+    def reference_seed(self, role: Role, seed: int) -> int:
         """The models of a halving share its original."""
         return seed - seed % self.parts if role == "original" else seed
 

@@ -102,7 +102,7 @@ class TaskList:
             yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
 
     def _reference(self, cell: int, role: Role, seed: int) -> Task:
-        return Task("reference", cell, role, self.sweep.cells[cell].forget.first_of(role, seed))
+        return Task("reference", cell, role, self.sweep.cells[cell].forget.reference_seed(role, seed))
 
     def _searched(self, cell: int) -> list[str]:
         source = self.keys[cell].source

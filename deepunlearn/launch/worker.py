@@ -18,7 +18,7 @@ from deepunlearn.launch.tasks import State, Task, role_of
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select
 from deepunlearn.search.study import SlotStudy
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 
 LOOK_AGAIN_SECONDS = 2.0  # at what another process does
 _SAID = {"infrastructure": "NOT RUN"}
@@ -29,12 +29,12 @@ class Worker:
 
     def __init__(self, planner: Planner, runtime: Runtime, progress: Progress) -> None:
         self.planner, self.runtime, self.progress = planner, runtime, progress
-        self.bench = lru_cache(maxsize=2)(self._bench)
+        self.experiment = lru_cache(maxsize=2)(self._experiment)
 
-    def _bench(self, cell: int) -> Bench:
+    def _experiment(self, cell: int) -> Experiment:
         config = self.planner.sweep.cells[cell]
         module, name = config.forget.computed_by.split(":")
-        kind: type[Bench] = getattr(importlib.import_module(module), name)
+        kind: type[Experiment] = getattr(importlib.import_module(module), name)
         return kind(config, self.planner.results, self.runtime, self.progress)
 
     def run(self, tasks: list[Task]) -> Counter[State]:
@@ -113,30 +113,30 @@ class Worker:
         return "done"
 
     def _perform(self, task: Task) -> None:
-        bench, sweep = self.bench(task.cell), self.planner.sweep
-        self._refuse_other_data(bench, task.cell)
+        experiment, sweep = self.experiment(task.cell), self.planner.sweep
+        self._refuse_other_data(experiment, task.cell)
         if task.stage == "select":
-            select(bench, sweep, self.planner.methods[task.method])
+            select(experiment, sweep, self.planner.methods[task.method])
             return
         assert task.seed is not None
         if task.stage == "search":
-            SlotStudy(bench, self.planner.methods[task.method], sweep.search, task.seed).run()
+            SlotStudy(experiment, self.planner.methods[task.method], sweep.search, task.seed).run()
         elif task.stage == "reference":
-            bench.reference(role_of(task), task.seed)
+            experiment.reference(role_of(task), task.seed)
         elif task.method in REFERENCES:
-            bench.reference_row(role_of(task), task.seed, sweep.measures)
+            experiment.reference_row(role_of(task), task.seed, sweep.measures)
         else:
             params = self.planner.params(task.cell, task.method)
             assert params is not None
             method = self.planner.methods[task.method]
-            bench.evaluate(sweep, method, params, task.seed)
+            experiment.evaluate(sweep, method, params, task.seed)
 
-    def _refuse_other_data(self, bench: Bench, cell: int) -> None:
+    def _refuse_other_data(self, experiment: Experiment, cell: int) -> None:
         """Results are stored under the images' content: that of others would not be what was planned."""
-        if bench.keys.split != self.planner.keys[cell].split:
+        if experiment.keys.split != self.planner.keys[cell].split:
             raise DataError(
-                f"the dataset of {bench.cell.name} has changed since this was planned",
-                given=f"content {bench.keys.split.data_digest[:16]}",
+                f"the dataset of {experiment.cell.name} has changed since this was planned",
+                given=f"content {experiment.keys.split.data_digest[:16]}",
                 allowed=f"content {self.planner.keys[cell].split.data_digest[:16]}, as planned",
                 remedy="run the same command again, which plans anew",
             )

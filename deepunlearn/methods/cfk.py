@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from deepunlearn.methods.base import Method, Problem
+from deepunlearn.ops.last_blocks import last_blocks, parameters_of, train_only
 from deepunlearn.ops.optim import descend, steps_down, thirds
-from deepunlearn.ops.tail import parameters_of, tail, train_tail
 
 
 class CatastrophicForgettingK(Method):
@@ -29,10 +29,10 @@ class CatastrophicForgettingK(Method):
     k: int
 
     def run(self, problem: Problem) -> Iterator[None]:
-        modules = tail(problem.parts, self.k)
+        modules = last_blocks(problem.parts, self.k)
         what = f"everything in the last {self.k} blocks and the head"
         params = problem.movable(parameters_of(modules), what)
-        train_tail(problem.model, modules)
+        train_only(problem.model, modules)
         problem.train_only(params)
         start = [parameter.detach().clone() for parameter in params]
 

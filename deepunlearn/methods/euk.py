@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deepunlearn.methods.base import Method, Problem
+from deepunlearn.ops.last_blocks import last_blocks, parameters_of, train_only
 from deepunlearn.ops.optim import descend, steps_down, thirds
-from deepunlearn.ops.tail import parameters_of, tail, train_tail
 
 
 class ExactUnlearningK(Method):
@@ -27,9 +27,9 @@ class ExactUnlearningK(Method):
     k: int
 
     def run(self, problem: Problem) -> Iterator[None]:
-        modules = tail(problem.parts, self.k)
+        modules = last_blocks(problem.parts, self.k)
         problem.reinitialise(modules)
-        train_tail(problem.model, modules)
+        train_only(problem.model, modules)
         problem.train_only(parameters_of(modules))
         rates = steps_down(self.lr, self.epochs, self.decay, thirds(self.epochs))
         step = problem.step(problem.cross_entropy, problem.sgd(lr=self.lr, weight_decay=self.weight_decay))

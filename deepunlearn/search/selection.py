@@ -21,7 +21,7 @@ from deepunlearn.core.store import Entry
 from deepunlearn.search.objective import Losses
 from deepunlearn.search.samplers import generation_of
 from deepunlearn.search.study import SlotStudy, score_model
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 
 
 class SearchFailed(DeepUnlearnError):
@@ -61,28 +61,28 @@ def smallest_mean(
     return top[means.index(min(means))]
 
 
-def select(bench: Bench, sweep: SweepConfig, method: MethodConfig) -> Entry:
+def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> Entry:
     """The search stage: the winner's values, which trial made them, and all trials as a table.
 
     Raises SearchFailed where no trial completed.
     """
-    key, place = bench.keys.chosen_by(sweep, method), bench.keys.place(method.name)
+    key, place = experiment.keys.chosen_by(sweep, method), experiment.keys.place(method.name)
     assert isinstance(key, SearchKey)
-    entry = bench.store.find(key, place)
+    entry = experiment.store.find(key, place)
     if entry is not None:
         return entry
-    studies = [SlotStudy(bench, method, sweep.search, seed) for seed in sweep.search_seeds(bench.cell)]
+    studies = [SlotStudy(experiment, method, sweep.search, seed) for seed in sweep.search_seeds(experiment.cell)]
     candidates = [one for study in studies for one in completed(study)]
     if not candidates:
         raise SearchFailed(
-            f"no trial of {method.name} on {bench.cell.name} was completed",
+            f"no trial of {method.name} on {experiment.cell.name} was completed",
             given=_outcomes(studies),
             allowed="at least one completed trial",
             remedy="see why in the Optuna storage (optuna-dashboard, docs/guide.md), narrow the ranges with "
             "method.space.NAME.high=, or raise search.trials",
         )
-    winner = _choose(bench, sweep, method, candidates)
-    with bench.store.writing(key, place, bench.runtime.describe()) as draft:
+    winner = _choose(experiment, sweep, method, candidates)
+    with experiment.store.writing(key, place, experiment.runtime.describe()) as draft:
         draft.write_json(
             "winner.json",
             {
@@ -94,7 +94,7 @@ def select(bench: Bench, sweep: SweepConfig, method: MethodConfig) -> Entry:
             },
         )
         write_trials(draft.path / "trials.csv", studies)
-    entry = bench.store.find(key, place)
+    entry = experiment.store.find(key, place)
     assert entry is not None
     return entry
 
@@ -108,18 +108,18 @@ def completed(study: SlotStudy) -> list[Candidate]:
     ]
 
 
-def _choose(bench: Bench, sweep: SweepConfig, method: MethodConfig, candidates: list[Candidate]) -> Candidate:
+def _choose(experiment: Experiment, sweep: SweepConfig, method: MethodConfig, candidates: list[Candidate]) -> Candidate:
     if sweep.search.selection == "paper":
         return smallest_norm(candidates)
 
     def evaluate(one: Candidate, seed: int) -> float:
         try:
-            model, _ = bench.unlearn(method, one.params, seed, drawn=SELECTION)
-            return score_model(bench, model, seed).norm
+            model, _ = experiment.unlearn(method, one.params, seed, drawn=SELECTION)
+            return score_model(experiment, model, seed).norm
         except Diverged:
             return math.inf
 
-    return smallest_mean(candidates, sweep.search.candidates, sweep.search_seeds(bench.cell), evaluate)
+    return smallest_mean(candidates, sweep.search.candidates, sweep.search_seeds(experiment.cell), evaluate)
 
 
 def _outcomes(studies: list[SlotStudy]) -> str:

@@ -32,7 +32,7 @@ from deepunlearn.search.objective import Losses, score
 from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes
 from deepunlearn.search.slots import finished_slots, open_storage, storage_url, study_name
 from deepunlearn.stages.data import SEARCH_PARTS
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
 PRUNE_AT = (50, 75)  # per cent of a trial's epochs; never before half: CT and MSG start broken by design
@@ -42,14 +42,14 @@ PRUNE_STARTUP_TRIALS = 5
 class SlotStudy:
     """The trials of `method` on the original of `seed`, scored against its retrained model."""
 
-    def __init__(self, bench: Bench, method: MethodConfig, search: SearchConfig, seed: int) -> None:
-        self.bench, self.method, self.search, self.seed = bench, method, search, seed
-        self.key = bench.keys.study(method, search, seed)
-        self.name = study_name(self.key, bench.cell, search)
-        self.storage = open_storage(storage_url(search, bench.results.search, self.name))
+    def __init__(self, experiment: Experiment, method: MethodConfig, search: SearchConfig, seed: int) -> None:
+        self.experiment, self.method, self.search, self.seed = experiment, method, search, seed
+        self.key = experiment.keys.study(method, search, seed)
+        self.name = study_name(self.key, experiment.cell, search)
+        self.storage = open_storage(storage_url(search, experiment.results.search, self.name))
         directions = [StudyDirection.MINIMIZE] * (4 if search.objective == "four" else 1)
         optuna.create_study(storage=self.storage, study_name=self.name, directions=directions, load_if_exists=True)
-        self._claims = Claims(bench.results.search / "claims" / self.name)
+        self._claims = Claims(experiment.results.search / "claims" / self.name)
         self._errors: Counter[str] = Counter()
 
     def run(self) -> None:
@@ -57,8 +57,8 @@ class SlotStudy:
 
         Raises the error that occurred 10 times alike, NotApplicable at once, and Stopped between two trials.
         """
-        label = f"{self.bench.cell.name} {self.method.name} search seed {self.seed}: trial"
-        with self.bench.progress.bar(label, self.search.trials) as bar:
+        label = f"{self.experiment.cell.name} {self.method.name} search seed {self.seed}: trial"
+        with self.experiment.progress.bar(label, self.search.trials) as bar:
             bar.advance(len(self.finished()))
             while (slot := self._claim()) is not None:
                 try:
@@ -73,7 +73,7 @@ class SlotStudy:
             counts = [f"{count} {state}" for state, count in states.items()]
             if self.search.sampler == "nsga3":
                 counts.append(f"{sum(generation_of(trial) > 0 for trial in finished)} of them evolved")
-            self.bench.progress.say(f"{label}s finished: {', '.join(counts)}")
+            self.experiment.progress.say(f"{label}s finished: {', '.join(counts)}")
 
     def trials(self) -> list[FrozenTrial]:
         study_id = self.storage.get_study_id_from_name(self.name)
@@ -162,10 +162,10 @@ class SlotStudy:
 
     def _score(self, trial: Trial) -> Losses:
         searched = {name: suggest(trial, name, limits) for name, limits in self.key.ranges.items()}
-        params = self.method.from_search(searched, self.bench.blocks)
+        params = self.method.from_search(searched, self.experiment.blocks)
         trial.set_user_attr("params", params)
-        model, run = self.bench.unlearn(self.method, params, self.seed, self._watcher(trial, params))
-        losses = score_model(self.bench, model, self.seed)
+        model, run = self.experiment.unlearn(self.method, params, self.seed, self._watcher(trial, params))
+        losses = score_model(self.experiment, model, self.seed)
         trial.set_user_attr("losses", losses.four)
         trial.set_user_attr("seconds", run.seconds)
         return losses
@@ -179,7 +179,7 @@ class SlotStudy:
 
         def look(epoch: int, model: nn.Module) -> None:
             if epoch in looks and epoch < epochs:
-                trial.report(score_model(self.bench, model, self.seed).sum, looks[epoch])
+                trial.report(score_model(self.experiment, model, self.seed).sum, looks[epoch])
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
@@ -190,12 +190,15 @@ def slot_name(slot: int) -> str:
     return f"{slot:04d}"
 
 
-def score_model(bench: Bench, model: nn.Module, seed: int) -> Losses:
+def score_model(experiment: Experiment, model: nn.Module, seed: int) -> Losses:
     """The four losses of a model in memory. Raises Diverged where its logits are not finite."""
-    side = bench.side(seed)
-    logits = bench.predict(model, side, SEARCH_PARTS)
+    split_data = experiment.split_data(seed)
+    logits = experiment.predict(model, split_data, SEARCH_PARTS)
     return score(
-        logits, bench.retrained_accuracies(seed), side.labels, derive_seed32("mia-val", bench.keys.drawn_for(seed))
+        logits,
+        experiment.retrained_accuracies(seed),
+        split_data.labels,
+        derive_seed32("mia-val", experiment.keys.randomness_of(seed)),
     )
 
 

@@ -22,7 +22,7 @@ PARTS = ("retain", "forget", "val", "test")
 SEARCH_PARTS = ("retain", "forget", "val")  # the parts that a search may look at
 
 
-class Side:
+class SplitData:
     """The data as one or more models divide it."""
 
     def __init__(self, parts: dict[str, Part]) -> None:
@@ -65,13 +65,13 @@ class DataStage:
         """Samples of each part, of the models of `seed`; here that is the same for all."""
         return self.split.sizes
 
-    def side(self, seed: int) -> Side:
+    def split_data(self, seed: int) -> SplitData:
         """The data as the models of `seed` divide it; here that is the same for all."""
-        return self._side
+        return self._split_data
 
     @cached_property
-    def _side(self) -> Side:
-        return Side(make_parts(self.decoded, self.split, self.cell.dataset, self.runtime.device, self.data_budget))
+    def _split_data(self) -> SplitData:
+        return SplitData(make_parts(self.decoded, self.split, self.cell.dataset, self.runtime.device, self.data_budget))
 
     @property
     def data_budget(self) -> int:

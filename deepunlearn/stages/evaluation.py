@@ -33,7 +33,7 @@ from deepunlearn.training import load_weights
 Array = npt.NDArray[np.generic]
 
 
-class Bench(UnlearningStage):
+class Experiment(UnlearningStage):
     """One cell on one device, ready to compute and store all there is of it."""
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int) -> Entry:
@@ -44,7 +44,7 @@ class Bench(UnlearningStage):
             return found
         self.runtime.watch_memory()
         logits = entry.arrays("logits.npz")
-        labels, drawn = self.side(seed).labels, self._drawn("mia", seed)
+        labels, drawn = self.split_data(seed).labels, self._drawn("mia", seed)
         scores = score(logits, self.logits("retrained", seed), labels, drawn)
         scores.update(self._distances(entry, seed))
         with self.store.writing(key, place, self._facts()) as draft:
@@ -54,7 +54,7 @@ class Bench(UnlearningStage):
 
     def _drawn(self, what: str, seed: int) -> int:
         """What a measure draws by: the same for all models of a seed."""
-        return derive_seed32(what, self.keys.drawn_for(seed))
+        return derive_seed32(what, self.keys.randomness_of(seed))
 
     def measures(
         self, wanted: Sequence[Measure], subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int
@@ -89,7 +89,7 @@ class Bench(UnlearningStage):
         if "weights" in measure.needs:
             references = {str(role): self.reference(role, seed) for role in REFERENCES}
             given["weights"] = {name: _weights(one) for name, one in {"model": entry, **references}.items()}
-        return Outputs(labels=self.side(seed).labels, seed=self._drawn(measure.name, seed), **given)
+        return Outputs(labels=self.split_data(seed).labels, seed=self._drawn(measure.name, seed), **given)
 
     def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
         """L2 distances of a stored model to the original and the retrained model of its seed."""

@@ -23,7 +23,7 @@ from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.store import Draft, Entry, Place
 from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages.data import PARTS, SEARCH_PARTS, DataStage, Side
+from deepunlearn.stages.data import PARTS, SEARCH_PARTS, DataStage, SplitData
 from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, train
 
 Logits = dict[str, npt.NDArray[np.float32]]
@@ -56,16 +56,16 @@ class ReferenceStage(DataStage):
 
     def reference(self, role: Role, seed: int) -> Entry:
         """An original or retrained model: weights, logits on all parts, history."""
-        seed = self.cell.forget.first_of(role, seed)
+        seed = self.cell.forget.reference_seed(role, seed)
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
         entry = self.store.find(key, place)
-        return entry or self._train_reference(key, place, self.side(seed))
+        return entry or self._train_reference(key, place, self.split_data(seed))
 
-    def _train_reference(self, key: ReferenceKey, place: Place, side: Side) -> Entry:
+    def _train_reference(self, key: ReferenceKey, place: Place, split_data: SplitData) -> Entry:
         self.runtime.graphs_of("references")
         model = self.runtime.compiled(self.fresh_model(key.seed))
         checkpoint = Checkpoint(self.results.work / f"{key.hash}.safetensors", self.runtime.config.checkpoint_seconds)
-        part = side.parts["train" if key.role == "original" else "retain"]
+        part = split_data.parts["train" if key.role == "original" else "retain"]
         label = f"{self.cell.name} {key.role} seed {place.seed}"
         self.runtime.watch_memory()
         with self.progress.bar(f"{label}: epoch", key.epochs) as bar:
@@ -74,7 +74,7 @@ class ReferenceStage(DataStage):
                 bar.advance(len(history.losses) - bar.done, f"loss {history.losses[-1]:.3f}")
 
             history = train(model, part, self.cell.train, self.runtime, key.hash, checkpoint=checkpoint, on_epoch=show)
-        with self._writing_reference(key, place, model, side, self._facts(seconds=history.seconds)) as draft:
+        with self._writing_reference(key, place, model, split_data, self._facts(seconds=history.seconds)) as draft:
             draft.write_json("history.json", history.__dict__)
         checkpoint.path.unlink(missing_ok=True)
         self.progress.say(f"{label}: trained {key.epochs} epochs in {history.seconds:.1f} s")
@@ -82,18 +82,18 @@ class ReferenceStage(DataStage):
 
     @contextmanager
     def _writing_reference(
-        self, key: ReferenceKey, place: Place, model: nn.Module, side: Side, facts: dict[str, Any]
+        self, key: ReferenceKey, place: Place, model: nn.Module, split_data: SplitData, facts: dict[str, Any]
     ) -> Iterator[Draft]:
         """An entry with what is kept of a reference; `facts` were taken before anything else ran."""
-        logits = self.predict(model, side)
+        logits = self.predict(model, split_data)
         with self.store.writing(key, place, facts) as draft:
             save_weights(draft.path / "weights.safetensors", model)
             draft.write_arrays("logits.npz", **logits)
             yield draft
 
-    def predict(self, model: nn.Module, side: Side, parts: tuple[str, ...] = PARTS) -> Logits:
+    def predict(self, model: nn.Module, split_data: SplitData, parts: tuple[str, ...] = PARTS) -> Logits:
         """Logits per part. Raises Diverged where one is not finite."""
-        logits = {name: predict(model, side.parts[name], self.runtime) for name in parts}
+        logits = {name: predict(model, split_data.parts[name], self.runtime) for name in parts}
         for name, values in logits.items():
             if not np.isfinite(values).all():
                 raise Diverged(
@@ -119,9 +119,9 @@ class ReferenceStage(DataStage):
 
     def retrained_accuracies(self, seed: int) -> dict[str, float]:
         """RA, FA, VA of the retrained model by part: what a trial is held against."""
-        return accuracies(self.logits("retrained", seed), self.side(seed))
+        return accuracies(self.logits("retrained", seed), self.split_data(seed))
 
 
-def accuracies(logits: Logits, side: Side) -> dict[str, float]:
+def accuracies(logits: Logits, split_data: SplitData) -> dict[str, float]:
     """By part, without the test part."""
-    return {part: accuracy(logits[part], side.labels[part]) for part in SEARCH_PARTS}
+    return {part: accuracy(logits[part], split_data.labels[part]) for part in SEARCH_PARTS}

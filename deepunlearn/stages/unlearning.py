@@ -43,8 +43,8 @@ class UnlearningStage(ReferenceStage):
     ) -> tuple[nn.Module, Run]:
         """Run a method on the original of `seed`. Equal values and equal `drawn` (as in the key) give equal models."""
         setting = Setting(
-            original=self.original(self.cell.forget.first_of("original", seed)),
-            data=self.side(seed).parts,
+            original=self.original(self.cell.forget.reference_seed("original", seed)),
+            data=self.split_data(seed).parts,
             classes=len(self.decoded.class_names),
             anatomy=partial(archs.parts, self.cell.arch),
             fresh=self._another,
@@ -69,7 +69,7 @@ class UnlearningStage(ReferenceStage):
         with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", method.epochs_of(params)) as bar:
             model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
         facts = self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
-        logits = self.predict(model, self.side(seed))  # after the facts: it has a peak of memory of its own
+        logits = self.predict(model, self.split_data(seed))  # after the facts: it has a peak of memory of its own
         with self.store.writing(key, place, facts) as draft:
             draft.write_arrays("logits.npz", **logits)
             draft.write_json("distances.json", distances(model, original))
@@ -91,7 +91,7 @@ class UnlearningStage(ReferenceStage):
     def retrain_step_seconds(self) -> float:
         """Seconds per retrain step in this process (protocol section 5), taken again when older than 10 minutes."""
         if self._step_seconds is None or time.monotonic() - self._step_seconds[0] > RECALIBRATE_SECONDS:
-            retain = self._side.parts["retain"]
+            retain = self._split_data.parts["retain"]
             self.runtime.graphs_of("retrain steps")
             model = self.runtime.compiled(self.fresh_model(0))
             seconds = seconds_per_step(model, retain, self.cell.train, self.runtime)
@@ -100,7 +100,9 @@ class UnlearningStage(ReferenceStage):
 
     def retrain_seconds(self, step_seconds: float) -> float:
         """RT(retrain) = seconds per step x steps of the recipe."""
-        return step_seconds * self._side.parts["retain"].steps(self.cell.train.batch_size) * self.cell.train.epochs
+        return (
+            step_seconds * self._split_data.parts["retain"].steps(self.cell.train.batch_size) * self.cell.train.epochs
+        )
 
 
 def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:

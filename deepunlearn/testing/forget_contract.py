@@ -63,7 +63,7 @@ def test_its_values_are_in_its_key(forget: ForgetSet) -> None:
 def test_seeds_without_a_split_of_their_own_share_one(forget: ForgetSet) -> None:
     for seed in forget.seeds(range(3))[:3]:
         for role in ("original", "retrained"):
-            assert forget.first_of(role, seed) <= seed
+            assert forget.reference_seed(role, seed) <= seed
         splits_of(forget).of(seed)
 
 

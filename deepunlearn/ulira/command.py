@@ -14,7 +14,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress
 from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.launch.plan import Planner
-from deepunlearn.ulira.experiment import Attacks
+from deepunlearn.ulira.attack_stage import Attacks
 
 DESIGN = "forget=halves"
 USAGE = """usage: python -m deepunlearn.lira [sweep=ulira_small] [GROUP=OPTION ...] [NAME=VALUE ...]

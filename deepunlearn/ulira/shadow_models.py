@@ -23,14 +23,14 @@ from deepunlearn.core.store import STATISTIC, Draft, Entry, Place
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.forget.halves import Halves, HalvesForget
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages.data import SEARCH_PARTS, Side
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.data import SEARCH_PARTS, SplitData
+from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.references import accuracies
 from deepunlearn.training import predict, save_weights
 from deepunlearn.ulira.scores import scaled_confidence
 
 
-class ShadowBench(Bench):
+class ShadowExperiment(Experiment):
     """A cell with `forget=halves`. Seeds are the design's models; its original is the halving's, shared by its parts.
 
     Kept of an original: weights and statistic; of a retrained model: statistic and the accuracies that a search needs;
@@ -41,7 +41,7 @@ class ShadowBench(Bench):
         super().__init__(cell, results, runtime, progress)
         assert isinstance(cell.forget, HalvesForget)
         self.design = cell.forget
-        self.side = lru_cache(maxsize=2)(self._divided)  # type: ignore[method-assign]
+        self.split_data = lru_cache(maxsize=2)(self._divided)  # type: ignore[method-assign]
 
     @cached_property
     def halves(self) -> Halves:
@@ -60,12 +60,12 @@ class ShadowBench(Bench):
         whole = Split(retain=self.halves.pool, forget=none, val=self.halves.val, test=self.halves.test)
         return make_parts(self.decoded, whole, self.cell.dataset, self.runtime.device, self.data_budget)
 
-    def _divided(self, seed: int) -> Side:
+    def _divided(self, seed: int) -> SplitData:
         halving, part = self.design.place(seed)
         own, pool = self.halves.part[halving], self._everything["train"]
         members = {"retain": (own >= 0) & (own != part), "forget": own == part, "train": own >= 0}
         parts = {name: pool.subset(np.flatnonzero(chosen)) for name, chosen in members.items()}
-        return Side({**parts, "val": self._everything["val"], "test": self._everything["test"], "pool": pool})
+        return SplitData({**parts, "val": self._everything["val"], "test": self._everything["test"], "pool": pool})
 
     def statistic(self, model: nn.Module) -> npt.NDArray[np.float32]:
         """The scaled confidence on every sample of the pool. Raises Diverged where a logit is not finite."""
@@ -82,7 +82,7 @@ class ShadowBench(Bench):
 
     @contextmanager
     def _writing_reference(
-        self, key: ReferenceKey, place: Place, model: nn.Module, side: Side, facts: dict[str, Any]
+        self, key: ReferenceKey, place: Place, model: nn.Module, split_data: SplitData, facts: dict[str, Any]
     ) -> Iterator[Draft]:
         statistic = self.statistic(model)
         with self.store.writing(key, place, facts) as draft:
@@ -90,7 +90,9 @@ class ShadowBench(Bench):
             if key.role == "original":
                 save_weights(draft.path / "weights.safetensors", model)
             else:
-                draft.write_json("accuracies.json", accuracies(self.predict(model, side, SEARCH_PARTS), side))
+                draft.write_json(
+                    "accuracies.json", accuracies(self.predict(model, split_data, SEARCH_PARTS), split_data)
+                )
             yield draft
 
     def retrained_accuracies(self, seed: int) -> dict[str, float]:

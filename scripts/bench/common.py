@@ -19,7 +19,7 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 
 COLUMNS = ("measure", "A", "B", "A / B", "middle half", "goal", "met", "repeats")
 
@@ -197,7 +197,7 @@ def runtime() -> Runtime:
     return Runtime(read_command([]).sweep.runtime)
 
 
-def bench_of(command: Command) -> Bench:
+def experiment_of(command: Command) -> Experiment:
     """The first cell of a sweep, ready to compute."""
     sweep = command.sweep
-    return Bench(sweep.cells[0], Results(Path(sweep.results)), Runtime(sweep.runtime), Progress(quiet=True))
+    return Experiment(sweep.cells[0], Results(Path(sweep.results)), Runtime(sweep.runtime), Progress(quiet=True))

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from itertools import chain
 
-from common import Options, Row, Taken, bench_of, command_of, sweep
+from common import Options, Row, Taken, command_of, experiment_of, sweep
 from optuna.trial import FrozenTrial, TrialState
 
 from deepunlearn.search.objective import Losses
@@ -80,11 +80,11 @@ def _curves(options: Options, search: str) -> dict[str, list[Curve]]:
     own = (f"search={search}", f"search.trials={trials}", f"search.seeds={seeds}", f"method={methods}", "seeds=1")
     sweep(options, limit, *recipe, *own)
     command = command_of(options, limit, *recipe, *own)
-    bench = bench_of(command)
+    experiment = experiment_of(command)
     return {
         method.name: [
-            _curve(SlotStudy(bench, method, command.sweep.search, seed))
-            for seed in command.sweep.search_seeds(bench.cell)
+            _curve(SlotStudy(experiment, method, command.sweep.search, seed))
+            for seed in command.sweep.search_seeds(experiment.cell)
         ]
         for method in command.sweep.methods
     }

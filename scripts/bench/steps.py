@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Options, Row, Taken, Task, bench_of, command_of, turns
+from common import Options, Row, Taken, Task, command_of, experiment_of, turns
 from loops import LR, Resident, optimiser
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -26,7 +26,7 @@ from deepunlearn import archs
 from deepunlearn.data.loader import Part, ResidentData, Transform
 from deepunlearn.ops.optim import sgd
 from deepunlearn.ops.step import Step
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.training import classification_step
 
 READS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal")  # ops that make the host wait for a value
@@ -37,20 +37,20 @@ STEPS = 4  # of an epoch whose reads are counted
 def rows(options: Options) -> list[Row]:
     found = []
     for arch, title, size, repeats in CASES:
-        bench = bench_of(command_of(options, options.size(3000, 150), f"arch={arch}"))
+        experiment = experiment_of(command_of(options, options.size(3000, 150), f"arch={arch}"))
         batch = options.size(size, size // 16)
-        found += _against_bare(bench, f"{title}, batch {batch}", batch, options.size(repeats, 2))
-    return [*found, _reads(bench, batch)]
+        found += _against_bare(experiment, f"{title}, batch {batch}", batch, options.size(repeats, 2))
+    return [*found, _reads(experiment, batch)]
 
 
-def _against_bare(bench: Bench, title: str, batch: int, repeats: int) -> list[Row]:
-    retain = _whole_batches(bench.side(0).parts["retain"], batch)
-    model = bench.fresh_model(0)
+def _against_bare(experiment: Experiment, title: str, batch: int, repeats: int) -> list[Row]:
+    retain = _whole_batches(experiment.split_data(0).parts["retain"], batch)
+    model = experiment.fresh_model(0)
     tasks = {
-        "ours": _ours(bench, copy.deepcopy(model), retain, batch),
+        "ours": _ours(experiment, copy.deepcopy(model), retain, batch),
         "foreach": _bare(copy.deepcopy(model), retain, batch, "foreach"),
         "fused": _bare(copy.deepcopy(model), retain, batch, "fused"),
-        "prepare": _preparation(bench, batch),
+        "prepare": _preparation(experiment, batch),
     }
     taken = turns(repeats, tasks)
     ours, prepare = Taken("ours", taken["ours"], batch), Taken("crop, flip, normalise", taken["prepare"])
@@ -66,15 +66,15 @@ def _whole_batches(part: Part, batch: int) -> Part:
     return part.subset(range(len(part) // batch * batch))
 
 
-def _ours(bench: Bench, model: nn.Module, part: Part, batch: int) -> Task:
-    step = _step(bench, model)
+def _ours(experiment: Experiment, model: nn.Module, part: Part, batch: int) -> Task:
+    step = _step(experiment, model)
     batches = _endless(lambda: part.batches(batch, torch.Generator().manual_seed(0)))
     return lambda: step(*next(batches))
 
 
-def _step(bench: Bench, model: nn.Module) -> Step:
+def _step(experiment: Experiment, model: nn.Module) -> Step:
     model.train()
-    return classification_step(model, sgd(model.parameters(), lr=LR, weight_decay=5e-4), bench.runtime)
+    return classification_step(model, sgd(model.parameters(), lr=LR, weight_decay=5e-4), experiment.runtime)
 
 
 def _bare(model: nn.Module, part: Part, batch: int, way: str) -> Task:
@@ -84,12 +84,12 @@ def _bare(model: nn.Module, part: Part, batch: int, way: str) -> Task:
     return lambda: data.step(model, optimizer, next(orders))
 
 
-def _preparation(bench: Bench, batch: int) -> Task:
+def _preparation(experiment: Experiment, batch: int) -> Task:
     """What is computed for an augmented batch on its bytes."""
-    dataset = bench.cell.dataset
+    dataset = experiment.cell.dataset
     assert dataset.mean is not None and dataset.std is not None
-    transform = Transform(dataset, dataset.mean, dataset.std, bench.runtime.device)
-    images = torch.from_numpy(np.array(bench.decoded.train_images[:batch])).to(bench.runtime.device)
+    transform = Transform(dataset, dataset.mean, dataset.std, experiment.runtime.device)
+    images = torch.from_numpy(np.array(experiment.decoded.train_images[:batch])).to(experiment.runtime.device)
     generator = torch.Generator().manual_seed(0)
 
     def prepare() -> Tensor:
@@ -119,16 +119,16 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _reads(bench: Bench, batch: int) -> Row:
-    train = bench.side(0).parts["train"]
+def _reads(experiment: Experiment, batch: int) -> Row:
+    train = experiment.split_data(0).parts["train"]
     part = train.subset(range(min(STEPS * batch, len(train))))
-    step = _step(bench, bench.fresh_model(0))
+    step = _step(experiment, experiment.fresh_model(0))
     with Reads() as within:
         _augmented_epoch(part, step, batch)
     with Reads() as at_the_end:
         step.mean_loss()
     assert at_the_end.count, "the loss of an epoch was read unseen, so the counter is blind"
-    _epoch_without_values(bench, batch)
+    _epoch_without_values(experiment, batch)
     counted = Taken("reads of a value", [float(within.count)], unit="reads")
     return Row("host synchronisations per step", counted, Taken("an epoch", [part.steps(batch)], unit="steps"), "<= 0")
 
@@ -138,13 +138,13 @@ def _augmented_epoch(part: Part, step: Step, batch: int) -> None:
         step(x, y)
 
 
-def _epoch_without_values(bench: Bench, batch: int) -> None:
+def _epoch_without_values(experiment: Experiment, batch: int) -> None:
     """The epoch on tensors that have no values: whatever asks for one raises. SGD is the foreach one: fused
     kernels do not run on this device."""
-    dataset, device = bench.cell.dataset, torch.device("meta")
+    dataset, device = experiment.cell.dataset, torch.device("meta")
     assert dataset.mean is not None and dataset.std is not None
-    rows = bench.split.train[: STEPS * batch]
-    data = ResidentData(bench.decoded.train_images, bench.decoded.train_labels, rows, device, resident=True)
+    rows = experiment.split.train[: STEPS * batch]
+    data = ResidentData(experiment.decoded.train_images, experiment.decoded.train_labels, rows, device, resident=True)
     part = Part(data, torch.arange(len(rows)), Transform(dataset, dataset.mean, dataset.std, device))
-    model = archs.build(bench.cell.arch, len(bench.decoded.class_names), dataset.image_size).to(device)
-    _augmented_epoch(part, classification_step(model.train(), optimiser(model), bench.runtime), batch)
+    model = archs.build(experiment.cell.arch, len(experiment.decoded.class_names), dataset.image_size).to(device)
+    _augmented_epoch(part, classification_step(model.train(), optimiser(model), experiment.runtime), batch)

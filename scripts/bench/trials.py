@@ -19,7 +19,7 @@ import numpy as np
 import optuna
 import plain
 from apart import Apart
-from common import Options, Row, Taken, Task, added, bench_of, command_of, turns
+from common import Options, Row, Taken, Task, added, command_of, experiment_of, turns
 from loops import PLAIN, Resident, optimiser
 
 from deepunlearn.config import Command
@@ -28,7 +28,7 @@ from deepunlearn.metrics.accuracy import losses
 from deepunlearn.metrics.mia import mia_accuracy
 from deepunlearn.search.study import SlotStudy, score_model
 from deepunlearn.stages.data import SEARCH_PARTS
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.training import load_weights
 
 EPOCHS = 5
@@ -44,25 +44,25 @@ class Cell:
     """One cell with references, and plain scripts with the same images and weights, one per source of images."""
 
     command: Command
-    bench: Bench
+    experiment: Experiment
     batch_size: int
     sources: tuple[str, ...]
     trials: int = 0
 
     def __post_init__(self) -> None:
-        self.sizes = {name: len(getattr(self.bench.split, name)) for name in SEARCH_PARTS}
+        self.sizes = {name: len(getattr(self.experiment.split, name)) for name in SEARCH_PARTS}
         self.plain = {source: Apart(self._script(source)) for source in self.sources}
 
     def _script(self, source: str) -> plain.Script:
         roles = ("original", "retrained")
-        weights = {role: self.bench.reference(role, 0).file("weights.safetensors") for role in roles}
-        parts = {name: self._images(getattr(self.bench.split, name), source) for name in SEARCH_PARTS}
-        threads = self.bench.runtime.threads
-        arch, classes = self.bench.cell.arch.name, len(self.bench.decoded.class_names)
+        weights = {role: self.experiment.reference(role, 0).file("weights.safetensors") for role in roles}
+        parts = {name: self._images(getattr(self.experiment.split, name), source) for name in SEARCH_PARTS}
+        threads = self.experiment.runtime.threads
+        arch, classes = self.experiment.cell.arch.name, len(self.experiment.decoded.class_names)
         return plain.Script(arch, classes, weights, parts, self.batch_size, LR, threads)
 
     def _images(self, rows: np.ndarray, source: str) -> plain.Images:
-        decoded, dataset = self.bench.decoded, self.bench.cell.dataset
+        decoded, dataset = self.experiment.decoded, self.experiment.cell.dataset
         if source == FILES:
             found = find(dataset)
             files = [found.root / file.path for file in found.files if file.path.startswith("train/")]
@@ -73,7 +73,7 @@ class Cell:
 
     def check(self) -> None:
         """The plain scripts see the same images and weights: their accuracies are ours, but for a tie or two."""
-        ours = self.bench.retrained_accuracies(0)
+        ours = self.experiment.retrained_accuracies(0)
         for script in self.plain.values():
             theirs = script.call("retrained_accuracies")
             for name, size in self.sizes.items():
@@ -89,7 +89,7 @@ class Cell:
         """One more trial of the study."""
         self.trials += 1
         search = self.command.sweep.search.model_copy(update={"trials": self.trials})
-        study = SlotStudy(self.bench, self.command.sweep.methods[0], search, 0)
+        study = SlotStudy(self.experiment, self.command.sweep.methods[0], search, 0)
         study.run()
         assert study.trials()[-1].state.name == "COMPLETE"
 
@@ -115,7 +115,7 @@ def _cell(options: Options, arch: str, limit: int, batch_size: int, sources: tup
     rates = ["method.space.lr.low=0.001", f"method.space.lr.high={LR}"]
     recipe = ["train.epochs=1", "train.lr=0.05", "train.batch_size=64"]
     command = command_of(options, limit, f"arch={arch}", *recipe, *method, *rates, "search=paper", "search.seeds=1")
-    cell = Cell(command, bench_of(command), batch_size, sources)
+    cell = Cell(command, experiment_of(command), batch_size, sources)
     cell.check()
     return cell
 
@@ -156,17 +156,17 @@ def _trial(cell: Cell, title: str, goal: str, repeats: int) -> list[Row]:
 
 
 def _scoring(cell: Cell, repeats: int) -> list[Row]:
-    bench, model = cell.bench, cell.bench.load("original", 0)
-    side = bench.side(0)
-    logits = bench.predict(model, side, SEARCH_PARTS)
-    forget, val = (losses(logits[part], side.labels[part]) for part in ("forget", "val"))
+    experiment, model = cell.experiment, cell.experiment.load("original", 0)
+    split_data = experiment.split_data(0)
+    logits = experiment.predict(model, split_data, SEARCH_PARTS)
+    forget, val = (losses(logits[part], split_data.labels[part]) for part in ("forget", "val"))
     scale = FULL["forget"] / len(forget)
     full = [np.resize(values, FULL["forget"]) for values in (forget, val)]
     tasks: dict[str, Task] = {
-        "scoring": lambda: score_model(bench, model, 0),
+        "scoring": lambda: score_model(experiment, model, 0),
         "epoch": _bare_epoch(cell),
         "plain epoch": lambda: cell.plain[MEMORY].call("fine_tune", 1),
-        "forward": lambda: bench.predict(model, side, SEARCH_PARTS),
+        "forward": lambda: experiment.predict(model, split_data, SEARCH_PARTS),
         "attack": lambda: mia_accuracy(forget, val, 0),
         "full attack": lambda: mia_accuracy(*full, 0),
     }
@@ -192,9 +192,9 @@ def _scoring(cell: Cell, repeats: int) -> list[Row]:
 
 def _bare_epoch(cell: Cell) -> Task:
     """A fine-tuning epoch of torchvision's network, nothing else."""
-    images, labels = next(iter(cell.bench.side(0).parts["retain"].batches(cell.sizes["retain"])))
-    network = PLAIN[cell.bench.cell.arch.name](len(cell.bench.decoded.class_names))
-    load_weights(cell.bench.reference("original", 0).file("weights.safetensors"), network)
-    model = cell.bench.runtime.place(network)
+    images, labels = next(iter(cell.experiment.split_data(0).parts["retain"].batches(cell.sizes["retain"])))
+    network = PLAIN[cell.experiment.cell.arch.name](len(cell.experiment.decoded.class_names))
+    load_weights(cell.experiment.reference("original", 0).file("weights.safetensors"), network)
+    model = cell.experiment.runtime.place(network)
     data, optimizer = Resident(images, labels), optimiser(model)
     return lambda: data.epoch(model, optimizer, cell.batch_size)

@@ -15,7 +15,7 @@ from torch import nn
 
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError, NotApplicable
-from deepunlearn.ops.tail import parameters_of, tail
+from deepunlearn.ops.last_blocks import last_blocks, parameters_of
 
 CLASSES = 4
 
@@ -110,11 +110,11 @@ def names(model: nn.Module, modules: list[nn.Module]) -> set[str]:
 
 def test_each_block_more_trains_more(network: nn.Module) -> None:
     found = Anatomy(network, {})
-    tails = [names(network, tail(found, k)) for k in range(len(found.blocks) + 1)]
-    assert len(tails) > 2, "k=1 and k=2 are both possible"
-    for fewer, more in itertools.pairwise(tails):
+    ends = [names(network, last_blocks(found, k)) for k in range(len(found.blocks) + 1)]
+    assert len(ends) > 2, "k=1 and k=2 are both possible"
+    for fewer, more in itertools.pairwise(ends):
         assert fewer < more, "a block without parameters is a k that does nothing"
-    for k, names_of in enumerate(tails):
+    for k, names_of in enumerate(ends):
         kernels = [name for name, p in network.named_parameters() if name in names_of and p.dim() > 1]
         assert len(kernels) > k, "a block of normalisation alone"
 
@@ -126,12 +126,12 @@ def test_no_tensor_is_in_two_parts(network: nn.Module) -> None:
     assert len(parameters) == len(set(parameters))
 
 
-def test_hidden_classifier_layers_belong_to_the_tail(network: nn.Module) -> None:
+def test_hidden_classifier_layers_belong_to_the_last_blocks(network: nn.Module) -> None:
     """What comes behind the blocks is trained with the head, whatever k is."""
     found = Anatomy(network, {})
     order = [name for name, _ in network.named_parameters()]
     behind = order[max(order.index(name) for name in names(network, list(found.blocks))) + 1 :]
-    assert set(behind) <= names(network, tail(found, 1))
+    assert set(behind) <= names(network, last_blocks(found, 1))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from deepunlearn.composition import load_method
 from deepunlearn.testing.small import make_problem, model, runtime, state
+from tests.methods.last_blocks import PARAMS, TRAINED, last_blocks_expected
 from tests.methods.oracles import (
     SEED,
     UNEVEN,
@@ -19,16 +20,15 @@ from tests.methods.oracles import (
     student_of,
     take,
 )
-from tests.methods.tails import TAIL, TAILS, tail_expected
 
 
-@pytest.mark.parametrize(("k", "tail"), TAILS)
-def test_euk_trains_the_tail_from_fresh_values(k: int, tail: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("k", "trained"), TRAINED)
+def test_euk_trains_the_last_blocks_from_fresh_values(k: int, trained: tuple[str, ...]) -> None:
     original = confident(model())
     start = student_of(original)
-    take(start, fresh_network(small_now), tail)
-    expected = tail_expected(start, UNEVEN["retain"], tail)
-    close(run("euk", original, UNEVEN, **{**TAIL, "k": k}), expected)
+    take(start, fresh_network(small_now), trained)
+    expected = last_blocks_expected(start, UNEVEN["retain"], trained)
+    close(run("euk", original, UNEVEN, **{**PARAMS, "k": k}), expected)
 
 
 def test_euk_restarts_running_statistics_as_a_fresh_network_has_them() -> None:
@@ -38,6 +38,6 @@ def test_euk_restarts_running_statistics_as_a_fresh_network_has_them() -> None:
     with here.seeded(SEED) as generator:
         problem = make_problem(original, "smallnet", generator, UNEVEN, here)
         problem.model.register_forward_pre_hook(lambda net, _: at_first.append(state(net)))
-        next(load_method("euk")(**TAIL).run(problem))
+        next(load_method("euk")(**PARAMS).run(problem))
     assert same(at_first[0], state(fresh_network(small_now)), ("block2.", "head."))
     assert same(at_first[0], state(original), ("stem.", "block1."))

@@ -11,7 +11,7 @@ import pytest
 from deepunlearn.core.keys import MetricsKey, RowKey
 from deepunlearn.core.store import Entry, Place, Store
 from deepunlearn.metrics.row import check_row
-from deepunlearn.stages.evaluation import Bench
+from deepunlearn.stages.evaluation import Experiment
 from tests.analysis.conftest import row
 from tests.keys import reference
 
@@ -52,14 +52,14 @@ def test_the_stage_writes_no_such_row(tmp_path: Path, monkeypatch: pytest.Monkey
     subject = Entry(
         tmp_path, key, {name: row()[name] for name in ("machine", "device", "threads", "commit", "torch", "date")}
     )
-    bench = Bench.__new__(Bench)
-    bench.store = Store(tmp_path)
-    bench.keys = SimpleNamespace(row=lambda metrics, search: RowKey(metrics=metrics, search=search))  # type: ignore[assignment]
+    experiment = Experiment.__new__(Experiment)
+    experiment.store = Store(tmp_path)
+    experiment.keys = SimpleNamespace(row=lambda metrics, search: RowKey(metrics=metrics, search=search))  # type: ignore[assignment]
     place = Place("digits", "resnet18", "ft", 0)
 
     def written(**changes: Any) -> Entry:
-        monkeypatch.setattr(bench, "_cell_fields", lambda: row(**changes))
-        return bench._row(None, scores, subject, place, {})  # type: ignore[arg-type]
+        monkeypatch.setattr(experiment, "_cell_fields", lambda: row(**changes))
+        return experiment._row(None, scores, subject, place, {})  # type: ignore[arg-type]
 
     with pytest.raises(ValueError, match="'TA'"):
         written(TA=2.0)

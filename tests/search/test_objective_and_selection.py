@@ -45,8 +45,8 @@ def test_the_attack_compares_forget_with_validation_losses() -> None:
 
 def test_accuracies_leave_the_test_part_out() -> None:
     logits = {part: logits_with_accuracy(labels, 0.5) for part, labels in LABELS.items()}
-    side: Any = SimpleNamespace(labels=LABELS)
-    assert accuracies(logits, side) == {"retain": 0.5, "forget": 0.5, "val": 0.5}
+    split_data: Any = SimpleNamespace(labels=LABELS)
+    assert accuracies(logits, split_data) == {"retain": 0.5, "forget": 0.5, "val": 0.5}
 
 
 def test_norm_and_sum() -> None:

@@ -1,4 +1,4 @@
-"""Studies made of slots, on a real SQLite storage, with a bench whose methods are arithmetic instead of training."""
+"""Studies made of slots, on a real SQLite storage, of methods that are arithmetic instead of training."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def search(**changes: Any) -> Any:
     return SimpleNamespace(**{**settings, **changes})
 
 
-class FakeBench:
+class FakeExperiment:
     """Scores x by arithmetic; `behave(x)` may raise instead."""
 
     def __init__(self, root: Path, settings: Any, behave: Any = lambda x: None) -> None:
@@ -89,15 +89,17 @@ METHOD: Any = SimpleNamespace(
 @pytest.fixture(autouse=True)
 def arithmetic_score(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        study_module, "score_model", lambda bench, x, seed: Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6))
+        study_module,
+        "score_model",
+        lambda experiment, x, seed: Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6)),
     )
 
 
-def run(root: Path, settings: Any, behave: Any = lambda x: None) -> tuple[SlotStudy, FakeBench]:
-    bench = FakeBench(root, settings, behave)
-    study = SlotStudy(bench, METHOD, settings, 0)  # type: ignore[arg-type]
+def run(root: Path, settings: Any, behave: Any = lambda x: None) -> tuple[SlotStudy, FakeExperiment]:
+    experiment = FakeExperiment(root, settings, behave)
+    study = SlotStudy(experiment, METHOD, settings, 0)  # type: ignore[arg-type]
     study.run()
-    return study, bench
+    return study, experiment
 
 
 def values(study: SlotStudy) -> list[tuple[int, dict[str, Any]]]:
@@ -108,16 +110,16 @@ def values(study: SlotStudy) -> list[tuple[int, dict[str, Any]]]:
 def test_exactly_n_trials_and_no_more_on_a_second_call(tmp_path: Path) -> None:
     study, _ = run(tmp_path, search())
     assert sorted(study.finished()) == list(range(8))
-    again, bench = run(tmp_path, search())
-    assert bench.asked == []
+    again, experiment = run(tmp_path, search())
+    assert experiment.asked == []
     assert len(again.trials()) == 8
 
 
 @pytest.mark.slow
 def test_a_study_can_be_extended(tmp_path: Path) -> None:
     first, _ = run(tmp_path, search(trials=4))
-    more, bench = run(tmp_path, search(trials=8))
-    assert len(bench.asked) == 4
+    more, experiment = run(tmp_path, search(trials=8))
+    assert len(experiment.asked) == 4
     assert values(more)[:4] == values(first)
 
 
@@ -244,8 +246,8 @@ def test_mostly_diverging_trials_end_and_are_finished_without_scores(tmp_path: P
         if x > 0.1:
             raise Diverged("the loss is not finite")
 
-    study, bench = run(tmp_path, search(sampler="nsga3", objective="four", population_size=4, trials=12), diverge)
-    assert len(bench.asked) == 12
+    study, experiment = run(tmp_path, search(sampler="nsga3", objective="four", population_size=4, trials=12), diverge)
+    assert len(experiment.asked) == 12
     failed = [trial for trial in study.finished().values() if trial.state == TrialState.FAIL]
     assert len(failed) > 6
     assert all(trial.values is None and "not finite" in trial.user_attrs["reason"] for trial in failed)
@@ -256,11 +258,11 @@ def test_errors_do_not_count_are_kept_and_end_the_study_after_ten_alike(tmp_path
     def err(x: float) -> None:
         raise ZeroDivisionError("ours")
 
-    bench = FakeBench(tmp_path, search(), err)
-    study = SlotStudy(bench, METHOD, search(), 0)  # type: ignore[arg-type]
+    experiment = FakeExperiment(tmp_path, search(), err)
+    study = SlotStudy(experiment, METHOD, search(), 0)  # type: ignore[arg-type]
     with pytest.raises(ZeroDivisionError, match="ours"):
         study.run()
-    assert len(bench.asked) == 10
+    assert len(experiment.asked) == 10
     assert study.finished() == {}
     assert all("ZeroDivisionError" in trial.user_attrs["traceback"] for trial in study.trials())
     assert {trial.user_attrs["slot"] for trial in study.trials()} == {0}, "a retry keeps its slot"
@@ -276,9 +278,9 @@ def test_a_passing_error_is_retried_in_its_slot(tmp_path: Path) -> None:
         if count == 3:
             raise OSError("passing")
 
-    study, bench = run(tmp_path / "a", search(), err_once)
+    study, experiment = run(tmp_path / "a", search(), err_once)
     smooth, _ = run(tmp_path / "b", search())
-    assert len(bench.asked) == 9
+    assert len(experiment.asked) == 9
     assert values(study) == values(smooth)
 
 
@@ -286,18 +288,18 @@ def test_a_method_that_cannot_run_ends_the_study_at_once(tmp_path: Path) -> None
     def refuse(x: float) -> None:
         raise NotApplicable("no convolutions")
 
-    bench = FakeBench(tmp_path, search(), refuse)
+    experiment = FakeExperiment(tmp_path, search(), refuse)
     with pytest.raises(NotApplicable):
-        SlotStudy(bench, METHOD, search(), 0).run()  # type: ignore[arg-type]
-    assert len(bench.asked) == 1
+        SlotStudy(experiment, METHOD, search(), 0).run()  # type: ignore[arg-type]
+    assert len(experiment.asked) == 1
 
 
 @pytest.mark.slow
 def test_hopeless_trials_are_pruned_at_half_of_their_epochs_and_count(tmp_path: Path) -> None:
     epochs_seen: list[int] = []
     settings = search(prune=True, trials=30)
-    bench = FakeBench(tmp_path, settings)
-    study = SlotStudy(bench, METHOD, settings, 0)  # type: ignore[arg-type]
+    experiment = FakeExperiment(tmp_path, settings)
+    study = SlotStudy(experiment, METHOD, settings, 0)  # type: ignore[arg-type]
     study.run()
     pruned = [trial for trial in study.finished().values() if trial.state == TrialState.PRUNED]
     assert len(study.finished()) == 30
@@ -308,7 +310,7 @@ def test_hopeless_trials_are_pruned_at_half_of_their_epochs_and_count(tmp_path: 
 
 
 def test_a_live_claim_is_respected_and_a_dead_one_taken_over(tmp_path: Path) -> None:
-    study = SlotStudy(FakeBench(tmp_path, search()), METHOD, search(), 0)  # type: ignore[arg-type]
+    study = SlotStudy(FakeExperiment(tmp_path, search()), METHOD, search(), 0)  # type: ignore[arg-type]
     for slot, owner in (("0000", this_process()), ("0001", this_process()._replace(pid=4194000))):
         folder = tmp_path / "search" / "claims" / study.name / slot
         folder.mkdir(parents=True)
@@ -332,8 +334,8 @@ def test_a_worker_taken_for_dead_goes_on_with_the_next_slot(tmp_path: Path) -> N
         if trial.number == 2:
             study_of[0].storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
-    bench = FakeBench(tmp_path, search(), bury_the_third)
-    study_of.append(SlotStudy(bench, METHOD, search(), 0))  # type: ignore[arg-type]
+    experiment = FakeExperiment(tmp_path, search(), bury_the_third)
+    study_of.append(SlotStudy(experiment, METHOD, search(), 0))  # type: ignore[arg-type]
     study_of[0].run()
     assert sorted(study_of[0].finished()) == list(range(8))
     assert len(study_of[0].trials()) == 9, "the slot was run again, once"
@@ -344,7 +346,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import tests.search.test_slots as t
-t.study_module.score_model = lambda bench, x, seed: t.Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6))
+t.study_module.score_model = lambda experiment, x, seed: t.Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6))
 settings = t.search(trials=int(sys.argv[4]), storage=sys.argv[3])
 t.run(Path(sys.argv[1]), settings, lambda x: time.sleep(float(sys.argv[5])))
 """
@@ -362,14 +364,14 @@ def test_three_workers_one_killed_mid_trial_finish_exactly_n(
 ) -> None:
     url = request.getfixturevalue("postgres") if storage == "postgres" else storage
     settings = search(storage=url)
-    SlotStudy(FakeBench(tmp_path, settings), METHOD, settings, 0)  # type: ignore[arg-type]
+    SlotStudy(FakeExperiment(tmp_path, settings), METHOD, settings, 0)  # type: ignore[arg-type]
     workers = [worker(tmp_path, url, 18, 0.3) for _ in range(3)]
     held = tmp_path / "search" / "claims"
     until(lambda: any(f":{workers[0].pid}:" in path.read_text() for path in files(held)))
     workers[0].send_signal(signal.SIGKILL)
     assert [one.wait(timeout=120) for one in workers] == [-signal.SIGKILL, 0, 0]
     settings = search(storage=url, trials=18)
-    study = SlotStudy(FakeBench(tmp_path, settings), METHOD, settings, 0)  # type: ignore[arg-type]
+    study = SlotStudy(FakeExperiment(tmp_path, settings), METHOD, settings, 0)  # type: ignore[arg-type]
     finished = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
     assert sorted(trial.user_attrs["slot"] for trial in finished) == list(range(18)), "each once, none lost"
     assert not [trial for trial in study.trials() if trial.state == TrialState.RUNNING]
@@ -389,7 +391,7 @@ def test_a_torn_last_line_of_a_journal_is_cut_before_anything_follows_it(tmp_pat
     open_storage.cache_clear()
     study, _ = run(tmp_path, search(storage="journal", trials=5))
     open_storage.cache_clear()
-    again = SlotStudy(study.bench, METHOD, search(storage="journal", trials=5), 0)  # type: ignore[arg-type]
+    again = SlotStudy(study.experiment, METHOD, search(storage="journal", trials=5), 0)  # type: ignore[arg-type]
     assert sorted(again.finished()) == [0, 1, 2, 3, 4]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.forget.halves import Halves, HalvesForget, draw_halvings
-from deepunlearn.ulira.experiment import pairs_of, roles
+from deepunlearn.ulira.attack_stage import pairs_of, roles
 
 
 class Plan(NamedTuple):

@@ -139,7 +139,7 @@ def test_agrees_with_the_definitions_written_out(monkeypatch: pytest.MonkeyPatch
         for m in np.flatnonzero(scores.scored[:, x]):
             assert scores.log_odds[m, x] != 0
             right[int(plan.positive[m, x])].append(float((scores.log_odds[m, x] > 0) == plan.positive[m, x]))
-        rates.append([sum(side) / len(side) for side in right] if all(right) else [])
+        rates.append([sum(split_data) / len(split_data) for split_data in right] if all(right) else [])
     used = [x for x in range(40) if rates[x]]
     assert found.samples.tolist() == used
     assert 0 < len(used) < 40
@@ -161,7 +161,7 @@ def test_the_binned_roc_is_the_exact_one(scale: float) -> None:
     odds = scale * np.where(plan.positive, 1 + 2 * noise, noise**3).astype(np.float32)
     labels, values = pairs(odds, plan)
     found = judge(scored(odds, plan), *plan, fresh(), replicates=2)
-    shares = [np.bincount(attack_module._bins(values[labels == side])) for side in (True, False)]
+    shares = [np.bincount(attack_module._bins(values[labels == split_data])) for split_data in (True, False)]
     shares = [np.pad(one, (0, 20000 - len(one))) / one.sum() for one in shares]
     exact = roc_auc_score(labels, values)
     assert abs(found.auc.value - exact) <= min(np.dot(*shares) / 2 + 1e-12, 5e-4)

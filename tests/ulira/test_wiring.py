@@ -76,8 +76,8 @@ def test_statistics_are_of_the_whole_pool_in_its_order_and_no_test_image_is_met(
         assert evaluated(lira.seen[task]) == numbers, task
     net = Witness(witness.CLASSES)
     net.load_state_dict(load_file(lira.entry(reference("original", 2)).file("weights.safetensors")))
-    logits = witness.by_hand(net, lira.bench.decoded.train_images[pool])
-    expected_phi = scaled_confidence(logits, lira.bench.decoded.train_labels[pool])
+    logits = witness.by_hand(net, lira.experiment.decoded.train_images[pool])
+    expected_phi = scaled_confidence(logits, lira.experiment.decoded.train_labels[pool])
     stored = lira.entry(reference("original", 2)).arrays("phi.npz")["phi"]
     np.testing.assert_allclose(stored, expected_phi, rtol=1e-3, atol=1e-3)
 

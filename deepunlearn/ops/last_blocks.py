@@ -8,7 +8,7 @@ from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import ConfigError
 
 
-def tail(parts: Anatomy, k: int) -> list[nn.Module]:
+def last_blocks(parts: Anatomy, k: int) -> list[nn.Module]:
     """The last `k` blocks, hidden layers of the classifier and the head. Raises ConfigError if blocks are fewer."""
     if k > len(parts.blocks):
         raise ConfigError(
@@ -20,7 +20,7 @@ def tail(parts: Anatomy, k: int) -> list[nn.Module]:
     return [*parts.blocks[len(parts.blocks) - k :], *parts.hidden, parts.head]
 
 
-def train_tail(model: nn.Module, modules: list[nn.Module]) -> None:
+def train_only(model: nn.Module, modules: list[nn.Module]) -> None:
     """`modules` in training mode, everything else in evaluation mode, so that its statistics stay as they are."""
     model.eval()
     for module in modules:

@@ -17,9 +17,9 @@ from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Task
 from deepunlearn.runtime import Runtime
-from deepunlearn.ulira.experiment import Attacks, _judged, roles
+from deepunlearn.ulira.attack_stage import Attacks, _judged, roles
 from deepunlearn.ulira.scores import scaled_confidence
-from deepunlearn.ulira.shadow_models import ShadowBench
+from deepunlearn.ulira.shadow_models import ShadowExperiment
 from tests.commands import run_command, tree
 
 pytestmark = pytest.mark.slow
@@ -42,9 +42,11 @@ class Done:
         return Planner(command.sweep, Progress())
 
     @property
-    def bench(self) -> ShadowBench:
+    def experiment(self) -> ShadowExperiment:
         planner = self.planner
-        return ShadowBench(planner.sweep.cells[0], planner.results, Runtime(planner.sweep.runtime).settle(), Progress())
+        return ShadowExperiment(
+            planner.sweep.cells[0], planner.results, Runtime(planner.sweep.runtime).settle(), Progress()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -99,22 +101,22 @@ def test_models_of_a_halving_share_its_original_and_nothing_else(done: Done) -> 
 
 def test_statistics_are_those_of_the_models(done: Done) -> None:
     """The stored phi of an original against its weights, sample by sample of the pool."""
-    bench = done.bench
-    entry = bench.reference("original", 5)
-    model = bench.load("original", 5)
-    pool = bench.side(5).parts["pool"]
-    assert np.array_equal(pool.labels.numpy(), bench.decoded.train_labels[bench.halves.pool])
-    logits = bench.predict(model, bench.side(5), ("pool",))["pool"]
+    experiment = done.experiment
+    entry = experiment.reference("original", 5)
+    model = experiment.load("original", 5)
+    pool = experiment.split_data(5).parts["pool"]
+    assert np.array_equal(pool.labels.numpy(), experiment.decoded.train_labels[experiment.halves.pool])
+    logits = experiment.predict(model, experiment.split_data(5), ("pool",))["pool"]
     again = scaled_confidence(logits, pool.labels.numpy())
     np.testing.assert_allclose(entry.arrays("phi.npz")["phi"], again, rtol=1e-4, atol=1e-4)
 
 
 def test_a_model_sees_its_half_without_its_forget_set(done: Done) -> None:
-    bench = done.bench
-    side, split = bench.side(7), bench.halves.of(7)
+    experiment = done.experiment
+    split_data, split = experiment.split_data(7), experiment.halves.of(7)
     for name in ("retain", "forget", "train"):
-        expected = bench.decoded.train_images[getattr(split, name)]
-        images = np.concatenate([batch.numpy() for batch, _ in side.parts[name].batches(64)])
+        expected = experiment.decoded.train_images[getattr(split, name)]
+        images = np.concatenate([batch.numpy() for batch, _ in split_data.parts[name].batches(64)])
         scale = (expected.max() - expected.min()) / (images.max() - images.min())
         assert len(images) == len(expected), name
         flat, raw = images[:, 0].reshape(len(images), -1), expected[:, 0].reshape(len(images), -1).astype(float)
