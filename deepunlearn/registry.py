@@ -294,10 +294,10 @@ def _loaded(module: str) -> ModuleType:
         return _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        place = next((one for one in reversed(frames) if one.filename == str(file_of(module))), frames[-1])
+        frame = next((one for one in reversed(frames) if one.filename == str(file_of(module))), frames[-1])
         raise ConfigError(
             "the code of a plug-in cannot be imported",
-            given=f"{module}: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})",
+            given=f"{module}: {type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})",
             allowed="a module that imports on its own",
             remedy="correct the file",
         ) from error

@@ -80,7 +80,7 @@ class Runtime:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def place(self, model: torch.nn.Module) -> torch.nn.Module:
+    def to_device(self, model: torch.nn.Module) -> torch.nn.Module:
         """`model` on the device, in the memory format that is fastest for convolutions."""
         model.to(self.device)
         return model.to(memory_format=torch.channels_last)

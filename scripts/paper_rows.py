@@ -81,9 +81,9 @@ def search(folder: Path, cell: Any, method: Any, chance: random.Random) -> dict[
     """A search of three times 100 trials in the store; returns its key, as a row's config.json has it."""
     key = {"trials": 100, "invented": f"{cell.name} {method.name}"}
     short = hashlib.sha256(canonical_json(["search", key]).encode()).hexdigest()[:16]
-    place = folder / "store" / cell.name / "search" / method.name / short
-    place.mkdir(parents=True)
-    with (place / "trials.csv").open("w", newline="", encoding="utf-8") as file:
+    target = folder / "store" / cell.name / "search" / method.name / short
+    target.mkdir(parents=True)
+    with (target / "trials.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["seed", "slot", "state", "reason", "retain", "forget", "val", "mia", "seconds", "params"])
         for seed, slot in itertools.product(range(3), range(100)):
@@ -112,10 +112,10 @@ def main(folder: Path, seed: int) -> None:
             key = None if reference else search(folder, cell, method_configs()[method], chance)
             for number in SEEDS:
                 made = row(cell, method, title, number, chance)
-                place = folder / "store" / cell.name / "rows" / method / f"seed{number}-{digits(made['metrics_key'])}"
-                place.mkdir(parents=True)
-                (place / "row.json").write_text(json.dumps(made), encoding="utf-8")
-                (place / "config.json").write_text(json.dumps({"key": {"search": key}}), encoding="utf-8")
+                target = folder / "store" / cell.name / "rows" / method / f"seed{number}-{digits(made['metrics_key'])}"
+                target.mkdir(parents=True)
+                (target / "row.json").write_text(json.dumps(made), encoding="utf-8")
+                (target / "config.json").write_text(json.dumps({"key": {"search": key}}), encoding="utf-8")
                 scored = folder / "store" / cell.name / "metrics" / method / f"seed{number}-{made['metrics_key'][:16]}"
                 scored.mkdir(parents=True)
                 counts = losses(made["RetDev"], chance)

@@ -63,12 +63,12 @@ def test_a_table_sorts_by_number_and_by_name(opened: Opened) -> None:
     table = page.locator(".view.shown table.sortable").first
     name = str(table.get_attribute("id"))
     headers = table.locator("thead th").all_inner_texts()
-    place = next(number for number, header in enumerate(headers, start=1) if header.strip() == "RA")
-    table.locator(f"thead th:nth-child({place})").click()
-    values = numbers(column(page, name, place))
+    position = next(number for number, header in enumerate(headers, start=1) if header.strip() == "RA")
+    table.locator(f"thead th:nth-child({position})").click()
+    values = numbers(column(page, name, position))
     assert values == sorted(values) and len(set(values)) > 1
-    table.locator(f"thead th:nth-child({place})").press("Enter")
-    values = numbers(column(page, name, place))
+    table.locator(f"thead th:nth-child({position})").press("Enter")
+    values = numbers(column(page, name, position))
     assert values == sorted(values, reverse=True)
     table.locator("thead th:nth-child(1)").click()
     names = column(page, name, 1)

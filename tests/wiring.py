@@ -64,8 +64,8 @@ def swept(folder: Path, *options: str, wanted: Iterable[Task] | None = None) -> 
     (folder / "methods").mkdir()
     (folder / "methods" / "watcher.yaml").write_text(watcher.YAML)
     (folder / "methods" / "watcher.py").write_text(watcher.CODE)
-    places = (f"dataset.root={folder / 'images'}", f"extra_methods={folder / 'methods'}", f"results={folder / 'out'}")
-    planner = Planner(read_command([*OPTIONS, *places, *options]).sweep, Progress(quiet=True))
+    folders = (f"dataset.root={folder / 'images'}", f"extra_methods={folder / 'methods'}", f"results={folder / 'out'}")
+    planner = Planner(read_command([*OPTIONS, *folders, *options]).sweep, Progress(quiet=True))
     worker = Worker(planner, Runtime(planner.sweep.runtime), planner.progress)
     done = Done(planner, worker.experiment(0), {}, {})
     for task in wanted or planner.tasks:

@@ -116,7 +116,7 @@ def averaged(frame: pd.DataFrame) -> list[str]:
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    first = table["method"].map({name: place for place, name in enumerate(REFERENCES)}).fillna(len(REFERENCES))
+    first = table["method"].map({name: position for position, name in enumerate(REFERENCES)}).fillna(len(REFERENCES))
     keys = table.assign(first=first, by_title=table["method_title"].str.casefold())
     order = keys.sort_values(["dataset", "arch", "cell", "result_set", "first", "by_title", "method"]).index
     return table.loc[order].reset_index(drop=True)

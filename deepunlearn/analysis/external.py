@@ -100,12 +100,12 @@ class Line(NamedTuple):
 
     where: str
     given: dict[str, Any]
-    place: Mapping[str, Any]
+    belongs_to: Mapping[str, Any]
 
     @property
     def model(self) -> tuple[Any, ...]:
         """The values of `MODEL`."""
-        return self.place["cell"], self.place["result_set"], self.given["method"], self.given["seed"]
+        return self.belongs_to["cell"], self.belongs_to["result_set"], self.given["method"], self.given["seed"]
 
 
 def join(frame: pd.DataFrame, cases: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -125,7 +125,7 @@ def join(frame: pd.DataFrame, cases: pd.DataFrame, path: Path) -> tuple[pd.DataF
     content = _content(path)
     latest = frame[frame["result_set"].notna()].sort_values("date", kind="stable")
     sets = latest.drop_duplicates(["cell", "result_set"], keep="last")
-    lines = [Line(where, given, _place(where, given, sets)) for where, given in _lines(path, content).items()]
+    lines = [Line(where, given, _result_set_of(where, given, sets)) for where, given in _lines(path, content).items()]
     _refuse_contradictions(lines)
     for line in lines:
         _check_model(line, cases)
@@ -261,7 +261,7 @@ def _unfit(where: str, column: Column, given: str, remedy: str) -> ConfigError:
 # --------------------------------------------------------------------------------------------------- where lines belong
 
 
-def _place(where: str, given: Mapping[str, Any], sets: pd.DataFrame) -> dict[str, Any]:
+def _result_set_of(where: str, given: Mapping[str, Any], sets: pd.DataFrame) -> dict[str, Any]:
     """The row of `sets` (one per result set of ours) that a line with the values `given` belongs to."""
     dataset, arch, wanted = given["dataset"], given["arch"], given["result_set"] or ""
     own = sets[(sets["dataset"] == dataset) & (sets["arch"] == arch)]
@@ -281,13 +281,13 @@ def _place(where: str, given: Mapping[str, Any], sets: pd.DataFrame) -> dict[str
             allowed="; ".join(map(_result_set_in_words, own.to_dict("records"))),
             remedy="give the id of one, or its first digits, in the column result_set",
         )
-    place: dict[str, Any] = named.iloc[0].to_dict()
-    return place
+    belongs_to: dict[str, Any] = named.iloc[0].to_dict()
+    return belongs_to
 
 
-def _result_set_in_words(place: Mapping[str, Any]) -> str:
-    facts = [f"{name} {place[name]}" for name in (*KIND, "train_epochs", "limit") if not pd.isna(place[name])]
-    return f"{place['result_set']} ({', '.join(facts)})"
+def _result_set_in_words(belongs_to: Mapping[str, Any]) -> str:
+    facts = [f"{name} {belongs_to[name]}" for name in (*KIND, "train_epochs", "limit") if not pd.isna(belongs_to[name])]
+    return f"{belongs_to['result_set']} ({', '.join(facts)})"
 
 
 def _refuse_contradictions(lines: Sequence[Line]) -> None:
@@ -328,11 +328,11 @@ def _check_model(line: Line, cases: pd.DataFrame) -> None:
             allowed=f"any id but {', '.join(sorted(ours))}",
             remedy=f"give theirs another id, e.g. {method}-elsewhere",
         )
-    own = cases[(cases["cell"] == line.place["cell"]) & (cases["result_set"] == line.place["result_set"])]
+    own = cases[(cases["cell"] == line.belongs_to["cell"]) & (cases["result_set"] == line.belongs_to["result_set"])]
     seeds = sorted(set(own["seed"]))
     if seed not in seeds:
         raise ConfigError(
-            f"{line.where}: the result set {line.place['result_set']} does not have this seed",
+            f"{line.where}: the result set {line.belongs_to['result_set']} does not have this seed",
             given=f"seed {seed}",
             allowed=", ".join(map(str, seeds)),
             remedy="leave the line out, or run our methods on that seed, too",
@@ -352,7 +352,7 @@ def _row(line: Line, file: str, digest: str, date: str) -> dict[str, Any]:
     noted = {name: given[name] for name in NOTED if given[name] is not None}
     notes = {"extra": file, "sha256": digest[:16], **noted}
     return {
-        **{name: line.place[name] for name in JOINED},
+        **{name: line.belongs_to[name] for name in JOINED},
         **{name: given[name] for name in ("method", "seed", "params", "usable")},
         **_scores(given),
         **dict.fromkeys(("machine", "device", "torch"), ELSEWHERE),

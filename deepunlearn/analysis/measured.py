@@ -110,8 +110,8 @@ def _model(key: Mapping[str, Any]) -> str:
 
 def _model_of(row: Mapping[Any, Any], store: Path) -> str:
     """The same of a row, from the metrics that it was made of; "" where they were not kept."""
-    place = f"{row['dataset']}/{row['arch']}/metrics/{row['method']}"
-    path = store / place / f"seed{row['seed']}-{str(row['metrics_key'])[:KEY_LENGTH]}" / "config.json"
+    folder = f"{row['dataset']}/{row['arch']}/metrics/{row['method']}"
+    path = store / folder / f"seed{row['seed']}-{str(row['metrics_key'])[:KEY_LENGTH]}" / "config.json"
     return _model(json.loads(path.read_text(encoding="utf-8"))["key"]) if path.is_file() else ""
 
 

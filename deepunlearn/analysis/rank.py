@@ -38,9 +38,9 @@ def group(values: Floats, lower_is_better: bool) -> npt.NDArray[np.int64]:
     labels = np.searchsorted(distinct, values) if len(distinct) <= len(GROUPS) else _ward(values)
     centres = np.array([values[labels == label].mean() for label in range(labels.max() + 1)])
     order = np.argsort(centres if lower_is_better else -centres)
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    return places[labels].astype(np.int64)
+    numbers = np.empty_like(order)
+    numbers[order] = np.arange(len(order))
+    return numbers[labels].astype(np.int64)
 
 
 def _ward(values: Floats) -> npt.NDArray[np.int64]:
@@ -62,8 +62,8 @@ def dense_ranks(counts: pd.DataFrame) -> pd.Series[int]:
 
 def _dense_ranks(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Of counts [methods, 4]."""
-    distinct, place = np.unique(counts[:, : len(GROUPS)], axis=0, return_inverse=True)
-    return np.asarray(len(distinct) - place.ravel(), dtype=np.int64)
+    distinct, number = np.unique(counts[:, : len(GROUPS)], axis=0, return_inverse=True)
+    return np.asarray(len(distinct) - number.ravel(), dtype=np.int64)
 
 
 def count_groups(groups: pd.DataFrame) -> pd.DataFrame:
@@ -83,17 +83,17 @@ class Scores:
 
     def groups(self) -> pd.DataFrame:
         """Methods x cells: the group of the mean over seeds, or F."""
-        places = self._spread_out([_places(table, self.lower_is_better) for table in self._tables()])
-        named = np.array(COUNTED, dtype=object)[places[0]]
+        numbers = self._spread_out([_group_numbers(table, self.lower_is_better) for table in self._tables()])
+        named = np.array(COUNTED, dtype=object)[numbers[0]]
         return pd.DataFrame(named, index=pd.Index(self.methods), columns=list(self.values))
 
     def _tables(self) -> list[Floats]:
         return [table.to_numpy(float) for table in self.values.values()]
 
-    def _spread_out(self, places: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    def _spread_out(self, numbers: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
         """[n, methods, cells] from [n, methods of the cell] for each cell; F where a method is not in it."""
-        out = np.full((len(places[0]), len(self.methods), len(places)), COUNTED.index(FAILED))
-        for cell, (table, own) in enumerate(zip(self.values.values(), places, strict=True)):
+        out = np.full((len(numbers[0]), len(self.methods), len(numbers)), COUNTED.index(FAILED))
+        for cell, (table, own) in enumerate(zip(self.values.values(), numbers, strict=True)):
             out[:, [self.methods.index(name) for name in table.columns], cell] = own
         return out
 
@@ -101,14 +101,16 @@ class Scores:
         """Groups and ranks when the seeds of each cell are drawn anew, with replacement, for all methods alike."""
         drawn = self._spread_out(
             [
-                _resampled_places(table.tobytes(), table.shape, self.lower_is_better, resamples, f"{seed} {cell}")
+                _resampled_group_numbers(
+                    table.tobytes(), table.shape, self.lower_is_better, resamples, f"{seed} {cell}"
+                )
                 for cell, table in zip(self.values, self._tables(), strict=True)
             ]
         )
-        counts = np.stack([(drawn == place).sum(2) for place in range(len(COUNTED))], axis=2)
+        counts = np.stack([(drawn == number).sum(2) for number in range(len(COUNTED))], axis=2)
         ranks = np.stack([_dense_ranks(count) for count in counts])
         low, high = np.percentile(ranks, [2.5, 97.5], axis=0, method="nearest")
-        shares = {name: (drawn == place).mean(0) for place, name in enumerate(COUNTED)}
+        shares = {name: (drawn == number).mean(0) for number, name in enumerate(COUNTED)}
         index, cells = pd.Index(self.methods), list(self.values)
         return Bootstrap(
             pd.concat({name: pd.DataFrame(share, index=index, columns=cells) for name, share in shares.items()}),
@@ -147,20 +149,20 @@ class Bootstrap:
         return float(self.shares[cell].loc[group].loc[method])
 
 
-def _places(table: Floats, lower_is_better: bool) -> npt.NDArray[np.int64]:
+def _group_numbers(table: Floats, lower_is_better: bool) -> npt.NDArray[np.int64]:
     """[1, methods]: the groups of the means over the seeds of table [seeds, methods]."""
     return group(table.mean(0), lower_is_better)[None] if table.shape[1] else np.empty((1, 0), dtype=np.int64)
 
 
 @lru_cache(maxsize=256)  # a cell has the same draws in the rankings of all cells, of its architecture and dataset
-def _resampled_places(
+def _resampled_group_numbers(
     values: bytes, shape: tuple[int, int], lower_is_better: bool, resamples: int, seed: str
 ) -> npt.NDArray[np.int64]:
     """[resamples, methods]: groups of the means over drawn seeds; values: a float64 table, `shape` [seeds, methods]."""
     table = np.frombuffer(values).reshape(shape)
     generator = np.random.default_rng(list(seed.encode()))
     chosen = generator.integers(shape[0], size=(resamples, shape[0]))
-    return np.concatenate([_places(table[rows], lower_is_better) for rows in chosen])
+    return np.concatenate([_group_numbers(table[rows], lower_is_better) for rows in chosen])
 
 
 def holm(p: Floats) -> Floats:

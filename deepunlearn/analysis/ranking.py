@@ -93,8 +93,8 @@ def _ranking(labels: tuple[str, str, str], rows: pd.DataFrame, lines: pd.DataFra
     remarks = list(left_out)
     found = {(str(column), str(method)): part for (column, method), part in rows.groupby(["column", "method"])}
     own = lines.merge(rows[["cell", "result_set", "column"]].drop_duplicates(), on=["cell", "result_set"])
-    places = zip(own["column"], own["method"], own["status"], strict=True)
-    state = {(str(column), str(method)): str(status) for column, method, status in places}
+    states = zip(own["column"], own["method"], own["status"], strict=True)
+    state = {(str(column), str(method)): str(status) for column, method, status in states}
     columns, methods = sorted({column for column, _ in state}), sorted({method for _, method in state})
     complete = [
         method for method in methods if all(state.get((column, method), INCOMPLETE) != INCOMPLETE for column in columns)

@@ -116,7 +116,7 @@ def read(folders: Sequence[Path]) -> Records:
         part["rows"] = measured.without_older(part["rows"], part["measures"], kept)
     joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in DTYPES}
     joined["measures"] = kept
-    by_outcome = joined["cases"]["outcome"].map({name: place for place, name in enumerate(OUTCOMES)})
+    by_outcome = joined["cases"]["outcome"].map({name: position for position, name in enumerate(OUTCOMES)})
     joined["cases"] = joined["cases"].assign(order=by_outcome).sort_values("order", kind="stable")
     joined["cases"] = joined["cases"].drop_duplicates(MODEL).drop(columns="order")
     joined["cases"] = joined["cases"].sort_values(["dataset", "arch", *MODEL], ignore_index=True)

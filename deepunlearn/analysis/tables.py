@@ -176,8 +176,8 @@ def _marks(part: pd.DataFrame, column: Column) -> pd.Series[str]:
     else:
         distance = -means if column.better == "higher" else means
     judged = ~part["method"].isin(REFERENCES) & (part["status"] == "")
-    places: pd.Series[float] = distance.where(judged).round(9).rank(method="dense")
-    return places.map({1.0: " ¹", 2.0: " ²"}).fillna("")
+    ranks: pd.Series[float] = distance.where(judged).round(9).rank(method="dense")
+    return ranks.map({1.0: " ¹", 2.0: " ²"}).fillna("")
 
 
 def _number(mean: float, sd: float, digits: str, missing: str) -> str:

@@ -57,11 +57,11 @@ def current(attacks: pd.DataFrame) -> pd.DataFrame:
     """Of each design, result set, method, question and variant the attack on the latest models, references first."""
     keys = [*SET, "result_set", "method", "question", "variant"]
     latest = attacks.sort_values("date", kind="stable").drop_duplicates(keys, keep="last")
-    place = latest["method"].map({name: number for number, name in enumerate(REFERENCES)}).fillna(len(REFERENCES))
+    position = latest["method"].map({name: number for number, name in enumerate(REFERENCES)}).fillna(len(REFERENCES))
     order = latest.assign(
-        place=place, by_title=latest["method_title"].str.casefold(), cheap=latest["variant"] != "full"
+        position=position, by_title=latest["method_title"].str.casefold(), cheap=latest["variant"] != "full"
     )
-    index = order.sort_values([*SET, "cheap", "question", "place", "by_title"]).index
+    index = order.sort_values([*SET, "cheap", "question", "position", "by_title"]).index
     return latest.loc[index].reset_index(drop=True)
 
 

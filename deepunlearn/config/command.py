@@ -228,10 +228,10 @@ def _no_chain(steps: list[str], names: list[str]) -> ConfigError:
 
 def _opened(overrides: list[str]) -> list[str]:
     """With Hydra's leave for names that conf/ does not know, in the places where any name may stand."""
-    places = r"arch\.(args|parts)[.=]|arch\.weights="
+    open_names = r"arch\.(args|parts)[.=]|arch\.weights="
     if "launcher=slurm" in overrides:
-        places += r"|launcher\.extra[.=]"
-    return [f"++{one}" if re.match(places, one) else one for one in overrides]
+        open_names += r"|launcher\.extra[.=]"
+    return [f"++{one}" if re.match(open_names, one) else one for one in overrides]
 
 
 def _kept_as_files(dataset: dict[str, Any]) -> bool:

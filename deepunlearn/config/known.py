@@ -80,16 +80,16 @@ def _of_a_step(name: str, field: str) -> ConfigError:
 
 
 def _refusal(name: str, known: list[str], near: list[str], chosen: dict[str, str]) -> ConfigError:
-    places = [f"{one!r}{_place(one, chosen)}" for one in near]
+    suggestions = [f"{one!r}{_of_choice(one, chosen)}" for one in near]
     return ConfigError(
         f"unknown option {name!r}",
         given=name,
         allowed=", ".join(sorted(known)) or "(none)",
-        remedy=f"did you mean {' or '.join(places)}?" if near else "give one of the options that are allowed",
+        remedy=f"did you mean {' or '.join(suggestions)}?" if near else "give one of the options that are allowed",
     )
 
 
-def _place(name: str, chosen: dict[str, str]) -> str:
+def _of_choice(name: str, chosen: dict[str, str]) -> str:
     """Behind a suggestion: which choice of its group has it, where the one that is made has not."""
     group, _, field = name.partition(".")
     if group not in GROUPS:

@@ -90,8 +90,8 @@ def typed_values(
     known = {name: _single(found[name], values) for name, values in singles.items()}
     known.update((method.name, method) for method in chosen)
     return {
-        place: {param: _typed(known.get(place.rpartition("/")[2]), param, value) for param, value in values.items()}
-        for place, values in hparams.items()
+        entry: {param: _typed(known.get(entry.rpartition("/")[2]), param, value) for param, value in values.items()}
+        for entry, values in hparams.items()
     }
 
 

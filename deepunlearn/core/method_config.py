@@ -77,7 +77,7 @@ class MethodConfig(Frozen):
         dependent = [name for name, spec in self.space.items() if spec.between is not None and name in drawn]
         params = self.complete({name: value for name, value in drawn.items() if name not in dependent})
         for name in dependent:  # in the order of the YAML, so that a later one may depend on an earlier
-            params[name] = self.space[name].place(drawn[name], {**params, "blocks": blocks})
+            params[name] = self.space[name].integer_at(drawn[name], {**params, "blocks": blocks})
         return params
 
     def with_role(self, role: Role) -> list[str]:

@@ -54,7 +54,7 @@ class ParamSpec(BaseModel):
     `low`, `high`, `log`, `choices` are the range of `search.space=paper`; `ours` replaces entries of it for
     `search.space=ours`. `gt`, `ge`, `lt`, `le` are hard limits that a value given by hand must keep as well.
     `between` is the range of an integer that depends on other values, e.g. [1, epochs] or [0, epochs - fine_epochs]:
-    it is searched as a number in [0, 1], so that the sampler's space is the same for all trials, and mapped (`place`).
+    it is searched as a number in [0, 1], so that the sampler's space is the same for all, and mapped (`integer_at`).
     `role` is what others have to know of it: `epochs`, after each of which a run yields; `batch_size`, which a dataset
     may bound; `lr`, a learning rate of an optimiser. The contract tests hold it against a run.
     """
@@ -130,7 +130,7 @@ class ParamSpec(BaseModel):
                 remedy=f"change method.space.{name} or search.max_epochs, or fix method.params.{name}",
             ) from error
 
-    def place(self, unit: float, known: Mapping[str, Any]) -> int:
+    def integer_at(self, unit: float, known: Mapping[str, Any]) -> int:
         """The integer at `unit` in [0, 1] of `between`, whose names are looked up in `known`; at least its low end."""
         assert self.between is not None
         low, high = (evaluate(end, known) for end in self.between)

@@ -74,7 +74,7 @@ class HalvesForget(ForgetSet):
     def models(self) -> int:
         return self.halvings * self.parts
 
-    def place(self, model: int) -> tuple[int, int]:
+    def halving_and_part(self, model: int) -> tuple[int, int]:
         """(halving, part) of a model."""
         return divmod(model, self.parts)
 
@@ -110,7 +110,7 @@ class HalvesForget(ForgetSet):
         return seed - seed % self.parts if role == "original" else seed
 
     def trained_on(self, role: Role, seed: int) -> tuple[dict[str, int], int]:
-        halving, part = self.place(seed)
+        halving, part = self.halving_and_part(seed)
         return ({"halving": halving}, halving) if role == "original" else ({"halving": halving, "part": part}, seed)
 
     @model_validator(mode="after")

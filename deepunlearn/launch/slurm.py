@@ -126,19 +126,19 @@ class Refused(Exception):
     """What sbatch said when it took no job."""
 
 
-def _send(place: Path, given: dict[str, Any], work: Work, launcher: SlurmLauncher) -> str:
-    """Submit one array, its files in `place`; returns its id. Raises Refused, and leaves no files then."""
+def _send(folder: Path, given: dict[str, Any], work: Work, launcher: SlurmLauncher) -> str:
+    """Submit one array, its files in `folder`; returns its id. Raises Refused, and leaves no files then."""
     import submitit  # noqa: PLC0415  planning and status need none
     from submitit.core.utils import FailedJobError, FailedSubmissionError  # noqa: PLC0415
 
-    place.mkdir(parents=True, mode=0o700)
-    executor = submitit.SlurmExecutor(folder=place.absolute())
+    folder.mkdir(parents=True, mode=0o700)
+    executor = submitit.SlurmExecutor(folder=folder.absolute())
     executor.update_parameters(**given)
     try:
         with sbatch.own_environment(launcher), redirect_stderr(StringIO()):  # submitit prints what it then raises
             jobs = executor.map_array(work.function, *zip(*work.arguments, strict=True))
     except (FailedJobError, FailedSubmissionError) as error:
-        shutil.rmtree(place)
+        shutil.rmtree(folder)
         raise Refused(str(error).strip() or "sbatch failed without a word") from None
     return str(jobs[0].job_id).split("_")[0]  # a single job is no array to submitit: no number stands behind its id
 

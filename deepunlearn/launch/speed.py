@@ -179,7 +179,7 @@ class Probe:
         self.on_cpu = runtime.device.type == "cpu"
         self.needed = runtime.threads if self.on_cpu else 1
         self.part = _noise(cell, max(self.batches), classes, runtime)
-        self.model = runtime.place(archs.build(cell.arch, classes, size, 0)).train()
+        self.model = runtime.to_device(archs.build(cell.arch, classes, size, 0)).train()
         optimizer = sgd(self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0)
         self.step = classification_step(self.model, optimizer, runtime)
         self.generator = torch.Generator().manual_seed(0)

@@ -102,9 +102,9 @@ def _best_threshold(losses: Floats, members: npt.NDArray[np.bool_]) -> tuple[flo
     possible = np.concatenate([[True], values[1:] > values[:-1], [True]])  # no cut between equal losses
     below, above = np.where(possible, right, -1), np.where(possible, len(losses) - right, -1)
     members_below = bool(below.max() >= above.max())
-    place = int((below if members_below else above).argmax())
+    best = int((below if members_below else above).argmax())
     edges = np.concatenate([[-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]])
-    return float(edges[place]), members_below
+    return float(edges[best]), members_below
 
 
 def _finite(side: Floats) -> Floats:

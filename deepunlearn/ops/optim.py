@@ -66,7 +66,7 @@ class _InMemoryOrder:
 
     def _after(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         for weight, order in self._turned:
-            _turn(optimizer, weight, [order.index(place) for place in range(len(order))])
+            _turn(optimizer, weight, [order.index(axis) for axis in range(len(order))])
         self._turned.clear()
 
 

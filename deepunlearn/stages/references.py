@@ -41,12 +41,12 @@ class ReferenceStage(DataStage):
         """What the trainings of `seed` begin with: it depends on (architecture, classes, seed) only."""
         classes = len(self.decoded.class_names)
         initial = derive_seed("init", self.cell.arch.name, classes, seed)
-        return self.runtime.place(archs.start(self.cell.arch, classes, self.cell.dataset.image_size, initial))
+        return self.runtime.to_device(archs.start(self.cell.arch, classes, self.cell.dataset.image_size, initial))
 
     def _another(self) -> nn.Module:
         """A network drawn from the global random state."""
         classes = len(self.decoded.class_names)
-        return self.runtime.place(archs.build(self.cell.arch, classes, self.cell.dataset.image_size))
+        return self.runtime.to_device(archs.build(self.cell.arch, classes, self.cell.dataset.image_size))
 
     @cached_property
     def blocks(self) -> int:

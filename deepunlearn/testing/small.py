@@ -67,7 +67,7 @@ def parts(config: DatasetConfig | None = None, **sizes: int) -> dict[str, Part]:
 
 
 def model(arch: str = "smallnet", seed: int = 0) -> nn.Module:
-    return runtime().place(archs.build(ARCHS[arch], CLASSES, 32, seed))
+    return runtime().to_device(archs.build(ARCHS[arch], CLASSES, 32, seed))
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def make_problem(
         data=data,
         classes=CLASSES,
         anatomy=partial(archs.parts, ARCHS[arch]),
-        fresh=lambda: here.place(archs.build(ARCHS[arch], CLASSES, 32)),
+        fresh=lambda: here.to_device(archs.build(ARCHS[arch], CLASSES, 32)),
         runtime=here,
         frozen=frozen,
     )

@@ -157,14 +157,14 @@ class Attacks:
 
 def pairs_of(design: HalvesForget, models: list[int]) -> npt.NDArray[np.int64]:
     """The pair of halvings of each model; a halving and its complement have neighbouring numbers."""
-    return np.array([design.place(model)[0] // 2 for model in models])
+    return np.array([design.halving_and_part(model)[0] // 2 for model in models])
 
 
 def roles(halves: Halves, design: HalvesForget, models: list[int], shared: bool) -> dict[str, Any]:
     """`positive` and `never` of `Models`. shared: an original stands for its halving, and forgets nothing itself."""
-    places = [design.place(model) for model in models]
-    own = halves.part[[halving for halving, _ in places]]
-    part = np.array([part for _, part in places], dtype=np.int8)[:, None]
+    pairs = [design.halving_and_part(model) for model in models]
+    own = halves.part[[halving for halving, _ in pairs]]
+    part = np.array([part for _, part in pairs], dtype=np.int8)[:, None]
     trained = own >= 0
     forgotten = trained if shared else own == part
     return {"positive": {"forgotten": forgotten, "retained": trained & ~forgotten}, "never": ~trained}

@@ -61,7 +61,7 @@ class ShadowExperiment(Experiment):
         return make_parts(self.decoded, whole, self.cell.dataset, self.runtime.device, self.data_budget)
 
     def _divided(self, seed: int) -> SplitData:
-        halving, part = self.design.place(seed)
+        halving, part = self.design.halving_and_part(seed)
         own, pool = self.halves.part[halving], self._everything["train"]
         members = {"retain": (own >= 0) & (own != part), "forget": own == part, "train": own >= 0}
         parts = {name: pool.subset(np.flatnonzero(chosen)) for name, chosen in members.items()}

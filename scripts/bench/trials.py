@@ -195,6 +195,6 @@ def _bare_epoch(cell: Cell) -> Task:
     images, labels = next(iter(cell.experiment.split_data(0).parts["retain"].batches(cell.sizes["retain"])))
     network = PLAIN[cell.experiment.cell.arch.name](len(cell.experiment.decoded.class_names))
     load_weights(cell.experiment.reference("original", 0).file("weights.safetensors"), network)
-    model = cell.experiment.runtime.place(network)
+    model = cell.experiment.runtime.to_device(network)
     data, optimizer = Resident(images, labels), optimiser(model)
     return lambda: data.epoch(model, optimizer, cell.batch_size)

@@ -63,8 +63,8 @@ class Shelf:
     def histogram(self, **counts: list[int]) -> Path:
         """Store the losses of the model of the last row."""
         made = self.rows[-1]
-        place = f"store/{made['dataset']}/{made['arch']}/metrics/{made['method']}"
-        return self._put(f"{place}/seed{made['seed']}-{made['metrics_key'][:16]}/losses.json", counts)
+        path = f"store/{made['dataset']}/{made['arch']}/metrics/{made['method']}"
+        return self._put(f"{path}/seed{made['seed']}-{made['metrics_key'][:16]}/losses.json", counts)
 
     def _put(self, path: str, content: Any) -> Path:
         file = self.root / path
@@ -76,8 +76,8 @@ class Shelf:
         """Store a row and return its file."""
         made = row(**changes)
         self.rows.append(made)
-        place = f"store/{made['dataset']}/{made['arch']}/rows/{made['method']}/seed{made['seed']}-{len(self.rows):016x}"
-        return self._put(f"{place}/row.json", made)
+        path = f"store/{made['dataset']}/{made['arch']}/rows/{made['method']}/seed{made['seed']}-{len(self.rows):016x}"
+        return self._put(f"{path}/row.json", made)
 
     def expect(self, run: str = "run1", *more: dict[str, Any]) -> Path:
         """Store what a run expects: all rows added so far and `more` (changes to an expectation of ft, seed 0)."""

@@ -29,11 +29,11 @@ def compared(shelf: Shelf) -> dict[str, Table]:
 def fill(shelf: Shelf, retdev: dict[str, float], datasets: int = 3) -> None:
     for number in range(datasets):
         ids = {"cell": f"{number}" * 16, "result_set": f"{number + 5}" * 16}
-        place = {"dataset": f"d{number}", "dataset_title": f"D{number}", **ids}
+        cell = {"dataset": f"d{number}", "dataset_title": f"D{number}", **ids}
         for method, value in retdev.items():
             for seed in (0, 1):
                 own = {"RetDev": value + 0.001 * seed, "Indisc": 1 - value, "RTE": 4.0 - value}
-                shelf.add(method=method, method_title=method.upper(), seed=seed, **own, **place)
+                shelf.add(method=method, method_title=method.upper(), seed=seed, **own, **cell)
 
 
 def test_what_was_published_is_whole() -> None:

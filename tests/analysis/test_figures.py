@@ -138,7 +138,7 @@ def test_colours_can_be_told_apart_without_red_or_green() -> None:
     """By lightness and by blue-yellow: what a reader with red-green blindness sees of each pair."""
 
     def seen(colour: str) -> np.ndarray:
-        red, green, blue = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+        red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
         yellow = (red + green) / 2
         return np.array([0.5 * yellow + 0.5 * (0.2126 * red + 0.7152 * green + 0.0722 * blue), yellow - blue])
 

@@ -65,10 +65,10 @@ def best_three_way_split(values: list[float]) -> float:
 @given(st.lists(st.integers(0, 1000), min_size=4, max_size=9, unique=True))
 def test_groups_are_runs_of_neighbours_and_the_better_are_before_the_worse(values: list[int]) -> None:
     numbers = np.array(values, float)
-    places = group(numbers, lower_is_better=True)
-    assert set(places.tolist()) == {0, 1, 2}
-    assert (np.diff(places[np.argsort(numbers)]) >= 0).all()
-    spread = sum(((numbers[places == one] - numbers[places == one].mean()) ** 2).sum() for one in range(3))
+    numbered = group(numbers, lower_is_better=True)
+    assert set(numbered.tolist()) == {0, 1, 2}
+    assert (np.diff(numbered[np.argsort(numbers)]) >= 0).all()
+    spread = sum(((numbers[numbered == one] - numbers[numbered == one].mean()) ** 2).sum() for one in range(3))
     assert spread >= best_three_way_split(values) - 1e-6
 
 
@@ -101,7 +101,7 @@ def test_the_bootstrap_draws_seeds_for_all_methods_alike() -> None:
     base = random.randn(10)
     table = pd.DataFrame({"a": base, "b": base + 0.01, "c": base + 0.02})
     shares = Scores({"one": table}, ["a", "b", "c"], lower_is_better=True).bootstrap(resamples=40).shares["one"]
-    assert [shares[place, name] for name, place in (("a", "G1"), ("b", "G2"), ("c", "G3"))] == pytest.approx([1.0] * 3)
+    assert [shares[one, name] for name, one in (("a", "G1"), ("b", "G2"), ("c", "G3"))] == pytest.approx([1.0] * 3)
 
 
 def test_each_cell_draws_its_own_seeds() -> None:
@@ -137,7 +137,7 @@ def ranked(shelf: Shelf) -> dict[str, Ranking]:
 def fill(shelf: Shelf) -> None:
     """Two datasets x two seeds: a always good, b middling and unusable on one dataset, c bad, d without any model."""
     for number, dataset in enumerate(("digits", "mnist")):
-        place = {
+        cell = {
             "dataset": dataset,
             "dataset_title": dataset,
             "cell": f"{number}" * 16,
@@ -145,12 +145,12 @@ def fill(shelf: Shelf) -> None:
         }
         for seed in (0, 1):
             noise = 0.001 * seed
-            shelf.add(method="a", method_title="A", seed=seed, RetDev=0.01 + noise, Indisc=0.5 + noise, **place)
-            shelf.add(method="c", method_title="C", seed=seed, RetDev=0.9 + noise, Indisc=0.99 - noise, **place)
+            shelf.add(method="a", method_title="A", seed=seed, RetDev=0.01 + noise, Indisc=0.5 + noise, **cell)
+            shelf.add(method="c", method_title="C", seed=seed, RetDev=0.9 + noise, Indisc=0.99 - noise, **cell)
             bad = {"usable": False, "reason": "TA too low"} if (dataset, seed) == ("mnist", 1) else {}
-            shelf.add(method="b", method_title="B", seed=seed, RetDev=0.4 + noise, Indisc=0.7, **bad, **place)
-            shelf.fail(method="d", seed=seed, dataset=dataset, cell=place["cell"], result_set=place["result_set"])
-        ids = {"cell": place["cell"], "result_set": place["result_set"], "dataset": dataset, "method": "d"}
+            shelf.add(method="b", method_title="B", seed=seed, RetDev=0.4 + noise, Indisc=0.7, **bad, **cell)
+            shelf.fail(method="d", seed=seed, dataset=dataset, cell=cell["cell"], result_set=cell["result_set"])
+        ids = {"cell": cell["cell"], "result_set": cell["result_set"], "dataset": dataset, "method": "d"}
         shelf.expect(f"run{number}", {**ids, "seed": 0}, {**ids, "seed": 1})
 
 

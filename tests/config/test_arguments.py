@@ -85,11 +85,17 @@ def test_what_cannot_be_read_is_shown_whole(argument: str) -> None:
 def fields_with_lists() -> set[str]:
     """Options that are typed as lists in the schema."""
     models = {"dataset": CellConfig.model_fields["dataset"].annotation, "launcher": SlurmLauncher}
-    places = {**models, "search": SearchConfig, "runtime": RuntimeConfig, "": SweepConfig, "method.space.x": ParamSpec}
-    places["launcher "] = LocalLauncher
+    prefixes = {
+        **models,
+        "search": SearchConfig,
+        "runtime": RuntimeConfig,
+        "": SweepConfig,
+        "method.space.x": ParamSpec,
+    }
+    prefixes["launcher "] = LocalLauncher
     return {
-        f"{place.strip()}.{name}".lstrip(".")
-        for place, model in places.items()
+        f"{prefix.strip()}.{name}".lstrip(".")
+        for prefix, model in prefixes.items()
         for name, field in model.model_fields.items()  # type: ignore[union-attr]
         if "tuple" in str(field.annotation)
     } - {"cells", "methods"}

@@ -106,7 +106,7 @@ def odd(seed: int = 0) -> nn.Module:
 
 
 def odd_now() -> nn.Module:
-    return runtime().place(Odd())
+    return runtime().to_device(Odd())
 
 
 def odd_parts(net: nn.Module) -> Anatomy:
@@ -114,7 +114,7 @@ def odd_parts(net: nn.Module) -> Anatomy:
 
 
 def small_now() -> nn.Module:
-    return runtime().place(archs.build(ARCHS["smallnet"], CLASSES, 32))
+    return runtime().to_device(archs.build(ARCHS["smallnet"], CLASSES, 32))
 
 
 def fresh_network(build: Callable[[], nn.Module]) -> nn.Module:

@@ -37,12 +37,12 @@ def seen_labels(
 
     Samples are recognised by their pixels; the loss is replaced by a constant, so that many epochs take little.
     """
-    place = {row.numpy().tobytes(): index for index, row in enumerate(joined(everything("forget")[1])[0])}
-    assert len(place) == RETAIN + FORGET
+    index_of = {row.numpy().tobytes(): index for index, row in enumerate(joined(everything("forget")[1])[0])}
+    assert len(index_of) == RETAIN + FORGET
     seen: list[tuple[int, int]] = []
 
     def recording(self: Problem, x: Tensor, y: Tensor) -> Tensor:
-        seen.extend((place[row.contiguous().numpy().tobytes()], int(label)) for row, label in zip(x, y, strict=True))
+        seen.extend((index_of[row.contiguous().numpy().tobytes()], int(label)) for row, label in zip(x, y, strict=True))
         return 0 * sum((parameter.sum() for parameter in self.model.parameters()), torch.zeros(()))
 
     monkeypatch.setattr(Problem, "cross_entropy", recording)

@@ -170,7 +170,7 @@ def test_what_is_missing_is_made_again_and_attacked_alike(done: Done, tmp_path: 
     shutil.rmtree(next((store / "reference" / "retrained").iterdir()))
     shutil.rmtree(store / "attacks")
     assert run_command("lira", folder, *SMALL).returncode == 0
-    one, other = (ulira_results.collect(place / "results") for place in (done.folder, folder))
+    one, other = (ulira_results.collect(where / "results") for where in (done.folder, folder))
     for line, again in zip(one, other, strict=True):
         assert {**line, "seconds": 0, "date": ""} == {**again, "seconds": 0, "date": ""}
 

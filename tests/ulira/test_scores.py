@@ -75,8 +75,8 @@ def test_agrees_with_the_definition_written_out(
     assert set(zip(*map(np.ndarray.tolist, np.nonzero(found.scored)), strict=True)) == set(expected)
     assert found.left_out == left_out > 0
     assert len(expected) > 100
-    for place, value in expected.items():
-        assert found.log_odds[place] == pytest.approx(value, rel=1e-4, abs=1e-5)
+    for index, value in expected.items():
+        assert found.log_odds[index] == pytest.approx(value, rel=1e-4, abs=1e-5)
     assert (found.log_odds[~found.scored] == 0).all()
 
 

@@ -52,6 +52,6 @@ def _result_sets(records: Records) -> Iterator[Drawing]:
 
 def _draw(drawing: Drawing) -> list[Picture]:
     name, rows, losses, trials = drawing
-    place = f"{rows['dataset_title'].iloc[0]}, {rows['arch_title'].iloc[0]}"
+    cell_title = f"{rows['dataset_title'].iloc[0]}, {rows['arch_title'].iloc[0]}"
     methods = titles_of(rows[~rows["method"].isin(REFERENCES)])
-    return [*score_figures(rows, losses, name), *search_figures(trials, methods, name, place)]
+    return [*score_figures(rows, losses, name), *search_figures(trials, methods, name, cell_title)]

@@ -41,7 +41,7 @@ def cell_figures(ranked: list[Ranking], frame: pd.DataFrame) -> Iterator[Picture
 def _heatmap(ranking: Ranking, metric: str) -> Picture:
     methods = in_order(ranking.titles)
     groups = ranking.groups[metric].loc[methods]
-    numbers = groups.replace({name: place for place, name in enumerate(COUNTED)}).to_numpy(int)
+    numbers = groups.replace({name: position for position, name in enumerate(COUNTED)}).to_numpy(int)
     with canvas(max(4.5, 2.2 + 0.75 * groups.shape[1]), 1.6 + 0.24 * len(methods)) as axes:
         axes.imshow(numbers, cmap=ListedColormap(GROUP_COLOURS), vmin=-0.5, vmax=len(COUNTED) - 0.5, aspect="auto")
         for (line, column), number in np.ndenumerate(numbers):

@@ -20,19 +20,19 @@ RIDGE = 0.85  # height of a histogram in lines of the list
 
 def score_figures(rows: pd.DataFrame, losses: pd.DataFrame, name: str) -> Iterator[Picture]:
     """Of one result set with its references. rows: as `aggregate.result_set_rows`; losses: as `Records.losses`."""
-    place = f"{rows['dataset_title'].iloc[0]}, {rows['arch_title'].iloc[0]}"
+    cell_title = f"{rows['dataset_title'].iloc[0]}, {rows['arch_title'].iloc[0]}"
     scored = rows[rows["usable"] & rows["RetDev"].notna() & rows["Indisc"].notna()]
     if len(scored):
-        yield _clouds(scored, name, place)
+        yield _clouds(scored, name, cell_title)
     if rows["seconds"].notna().any():
-        yield _seconds(rows, name, place)
+        yield _seconds(rows, name, cell_title)
     kept = rows.merge(losses, on="metrics_key")
     kept = kept[(kept["forget"].str.len() > 0) & (kept["test"].str.len() > 0)]
     if len(kept):
-        yield _losses(kept, name, place)
+        yield _losses(kept, name, cell_title)
 
 
-def _clouds(scored: pd.DataFrame, name: str, place: str) -> Picture:
+def _clouds(scored: pd.DataFrame, name: str, cell_title: str) -> Picture:
     titles = titles_of(scored)
     look = looks(titles)
     with canvas(7.2, 4.6) as axes:
@@ -48,7 +48,7 @@ def _clouds(scored: pd.DataFrame, name: str, place: str) -> Picture:
         axes.set_ylabel("Indisc, best 1")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        title = f"{place}: accuracy kept against the attack; small marks are seeds, large ones their means"
+        title = f"{cell_title}: accuracy kept against the attack; small marks are seeds, large ones their means"
         return finish(axes, f"retdev-indisc-{name}", title, name)
 
 
@@ -58,7 +58,7 @@ def _cloud(axes: Axes, own: pd.DataFrame, title: str, look: Look) -> None:
     axes.scatter(x.mean(), y.mean(), s=80, label=title, edgecolors="white", color=look.colour, marker=look.marker)
 
 
-def _seconds(rows: pd.DataFrame, name: str, place: str) -> Picture:
+def _seconds(rows: pd.DataFrame, name: str, cell_title: str) -> Picture:
     rows = rows[rows["seconds"].notna()]
     titles = titles_of(rows)
     look = looks(titles)
@@ -68,8 +68,8 @@ def _seconds(rows: pd.DataFrame, name: str, place: str) -> Picture:
         axes.set_xscale("log")
         axes.barh(range(len(titles)), np.array(means) - lowest, left=lowest, height=0.62, alpha=0.75,
                   color=[look[method].colour for method in titles])  # fmt: skip
-        places = rows["method"].map({method: line for line, method in enumerate(titles)})
-        axes.scatter(rows["seconds"], places, s=6, color=INK, zorder=3, linewidths=0)
+        heights = rows["method"].map({method: line for line, method in enumerate(titles)})
+        axes.scatter(rows["seconds"], heights, s=6, color=INK, zorder=3, linewidths=0)
         for line, mean in enumerate(means):
             axes.text(1.01, line, f"{mean:.3g} s", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
         rows_of(axes, list(titles.values()))
@@ -78,11 +78,11 @@ def _seconds(rows: pd.DataFrame, name: str, place: str) -> Picture:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("seconds (logarithmic); training for original and retrained, unlearning for methods")
-        title = f"{place}: wall time; bars are means, dots are seeds"
+        title = f"{cell_title}: wall time; bars are means, dots are seeds"
         return finish(axes, f"seconds-{name}", title, name)
 
 
-def _losses(kept: pd.DataFrame, name: str, place: str) -> Picture:
+def _losses(kept: pd.DataFrame, name: str, cell_title: str) -> Picture:
     titles = titles_of(kept)
     look = looks(titles)
     with canvas(7.2, 0.9 + 0.36 * len(titles)) as axes:
@@ -100,7 +100,8 @@ def _losses(kept: pd.DataFrame, name: str, place: str) -> Picture:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("cross-entropy of a sample, nats (logarithmic; the ends hold what lies beyond)")
         title = (
-            f"{place}: losses of the forget set (line) and of test images (shade); where they agree the attack fails"
+            f"{cell_title}: losses of the forget set (line) and of test images (shade); "
+            "where they agree the attack fails"
         )
         return finish(axes, f"losses-{name}", title, name)
 

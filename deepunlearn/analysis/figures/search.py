@@ -23,22 +23,22 @@ SHADES = (0.9, 0.7, 0.5, 0.35, 0.22)
 LABELLED = 0.13  # share of a bar that its name fits into
 
 
-def search_figures(trials: pd.DataFrame, titles: dict[str, str], name: str, place: str) -> Iterator[Picture]:
-    """trials: of one result set, as `Records.trials`; titles: of its methods; place: the cell in words."""
+def search_figures(trials: pd.DataFrame, titles: dict[str, str], name: str, cell_title: str) -> Iterator[Picture]:
+    """trials: of one result set, as `Records.trials`; titles: of its methods; cell_title: the cell in words."""
     done = completed(trials)
     if done.empty:
         return
-    yield _history(done, titles, name, place)
+    yield _history(done, titles, name, cell_title)
     importance = {
         str(method): importances(part) for method, part in done.groupby("method") if len(part) >= FEWEST_TRIALS
     }
     if importance:
         yield _importance(
-            {method: importance[method] for method in in_order(map(str, importance))}, titles, name, place
+            {method: importance[method] for method in in_order(map(str, importance))}, titles, name, cell_title
         )
 
 
-def _history(done: pd.DataFrame, titles: dict[str, str], name: str, place: str) -> Picture:
+def _history(done: pd.DataFrame, titles: dict[str, str], name: str, cell_title: str) -> Picture:
     methods = in_order(done["method"])
     look = looks(methods)
     with canvas(7.2, 4.2) as axes:
@@ -52,7 +52,7 @@ def _history(done: pd.DataFrame, titles: dict[str, str], name: str, place: str) 
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        title = f"{place}: history of the searches, mean over search seeds"
+        title = f"{cell_title}: history of the searches, mean over search seeds"
         return finish(axes, f"search-{name}", title, name)
 
 
@@ -93,7 +93,7 @@ def _distribution(values: pd.Series) -> FloatDistribution | CategoricalDistribut
     return FloatDistribution(low, high, log=low > 0 and high / low > 100)
 
 
-def _importance(shares: dict[str, dict[str, float]], titles: dict[str, str], name: str, place: str) -> Picture:
+def _importance(shares: dict[str, dict[str, float]], titles: dict[str, str], name: str, cell_title: str) -> Picture:
     look = looks(shares)
     with canvas(7.2, 0.9 + 0.26 * len(shares)) as axes:
         for line, (method, own) in enumerate(shares.items()):
@@ -107,5 +107,5 @@ def _importance(shares: dict[str, dict[str, float]], titles: dict[str, str], nam
         rows_of(axes, [titles[method] for method in shares])
         axes.set_xlim(0, 1)
         axes.set_xlabel("share of each hyper-parameter in what makes a trial good (PED-ANOVA)")
-        title = f"{place}: importance of hyper-parameters; shares below {LABELLED:.0%} carry no name"
+        title = f"{cell_title}: importance of hyper-parameters; shares below {LABELLED:.0%} carry no name"
         return finish(axes, f"importance-{name}", title, name)

@@ -66,7 +66,7 @@ class Picture:
 
 def in_order(methods: Iterable[str]) -> list[str]:
     """References, then our methods by name, then others': the order of every figure and of the page."""
-    catalogue = {name: place for place, name in enumerate(_catalogue())}
+    catalogue = {name: position for position, name in enumerate(_catalogue())}
     return sorted(set(methods), key=lambda name: (catalogue.get(name, len(catalogue)), name))
 
 

@@ -24,14 +24,14 @@ def _figure(name: str, lines: pd.DataFrame) -> Picture:
     look = looks(titles)
     with canvas(7.2, 1.2 + 0.42 * len(titles)) as axes:
         for line in lines.to_dict("records"):
-            place = list(titles).index(line["method"]) + SHIFT[line["question"]]
+            height = list(titles).index(line["method"]) + SHIFT[line["question"]]
             colour = look[line["method"]].colour
             style: Any = {"color": colour, "marker": "o" if line["question"] == "forgotten" else "D", "markersize": 5}
             axes.errorbar(
-                line["accuracy"], place, xerr=line["accuracy_sd"], capsize=0, elinewidth=1, alpha=0.55, **style
+                line["accuracy"], height, xerr=line["accuracy_sd"], capsize=0, elinewidth=1, alpha=0.55, **style
             )
             axes.plot(
-                [line["accuracy_low"], line["accuracy_high"]], [place, place], color=colour, linewidth=4, alpha=0.8
+                [line["accuracy_low"], line["accuracy_high"]], [height, height], color=colour, linewidth=4, alpha=0.8
             )
         axes.set_xlim(right=min(axes.get_xlim()[1], 1.005))  # standard deviations reach beyond what there is
         axes.axvline(0.5, color=INK, linestyle="--", linewidth=1)
