@@ -49,7 +49,7 @@ class Setting:
         return Problem(
             original=self.original,
             model=model,
-            parts=self.anatomy(model),
+            anatomy=self.anatomy(model),
             retain=self.data["retain"],
             forget=self.data["forget"],
             val=self.data["val"],

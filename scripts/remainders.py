@@ -76,7 +76,7 @@ def unlearned(experiment: Experiment, seed: int, method: MethodConfig, parts: Pa
         original=experiment.original(seed),
         data=parts,
         classes=10,
-        anatomy=partial(archs.parts, experiment.cell.arch),
+        anatomy=partial(archs.anatomy_of, experiment.cell.arch),
         fresh=experiment._another,
         runtime=experiment.runtime,
     )

@@ -14,8 +14,8 @@ BLOCK = re.compile(r"(<!-- (drawing|layers) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def unit_of(name: str) -> str | None:
     """The part of the table of layers that a module belongs to: its longest listed prefix."""
-    parts = name.split(".")
-    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    levels = name.split(".")
+    prefixes = (".".join(levels[:length]) for length in range(len(levels), 0, -1))
     return next((prefix for prefix in prefixes if prefix in RANK), None)
 
 

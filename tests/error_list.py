@@ -117,11 +117,11 @@ def _of_module(name: str, tree: ast.Module, shared: dict[str, list[ast.expr]]) -
 
 
 def _typed(module: str, call: ast.Call, kind: str, known: dict[str, list[ast.expr]]) -> Typed:
-    parts = {keyword.arg: text(keyword.value, known) for keyword in call.keywords}
+    texts = {keyword.arg: text(keyword.value, known) for keyword in call.keywords}
     problem = text(call.args[0], known)
     if kind != "unknown":
-        return Typed(module, call.lineno, kind, problem, parts.get("given"), parts.get("allowed"), parts.get("remedy"))
-    remedy = parts.get("remedy") or "take one of the names that are listed; the nearest is suggested"
+        return Typed(module, call.lineno, kind, problem, texts.get("given"), texts.get("allowed"), texts.get("remedy"))
+    remedy = texts.get("remedy") or "take one of the names that are listed; the nearest is suggested"
     return Typed(module, call.lineno, kind, f"unknown {problem} '{ANY}'", ANY, "the names there are", remedy)
 
 

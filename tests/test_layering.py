@@ -80,8 +80,8 @@ def modules() -> dict[str, Path]:
     """Dotted name inside the package -> file."""
     names = {}
     for path in ROOT.rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+        levels = path.relative_to(ROOT).with_suffix("").parts
+        names[".".join(levels[:-1] if levels[-1] == "__init__" else levels)] = path
     return names
 
 
@@ -98,8 +98,8 @@ def imports(path: Path) -> set[str]:
 
 def rank_of(name: str) -> int | None:
     """The row of a module by its longest listed prefix; the package itself has none."""
-    parts = name.split(".")
-    prefixes = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    levels = name.split(".")
+    prefixes = [".".join(levels[:length]) for length in range(len(levels), 0, -1)]
     return next((RANK[prefix] for prefix in prefixes if prefix in RANK), None)
 
 

@@ -107,7 +107,7 @@ def _means(scored: pd.DataFrame) -> pd.DataFrame:
     complete = groups.count().eq(groups.size(), axis="index")
     mean, sd = groups.mean().where(complete), groups.std(ddof=1).where(complete)
     both = mean.add_suffix("_mean").join(sd.add_suffix("_sd"))
-    return both[[f"{name}_{part}" for name in names for part in ("mean", "sd")]]
+    return both[[f"{name}_{statistic}" for name in names for statistic in ("mean", "sd")]]
 
 
 def averaged(frame: pd.DataFrame) -> list[str]:

@@ -76,9 +76,9 @@ def join(frame: pd.DataFrame, entries: list[Entry], results: Path) -> pd.DataFra
     return frame.join(columns.astype(kinds))
 
 
-def newest(parts: list[pd.DataFrame]) -> pd.DataFrame:
+def newest(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """Of the measures of several results: one line per measure, that of the highest version."""
-    joined = pd.concat(parts, ignore_index=True).sort_values(["name", "version"], kind="stable")
+    joined = pd.concat(frames, ignore_index=True).sort_values(["name", "version"], kind="stable")
     return joined.drop_duplicates("name", keep="last").reset_index(drop=True)
 
 

@@ -57,13 +57,13 @@ def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
     rows["column"] = _cell_names(rows)
     lines = aggregate(frame, cases)
     lines = lines[~lines["method"].isin(REFERENCES)]
-    kinds = [part for _, part in rows.groupby(KIND, dropna=False)]
+    kinds = [subset for _, subset in rows.groupby(KIND, dropna=False)]
     made = []
-    for number, part in enumerate(kinds):
+    for number, subset in enumerate(kinds):
         suffix = f"-{number + 1}" if len(kinds) > 1 else ""
-        distinct, remarks = _one_set_per_cell(part)
+        distinct, remarks = _one_set_per_cell(subset)
         scopes = _scopes(distinct) if len(distinct) else iter(())
-        kind = in_words(part.iloc[0]) if len(kinds) > 1 else ""
+        kind = in_words(subset.iloc[0]) if len(kinds) > 1 else ""
         made += [_ranking((f"ranking{name}{suffix}", scope, kind), own, lines, remarks) for name, scope, own in scopes]
     return [one for one in made if one.titles]
 
@@ -78,9 +78,9 @@ def _cell_names(rows: pd.DataFrame) -> pd.Series[str]:
 def _scopes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     yield "", "all cells", rows
     for field in ("arch", "dataset"):
-        parts = rows.groupby([field, f"{field}_title"])
-        if len(parts) > 1:
-            yield from ((f"-{name}", str(title), part) for (name, title), part in parts)
+        subsets = rows.groupby([field, f"{field}_title"])
+        if len(subsets) > 1:
+            yield from ((f"-{name}", str(title), subset) for (name, title), subset in subsets)
 
 
 def in_words(row: pd.Series) -> str:
@@ -91,7 +91,7 @@ def in_words(row: pd.Series) -> str:
 def _ranking(labels: tuple[str, str, str], rows: pd.DataFrame, lines: pd.DataFrame, left_out: list[str]) -> Ranking:
     """labels: name, scope, kind; lines: of `aggregate`: of failed methods too, perhaps without a row."""
     remarks = list(left_out)
-    found = {(str(column), str(method)): part for (column, method), part in rows.groupby(["column", "method"])}
+    found = {(str(column), str(method)): subset for (column, method), subset in rows.groupby(["column", "method"])}
     own = lines.merge(rows[["cell", "result_set", "column"]].drop_duplicates(), on=["cell", "result_set"])
     states = zip(own["column"], own["method"], own["status"], strict=True)
     state = {(str(column), str(method)): str(status) for column, method, status in states}

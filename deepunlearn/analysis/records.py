@@ -110,11 +110,11 @@ def read(folders: Sequence[Path]) -> Records:
 
     Raises ConfigError for a folder without them, StoreError for files of another version.
     """
-    parts = [_read_folder(folder) for folder in folders]
-    kept = measured.newest([part["measures"] for part in parts])
-    for part in parts:
-        part["rows"] = measured.without_older(part["rows"], part["measures"], kept)
-    joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in DTYPES}
+    read_tables = [_read_folder(folder) for folder in folders]
+    kept = measured.newest([one["measures"] for one in read_tables])
+    for one in read_tables:
+        one["rows"] = measured.without_older(one["rows"], one["measures"], kept)
+    joined = {name: pd.concat([one[name] for one in read_tables], ignore_index=True) for name in DTYPES}
     joined["measures"] = kept
     by_outcome = joined["cases"]["outcome"].map({name: position for position, name in enumerate(OUTCOMES)})
     joined["cases"] = joined["cases"].assign(order=by_outcome).sort_values("order", kind="stable")

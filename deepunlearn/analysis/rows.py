@@ -57,7 +57,7 @@ def read_json(path: Path, adapter: TypeAdapter[T]) -> T:
         return adapter.validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name = ".".join(str(field) for field in first["loc"])
         raise StoreError(
             f"{path} cannot be used" + (f": field {name!r}" if name else ""),
             given="nothing" if first["type"] == "missing" else repr(first["input"])[:200],

@@ -92,23 +92,23 @@ def _coverage_table(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> Ta
 
 def _score_tables(frame: pd.DataFrame, cases: pd.DataFrame, catalogue: Catalogue, remark: str) -> list[Table]:
     table, rows = with_names(aggregate(frame, cases)), result_set_rows(frame, cases)
-    parts = [part for _, part in table.groupby(["dataset", "arch", "cell", "result_set"])]
-    assert len(parts) == table["name"].nunique(), "two result sets would write one file"
-    return [_score_table(part, rows, catalogue, remark) for part in parts]
+    result_sets = [lines for _, lines in table.groupby(["dataset", "arch", "cell", "result_set"])]
+    assert len(result_sets) == table["name"].nunique(), "two result sets would write one file"
+    return [_score_table(lines, rows, catalogue, remark) for lines in result_sets]
 
 
-def _score_table(part: pd.DataFrame, rows: pd.DataFrame, catalogue: Catalogue, remark: str) -> Table:
-    first = part.iloc[0]
+def _score_table(lines: pd.DataFrame, rows: pd.DataFrame, catalogue: Catalogue, remark: str) -> Table:
+    first = lines.iloc[0]
     own = rows[(rows["cell"] == first["cell"]) & (rows["result_set"] == first["result_set"])]
     facts = describe(own)
     ids = f"result set {first['result_set'] or 'none'}; cell {first['cell']}"
-    more = {name.replace(" ", "_"): value for name, value in facts.items() if name not in part}
-    data = part.drop(columns="name").assign(**more)
+    more = {name.replace(" ", "_"): value for name, value in facts.items() if name not in lines}
+    data = lines.drop(columns="name").assign(**more)
     title = f"{_title(own, 'dataset', first)}, {_title(own, 'arch', first)}: unlearning scores"
     if first["name"] != f"{first['dataset']}-{first['arch']}" and first["result_set"]:  # others have the same title
         title += in_words(own[own["search"].notna()].iloc[-1]) if own["search"].notna().any() else ""
     caption = f"{remark}{legend(catalogue)} {caption_text(facts, ids)}"
-    return Table(first["name"], title, caption, data, _shown(part, catalogue), {"why": 4}, group=first["name"])
+    return Table(first["name"], title, caption, data, _shown(lines, catalogue), {"why": 4}, group=first["name"])
 
 
 def _winners(frame: pd.DataFrame, trials: pd.DataFrame, remark: str) -> list[Table]:
@@ -143,39 +143,39 @@ def _params(text: Any) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
-def _shown(part: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
-    columns = {"method": part["method_title"], "usable": part["usable"], "status": part["status"]}
-    blind = (part["n_understated"] > 0).map({True: f" {UNDERSTATED}", False: ""})
+def _shown(lines: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
+    columns = {"method": lines["method_title"], "usable": lines["usable"], "status": lines["status"]}
+    blind = (lines["n_understated"] > 0).map({True: f" {UNDERSTATED}", False: ""})
     for column in catalogue.shown:
         remark = blind if column.name in UNDERSTATES else ""
-        columns[column.header] = formatted(part, column) + _marks(part, column) + remark
-    return pd.DataFrame({**columns, "why": part["reason"]}).astype(str)
+        columns[column.header] = formatted(lines, column) + _marks(lines, column) + remark
+    return pd.DataFrame({**columns, "why": lines["reason"]}).astype(str)
 
 
-def formatted(part: pd.DataFrame, column: Column) -> pd.Series[str]:
-    """Mean ± standard deviation of a measure's column for people; part: lines of `aggregate`."""
-    pairs = zip(part[f"{column.name}_mean"], part[f"{column.name}_sd"], strict=True)
+def formatted(lines: pd.DataFrame, column: Column) -> pd.Series[str]:
+    """Mean ± standard deviation of a measure's column for people; lines: of `aggregate`."""
+    pairs = zip(lines[f"{column.name}_mean"], lines[f"{column.name}_sd"], strict=True)
     missing = "n/a" if column.name in NAMES else NOT_COMPUTED
     shown = [_number(mean, sd, column.digits, missing) for mean, sd in pairs]
-    return pd.Series(shown, index=part.index, dtype="object")
+    return pd.Series(shown, index=lines.index, dtype="object")
 
 
-def _marks(part: pd.DataFrame, column: Column) -> pd.Series[str]:
+def _marks(lines: pd.DataFrame, column: Column) -> pd.Series[str]:
     """¹ and ² for the best and the second best methods of a column, equal ones alike; nothing elsewhere.
 
     Methods that were run elsewhere are not held against our retrained model: theirs is another.
     """
-    means = part[f"{column.name}_mean"]
-    retrained = means[part["method"] == "retrained"]
+    means = lines[f"{column.name}_mean"]
+    retrained = means[lines["method"] == "retrained"]
     if column.better == "retrained" and len(retrained):
-        distance = (means - retrained.iloc[0]).abs().mask(part["method_title"].str.endswith(external.MARK))
+        distance = (means - retrained.iloc[0]).abs().mask(lines["method_title"].str.endswith(external.MARK))
     elif column.better in ("neither", "retrained"):
-        return pd.Series("", index=part.index)
+        return pd.Series("", index=lines.index)
     elif column.best is not None:
         distance = (means - column.best).abs()
     else:
         distance = -means if column.better == "higher" else means
-    judged = ~part["method"].isin(REFERENCES) & (part["status"] == "")
+    judged = ~lines["method"].isin(REFERENCES) & (lines["status"] == "")
     ranks: pd.Series[float] = distance.where(judged).round(9).rank(method="dense")
     return ranks.map({1.0: " ¹", 2.0: " ²"}).fillna("")
 

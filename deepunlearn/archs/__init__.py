@@ -38,11 +38,11 @@ def start(arch: ArchConfig, classes: int, image_size: int, seed: int) -> nn.Modu
     """What trainings begin with: `build`, filled from `arch.weights` where there is such a file."""
     model = build(arch, classes, image_size, seed)
     if arch.weights is not None:
-        load_start(arch, model, parts(arch, model))
+        load_start(arch, model, anatomy_of(arch, model))
     return model
 
 
-def parts(arch: ArchConfig, model: nn.Module) -> Anatomy:
+def anatomy_of(arch: ArchConfig, model: nn.Module) -> Anatomy:
     """Stem, blocks and head of a `model` that `build` made for `arch`."""
     return Anatomy(model, {**getattr(_module(arch), "PARTS", {}), **arch.parts})
 

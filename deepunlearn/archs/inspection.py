@@ -44,7 +44,7 @@ def inspected(arch: ArchConfig, classes: int, image_size: int) -> Inspected:
         model, logits, kept = _tried(arch, classes, image_size)
         if not isinstance(logits, Tensor) or logits.shape != (2, classes):
             raise _no_logits(arch, logits, classes)
-        anatomy = archs.parts(arch, model)
+        anatomy = archs.anatomy_of(arch, model)
         left = load_start(arch, model, anatomy) if arch.weights else ()
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     return Inspected(

@@ -34,7 +34,7 @@ def _trunk(model: nn.Module, head: nn.Module | None) -> tuple[list[nn.Module], b
     """The modules that blocks are made of, and whether they run one after the other as they are registered."""
     for module in model.modules():
         for names in CONTAINERS:
-            found = [part for name in names if (part := _submodule(module, name)) is not None]
+            found = [child for name in names if (child := _submodule(module, name)) is not None]
             if len(found) == len(names):
                 return (found, True) if len(found) > 1 else (list(found[0].children()), True)
     return _unnamed_trunk(model, head)

@@ -51,7 +51,7 @@ def _explained(error: Exception, overrides: list[str]) -> ConfigError:
         recipe = "give train=NAME, or add train: {...} to the dataset's YAML" if group == "train" else None
         return unknown(group, name, names_of(group), remedy=recipe)
     if key := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct|full_key: (\S+)", text):
-        return no_such_option(next(part for part in key.groups() if part), overrides)
+        return no_such_option(next(name for name in key.groups() if name), overrides)
     return ConfigError(
         "the configuration cannot be composed",
         given=text[:400],

@@ -117,7 +117,7 @@ def names_of(group: str) -> Names:
 def _params(names: list[str]) -> list[str]:
     """A method's hyper-parameters, which its YAML declares in `space:` and a command fixes as `params.NAME`."""
     spaces = [name.split(".") for name in names if name.startswith("space.")]
-    params = [f"params.{parts[1]}" for parts in spaces if len(parts) == 2]
+    params = [f"params.{names[1]}" for names in spaces if len(names) == 2]
     return ["params", *params] if params else []
 
 

@@ -39,7 +39,7 @@ class Owner(NamedTuple):
     restarts: int  # how often SLURM had requeued the job
 
     def __str__(self) -> str:
-        return ":".join(str(part) for part in self)
+        return ":".join(str(field) for field in self)
 
 
 def this_process() -> Owner:

@@ -12,12 +12,12 @@ from deepunlearn.core.keys import canonical_json
 SEED_BITS = 63  # torch.manual_seed takes a signed 64-bit integer
 
 
-def derive_seed(purpose: str, *parts: str | int) -> int:
-    """A seed in [0, 2**63) that depends on `purpose` and `parts`, each with its type ("1" and 1 differ)."""
-    digest = hashlib.sha256(canonical_json([purpose, *parts]).encode()).digest()
+def derive_seed(purpose: str, *values: str | int) -> int:
+    """A seed in [0, 2**63) that depends on `purpose` and `values`, each with its type ("1" and 1 differ)."""
+    digest = hashlib.sha256(canonical_json([purpose, *values]).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)
 
 
-def derive_seed32(purpose: str, *parts: str | int) -> int:
+def derive_seed32(purpose: str, *values: str | int) -> int:
     """The same in [0, 2**32), for numpy, scikit-learn and Optuna."""
-    return derive_seed(purpose, *parts) >> (SEED_BITS - 32)
+    return derive_seed(purpose, *values) >> (SEED_BITS - 32)

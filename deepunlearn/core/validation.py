@@ -68,5 +68,5 @@ BRANCHES = ("int", "float", "str", "bool")  # pydantic's names of the alternativ
 
 def _spelled(where: str, loc: tuple[int | str, ...]) -> str:
     """A field as it is written in a command: `forget.ratio`, `seeds[0]`."""
-    fields = [part for part in (where, *loc) if part != "" and part not in BRANCHES]
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fields).lstrip(".")
+    fields = [field for field in (where, *loc) if field != "" and field not in BRANCHES]
+    return "".join(f"[{field}]" if isinstance(field, int) else f".{field}" for field in fields).lstrip(".")

@@ -51,9 +51,9 @@ def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: 
         if stage == "search" and launcher.workers_per_study > 1:
             jobs = [[task] for task in chosen for _ in range(launcher.workers_per_study)]
         for start in range(0, len(jobs), launcher.max_array_size):
-            part = jobs[start : start + launcher.max_array_size]
-            longest = max(sum(map(estimator.task, job)) for job in part) / 60
-            bundles = [_with_selections(planner, job) for job in part]
+            chunk = jobs[start : start + launcher.max_array_size]
+            longest = max(sum(map(estimator.task, job)) for job in chunk) / 60
+            bundles = [_with_selections(planner, job) for job in chunk]
             made.append(Array(stage, bundles, longest, stage == "evaluate" and _timed_on_cpus(planner, launcher)))
     return made
 

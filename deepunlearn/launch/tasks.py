@@ -158,11 +158,11 @@ class TaskList:
     def task_id(self, task: Task) -> str:
         """A name for `task` that another command with the same intent arrives at too."""
         keys = self.keys[task.cell]
-        parts: list[Any] = [task.stage, keys.cell_key.hash, task.method, task.seed]
+        identity: list[Any] = [task.stage, keys.cell_key.hash, task.method, task.seed]
         if task.method not in REFERENCES:
             method = self.methods[task.method]
-            parts += [method.version, keys.result_set(self.sweep, method).hash]
-        digest = hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:16]
+            identity += [method.version, keys.result_set(self.sweep, method).hash]
+        digest = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:16]
         seed = "" if task.seed is None else f"-seed{task.seed}"
         return f"{task.stage}-{task.method}{seed}-{digest}"
 

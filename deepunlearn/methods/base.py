@@ -30,13 +30,13 @@ class Problem:
     """Everything a method may use: no test set, no retrained model, no device.
 
     original: f_O, fixed, in evaluation mode (for teachers); model: the working copy to unlearn in place; retain,
-    forget, val: un-augmented data; parts: stem, blocks and head of `model`; generator: the run's CPU generator;
+    forget, val: un-augmented data; anatomy: stem, blocks and head of `model`; generator: the run's CPU generator;
     frozen: names of parameters that must stay as they are; notes: what a method wants to have recorded about its run.
     """
 
     original: nn.Module
     model: nn.Module
-    parts: Anatomy
+    anatomy: Anatomy
     retain: Part
     forget: Part
     val: Part
@@ -148,7 +148,7 @@ class Problem:
 
     def stem_convolutions(self) -> list[Convolution]:
         """The convolutions that see the image."""
-        return [layer for module in self.parts.stem for layer in convolutions(module)]
+        return [layer for module in self.anatomy.stem for layer in convolutions(module)]
 
     def error(self, part: Part) -> float:
         """1 - accuracy of the working copy on `part`, in evaluation mode; for rules that need it, inside the clock."""

@@ -29,7 +29,7 @@ class CatastrophicForgettingK(Method):
     k: int
 
     def run(self, problem: Problem) -> Iterator[None]:
-        modules = last_blocks(problem.parts, self.k)
+        modules = last_blocks(problem.anatomy, self.k)
         what = f"everything in the last {self.k} blocks and the head"
         params = problem.movable(parameters_of(modules), what)
         train_only(problem.model, modules)

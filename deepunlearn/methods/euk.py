@@ -27,7 +27,7 @@ class ExactUnlearningK(Method):
     k: int
 
     def run(self, problem: Problem) -> Iterator[None]:
-        modules = last_blocks(problem.parts, self.k)
+        modules = last_blocks(problem.anatomy, self.k)
         problem.reinitialise(modules)
         train_only(problem.model, modules)
         problem.train_only(parameters_of(modules))

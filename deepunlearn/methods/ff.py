@@ -44,7 +44,7 @@ class FisherForgetting(Method):
             problem.classes,
             sampled=self.labels == "sampled",
         )
-        head = {id(parameter) for parameter in problem.parts.head.parameters()}
+        head = {id(parameter) for parameter in problem.anatomy.head.parameters()}
         with torch.no_grad():
             for name, parameter in named.items():
                 variance = noise_variance(fisher[name], id(parameter) in head, self.alpha)

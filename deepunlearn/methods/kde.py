@@ -33,7 +33,7 @@ class KnowledgeDistillationEntropy(Method):
     batch_size: int
 
     def run(self, problem: Problem) -> Iterator[None]:
-        problem.reinitialise([*problem.parts.stem, problem.parts.head])
+        problem.reinitialise([*problem.anatomy.stem, problem.anatomy.head])
         problem.model.train()
         optimizer = problem.sgd(lr=self.warmup_lr, weight_decay=self.warmup_weight_decay)
         warm_up = problem.step(lambda x, _: self._match(problem, x), optimizer)

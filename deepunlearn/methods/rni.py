@@ -38,7 +38,7 @@ class RepeatedNoiseInjection(Method):
     noise: float
 
     def run(self, problem: Problem) -> Iterator[None]:
-        problem.reinitialise([problem.parts.head])
+        problem.reinitialise([problem.anatomy.head])
         problem.model.train()
         always = normalisation_parameters(problem.model)
         known = {id(parameter) for parameter in always}

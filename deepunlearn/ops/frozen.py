@@ -61,7 +61,7 @@ def _frozen_layers(
             continue
         around = at.split(".") if at else []
         for depth in range(len(around), -1, -1):
-            prefix = "".join(f"{part}." for part in around[:depth])
+            prefix = "".join(f"{name}." for name in around[:depth])
             held = [name for name in named if name.startswith(prefix)]
             if held:
                 if set(held) <= frozen:

@@ -8,16 +8,16 @@ from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import ConfigError
 
 
-def last_blocks(parts: Anatomy, k: int) -> list[nn.Module]:
+def last_blocks(anatomy: Anatomy, k: int) -> list[nn.Module]:
     """The last `k` blocks, hidden layers of the classifier and the head. Raises ConfigError if blocks are fewer."""
-    if k > len(parts.blocks):
+    if k > len(anatomy.blocks):
         raise ConfigError(
             "k is larger than the number of blocks",
             given=k,
-            allowed=f"1 to {len(parts.blocks)} for this architecture",
+            allowed=f"1 to {len(anatomy.blocks)} for this architecture",
             remedy="lower method.params.k, or k in params= of a library call",
         )
-    return [*parts.blocks[len(parts.blocks) - k :], *parts.hidden, parts.head]
+    return [*anatomy.blocks[len(anatomy.blocks) - k :], *anatomy.hidden, anatomy.head]
 
 
 def train_only(model: nn.Module, modules: list[nn.Module]) -> None:

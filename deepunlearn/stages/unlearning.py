@@ -46,7 +46,7 @@ class UnlearningStage(ReferenceStage):
             original=self.original(self.cell.forget.reference_seed("original", seed)),
             data=self.split_data(seed).parts,
             classes=len(self.decoded.class_names),
-            anatomy=partial(archs.parts, self.cell.arch),
+            anatomy=partial(archs.anatomy_of, self.cell.arch),
             fresh=self._another,
             runtime=self.runtime,
         )

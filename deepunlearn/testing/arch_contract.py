@@ -44,12 +44,12 @@ def test_weights_depend_on_the_seed_alone(arch: ArchConfig) -> None:
 
 def test_its_parts_are_its_own_and_as_many_as_it_says(arch: ArchConfig) -> None:
     net = model(arch)
-    parts, own = archs.parts(arch, net), {id(parameter) for parameter in net.parameters()}
-    named = (parameter for part in (*parts.stem, *parts.blocks, parts.head) for parameter in part.parameters())
+    anatomy, own = archs.anatomy_of(arch, net), {id(parameter) for parameter in net.parameters()}
+    named = (parameter for part in (*anatomy.stem, *anatomy.blocks, anatomy.head) for parameter in part.parameters())
     assert all(id(parameter) in own for parameter in named), "a part is a copy"
-    assert isinstance(parts.head, nn.Linear) and parts.head.out_features == CLASSES
-    assert arch.blocks in (None, len(parts.blocks)), "blocks: in the YAML is another number"
-    held = [{id(parameter) for parameter in module.parameters()} for module in (*parts.blocks, parts.head)]
+    assert isinstance(anatomy.head, nn.Linear) and anatomy.head.out_features == CLASSES
+    assert arch.blocks in (None, len(anatomy.blocks)), "blocks: in the YAML is another number"
+    held = [{id(parameter) for parameter in module.parameters()} for module in (*anatomy.blocks, anatomy.head)]
     assert len(set().union(*held)) == sum(map(len, held)), "blocks and head share parameters"
 
 

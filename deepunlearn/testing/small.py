@@ -94,7 +94,7 @@ def make_problem(
         original=original,
         data=data,
         classes=CLASSES,
-        anatomy=partial(archs.parts, ARCHS[arch]),
+        anatomy=partial(archs.anatomy_of, ARCHS[arch]),
         fresh=lambda: here.to_device(archs.build(ARCHS[arch], CLASSES, 32)),
         runtime=here,
         frozen=frozen,

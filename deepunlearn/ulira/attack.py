@@ -104,17 +104,17 @@ def judge(
     observation's own class loses one. The retrained models, attacked the same way, show where it is.
     Raises ValueError where no sample has a scored observation of each class.
     """
-    parts = _parts(scores, group, positive, negative)
-    whole = np.ones((1, parts.hits.shape[1]))
-    (accuracies,), (seen,) = _accuracies(parts, whole)
+    counted = _counts(scores, group, positive, negative)
+    whole = np.ones((1, counted.hits.shape[1]))
+    (accuracies,), (seen,) = _accuracies(counted, whole)
     if not seen.any():
         raise ValueError(f"none of the {seen.size} samples has enough observations in other groups to be attacked")
     size = whole.size
     drawn = generator.multinomial(size, np.full(size, 1 / size), size=replicates).astype(
         np.float32
     )  # exact: small whole numbers
-    values = _summaries(parts, whole)[0].tolist()
-    low, high = np.nanquantile(_summaries(parts, drawn), (0.025, 0.975), axis=0).tolist()
+    values = _summaries(counted, whole)[0].tolist()
+    low, high = np.nanquantile(_summaries(counted, drawn), (0.025, 0.975), axis=0).tolist()
     accuracy, balanced, auc, *rates = (Estimate(*triple) for triple in zip(values, low, high, strict=True))
     used = accuracies[seen]
     return Attacked(
@@ -137,7 +137,7 @@ def agreement(full: Scores, cheap: Scores, group: Integers, positive: Bools, neg
     Both [M, n] from the same models. Raises ValueError where they have no sample in common.
     """
     common = full.scored & cheap.scored
-    ends = [_parts(Scores(one.log_odds, common, 0), group, positive, negative) for one in (full, cheap)]
+    ends = [_counts(Scores(one.log_odds, common, 0), group, positive, negative) for one in (full, cheap)]
     whole = np.ones((1, ends[0].hits.shape[1]))
     seen = _accuracies(ends[0], whole)[1][0]
     if not seen.any():
@@ -156,7 +156,7 @@ def agreement(full: Scores, cheap: Scores, group: Integers, positive: Bools, neg
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _Counts:
     """What each group contributes, so that a bootstrap replicate is a weighted sum; positives first."""
 
     hits: npt.NDArray[np.float32]  # [2, H, n] right decisions, in halves
@@ -164,7 +164,7 @@ class _Parts:
     histograms: Wide  # [2, H, bins] of log odds, ascending; bins that nobody falls into are dropped
 
 
-def _parts(scores: Scores, group: Integers, positive: Bools, negative: Bools) -> _Parts:
+def _counts(scores: Scores, group: Integers, positive: Bools, negative: Bools) -> _Counts:
     names = np.unique(group)
     shape = (2, len(names), scores.scored.shape[1])
     hits, counts = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -178,7 +178,7 @@ def _parts(scores: Scores, group: Integers, positive: Bools, negative: Bools) ->
             counts[side, number] = mask.sum(axis=0)
             hits[side, number] = np.sum((1 + sign * np.sign(odds)) / 2, axis=0, where=mask)
             histograms[side, number] = np.bincount(bins[mask], minlength=histograms.shape[2])
-    return _Parts(hits, counts, histograms[:, :, histograms.any(axis=(0, 1))])
+    return _Counts(hits, counts, histograms[:, :, histograms.any(axis=(0, 1))])
 
 
 def _bins(odds: Floats) -> npt.NDArray[np.intp]:
@@ -187,37 +187,37 @@ def _bins(odds: Floats) -> npt.NDArray[np.intp]:
     return bins + _HALF_BINS
 
 
-def _accuracies(parts: _Parts, weights: Floats, here: slice = slice(None)) -> tuple[Wide, Bools]:
+def _accuracies(counted: _Counts, weights: Floats, here: slice = slice(None)) -> tuple[Wide, Bools]:
     """[R, b] accuracy of the samples `here` and whether they have both classes, per row of weights of groups [R, H].
 
     The weights are whole numbers.
     """
-    made, right = weights @ parts.counts[:, :, here], weights @ parts.hits[:, :, here]
+    made, right = weights @ counted.counts[:, :, here], weights @ counted.hits[:, :, here]
     accuracies: Wide = np.mean(right / np.maximum(made, 1), axis=0, dtype=np.float64)
     seen: Bools = np.all(made > 0, axis=0)
     return accuracies, seen
 
 
-def _summaries(parts: _Parts, weights: Floats) -> Wide:
+def _summaries(counted: _Counts, weights: Floats) -> Wide:
     """[R, 5] accuracy, balanced accuracy, AUC, TPR at `SMALL_RATES`, per row of weights [R, H]; NaN if undefined."""
     rows = np.split(weights.astype(np.float64), range(_ROWS, len(weights), _ROWS))
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN
-        curves = np.concatenate([_curves(some @ parts.histograms) for some in rows])
-        return np.column_stack([_mean_accuracy(parts, weights), _balanced(parts, weights), curves])
+        curves = np.concatenate([_curves(some @ counted.histograms) for some in rows])
+        return np.column_stack([_mean_accuracy(counted, weights), _balanced(counted, weights), curves])
 
 
-def _mean_accuracy(parts: _Parts, weights: Floats) -> Wide:
+def _mean_accuracy(counted: _Counts, weights: Floats) -> Wide:
     total, used = np.zeros(len(weights)), np.zeros(len(weights))
-    for start in range(0, parts.hits.shape[2], _SAMPLES):
-        accuracies, seen = _accuracies(parts, weights, slice(start, start + _SAMPLES))
+    for start in range(0, counted.hits.shape[2], _SAMPLES):
+        accuracies, seen = _accuracies(counted, weights, slice(start, start + _SAMPLES))
         total += np.sum(accuracies, axis=1, where=seen)
         used += seen.sum(axis=1)
     result: Wide = total / used
     return result
 
 
-def _balanced(parts: _Parts, weights: Floats) -> Wide:
-    hits, counts = (part.sum(axis=2, dtype=np.float64) @ weights.T for part in (parts.hits, parts.counts))  # [2, R]
+def _balanced(counted: _Counts, weights: Floats) -> Wide:
+    hits, counts = (one.sum(axis=2, dtype=np.float64) @ weights.T for one in (counted.hits, counted.counts))  # [2, R]
     result: Wide = (hits / counts).mean(axis=0)
     return result
 

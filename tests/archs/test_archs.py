@@ -88,7 +88,7 @@ def test_a_module_that_is_not_ours_counts_as_random() -> None:
 @every_arch
 def test_logits_and_parts(arch: ArchConfig) -> None:
     model = archs.build(arch, 7, 32, seed=0)
-    parts = archs.parts(arch, model)
+    parts = archs.anatomy_of(arch, model)
     assert model(torch.rand(2, 3, 32, 32)).shape == (2, 7)
     assert isinstance(parts.head, nn.Linear) and parts.head.out_features == 7
     assert parts.head is [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
@@ -102,11 +102,11 @@ def test_logits_and_parts(arch: ArchConfig) -> None:
 
 def test_parts_of_the_papers_networks() -> None:
     model = archs.build(named("resnet18"), 10, 32, seed=0)
-    parts = archs.parts(named("resnet18"), model)
+    parts = archs.anatomy_of(named("resnet18"), model)
     assert parts.blocks == (model.layer1, model.layer2, model.layer3, model.layer4)
     assert parts.stem == (model.conv1,)
     model = archs.build(named("tinyvit"), 10, 32, seed=0)
-    parts = archs.parts(named("tinyvit"), model)
+    parts = archs.anatomy_of(named("tinyvit"), model)
     assert parts.blocks == tuple(model.stages[1:]) and parts.hidden == ()
     assert [conv.stride for conv in parts.stem] == [(2, 2), (2, 2)]
 
@@ -161,7 +161,7 @@ def test_a_file_and_its_name_are_the_registration(folder: Path) -> None:
     arch = arch_of("arch_of_a_user")
     model = archs.build(arch, 5, 8, seed=0)
     assert model(torch.rand(2, 3, 8, 8)).shape == (2, 5)
-    assert archs.parts(arch, model).head is model[2]
+    assert archs.anatomy_of(arch, model).head is model[2]
 
 
 @pytest.mark.parametrize("module", ["deepunlearn.archs.resnet81", "no_such_package.net"])

@@ -109,7 +109,7 @@ def odd_now() -> nn.Module:
     return runtime().to_device(Odd())
 
 
-def odd_parts(net: nn.Module) -> Anatomy:
+def odd_anatomy(net: nn.Module) -> Anatomy:
     return Anatomy(net, {"stem": "stem", "blocks": [f"blocks.{index}" for index in range(4)], "head": "head"})
 
 
@@ -140,7 +140,7 @@ def problem_of(original: nn.Module, generator: torch.Generator, data: dict[str, 
         return make_problem(original, arch, generator, data, here)
     problem = make_problem(model(), "smallnet", generator, data, here)
     problem.original, problem.model = original, working_copy(original)
-    problem.parts, problem._fresh = odd_parts(problem.model), odd_now
+    problem.anatomy, problem._fresh = odd_anatomy(problem.model), odd_now
     return problem
 
 

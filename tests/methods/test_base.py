@@ -127,7 +127,7 @@ def test_what_is_frozen_is_neither_trained_nor_offered() -> None:
     original, data, here = small.model(), small.parts(), small.runtime()
     frozen = frozenset({"head.weight", "head.bias"})
     problem = small.make_problem(original, "smallnet", torch.Generator(), data, here, frozen=frozen)
-    head = list(problem.parts.head.parameters())
+    head = list(problem.anatomy.head.parameters())
     problem.train_only(problem.model.parameters())
     groups = problem.sgd(lr=0.1).param_groups + problem.adam(lr=0.1).param_groups
     offered: list[Tensor] = [*problem.movable(problem.model.parameters(), "all")]
@@ -138,7 +138,7 @@ def test_what_is_frozen_is_neither_trained_nor_offered() -> None:
     with pytest.raises(NotApplicable, match="frozen"):
         problem.sgd(lr=0.1)
     with pytest.raises(NotApplicable, match="frozen"):
-        problem.reinitialise([problem.parts.head])
+        problem.reinitialise([problem.anatomy.head])
     assert problem.movable([], "nothing") == []
 
 

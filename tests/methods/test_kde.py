@@ -91,7 +91,7 @@ def test_kde_resets_running_statistics_that_belong_to_the_stem() -> None:
     here = runtime()
     with here.seeded(SEED) as generator:
         problem = make_problem(original, "smallnet", generator, DATA, here)
-        problem.parts = Anatomy(problem.model, {**SMALL, "stem": "stem"})
+        problem.anatomy = Anatomy(problem.model, {**SMALL, "stem": "stem"})
         tracked: list[Tensor] = []
         problem.model.stem[1].register_forward_pre_hook(
             lambda norm, _: tracked.append(torch.stack([norm.running_mean.clone(), norm.running_var.clone()]))

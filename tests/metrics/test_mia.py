@@ -34,8 +34,8 @@ def slow_attack(members: Array, others: Array) -> float:
     hits = []
     for fold in range(10):
         pairs = [(np.array_split(side, 10), label) for side, label in ((members, 1.0), (others, 0.0))]
-        train = [(x, label) for parts, label in pairs for k, part in enumerate(parts) if k != fold for x in part]
-        test = [(x, label) for parts, label in pairs for x in parts[fold]]
+        train = [(x, label) for folds, label in pairs for k, block in enumerate(folds) if k != fold for x in block]
+        test = [(x, label) for folds, label in pairs for x in folds[fold]]
         x, y = np.array(train).T
 
         def objective(p: Array, x: Array = x, y: Array = y) -> float:
@@ -160,8 +160,8 @@ def slow_threshold(members: Array, others: Array) -> float:
     hits = []
     for fold in range(10):
         pairs = [(np.array_split(side, 10), label) for side, label in ((members, True), (others, False))]
-        train = [(x, label) for parts, label in pairs for k, part in enumerate(parts) if k != fold for x in part]
-        test = [(x, label) for parts, label in pairs for x in parts[fold]]
+        train = [(x, label) for folds, label in pairs for k, block in enumerate(folds) if k != fold for x in block]
+        test = [(x, label) for folds, label in pairs for x in folds[fold]]
         known = sorted({x for x, _ in train})
         cuts = [-np.inf, *((a + b) / 2 for a, b in pairwise(known)), np.inf]
         rules = [(cut, below) for below in (True, False) for cut in cuts]

@@ -12,7 +12,7 @@ from deepunlearn.composition import load_method
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.testing.small import ARCHS, equal_states, make_problem, model, runtime, state
 from tests.methods.last_blocks import PARAMS
-from tests.methods.oracles import DATA, SEED, UNEVEN, changed, confident, odd, odd_parts, run, run_by_epoch
+from tests.methods.oracles import DATA, SEED, UNEVEN, changed, confident, odd, odd_anatomy, run, run_by_epoch
 
 
 @pytest.mark.parametrize("name", ["cfk", "euk"])
@@ -32,7 +32,7 @@ def test_the_rate_falls_after_the_milestone_and_not_at_it(name: str, epochs: int
 def test_the_rest_stays_bit_identical_and_the_last_blocks_moves_with_its_statistics(name: str, arch: str) -> None:
     data = {**DATA, "retain": DATA["retain"].subset(range(16))}
     original = (odd() if arch == "odd" else model(arch)).requires_grad_(False).eval()
-    where = odd_parts(original) if arch == "odd" else archs.parts(ARCHS[arch], original)
+    where = odd_anatomy(original) if arch == "odd" else archs.anatomy_of(ARCHS[arch], original)
     mine = {id(value) for part in (where.blocks[-1], where.head) for value in part.state_dict(keep_vars=True).values()}
     trained = {key for key, value in original.state_dict(keep_vars=True).items() if id(value) in mine}
     unlearned = run(name, original, data, arch, **{**PARAMS, "lr": 0.05, "epochs": 1})

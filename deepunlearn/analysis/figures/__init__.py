@@ -45,9 +45,9 @@ def _over_sets(records: Records, ranked: list[Ranking]) -> Iterator[Picture]:
 def _result_sets(records: Records) -> Iterator[Drawing]:
     """Name, rows with references, losses and trials of each."""
     rows = with_names(result_set_rows(records.rows, records.cases))
-    for name, part in rows.groupby("name"):
-        losses = records.losses[records.losses["metrics_key"].isin(part["metrics_key"])]
-        yield str(name), part, losses, records.trials[records.trials["result_set"] == part["result_set"].iloc[0]]
+    for name, subset in rows.groupby("name"):
+        losses = records.losses[records.losses["metrics_key"].isin(subset["metrics_key"])]
+        yield str(name), subset, losses, records.trials[records.trials["result_set"] == subset["result_set"].iloc[0]]
 
 
 def _draw(drawing: Drawing) -> list[Picture]:

@@ -35,7 +35,7 @@ def cell_figures(ranked: list[Ranking], frame: pd.DataFrame) -> Iterator[Picture
             yield from (_heatmap(ranking, metric) for metric in ranking.groups)
     rows = current(frame)
     measured = rows[rows["usable"] & rows["RTE"].notna() & ~rows["method"].isin(REFERENCES)]
-    yield from (_rte(part, str(arch)) for arch, part in measured.groupby("arch"))
+    yield from (_rte(subset, str(arch)) for arch, subset in measured.groupby("arch"))
 
 
 def _heatmap(ranking: Ranking, metric: str) -> Picture:

@@ -30,7 +30,7 @@ def search_figures(trials: pd.DataFrame, titles: dict[str, str], name: str, cell
         return
     yield _history(done, titles, name, cell_title)
     importance = {
-        str(method): importances(part) for method, part in done.groupby("method") if len(part) >= FEWEST_TRIALS
+        str(method): importances(subset) for method, subset in done.groupby("method") if len(subset) >= FEWEST_TRIALS
     }
     if importance:
         yield _importance(

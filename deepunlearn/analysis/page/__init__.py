@@ -95,8 +95,8 @@ def _coverage(cases: pd.DataFrame) -> str:
     if cases.empty:
         return "No models were scored one by one"
     counts = cases["outcome"].value_counts()
-    parts = ", ".join(f"{count} {str(outcome).replace('_', ' ')}" for outcome, count in counts.items())
-    return f"{len(cases)} models asked for: {parts}; {int(cases['usable'].sum())} usable"
+    outcomes = ", ".join(f"{count} {str(outcome).replace('_', ' ')}" for outcome, count in counts.items())
+    return f"{len(cases)} models asked for: {outcomes}; {int(cases['usable'].sum())} usable"
 
 
 def _inline(picture: Picture) -> dict[str, str]:
