@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 def _listed(kind: str, names: Sequence[str], folders: Folders) -> str:
     found = registered(kind, folders)
     rows = {
-        name: first_line(found[name].yaml) + ("" if found[name].ours else f" ({found[name].origin})")
+        name: first_line(found[name].yaml) + ("" if found[name].built_in else f" ({found[name].origin})")
         for name in _chosen(kind, names, folders)
     }
     return table(kind if rows else f"{kind}\n  (none)", rows)

@@ -67,11 +67,11 @@ class Registered(NamedTuple):
     origin: str  # for messages
 
     @property
-    def ours(self) -> bool:
-        return self.origin == OURS
+    def built_in(self) -> bool:
+        return self.origin == BUILT_IN
 
 
-OURS = "of deepunlearn"
+BUILT_IN = "of deepunlearn"
 
 
 def registered(kind: str, folders: Folders | None = None) -> dict[str, Registered]:
@@ -185,7 +185,7 @@ def functions(module: ModuleType, names: Iterable[str], what: str) -> Mapping[st
 
 def _all(kind: Kind, folders: Folders) -> Iterator[Registered]:
     for yaml in sorted((shipped("conf") / kind.name).glob("*.yaml")):
-        yield Registered(kind.name, yaml.stem, yaml, None, OURS)
+        yield Registered(kind.name, yaml.stem, yaml, None, BUILT_IN)
     yield from _of_packages(kind)
     if kind.name == "method" and folders.extra_methods is not None:
         root = Path(folders.extra_methods)

@@ -23,7 +23,7 @@ if [ "$BIND" = 1 ]; then
 fi
 NODE=$(hostname -s)
 SOCKET=$DIR/munge.socket
-OURS="# deepunlearn's test cluster"
+MARKER="# deepunlearn's test cluster"
 DAEMONS=(munged mariadbd slurmdbd slurmctld slurmd)
 
 die() { echo "slurm_cluster: $*" >&2; exit 1; }
@@ -59,8 +59,8 @@ install_packages() {
 }
 
 write_config() {  # FILE MODE, text from standard input; a cluster's own configuration is never touched
-  [ ! -s "/etc/slurm/$1" ] || grep -qF "$OURS" "/etc/slurm/$1" || die "/etc/slurm/$1 belongs to another cluster"
-  { echo "$OURS"; cat; } >"/etc/slurm/$1"
+  [ ! -s "/etc/slurm/$1" ] || grep -qF "$MARKER" "/etc/slurm/$1" || die "/etc/slurm/$1 belongs to another cluster"
+  { echo "$MARKER"; cat; } >"/etc/slurm/$1"
   chmod "$2" "/etc/slurm/$1"
 }
 
@@ -187,7 +187,7 @@ purge() {
   down
   local file
   for file in slurm.conf gres.conf cgroup.conf slurmdbd.conf; do
-    ! grep -qF "$OURS" "/etc/slurm/$file" 2>/dev/null || rm "/etc/slurm/$file"
+    ! grep -qF "$MARKER" "/etc/slurm/$file" 2>/dev/null || rm "/etc/slurm/$file"
   done
   rm -rf "$DIR"
 }

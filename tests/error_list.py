@@ -12,7 +12,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "deepunlearn"
 PAGE = PACKAGE.parent / "docs" / "errors.md"
 ANY = "…"  # what only a run can say: a name, a number, a path
-OURS = {  # classes that others are derived from -> what a reader calls these errors
+SECTIONS = {  # classes that others are derived from -> what a reader calls these errors
     "ConfigError": "Settings, arguments and files of yours",
     "Unfit": "Settings, arguments and files of yours",
     "DataError": "Data",
@@ -73,13 +73,13 @@ def sections() -> dict[str, str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef) and node.bases
     }
-    found = dict(OURS)
+    found = dict(SECTIONS)
     for name in bases:
         line = [name]
-        while line[-1] in bases and line[-1] not in OURS:
+        while line[-1] in bases and line[-1] not in SECTIONS:
             line.append(bases[line[-1]])
-        if line[-1] in OURS:
-            found[name] = OURS[line[-1]]
+        if line[-1] in SECTIONS:
+            found[name] = SECTIONS[line[-1]]
     return found
 
 
@@ -108,7 +108,7 @@ def other_raises() -> set[Raised]:
 def _of_module(name: str, tree: ast.Module, shared: dict[str, list[ast.expr]]) -> Iterator[Typed]:
     constants = {**shared, **_assigned(tree.body)}
     for top in tree.body:
-        if isinstance(top, ast.ClassDef) and top.name in OURS:
+        if isinstance(top, ast.ClassDef) and top.name in SECTIONS:
             continue  # the class itself hands on what it is given
         known = {**constants, **_assigned(list(ast.walk(top)))}
         for node in ast.walk(top):
@@ -175,8 +175,10 @@ def _called(node: ast.expr) -> str:
 def page() -> str:
     """docs/errors.md."""
     lines = [INTRO]
-    for section in dict.fromkeys(OURS.values()):
-        rows = {_row(error) for error in typed_errors() if sections().get(error.kind, OURS["ConfigError"]) == section}
+    for section in dict.fromkeys(SECTIONS.values()):
+        rows = {
+            _row(error) for error in typed_errors() if sections().get(error.kind, SECTIONS["ConfigError"]) == section
+        }
         lines += [f"## {section}", "| message | allowed | what to do |", "|---|---|---|", *sorted(rows), ""]
     return "\n".join(lines)
 

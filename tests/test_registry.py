@@ -26,14 +26,14 @@ def put(root: Path, kind: str, name: str, code: str | None = "", yaml: str | Non
 def test_ours_are_the_files_of_conf(kind: str) -> None:
     found = registered(kind)
     assert set(found) == {file.stem for file in (shipped("conf") / kind).glob("*.yaml")}
-    assert all(one.ours and one.module is None for one in found.values())
+    assert all(one.built_in and one.module is None for one in found.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_of_a_kind_brings_its_plug_ins(kind: str, tmp_path: Path) -> None:
     folders = put(tmp_path, kind, "mine", "x = 1\n")
     one = get(kind, "mine", folders)
-    assert not one.ours and one.module == str(tmp_path / kind / "mine.py") and load(one.module).x == 1
+    assert not one.built_in and one.module == str(tmp_path / kind / "mine.py") and load(one.module).x == 1
     assert "mine" not in registered(kind), "a folder counts for the command that names it"
     others = [other for other in KINDS if other != kind]
     assert not any("mine" in registered(other, folders) for other in others)
@@ -137,7 +137,7 @@ def test_an_installed_package_brings_its_own(kind: str, tmp_path: Path, monkeypa
     (info / "entry_points.txt").write_text(f"[{KINDS[kind].entry_points}]\n{declared}")
     monkeypatch.syspath_prepend(tmp_path)
     found = registered(kind)
-    assert found["mine"].origin == f"of package theirs_{kind}" and not found["mine"].ours
+    assert found["mine"].origin == f"of package theirs_{kind}" and not found["mine"].built_in
     assert found["mine"].yaml == package / "mine.yaml" and found["whole"].yaml == package / "whole.yaml"
     assert load(found["whole"].module or "").x == "whole/__init__.py"
     (package / "mine.yaml").unlink()

@@ -7,7 +7,7 @@ import pandas as pd
 from deepunlearn.analysis.coverage import GROUP, HOLES, reasons
 from deepunlearn.analysis.rows import REFERENCES, current
 from deepunlearn.metrics import LEAST_MOVE
-from deepunlearn.metrics.catalogue import OURS
+from deepunlearn.metrics.catalogue import BUILT_IN
 from deepunlearn.metrics.row import NAMES
 
 FAILED, INCOMPLETE = "F", "incomplete"
@@ -112,7 +112,7 @@ def _means(scored: pd.DataFrame) -> pd.DataFrame:
 
 def averaged(frame: pd.DataFrame) -> list[str]:
     """The columns of `frame` that are averaged over seeds: the scores that tables show, and those of added measures."""
-    return [*(column.name for column in OURS.shown), *(str(name) for name in frame if name not in NAMES)]
+    return [*(column.name for column in BUILT_IN.shown), *(str(name) for name in frame if name not in NAMES)]
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:

@@ -320,12 +320,12 @@ def _refuse_two(lines: Sequence[Line], allowed: str, pair: Callable[[Line], tupl
 def _check_model(line: Line, cases: pd.DataFrame) -> None:
     """The method is none of ours, in any result set (tables over cells would mix them), and the seed is one of ours."""
     method, seed = line.given["method"], line.given["seed"]
-    ours = {*cases["method"], *REFERENCES}
-    if method in ours:
+    own = {*cases["method"], *REFERENCES}
+    if method in own:
         raise ConfigError(
             f"{line.where}: there are results of our own for method {method!r}",
             given=method,
-            allowed=f"any id but {', '.join(sorted(ours))}",
+            allowed=f"any id but {', '.join(sorted(own))}",
             remedy=f"give theirs another id, e.g. {method}-elsewhere",
         )
     own = cases[(cases["cell"] == line.belongs_to["cell"]) & (cases["result_set"] == line.belongs_to["result_set"])]

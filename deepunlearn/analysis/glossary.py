@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deepunlearn.core.measure_config import Term
-from deepunlearn.metrics.catalogue import OURS, Catalogue
+from deepunlearn.metrics.catalogue import BUILT_IN, Catalogue
 
 OTHERS = (  # what is no measure
     Term(
@@ -36,7 +36,7 @@ OTHERS = (  # what is no measure
 )
 
 
-def terms(catalogue: Catalogue = OURS) -> tuple[Term, ...]:
+def terms(catalogue: Catalogue = BUILT_IN) -> tuple[Term, ...]:
     return (*catalogue.glossary, *OTHERS)
 
 

@@ -16,12 +16,12 @@ import pandas as pd
 from scipy.cluster.hierarchy import ward
 from scipy.stats import wilcoxon
 
-from deepunlearn.metrics.catalogue import OURS
+from deepunlearn.metrics.catalogue import BUILT_IN
 
 GROUPS = ("G1", "G2", "G3")
 FAILED = "F"
 COUNTED = (*GROUPS, FAILED)
-LOWER_IS_BETTER: Mapping[str, bool] = {name: OURS[name].better == "lower" for name in ("RetDev", "Indisc")}
+LOWER_IS_BETTER: Mapping[str, bool] = {name: BUILT_IN[name].better == "lower" for name in ("RetDev", "Indisc")}
 RESAMPLES = 1000
 FEWEST_SEEDS = 6  # with 5 pairs no two-sided signed-rank test reaches 0.05
 LEVEL = 0.05

@@ -40,10 +40,10 @@ def _code(values: dict[str, Any]) -> dict[str, Any]:
     """
     name, module = values["name"], values["module"]
     own = _shipped(name)
-    ours = module.startswith("deepunlearn.")
+    built_in = module.startswith("deepunlearn.")
     if module == own.get("module"):
-        return {} if ours else {"code": digest([module])}
-    return {"code": module if ours else digest([module]), "blocks": None if own else values.get("blocks")}
+        return {} if built_in else {"code": digest([module])}
+    return {"code": module if built_in else digest([module]), "blocks": None if own else values.get("blocks")}
 
 
 def _shipped(name: str) -> dict[str, Any]:

@@ -84,10 +84,10 @@ def read_command(arguments: Sequence[str]) -> Command:
 
 def _folders(overrides: list[str]) -> Folders:
     """`plugins=DIR` and `extra_methods=DIR` of the command line, which comes last, or of the sweep file."""
-    ours = [one for one in overrides if parsed(one)[0] in Folders._fields]
-    for override in ours:
+    given_folders = [one for one in overrides if parsed(one)[0] in Folders._fields]
+    for override in given_folders:
         words.check(override)
-    given = {parsed(one)[0]: words.resolved(one) for one in ours}
+    given = {parsed(one)[0]: words.resolved(one) for one in given_folders}
     return Folders(**{name: None if value is None else str(value) for name, value in given.items()})
 
 

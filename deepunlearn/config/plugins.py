@@ -28,7 +28,7 @@ def offer(folders: Folders) -> None:
             del group[name]
     for kind in COMPOSED:
         for one in registered(kind, folders).values():
-            for group, values in () if one.ours else _nodes(one):
+            for group, values in () if one.built_in else _nodes(one):
                 store.store(group=group, name=one.name, node=OmegaConf.create(values), provider=PROVIDER)
 
 

@@ -56,4 +56,4 @@ def _read(name: str) -> Measure:
     return validate(Measure, yaml.safe_load(path.read_text(encoding="utf-8")), f"measure {path.name}")
 
 
-OURS = Catalogue(_read(name) for name in SCORED_TOGETHER)
+BUILT_IN = Catalogue(_read(name) for name in SCORED_TOGETHER)

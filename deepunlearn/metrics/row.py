@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from deepunlearn.core.measure_config import Measure
-from deepunlearn.metrics.catalogue import OURS, Catalogue, taken_twice
+from deepunlearn.metrics.catalogue import BUILT_IN, Catalogue, taken_twice
 
 
 def _json(text: str) -> str:
@@ -103,7 +103,7 @@ def _row_type() -> type[Labels]:
     """A row: the labels and the columns of the measures that are scored together."""
     scores: dict[str, Any] = {
         column.name: (column.annotation | None, None) if column.nullable else column.annotation
-        for column in OURS.columns
+        for column in BUILT_IN.columns
     }
     return create_model("Row", __base__=Labels, **scores)
 
@@ -112,7 +112,7 @@ Row = _row_type()
 NAMES = tuple(Row.model_fields)
 MEANINGS = {
     **{name: str(one.description) for name, one in Labels.model_fields.items()},
-    **{column.name: column.meaning for column in OURS.columns},
+    **{column.name: column.meaning for column in BUILT_IN.columns},
 }
 _PANDAS = {str: ("string", "string"), int: ("int64", "Int64"), float: ("float64", "float64"), bool: ("bool", "boolean")}
 
@@ -143,7 +143,7 @@ def check_row(row: Mapping[str, Any]) -> None:
 
 def with_added(measures: Iterable[Measure]) -> Catalogue:
     """The measures that are scored together, and these. Raises ConfigError where a column's name is taken."""
-    catalogue = Catalogue((*OURS.measures, *measures))
+    catalogue = Catalogue((*BUILT_IN.measures, *measures))
     taken = [column.name for column in catalogue.columns if column.name in Labels.model_fields]
     if taken:
         raise taken_twice(taken, [measure.name for measure in catalogue.measures])

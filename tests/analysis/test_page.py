@@ -11,7 +11,7 @@ import pytest
 
 from deepunlearn.analysis.glossary import explain, terms, to_markdown
 from deepunlearn.cli import run_main
-from deepunlearn.metrics.catalogue import OURS
+from deepunlearn.metrics.catalogue import BUILT_IN
 from deepunlearn.report import main
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_text_is_text(shelf: Shelf) -> None:
 def test_a_methods_view_holds_scores_winners_and_failures(shelf: Shelf) -> None:
     fill(shelf)
     views = page_of(shelf).views
-    assert all(column.header in views["method-ft"] for column in OURS.shown)
+    assert all(column.header in views["method-ft"] for column in BUILT_IN.shown)
     assert "0.01" in views["method-ft"] and "None." in views["method-ft"]
     assert "out of memory" in views["method-ct"] and "RuntimeError" in views["method-ct"]
     assert "weights are not finite" in views["method-iu"] and "None." not in views["method-iu"]
@@ -144,7 +144,7 @@ def test_old_figures_do_not_stay(shelf: Shelf) -> None:
     assert "seconds-digits-resnet18.png" in before - after
 
 
-@pytest.mark.parametrize("header", [column.header for column in OURS.shown])
+@pytest.mark.parametrize("header", [column.header for column in BUILT_IN.shown])
 def test_every_score_is_explained(header: str) -> None:
     assert "Reference:" in explain(header, terms())
 

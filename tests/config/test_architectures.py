@@ -34,13 +34,13 @@ def my_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_module_of_ones_own_is_another_network(my_net: Path) -> None:
-    ours, other = hashes("arch=resnet18"), hashes("arch=resnet18", "arch.module=my_net")
-    assert ours[0] != other[0] and ours[1] != other[1]
+    built_in, other = hashes("arch=resnet18"), hashes("arch=resnet18", "arch.module=my_net")
+    assert built_in[0] != other[0] and built_in[1] != other[1]
 
 
 def test_so_is_a_module_of_ours_under_the_name_of_another() -> None:
-    ours, other = hashes("arch=resnet18"), hashes("arch=resnet18", "arch.module=deepunlearn.archs.small")
-    assert ours[0] != other[0] and ours[1] != other[1]
+    built_in, other = hashes("arch=resnet18"), hashes("arch=resnet18", "arch.module=deepunlearn.archs.small")
+    assert built_in[0] != other[0] and built_in[1] != other[1]
 
 
 def test_editing_its_file_makes_another_network(my_net: Path) -> None:

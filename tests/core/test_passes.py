@@ -63,10 +63,10 @@ def test_a_chain_and_a_masked_method_are_what_their_steps_are() -> None:
 
 
 def test_what_cannot_be_known_counts_as_different() -> None:
-    ours = method("method=ft")
-    theirs = ours.model_copy(update={"modules": {"ft": "their.module"}})
-    assert not differs(ours) and differs(theirs)
-    assert runs_differ(ours, SIZES, {"batch_size": None})
+    built_in = method("method=ft")
+    theirs = built_in.model_copy(update={"modules": {"ft": "their.module"}})
+    assert not differs(built_in) and differs(theirs)
+    assert runs_differ(built_in, SIZES, {"batch_size": None})
     assert runs_differ(method("method=bt"), SIZES, {"batch_size": (64,), "retain_fraction": None})
 
 

@@ -29,9 +29,9 @@ def weights(seed: int = 0) -> list[Tensor]:
 @pytest.mark.parametrize("like_weights", [True, False])
 def test_steps_are_those_of_the_plain_loop(name: str, like_weights: bool) -> None:
     """Whatever the strides of the gradients: those of the weights, or others."""
-    ours, plain, options = CASES[name]
+    made, plain, options = CASES[name]
     mine, expected = weights(), weights()
-    optimizers = ours(mine, **options), plain(expected, foreach=False, fused=False, **options)
+    optimizers = made(mine, **options), plain(expected, foreach=False, fused=False, **options)
     for step in range(3):
         for weight, other, value in zip(mine, expected, weights(seed=step + 1), strict=True):
             other.grad = value.detach()

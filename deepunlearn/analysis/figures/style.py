@@ -72,9 +72,9 @@ def in_order(methods: Iterable[str]) -> list[str]:
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
     """The look of each method; of ours it does not depend on which others are shown."""
-    ours = _catalogue()
-    others = [name for name in in_order(methods) if name not in ours]
-    numbered = {name: number for number, name in enumerate([*ours, *others][len(REFERENCES) :])}
+    catalogued = _catalogue()
+    others = [name for name in in_order(methods) if name not in catalogued]
+    numbered = {name: number for number, name in enumerate([*catalogued, *others][len(REFERENCES) :])}
     made = {name: _look(numbered[name]) for name in in_order(methods) if name in numbered}
     return {"original": Look(INK, "X", "-"), "retrained": Look(INK, "*", "--"), **made}
 
