@@ -82,9 +82,9 @@ def check_fresh(fresh: Any, original: nn.Module) -> None:
         raise ConfigError("fresh is not a function", given=type(fresh).__name__, allowed="a function without arguments",
                           remedy="give fresh=lambda: Net(...)")  # fmt: skip
     made = unwrapped(fresh())
-    found, wanted = (_shapes(model) for model in (made, original))
-    if found != wanted:
-        other = sorted(dict(set(found.items()) ^ set(wanted.items())))
+    own, wanted = (_shapes(model) for model in (made, original))
+    if own != wanted:
+        other = sorted(dict(set(own.items()) ^ set(wanted.items())))
         raise ConfigError(
             "fresh builds another network than the model",
             given=f"{type(made).__name__}, other in {', '.join(other[:5]) or 'everything'}",

@@ -45,20 +45,20 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _listed(kind: str, names: Sequence[str], folders: Folders) -> str:
-    found = registered(kind, folders)
+    registry = registered(kind, folders)
     rows = {
-        name: first_line(found[name].yaml) + ("" if found[name].built_in else f" ({found[name].origin})")
+        name: first_line(registry[name].yaml) + ("" if registry[name].built_in else f" ({registry[name].origin})")
         for name in _chosen(kind, names, folders)
     }
     return table(kind if rows else f"{kind}\n  (none)", rows)
 
 
 def _chosen(kind: str, names: Sequence[str], folders: Folders) -> Sequence[str]:
-    found = registered(kind, folders)
+    registry = registered(kind, folders)
     for name in names:
-        if name not in found:
-            raise unknown(KINDS[kind].words, name, found)
-    return names or list(found)
+        if name not in registry:
+            raise unknown(KINDS[kind].words, name, registry)
+    return names or list(registry)
 
 
 def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[str]) -> Iterator[Any]:

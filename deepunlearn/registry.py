@@ -80,7 +80,7 @@ def registered(kind: str, folders: Folders | None = None) -> dict[str, Registere
     Raises ConfigError for a folder without any, a name twice, a bad name, code without its YAML and the reverse.
     """
     of_kind = KINDS[kind]
-    found: dict[str, Registered] = {}
+    by_name: dict[str, Registered] = {}
     for one in _all(of_kind, folders or Folders()):
         if not NAME.fullmatch(one.name):
             raise ConfigError(
@@ -89,23 +89,23 @@ def registered(kind: str, folders: Folders | None = None) -> dict[str, Registere
                 allowed="lower-case letters, digits and underscores, a letter first",
                 remedy="rename its files",
             )
-        if one.name in found:
+        if one.name in by_name:
             raise ConfigError(
                 f"there are two of the same name: {of_kind.words} {one.name!r}",
-                given=f"{found[one.name].origin} and {one.origin}",
+                given=f"{by_name[one.name].origin} and {one.origin}",
                 allowed=f"one {of_kind.words} of a name",
                 remedy="rename yours, so that results of the two cannot be mistaken for each other",
             )
-        found[one.name] = one
-    return found
+        by_name[one.name] = one
+    return by_name
 
 
 def get(kind: str, name: str, folders: Folders | None = None) -> Registered:
     """One of `registered`. Raises ConfigError, with the nearest names, where there is none."""
-    found = registered(kind, folders)
-    if name not in found:
-        raise unknown(KINDS[kind].words, name, found)
-    return found[name]
+    by_name = registered(kind, folders)
+    if name not in by_name:
+        raise unknown(KINDS[kind].words, name, by_name)
+    return by_name[name]
 
 
 def digest(modules: Iterable[str]) -> str | None:
@@ -168,16 +168,16 @@ def only_class(module: ModuleType, base: type[Wanted], what: str) -> type[Wanted
 
 def functions(module: ModuleType, names: Iterable[str], what: str) -> Mapping[str, Callable[..., Any]]:
     """These functions of a module; `what` names the thing. Raises ConfigError where one is missing."""
-    found = {name: getattr(module, name, None) for name in names}
-    missing = [name for name, function in found.items() if not callable(function)]
+    named = {name: getattr(module, name, None) for name in names}
+    missing = [name for name, function in named.items() if not callable(function)]
     if missing:
         raise ConfigError(
             f"the file of {what} lacks {' and '.join(missing)}",
             given=str(module.__file__),
-            allowed=f"functions {', '.join(found)}",
+            allowed=f"functions {', '.join(named)}",
             remedy="add them; docs/adding.md shows an example",
         )
-    return {name: function for name, function in found.items() if function is not None}
+    return {name: function for name, function in named.items() if function is not None}
 
 
 # ---------------------------------------------------------------------------------------------------------- where from
@@ -245,8 +245,8 @@ def _existing(kind: Kind, yaml: Path, origin: str) -> Path:
 
 def _check_plugins(root: Path) -> None:
     """Raises ConfigError unless the folder of `plugins=` has folders of kinds only: others would never be read."""
-    found = [one.name for one in root.iterdir() if one.is_dir() and one.name[0] not in "._"] if root.is_dir() else []
-    for name in sorted(found):
+    folders = [one.name for one in root.iterdir() if one.is_dir() and one.name[0] not in "._"] if root.is_dir() else []
+    for name in sorted(folders):
         if name not in KINDS:
             near = get_close_matches(name, KINDS, n=1)
             raise ConfigError(
@@ -255,7 +255,7 @@ def _check_plugins(root: Path) -> None:
                 allowed=", ".join(KINDS),
                 remedy=f"rename it{f' to {near[0]}' if near else ''}, or move it elsewhere",
             )
-    if not any(_holds(root / name) for name in found):
+    if not any(_holds(root / name) for name in folders):
         _refuse_empty(root, f"plugins={root}", "plug-ins in folders named after their kind, e.g. method/,")
 
 

@@ -237,9 +237,9 @@ def _keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def device_of(found: Iterable[torch.device]) -> torch.device:
+def device_of(given: Iterable[torch.device]) -> torch.device:
     """The one device, with its index, of a model whose weights lie on `found`. Raises ConfigError."""
-    devices = sorted(set(found), key=str)
+    devices = sorted(set(given), key=str)
     if len(devices) > 1:
         raise ConfigError(
             "the model is spread over several devices",

@@ -126,13 +126,13 @@ def _inspect(planner: Planner, cell: int) -> tuple[int | None, int]:
     from deepunlearn.archs.inspection import inspected  # noqa: PLC0415  for networks of ours torch is not needed yet
 
     config = planner.sweep.cells[cell]
-    found = inspected(config.arch, planner.keys[cell].classes, config.dataset.image_size)
-    if found.head_left:
+    inspection = inspected(config.arch, planner.keys[cell].classes, config.dataset.image_size)
+    if inspection.head_left:
         planner.progress.say(
             f"{config.name}: the head is initialised anew, as {config.arch.weights} has none for "
-            f"{planner.keys[cell].classes} classes: {', '.join(found.head_left)}"
+            f"{planner.keys[cell].classes} classes: {', '.join(inspection.head_left)}"
         )
-    return found.blocks, found.bytes_at(config.train.batch_size)
+    return inspection.blocks, inspection.bytes_at(config.train.batch_size)
 
 
 def _check_memory(planner: Planner, needed: Mapping[int, int], runtime: Runtime) -> None:

@@ -49,10 +49,10 @@ def measured(samples: int, halvings: int, variances: tuple[Variance, ...] = ("sa
     rows = []
     for variance in variances:
         start = time.perf_counter()
-        found = attack(*inputs, np.random.default_rng(0), variance=variance)
+        attacked = attack(*inputs, np.random.default_rng(0), variance=variance)
         seconds = time.perf_counter() - start
         size = f"{len(inputs[0])} x {samples:,}"
-        quality = [f"{found.accuracy.value:.3f}", f"{found.auc.value:.3f}"]
+        quality = [f"{attacked.accuracy.value:.3f}", f"{attacked.auc.value:.3f}"]
         rows.append([size, variance, f"{seconds:.1f}", f"{peak_gigabytes():.2f}", *quality])
     return rows
 

@@ -104,7 +104,7 @@ def steps(experiment: Experiment) -> list[str]:
 
 
 def stepped(experiment: Experiment, size: int, step: Step) -> list[float]:
-    found = []
+    accuracies = []
     for seed in SEEDS:
         original, parts = experiment.original(seed), experiment.split_data(seed).parts
         judge = parts["retain"].subset(range(LOOK))
@@ -113,8 +113,8 @@ def stepped(experiment: Experiment, size: int, step: Step) -> list[float]:
             model = working_copy(original).train()
             x, y = next(parts["forget"].subset(chosen).blocks(size))
             step(original, model, x, y)
-            found.append(accuracy(experiment, model, judge))
-    return found
+            accuracies.append(accuracy(experiment, model, judge))
+    return accuracies
 
 
 Step = Callable[[nn.Module, nn.Module, torch.Tensor, torch.Tensor], None]

@@ -62,10 +62,10 @@ def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     Raises StoreError naming the file for an `expected.json` or `failure.json` that cannot be read.
     """
     labels = [*MODEL, "dataset", "arch"]
-    found = current(frame)
-    asked = pd.concat([_expected(results), found[labels].assign(run="")]).drop_duplicates(MODEL)
-    cases = asked.merge(found[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
-    notes, stale = _failures(results), _stale(frame, found)
+    latest = current(frame)
+    asked = pd.concat([_expected(results), latest[labels].assign(run="")]).drop_duplicates(MODEL)
+    cases = asked.merge(latest[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
+    notes, stale = _failures(results), _stale(frame, latest)
     lacking = {model: why for model, (_, why) in notes.items() if why.startswith(f"{MeasureFailed.__name__}: ")}
     models = zip(cases["usable"].notna(), *(cases[name].tolist() for name in MODEL), strict=True)
     explained = [
@@ -199,12 +199,12 @@ def _failures(results: Path) -> Notes:
     return notes
 
 
-def _stale(frame: pd.DataFrame, found: pd.DataFrame) -> Notes:
+def _stale(frame: pd.DataFrame, latest: pd.DataFrame) -> Notes:
     """Models that do not count, since newer scores of their method's other models are there."""
     all_ = frame.assign(result_set=frame["result_set"].fillna(""), scored_by=scored_by(frame))
     newest = all_.groupby(MODEL[:3])["scored_by"].transform("max")
     older = all_[all_["scored_by"] < newest][MODEL].itertuples(index=False, name=None)
-    counted = found[MODEL].itertuples(index=False, name=None)
+    counted = latest[MODEL].itertuples(index=False, name=None)
     return dict.fromkeys(set(older) - set(counted), ("missing", RESCORED))
 
 

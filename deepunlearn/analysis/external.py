@@ -133,8 +133,8 @@ def join(frame: pd.DataFrame, cases: pd.DataFrame, path: Path) -> tuple[pd.DataF
     made = [_row(line, path.name, digest, date) for line in lines]
     added = pd.DataFrame(made, columns=list(frame)).astype(frame.dtypes)
     joined = pd.concat([frame, added]).sort_values([*MODEL, "date"], ignore_index=True)
-    found = _cases(added, cases, path)
-    return joined, pd.concat([cases, found]).sort_values(["dataset", "arch", *MODEL], ignore_index=True)
+    added_cases = _cases(added, cases, path)
+    return joined, pd.concat([cases, added_cases]).sort_values(["dataset", "arch", *MODEL], ignore_index=True)
 
 
 def remark(frame: pd.DataFrame) -> str:
@@ -206,7 +206,7 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
         optional = [column.name for column in COLUMNS if not column.required]
         raise ConfigError(
             f"{path} does not have the columns of a file of results",
-            given="; ".join(f"{fault}: {', '.join(map(repr, found))}" for fault, found in faults.items() if found),
+            given="; ".join(f"{fault}: {', '.join(map(repr, names))}" for fault, names in faults.items() if names),
             allowed=f"required: {', '.join(required)}; optional: {', '.join(optional)}",
             remedy="correct its first line, which names the columns, separated by commas",
         )

@@ -40,9 +40,11 @@ def find(results: Path) -> list[Entry]:
     Raises StoreError naming a file that cannot be read.
     """
     store = Results(results).store
-    found = [_read(path) for path in sorted(store.glob("*/*/measures/*/*/values.json")) if DRAFT not in str(path)]
-    newest = {one.name: one.description for one in sorted(found, key=lambda one: (_version(one.description), one.date))}
-    return [one for one in found if one.description == newest[one.name]]
+    entries = [_read(path) for path in sorted(store.glob("*/*/measures/*/*/values.json")) if DRAFT not in str(path)]
+    newest = {
+        one.name: one.description for one in sorted(entries, key=lambda one: (_version(one.description), one.date))
+    }
+    return [one for one in entries if one.description == newest[one.name]]
 
 
 def describe(entries: Iterable[Entry]) -> pd.DataFrame:

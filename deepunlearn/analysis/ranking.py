@@ -91,7 +91,7 @@ def in_words(row: pd.Series) -> str:
 def _ranking(labels: tuple[str, str, str], rows: pd.DataFrame, lines: pd.DataFrame, left_out: list[str]) -> Ranking:
     """labels: name, scope, kind; lines: of `aggregate`: of failed methods too, perhaps without a row."""
     remarks = list(left_out)
-    found = {(str(column), str(method)): subset for (column, method), subset in rows.groupby(["column", "method"])}
+    rows_of = {(str(column), str(method)): subset for (column, method), subset in rows.groupby(["column", "method"])}
     own = lines.merge(rows[["cell", "result_set", "column"]].drop_duplicates(), on=["cell", "result_set"])
     states = zip(own["column"], own["method"], own["status"], strict=True)
     state = {(str(column), str(method)): str(status) for column, method, status in states}
@@ -102,7 +102,7 @@ def _ranking(labels: tuple[str, str, str], rows: pd.DataFrame, lines: pd.DataFra
     missing = sorted(set(methods) - set(complete))
     if missing:
         remarks.append(f"not in every cell, and so not ranked: {', '.join(missing)}")
-    scores = {metric: _scores(found, state, columns, complete, metric) for metric in LOWER_IS_BETTER}
+    scores = {metric: _scores(rows_of, state, columns, complete, metric) for metric in LOWER_IS_BETTER}
     groups = {metric: one.groups() for metric, one in scores.items()}
     name, scope, kind = labels
     return Ranking(
@@ -131,7 +131,7 @@ def _one_set_per_cell(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _scores(
-    found: dict[tuple[str, str], pd.DataFrame],
+    rows_of: dict[tuple[str, str], pd.DataFrame],
     state: dict[tuple[str, str], str],
     columns: list[str],
     methods: list[str],
@@ -141,7 +141,7 @@ def _scores(
     values = {}
     for column in columns:
         own = {
-            method: found[column, method].set_index("seed")[metric]
+            method: rows_of[column, method].set_index("seed")[metric]
             for method in methods
             if state[column, method] != METHOD_FAILED
         }

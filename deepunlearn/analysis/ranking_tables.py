@@ -97,7 +97,9 @@ def _groups(ranking: Ranking, before: str, after: str) -> Table:
 
 
 def _neighbours(ranking: Ranking, before: str, after: str) -> Table:
-    data = pd.concat([found.assign(metric=metric) for metric, found in ranking.neighbours.items()], ignore_index=True)
+    data = pd.concat(
+        [neighbours.assign(metric=metric) for metric, neighbours in ranking.neighbours.items()], ignore_index=True
+    )
     caption = (
         f"{before}Methods in order of their means in a cell, each against the next: Wilcoxon's signed-rank test over "
         f"seeds, Holm's correction within cell and metric; below 6 seeds it cannot tell.{after}"

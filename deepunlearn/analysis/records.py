@@ -92,8 +92,8 @@ def collect(results: Path) -> Records:
     Losses of models that were scored before they were kept, and searches that no row rests on, are left out.
     """
     added = measured.find(results)
-    found = measured.join(rows.collect(results), added, results)
-    frame, cases = counted_once(found, outcomes(found, results))
+    labels_of = measured.join(rows.collect(results), added, results)
+    frame, cases = counted_once(labels_of, outcomes(labels_of, results))
     return Records(
         rows=frame,
         cases=cases,
@@ -193,13 +193,13 @@ def _trials(results: Path, result_sets: set[str]) -> Iterator[dict[str, Any]]:
     for folder, labels in _searches(store):
         path = store / folder / "trials.csv"
         if labels.result_set in result_sets and path.is_file():
-            found = pd.read_csv(path, dtype={"params": "string", "reason": "string"})
-            yield from ({**vars(labels), **line} for line in found.to_dict("records"))
+            trials = pd.read_csv(path, dtype={"params": "string", "reason": "string"})
+            yield from ({**vars(labels), **line} for line in trials.to_dict("records"))
 
 
 def _searches(store: Path) -> list[tuple[str, _Labels]]:
     """Folder of each search in the store, with cell, result_set and method of each table with rows that rest on it."""
-    found = set()
+    labels_of = set()
     for path in store.glob("*/*/rows/*/*/row.json"):
         if path.parent.name.startswith(DRAFT):
             continue
@@ -208,8 +208,8 @@ def _searches(store: Path) -> list[tuple[str, _Labels]]:
             continue  # a reference, or hyper-parameters that were given
         short = hashlib.sha256(canonical_json(["search", chosen]).encode()).hexdigest()[:KEY_LENGTH]
         dataset, arch, _, method = path.relative_to(store).parts[:4]
-        found.add((f"{dataset}/{arch}/search/{method}/{short}", read_json(path, _LABELS)))
-    return sorted(found, key=str)
+        labels_of.add((f"{dataset}/{arch}/search/{method}/{short}", read_json(path, _LABELS)))
+    return sorted(labels_of, key=str)
 
 
 def _row_key(path: Path) -> dict[str, Any]:

@@ -39,10 +39,10 @@ class Anatomy:
         """Input to output, each with weights; a block of several modules is a ModuleList of them."""
         if "blocks" in self._named:
             return self._given("blocks")
-        found = blocks_of(self._model, self._last_linear())
-        if not found:
+        blocks = blocks_of(self._model, self._last_linear())
+        if not blocks:
             raise self._missing("blocks", '["layer3", "layer4"]')
-        return found
+        return blocks
 
     @cached_property
     def hidden(self) -> tuple[nn.Module, ...]:
@@ -61,10 +61,10 @@ class Anatomy:
         """The last linear layer, unless named."""
         if "head" in self._named:
             return self._given("head")[0]
-        found = self._last_linear()
-        if found is None:
+        last = self._last_linear()
+        if last is None:
             raise self._missing("head", '"fc"')
-        return found
+        return last
 
     def _last_linear(self) -> nn.Module | None:
         linear = [module for module in self._model.modules() if isinstance(module, nn.Linear)]

@@ -34,9 +34,9 @@ def _trunk(model: nn.Module, head: nn.Module | None) -> tuple[list[nn.Module], b
     """The modules that blocks are made of, and whether they run one after the other as they are registered."""
     for module in model.modules():
         for names in CONTAINERS:
-            found = [child for name in names if (child := _submodule(module, name)) is not None]
-            if len(found) == len(names):
-                return (found, True) if len(found) > 1 else (list(found[0].children()), True)
+            children = [child for name in names if (child := _submodule(module, name)) is not None]
+            if len(children) == len(names):
+                return (children, True) if len(children) > 1 else (list(children[0].children()), True)
     return _unnamed_trunk(model, head)
 
 

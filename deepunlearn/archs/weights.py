@@ -58,8 +58,8 @@ def _check(path: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor])
         for name, value in wanted.items()
         if name in state and state[name].shape != value.shape
     ]
-    found = {"not in the file": missing, "not in the network": surplus, "of another shape": other}
-    wrong = [f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in found.items() if names]
+    differences = {"not in the file": missing, "not in the network": surplus, "of another shape": other}
+    wrong = [f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in differences.items() if names]
     if wrong:
         raise ConfigError(
             f"the weights in {Path(path).name} are not those of this network",
@@ -75,11 +75,11 @@ def _read(path: str, expected: str | None) -> dict[str, Tensor]:
     """The tensors of a file by name; kept, since every model of a sweep starts from it."""
     file = Path(path)
     with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    if expected is not None and not found.startswith(expected):
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if expected is not None and not digest.startswith(expected):
         raise ConfigError(
             f"the file of weights {path} was changed after the sweep was planned",
-            given=f"sha256 {found[:16]}",
+            given=f"sha256 {digest[:16]}",
             allowed=f"the file as it was when the command began, sha256 {expected}",
             remedy="run the command again; results from the file as it was are kept",
         )

@@ -64,8 +64,8 @@ def _weights(values: dict[str, Any]) -> dict[str, Any]:
             remedy="download or save the weights yourself, and give arch.weights=FILE; nothing is fetched from the net",
         )
     with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()[:16]
-    return {"weights": str(file.resolve()), "weights_digest": found}
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()[:16]
+    return {"weights": str(file.resolve()), "weights_digest": sha256}
 
 
 def _name(values: dict[str, Any], module: str) -> str:

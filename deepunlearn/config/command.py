@@ -141,8 +141,8 @@ def _build(
     steps = [override for override in overrides if STEP.match(override)]
     overrides = _opened([override for override in overrides if override not in steps])
     shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]
-    found = registered("method", folders)
-    settings = read_settings(overrides, found)
+    registry = registered("method", folders)
+    settings = read_settings(overrides, registry)
     at_once = _at_once(cells, methods, overrides, settings)
     base = at_once or composed(shared)
     flags = validate(Flags, {name: base[name] for name in FLAGS}, "")
@@ -153,14 +153,14 @@ def _build(
     base["forget"] = forget_set(base["forget"], registered("forget", folders))
     check_methods(settings, names, base["chain"]["steps"] if "chain" in names else ())
     given = Given(names, shared, settings, steps)
-    chosen = [compose_method(name, given, found, at_once) for name in names]
+    chosen = [compose_method(name, given, registry, at_once) for name in names]
     built = [_cell(at_once or _composed_cell(dataset, arch, overrides), overrides, base) for dataset, arch in cells]
     values = {
         "cells": built,
         "methods": chosen,
         "seeds": _seeds(base),
         "results": base["results"],
-        "hparams": typed_values(_hparams(base["hparams"]), chosen, found),
+        "hparams": typed_values(_hparams(base["hparams"]), chosen, registry),
         "keep": base["keep"],
         "measures": added_measures(folders, base["measures"]),
         "launcher": _launcher(base["launcher"]),

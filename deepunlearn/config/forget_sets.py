@@ -10,9 +10,9 @@ from deepunlearn.core.validation import validate
 from deepunlearn.registry import Registered, digest
 
 
-def forget_set(values: dict[str, Any], found: Mapping[str, Registered]) -> ForgetSet:
+def forget_set(values: dict[str, Any], registry: Mapping[str, Registered]) -> ForgetSet:
     """The composed `values` as a forget set, with where its code is. Raises ConfigError."""
     name = values["name"]
-    module = found[name].module
+    module = registry[name].module
     code = None if module is None else digest([module])
     return validate(kind_of(name, module), {**values, "module": module, "code": code}, "forget")

@@ -108,10 +108,10 @@ def _open(field: str) -> str:
 
 def names_of(group: str) -> Names:
     """The options of each choice of a group; methods of one's own included."""
-    found = {choice: list(_dotted(_shipped(group, choice))) for choice in options(group)}
+    shipped_names = {choice: list(_dotted(_shipped(group, choice))) for choice in options(group)}
     registered: dict[str, Any] = ConfigStore.instance().repo.get(group, {})
     own = {file.removesuffix(".yaml"): list(_dotted(entry.node)) for file, entry in registered.items()}
-    return {choice: [*names, *_params(names)] for choice, names in {**found, **own}.items()}
+    return {choice: [*names, *_params(names)] for choice, names in {**shipped_names, **own}.items()}
 
 
 def _params(names: list[str]) -> list[str]:

@@ -21,9 +21,9 @@ def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
 
     Raises ConfigError where one is not known or cannot be computed, or has a column whose name is taken.
     """
-    found = {name: one for name, one in registered("measure", folders).items() if name not in SCORED_TOGETHER}
-    names = found if chosen is None else _chosen(chosen, found)
-    measures = tuple(_measure(found[name]) for name in names)
+    registry = {name: one for name, one in registered("measure", folders).items() if name not in SCORED_TOGETHER}
+    names = registry if chosen is None else _chosen(chosen, registry)
+    measures = tuple(_measure(registry[name]) for name in names)
     with_added(measures)
     return measures
 
@@ -40,13 +40,13 @@ def check_kept(measures: Iterable[Measure], keep: str) -> None:
         )
 
 
-def _chosen(chosen: Any, found: Iterable[str]) -> list[str]:
+def _chosen(chosen: Any, registry: Iterable[str]) -> list[str]:
     """The names that measures= gives. Raises ConfigError."""
     if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
         raise ConfigError(
             "measures= takes a list of names",
             given=f"measures={chosen}",
-            allowed=f"null (all), or a list of {', '.join(found) or 'none: there are no further measures'}",
+            allowed=f"null (all), or a list of {', '.join(registry) or 'none: there are no further measures'}",
             remedy=f"give measures=[{chosen}]" if isinstance(chosen, str) else "give e.g. measures=[confidence]",
         )
     for name in chosen:
@@ -54,18 +54,18 @@ def _chosen(chosen: Any, found: Iterable[str]) -> list[str]:
             raise ConfigError(
                 f"the measure {name!r} is part of every row",
                 given=f"measures=[{', '.join(chosen)}]",
-                allowed=", ".join(found) or "(none: there are no further measures)",
+                allowed=", ".join(registry) or "(none: there are no further measures)",
                 remedy=f"leave {name} out of measures=",
             )
-        if name not in found:
-            raise unknown("measure", name, found)
+        if name not in registry:
+            raise unknown("measure", name, registry)
     return list(dict.fromkeys(chosen))
 
 
-def _measure(found: Registered) -> Measure:
-    where = f"measure {found.name}.yaml"
-    code = None if found.module is None else digest([found.module])
-    measure = validate(Measure, {**read(found), "module": found.module, "code": code}, where)
+def _measure(entry: Registered) -> Measure:
+    where = f"measure {entry.name}.yaml"
+    code = None if entry.module is None else digest([entry.module])
+    measure = validate(Measure, {**read(entry), "module": entry.module, "code": code}, where)
     if not set(measure.needs) <= set(GIVEN):
         raise ConfigError(
             f"{where} needs what a measure of its own does not get",

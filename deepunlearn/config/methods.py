@@ -29,65 +29,65 @@ MASK_SPEC = {
 
 def method_configs(folders: Folders | None = None) -> dict[str, MethodConfig]:
     """All methods there are, by name, with those in `folders`; chains are made of them. Raises ConfigError."""
-    found = registered("method", folders)
-    values = {name: read(one) for name, one in found.items()}
-    return {name: _single(found[name], one) for name, one in values.items() if "steps" not in one}
+    registry = registered("method", folders)
+    values = {name: read(one) for name, one in registry.items()}
+    return {name: _single(registry[name], one) for name, one in values.items() if "steps" not in one}
 
 
 def method_config(name: str, folders: Folders | None = None) -> MethodConfig:
     """One of `method_configs`, without reading the others. Raises ConfigError."""
-    found = registered("method", folders)
-    values = read(found[name]) if name in found else {"steps": ()}
+    registry = registered("method", folders)
+    values = read(registry[name]) if name in registry else {"steps": ()}
     if "steps" in values:
         raise unknown("method", name, method_configs(folders))
-    return _single(found[name], values)
+    return _single(registry[name], values)
 
 
-def _single(found: Registered, values: dict[str, Any]) -> MethodConfig:
-    return validate(MethodConfig, {**values, **_code_of([found])}, f"method {found.name}.yaml")
+def _single(entry: Registered, values: dict[str, Any]) -> MethodConfig:
+    return validate(MethodConfig, {**values, **_code_of([entry])}, f"method {entry.name}.yaml")
 
 
-def _code_of(found: Iterable[Registered]) -> dict[str, Any]:
+def _code_of(entries: Iterable[Registered]) -> dict[str, Any]:
     """What a configuration says of the code of methods that are not ours."""
-    modules = {one.name: one.module for one in found if one.module is not None}
+    modules = {one.name: one.module for one in entries if one.module is not None}
     return {"modules": modules, "code": digest(modules.values())}
 
 
 def compose_method(
-    name: str, given: Given, found: dict[str, Registered], at_once: dict[str, Any] | None = None
+    name: str, given: Given, registry: dict[str, Registered], at_once: dict[str, Any] | None = None
 ) -> MethodConfig:
     """One method of a command, under the settings of all its methods and the method's own. Raises ConfigError.
 
     at_once: the whole command's values, where they were composed for this method.
     """
-    if name not in found:
-        raise unknown("method", name, found)
+    if name not in registry:
+        raise unknown("method", name, registry)
     own = settings_of(name, given.settings, given.methods)
     values = (at_once or composed([f"method={name}", *given.shared, *(one.override for one in own)]))["method"]
     if "steps" in values:
-        values = _chained(values, given, found)
-        method = _valid(values, values["steps"], found)
+        values = _chained(values, given, registry)
+        method = _valid(values, values["steps"], registry)
         changed = [spelled(f"chain.{param}", value) for param, value in method.fixed.items()]
     else:
         _check_params(values, own)
-        changed = changes(_single(found[name], read(found[name])), _valid(values, [name], found), own)
-        method = _valid(_with_mask(values), [name], found)
+        changed = changes(_single(registry[name], read(registry[name])), _valid(values, [name], registry), own)
+        method = _valid(_with_mask(values), [name], registry)
     return method.model_copy(update={"changed": tuple(sorted(changed))})
 
 
-def _valid(values: dict[str, Any], used: Iterable[str], found: dict[str, Registered]) -> MethodConfig:
+def _valid(values: dict[str, Any], used: Iterable[str], registry: dict[str, Registered]) -> MethodConfig:
     """A composed method; used: the names of those it is made of."""
-    return validate(MethodConfig, {**values, **_code_of(found[name] for name in dict.fromkeys(used))}, "method")
+    return validate(MethodConfig, {**values, **_code_of(registry[name] for name in dict.fromkeys(used))}, "method")
 
 
 def typed_values(
-    hparams: dict[str, Any], chosen: Iterable[MethodConfig], found: dict[str, Registered]
+    hparams: dict[str, Any], chosen: Iterable[MethodConfig], registry: dict[str, Registered]
 ) -> dict[str, dict[str, Any]]:
     """`hparams=FILE` with each value in its hyper-parameter's type, as it identifies results; others as they stand."""
     if not hparams:
         return {}
-    singles = {name: values for name, one in found.items() if "steps" not in (values := read(one))}
-    known = {name: _single(found[name], values) for name, values in singles.items()}
+    singles = {name: values for name, one in registry.items() if "steps" not in (values := read(one))}
+    known = {name: _single(registry[name], values) for name, values in singles.items()}
     known.update((method.name, method) for method in chosen)
     return {
         entry: {param: _typed(known.get(entry.rpartition("/")[2]), param, value) for param, value in values.items()}
@@ -136,25 +136,25 @@ def _with_mask(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _chained(values: dict[str, Any], given: Given, found: dict[str, Registered]) -> dict[str, Any]:
+def _chained(values: dict[str, Any], given: Given, registry: dict[str, Registered]) -> dict[str, Any]:
     """A chain's hyper-parameters are those of its steps, with the step's number before them: 0.lr, 1.epochs."""
     names = values["steps"]
     if not isinstance(names, list) or len(names) < 2:
         raise ConfigError(
             "a chain needs a list of at least two steps",
             given=f"chain.steps={names}",
-            allowed=f"a list of {', '.join(name for name in found if name != 'chain')}",
+            allowed=f"a list of {', '.join(name for name in registry if name != 'chain')}",
             remedy="give chain.steps=[ct,ngplus]",
         )
     for name in names:
-        if name not in found:
-            raise unknown("method", name, found)
+        if name not in registry:
+            raise unknown("method", name, registry)
     steps = [composed([f"method={name}", *given.shared])["method"] for name in names]
     if any("steps" in step for step in steps):
         raise ConfigError(
             "a chain cannot be a step of a chain",
             given=str(names),
-            allowed=", ".join(name for name in found if name != "chain"),
+            allowed=", ".join(name for name in registry if name != "chain"),
             remedy="list the methods themselves: chain.steps=[ct,ngplus]",
         )
     numbered = list(enumerate(_with_mask(step) for step in steps))

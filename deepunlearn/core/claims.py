@@ -123,8 +123,8 @@ class Claims:
 
     def held(self) -> dict[str, Owner]:
         """All names that living processes hold."""
-        found = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
-        names = (name for name in found if not name.startswith(ASIDE))
+        files = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+        names = (name for name in files if not name.startswith(ASIDE))
         return {name: owner for name in names if (owner := self.holder(name)) is not None}
 
     def _last(self, name: str) -> tuple[int, Owner | None]:

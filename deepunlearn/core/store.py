@@ -270,8 +270,8 @@ def _checked_meta(path: Path) -> dict[str, Any]:
     for name, recorded in meta["files"].items():
         size = (path / name).stat().st_size if (path / name).is_file() else None
         if size != recorded["bytes"]:
-            found = "missing" if size is None else f"{size} bytes"
-            raise _damaged(path / name, f"{found} instead of {recorded['bytes']} bytes")
+            state = "missing" if size is None else f"{size} bytes"
+            raise _damaged(path / name, f"{state} instead of {recorded['bytes']} bytes")
     return meta
 
 

@@ -165,11 +165,11 @@ def _content_key(config: DatasetConfig, inventory: Inventory, cache: Path, progr
     return key
 
 
-def _check_classes(config: DatasetConfig, found: list[str]) -> None:
-    if config.classes not in (None, len(found)):
-        shown = ", ".join(found[:10]) + (", ..." if len(found) > 10 else "")
+def _check_classes(config: DatasetConfig, class_names: list[str]) -> None:
+    if config.classes not in (None, len(class_names)):
+        shown = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
         raise DataError(
-            f"dataset {config.name} has {config.classes} classes, these files have {len(found)}",
+            f"dataset {config.name} has {config.classes} classes, these files have {len(class_names)}",
             given=shown,
             allowed=f"{config.classes} classes (dataset.classes)",
             remedy="leave dataset.classes out, or point dataset.root=DIR to the right files, or give dataset=folder",

@@ -62,9 +62,9 @@ def find_folder(config: DatasetConfig) -> Inventory:
     for part, inside in parts.items():
         left_out += _loose(inside, part, inside.folders)
         for name in inside.folders:
-            found = _class(root, f"{part}/{name}" if part else name)
-            files += found.images
-            left_out += [*found.others, *_subfolders(found, f"{part}/{name}" if part else name)]
+            listed = _class(root, f"{part}/{name}" if part else name)
+            files += listed.images
+            left_out += [*listed.others, *_subfolders(listed, f"{part}/{name}" if part else name)]
     cut = OWN_TEST if own_test else f"test_ratio={held_out(config)}"
     return Inventory(root, tuple(files), ("folder", cut, f"background={config.background}"), tuple(left_out))
 
@@ -109,39 +109,39 @@ def _part(root: Path, part: str) -> Listing:
             allowed=LAYOUT,
             remedy=f"add {folder}, or move the class folders out of {root / 'train'} to have a test part cut off",
         )
-    found = listing(root, part, SUFFIXES)
-    if len(found.folders) < 2:
+    listed = listing(root, part, SUFFIXES)
+    if len(listed.folders) < 2:
         raise DataError(
             f"{folder} has too few class folders",
-            given=f"{len(found.folders)} ({', '.join(found.folders) or 'none'})",
+            given=f"{len(listed.folders)} ({', '.join(listed.folders) or 'none'})",
             allowed="at least 2 folders, one per class",
             remedy=f"lay the images out as {LAYOUT}",
         )
-    return found
+    return listed
 
 
 def _class(root: Path, folder: str) -> Listing:
-    found = listing(root, folder, SUFFIXES)
-    if not found.images:
-        others = [*found.others, *_subfolders(found, folder)]
+    listed = listing(root, folder, SUFFIXES)
+    if not listed.images:
+        others = [*listed.others, *_subfolders(listed, folder)]
         raise DataError(
             f"the class folder {root / folder} has no images",
             given=counted(others) if others else "an empty folder",
             allowed=f"image files: {ORDINARY}",
             remedy=f"put images there, convert those that are there, or remove the folder; the layout is {LAYOUT}",
         )
-    return found
+    return listed
 
 
-def _loose(found: Listing, folder: str, used: Sequence[str]) -> list[str]:
+def _loose(listed: Listing, folder: str, used: Sequence[str]) -> list[str]:
     """What is not read of a folder that should hold only the folders `used`."""
-    images = [image.path for image in found.images]
-    return [*found.others, *images, *(name for name in _subfolders(found, folder) if name.split("/")[-2] not in used)]
+    images = [image.path for image in listed.images]
+    return [*listed.others, *images, *(name for name in _subfolders(listed, folder) if name.split("/")[-2] not in used)]
 
 
-def _subfolders(found: Listing, folder: str) -> list[str]:
+def _subfolders(listed: Listing, folder: str) -> list[str]:
     prefix = f"{folder}/" if folder else ""
-    return [f"{prefix}{name}/" for name in found.folders]
+    return [f"{prefix}{name}/" for name in listed.folders]
 
 
 def _different_classes(root: Path, train: Sequence[str], test: Sequence[str]) -> DataError:
@@ -161,8 +161,8 @@ def _different_classes(root: Path, train: Sequence[str], test: Sequence[str]) ->
 def find_utkface(config: DatasetConfig) -> Inventory:
     """The files of UTKFace (aligned and cropped) in dataset.root, sorted by name."""
     root = root_of(config)
-    found = listing(root, "", SUFFIXES) if root.is_dir() else Listing([], [], [])
-    if not found.images:
+    listed = listing(root, "", SUFFIXES) if root.is_dir() else Listing([], [], [])
+    if not listed.images:
         raise MissingData(
             f"dataset {config.name} is not there: no image files in {root}",
             given=f"dataset.root={config.root}",
@@ -170,10 +170,10 @@ def find_utkface(config: DatasetConfig) -> Inventory:
             remedy=f"get UTKFace from https://susanqq.github.io/UTKFace/ (it is not downloaded for you) and unpack it "
             f"into {root}, or give dataset.root=DIR",
         )
-    for file in found.images:
+    for file in listed.images:
         age_group(file.path)
     facts = ("utkface", f"test_ratio={held_out(config)}", f"background={config.background}")
-    return Inventory(root, tuple(found.images), facts, (*found.others, *_subfolders(found, "")))
+    return Inventory(root, tuple(listed.images), facts, (*listed.others, *_subfolders(listed, "")))
 
 
 def read_utkface(config: DatasetConfig, inventory: Inventory) -> RawData:
@@ -207,7 +207,6 @@ def _cut(  # noqa: PLR0917 - what a folder's reader has found, and where it is c
     names: tuple[str, ...],
 ) -> RawData:
     remarks: dict[Remark, list[str]] = {}
-
 
     def part(rows: Indices) -> RawPart:
         own = [paths[row] for row in rows]

@@ -59,22 +59,24 @@ def _samples(name: str, data: Data, dtype: torch.dtype, seed: int, runtime: Runt
     _check_values(name, inputs, labels)
     labels = _class_numbers(name, inputs, labels)
     inputs = _finite(name, inputs.to(dtype) if inputs.is_floating_point() else inputs)
-    found = sorted(zip(_digests(inputs), labels.tolist(), range(len(labels)), strict=True))
-    order = [index for _, _, index in found]
-    return _Samples(inputs[order].to(runtime.device), labels[order].to(runtime.device), [one for one, _, _ in found])
+    by_digest = sorted(zip(_digests(inputs), labels.tolist(), range(len(labels)), strict=True))
+    order = [index for _, _, index in by_digest]
+    return _Samples(
+        inputs[order].to(runtime.device), labels[order].to(runtime.device), [one for one, _, _ in by_digest]
+    )
 
 
 def _shared(contents: Mapping[str, list[bytes]]) -> list[str]:
     """Inputs with the same values are the same sample, whatever their labels."""
-    found = []
+    faults = []
     for one, other in itertools.combinations(contents, 2):
         known = set(contents[one])
         if count := sum(digest in known for digest in contents[other]):
-            found.append(
+            faults.append(
                 f"{count} of the {len(contents[other])} samples of {other} are also in {one} (the same input values): "
                 f"leave them out of one of the two"
             )
-    return found
+    return faults
 
 
 def _digests(inputs: Tensor) -> list[bytes]:

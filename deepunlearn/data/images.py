@@ -143,10 +143,10 @@ def _upright(image: Image.Image, done: list[Remark]) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation; 1, upright, where there is none or it cannot be read."""
     try:
-        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except DAMAGED_EXIF:
         return 1
-    return found if isinstance(found, int) else 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _blended(image: Image.Image, background: Background, done: list[Remark]) -> Image.Image:

@@ -117,17 +117,17 @@ def listing(root: Path, folder: str, suffixes: Container[str]) -> Listing:
     fewer. Raises DataError where something cannot be read.
     """
     prefix = f"{folder}/" if folder else ""
-    found = Listing([], [], [])
+    listed = Listing([], [], [])
     for entry in _entries(root / folder):
         if entry.name.startswith("."):
-            found.others.append(prefix + entry.name)
+            listed.others.append(prefix + entry.name)
         elif entry.is_dir():
-            found.folders.append(entry.name)
+            listed.folders.append(entry.name)
         elif PurePath(entry.name).suffix.lower() in suffixes:
-            found.images.append(_stamp_of(entry, prefix))
+            listed.images.append(_stamp_of(entry, prefix))
         else:
-            found.others.append(prefix + entry.name)
-    return found
+            listed.others.append(prefix + entry.name)
+    return listed
 
 
 def _stamp_of(entry: os.DirEntry[str], prefix: str) -> FileStamp:

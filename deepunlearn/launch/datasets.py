@@ -85,14 +85,14 @@ def _line(text: str, count: int, examples: Sequence[str], *, warning: bool) -> s
 
 
 def _copies(config: DatasetConfig, data: Digest) -> Iterator[str]:
-    found = {kind: one for kind, one in data.copies.items() if one.count}
+    copies = {kind: one for kind, one in data.copies.items() if one.count}
     dropped = config.duplicates == "drop"
-    for kind, one in found.items():
+    for kind, one in copies.items():
         pairs = [" = ".join(pair) for pair in one.examples]
         yield _line(COPIES[kind], one.count, pairs, warning=not dropped or kind == "other labels")
-    if found and dropped:
+    if copies and dropped:
         yield f"training images that take no part (dataset.duplicates=drop): {len(data.dropped):,}"
-    elif found:
+    elif copies:
         yield "dataset.duplicates=drop leaves these training images out, dataset.duplicates=error refuses them"
 
 

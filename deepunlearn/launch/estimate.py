@@ -24,8 +24,8 @@ def cluster_speeds(planner: Planner, launcher: SlurmLauncher) -> list[Speed]:
     assumed = Speed(launcher.images_per_second, INFERENCE_RATIO * launcher.images_per_second)
     gpu = bool(launcher.gpus or launcher.gres)
     names = [speed_name(cell, "|").split("|") for cell in planner.sweep.cells]
-    found = [known.like(start, end, gpu) for start, end in names]
-    return [timed.speed if timed else assumed for timed in found]
+    stored = [known.like(start, end, gpu) for start, end in names]
+    return [timed.speed if timed else assumed for timed in stored]
 
 
 class Estimator:

@@ -207,14 +207,14 @@ def queued(folder: Path) -> list[Queued]:
     notes = {note["job"]: note for note in _notes(folder)}
     if not notes or shutil.which("squeue") is None:
         return []
-    found = []
+    queue = []
     for line in _queue():
         job, index, state, reason = line.split("|", 3)
         if job in notes:
             number = int(index) if index.isdigit() else 0
             tasks = [Task.parse(text) for text in notes[job]["tasks"][number]]
-            found.append(Queued(job, number, notes[job]["stage"], state, reason, tasks))
-    return found
+            queue.append(Queued(job, number, notes[job]["stage"], state, reason, tasks))
+    return queue
 
 
 def _queue() -> list[str]:

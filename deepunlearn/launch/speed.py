@@ -43,8 +43,8 @@ class Timing:
     def of(self, cells: Iterable[int]) -> dict[int, Timed | None]:
         """By cell; None for one that there was no time for. Cells of one name are timed once."""
         names = {cell: self.name(cell) for cell in cells}
-        found = {name: self._stored(name) for name in names.values()}
-        missing = [name for name, timed in found.items() if timed is None]
+        timings = {name: self._stored(name) for name in names.values()}
+        missing = [name for name, timed in timings.items() if timed is None]
         cell_of = {name: cell for cell, name in names.items()}
         left = self.seconds
         for done, name in enumerate(missing):
@@ -52,9 +52,9 @@ class Timing:
             if done == 0 or share >= LEAST_SECONDS:
                 probe = self._probe(cell_of[name])  # imports and initial weights are no timing
                 began = time.perf_counter()
-                found[name] = self._time(name, probe, share)
+                timings[name] = self._time(name, probe, share)
                 left -= time.perf_counter() - began
-        return {cell: found[name] for cell, name in names.items()}
+        return {cell: timings[name] for cell, name in names.items()}
 
     def complete(self, timed: dict[int, Timed | None]) -> list[Speed]:
         """A speed of each cell: one that was not timed is derived from one that was, by operations per image."""

@@ -109,8 +109,8 @@ class SpeedFile:
         """The best of those whose name begins and ends so, measured on a GPU or not."""
         every = self._all().items()
         named = [(name, timed) for name, timed in every if name.startswith(start) and name.endswith(end)]
-        found = [timed for name, timed in named if (" cpu " not in name) == gpu]
-        return max(found, key=lambda timed: timed.worth, default=None)
+        timings = [timed for name, timed in named if (" cpu " not in name) == gpu]
+        return max(timings, key=lambda timed: timed.worth, default=None)
 
     def put(self, name: str, timed: Timed) -> None:
         """Keep `timed`. Of two processes that write at once one may be lost, which is then measured again."""

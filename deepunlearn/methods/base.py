@@ -207,11 +207,11 @@ class Problem:
 
     def check_frozen(self) -> None:
         """Raises NotApplicable where something frozen was moved, as a method of one's own may do."""
-        moved = self._held.moved(self.model, self.original)
-        if moved:
+        changed = self._held.changed(self.model, self.original)
+        if changed:
             raise NotApplicable(
                 "the method moves layers that are frozen",
-                given=", ".join(moved[:5]),
+                given=", ".join(changed[:5]),
                 allowed="parameters whose requires_grad is on",
                 remedy="give train_frozen=True, or let the method ask problem.movable(...) what it may write to",
             )

@@ -65,11 +65,11 @@ def computed(measure: Measure, outputs: Outputs) -> dict[str, float | bool | Non
             remedy="run the command again; values of the code as it was are kept",
         )
     module = load(measure.module or f"deepunlearn.measures.{measure.name}")
-    found = functions(module, ["measure"], f"measure {measure.name!r}")["measure"](outputs)
+    values = functions(module, ["measure"], f"measure {measure.name!r}")["measure"](outputs)
     names = [column.name for column in measure.columns]
-    if not isinstance(found, dict) or sorted(map(str, found)) != sorted(names):
-        raise _unfit(measure.name, repr(found)[:200], f"a dictionary with a value for each of {', '.join(names)}")
-    return {column.name: _checked(measure.name, column, found[column.name]) for column in measure.columns}
+    if not isinstance(values, dict) or sorted(map(str, values)) != sorted(names):
+        raise _unfit(measure.name, repr(values)[:200], f"a dictionary with a value for each of {', '.join(names)}")
+    return {column.name: _checked(measure.name, column, values[column.name]) for column in measure.columns}
 
 
 def _checked(measure: str, column: Column, value: Any) -> float | bool | None:

@@ -44,7 +44,7 @@ class Frozen:
             hook.remove()
         self._hooks.clear()
 
-    def moved(self, model: nn.Module, original: nn.Module) -> list[str]:
+    def changed(self, model: nn.Module, original: nn.Module) -> list[str]:
         """Names of what differs from `original` and must not."""
         if not self.names:
             return []

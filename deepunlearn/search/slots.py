@@ -148,12 +148,12 @@ def _is_there(url: str) -> bool:
 
 def finished_slots(trials: list[FrozenTrial], count: int) -> dict[int, FrozenTrial]:
     """The finished trial of each slot below `count`; of two (an orphan's and its retry's) the earlier one."""
-    found: dict[int, FrozenTrial] = {}
+    by_slot: dict[int, FrozenTrial] = {}
     for trial in trials:
         slot = trial.user_attrs.get("slot", -1)
         if 0 <= slot < count and is_finished(trial):
-            found.setdefault(slot, trial)
-    return found
+            by_slot.setdefault(slot, trial)
+    return by_slot
 
 
 def is_finished(trial: FrozenTrial) -> bool:

@@ -39,9 +39,9 @@ class Experiment(UnlearningStage):
     def metrics(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int) -> Entry:
         """Scores of a stored model against the retrained one of its seed; equal models of a seed have equal ones."""
         key = self.keys.metrics(subject, seed)
-        found = self.store.find(key, place)
-        if found is not None:
-            return found
+        stored = self.store.find(key, place)
+        if stored is not None:
+            return stored
         self.runtime.watch_memory()
         logits = entry.arrays("logits.npz")
         labels, drawn = self.split_data(seed).labels, self._drawn("mia", seed)
@@ -170,9 +170,9 @@ class Experiment(UnlearningStage):
         labels: dict[str, Any],
     ) -> Entry:
         assert isinstance(scores.key, MetricsKey)
-        key, found = find_row(self.store, self.keys.row(scores.key, search), place, labels.get("result_set"))
-        if found is not None:
-            return found
+        key, stored = find_row(self.store, self.keys.row(scores.key, search), place, labels.get("result_set"))
+        if stored is not None:
+            return stored
         row = {**self._cell_fields(), **scores.json("metrics.json"), **labels, "seed": place.seed}
         row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
         row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
@@ -227,8 +227,8 @@ def _weights(entry: Entry) -> dict[str, Array]:
             allowed="models of a sweep with keep=weights",
             remedy="move its folder out of the store to have it unlearned again, or leave the measure out (measures=)",
         )
-    found: dict[str, Array] = load_file(entry.file("weights.safetensors"))
-    return found
+    stored: dict[str, Array] = load_file(entry.file("weights.safetensors"))
+    return stored
 
 
 def _of_the_machine(error: Exception) -> bool:

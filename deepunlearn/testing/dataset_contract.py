@@ -54,9 +54,9 @@ def test_it_reads_the_same_twice(dataset: DatasetConfig) -> None:
 
 def test_sizes_and_classes_are_as_its_yaml_says(dataset: DatasetConfig) -> None:
     data = raw(dataset)
-    found = (len(data.class_names), len(data.train.labels), len(data.test.labels))
+    counts = (len(data.class_names), len(data.train.labels), len(data.test.labels))
     said = (dataset.classes, dataset.train_images, dataset.test_images)
-    assert all(one in (None, other) for one, other in zip(said, found, strict=True)), f"{said} against {found}"
+    assert all(one in (None, other) for one, other in zip(said, counts, strict=True)), f"{said} against {counts}"
     assert len(set(data.class_names)) == len(data.class_names) and all(data.class_names)
 
 

@@ -78,7 +78,7 @@ def test_the_retrained_model_is_no_worse_than_the_original(measure: Measure) -> 
     """They differ in the forget set alone, so this is also the direction of what `better:` says."""
     unlearned, untouched = values(measure, RETRAINED), values(measure, ORIGINAL)
     for column in (column for column in measure.columns if column.better in ("lower", "higher", "ideal")):
-        near, far = (distance(column, found[column.name]) for found in (unlearned, untouched))
+        near, far = (distance(column, measured[column.name]) for measured in (unlearned, untouched))
         assert near <= far + 1e-9, f"{column.name}: better: {column.better} is the wrong way round"
 
 

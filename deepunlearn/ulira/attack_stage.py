@@ -91,9 +91,9 @@ class Attacks:
             models = models or self._read(name, tasks)
             seed = int(key.hash[:8], 16)
             with store.writing(key, place, {"machine": machine(), "commit": commit()}) as draft:
-                found, accuracies = _judged(models, question, seed)
+                lines, accuracies = _judged(models, question, seed)
                 facts = self._facts(name, models)
-                draft.write_json("attack.json", [{**facts, "question": question, **line} for line in found])
+                draft.write_json("attack.json", [{**facts, "question": question, **line} for line in lines])
                 draft.write_arrays("accuracies.npz", **accuracies)
 
     def _entry(self, task: Task) -> Entry:
@@ -177,23 +177,23 @@ def _judged(models: Models, question: str, seed: int) -> tuple[list[dict[str, An
         name: log_odds(models.phi, *roles_, variance=variance, groups_used=used)
         for name, (variance, used) in VARIANTS.items()
     }
-    found = {name: attack.judge(one, *roles_, np.random.default_rng(seed)) for name, one in scores.items()}
+    attacked = {name: attack.judge(one, *roles_, np.random.default_rng(seed)) for name, one in scores.items()}
     sure = models.phi > 0  # more than half of the probability: an attack at chance on a broken model is no success
     shares = {"sure": float(sure[models.positive[question]].mean()), "sure_never": float(sure[models.never].mean())}
     lines = [
-        {"variant": name, **shares, **_line(one), **_agreement(scores, name, roles_)} for name, one in found.items()
+        {"variant": name, **shares, **_line(one), **_agreement(scores, name, roles_)} for name, one in attacked.items()
     ]
-    return lines, {"samples": found["full"].samples, "accuracies": found["full"].accuracies}
+    return lines, {"samples": attacked["full"].samples, "accuracies": attacked["full"].accuracies}
 
 
-def _line(found: attack.Attacked) -> dict[str, Any]:
+def _line(attacked: attack.Attacked) -> dict[str, Any]:
     line: dict[str, Any] = {
-        "samples": len(found.samples),
-        "left_out": found.left_out,
-        "accuracy_sd": found.accuracy_std,
+        "samples": len(attacked.samples),
+        "left_out": attacked.left_out,
+        "accuracy_sd": attacked.accuracy_std,
     }
     for name in ESTIMATES:
-        one: attack.Estimate = getattr(found, name)
+        one: attack.Estimate = getattr(attacked, name)
         line |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
     return line
 
@@ -203,5 +203,5 @@ def _agreement(scores: dict[str, Scores], name: str, roles_: tuple[Any, ...]) ->
     fields = ("equal_decisions", "correlation", "accuracy_difference", "auc_difference")
     if name == "full":
         return dict.fromkeys(fields)
-    found = attack.agreement(scores["full"], scores[name], *roles_)
-    return {field: getattr(found, field) for field in fields}
+    agreement = attack.agreement(scores["full"], scores[name], *roles_)
+    return {field: getattr(agreement, field) for field in fields}

@@ -74,6 +74,6 @@ def describe(planner: Planner, cell: int) -> None:
 def show(planner: Planner) -> None:
     """Print the tables of this command's cells."""
     own = {keys.cell_key.short for keys in planner.keys}
-    found = attack_table([line for line in ulira_results.collect(Path(planner.sweep.results)) if line["cell"] in own])
-    for table in ulira_results.attack_tables(found, ""):
+    lines = attack_table([line for line in ulira_results.collect(Path(planner.sweep.results)) if line["cell"] in own])
+    for table in ulira_results.attack_tables(lines, ""):
         print(render.to_markdown(table))

@@ -96,8 +96,8 @@ class ShadowExperiment(Experiment):
             yield draft
 
     def retrained_accuracies(self, seed: int) -> dict[str, float]:
-        found: dict[str, float] = self.reference("retrained", seed).json("accuracies.json")
-        return found
+        stored: dict[str, float] = self.reference("retrained", seed).json("accuracies.json")
+        return stored
 
     def evaluate(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> None:
         """Unlearn one model; it is attacked together with all others."""

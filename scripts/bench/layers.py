@@ -37,12 +37,12 @@ Layer = Callable[[Tensor], Tensor]
 def rows(options: Options) -> list[Row]:
     runtime()
     repeats = options.size(25, 1)
-    found = []
+    rows = []
     for (layer, size), batch in product(CONVOLUTIONS, BATCHES):
-        found += _convolution(layer, size, batch, repeats)
+        rows += _convolution(layer, size, batch, repeats)
     for count, channels, outputs in DENSE:
-        found += _dense(count, channels, outputs, repeats)
-    return [*found, *(_stem(batch, repeats) for batch in BATCHES), *_optimisers(repeats)]
+        rows += _dense(count, channels, outputs, repeats)
+    return [*rows, *(_stem(batch, repeats) for batch in BATCHES), *_optimisers(repeats)]
 
 
 def _convolution(layer: tuple[int, int, int, int], size: int, batch: int, repeats: int) -> list[Row]:
@@ -91,11 +91,11 @@ def _optimisers(repeats: int) -> list[Row]:
 def _both(title: str, maps: Tensor, plain: Layer, ours: Layer, repeats: int) -> list[Row]:
     torch.testing.assert_close(ours(maps), plain(maps), rtol=1e-3, atol=1e-3)
     kinds = {"training": _training, "evaluation": _evaluation}
-    found = []
+    rows = []
     for kind, task in kinds.items():
         taken = turns(repeats, {"plain": task(plain, maps), "ours": task(ours, maps)})
-        found.append(Row(f"{title}, {kind}", Taken("torch", taken["plain"]), Taken("ours", taken["ours"])))
-    return found
+        rows.append(Row(f"{title}, {kind}", Taken("torch", taken["plain"]), Taken("ours", taken["ours"])))
+    return rows
 
 
 def _maps(batch: int, channels: int, size: int) -> Tensor:

@@ -46,12 +46,12 @@ CASES = (  # as many steps of our TinyViT as take about as long as one of timm's
 
 def rows(options: Options) -> list[Row]:
     runtime()
-    found = []
+    rows = []
     for case in CASES:
         size, repeats = options.size(case.batch, case.batch // 16), options.size(case.repeats, 1)
         steps = dict.fromkeys(case.steps, 1) if options.quick else case.steps
-        found += _case(case, size, repeats, steps)
-    return found
+        rows += _case(case, size, repeats, steps)
+    return rows
 
 
 def _case(case: Case, size: int, repeats: int, steps: dict[str, int]) -> list[Row]:
@@ -71,9 +71,9 @@ def _case(case: Case, size: int, repeats: int, steps: dict[str, int]) -> list[Ro
         sides = [Taken(label, taken[name], size) for name, label in (("plain", case.maker), ("ours", "ours"))]
         return Row(f"{case.title}, {kind}, batch {size}", *sides, goal)
 
-    found = [row("training step", training, case.goal), row("evaluation", evaluation)]
+    rows = [row("training step", training, case.goal), row("evaluation", evaluation)]
     apart.close()
-    return [*found, row("network alone, training step", alone)]
+    return [*rows, row("network alone, training step", alone)]
 
 
 @dataclass

@@ -71,22 +71,22 @@ def fine_tune(model: nn.Module, images: Images, epochs: int, batch_size: int, lr
 
 def accuracies(model: nn.Module, parts: dict[str, Images], batch_size: int) -> dict[str, float]:
     model.eval()
-    found = {}
+    by_part = {}
     for name, images in parts.items():
         right = sum((model(x).argmax(1) == y).sum().item() for x, y in DataLoader(images, batch_size=batch_size))
-        found[name] = right / len(images)
-    return found
+        by_part[name] = right / len(images)
+    return by_part
 
 
 def losses(model: nn.Module, parts: dict[str, Images], batch_size: int) -> dict[str, npt.NDArray[np.float32]]:
     model.eval()
-    found = {}
+    by_part = {}
     for name, images in parts.items():
         batches = DataLoader(images, batch_size=batch_size)
-        found[name] = np.concatenate(
+        by_part[name] = np.concatenate(
             [F.cross_entropy(model(x), y, reduction="none").detach().numpy() for x, y in batches]
         )
-    return found
+    return by_part
 
 
 def attack(by_part: dict[str, npt.NDArray[np.float32]]) -> float:

@@ -51,10 +51,10 @@ class Curve:
 
 def rows(options: Options) -> list[Row]:
     curves = {search: _curves(options, search) for search in TRIALS}
-    found = []
+    rows = []
     for method in curves["paper"]:
-        found += _rows(method, {search: every[method] for search, every in curves.items()})
-    return [*found, *_rows("all", {search: list(chain(*every.values())) for search, every in curves.items()})]
+        rows += _rows(method, {search: every[method] for search, every in curves.items()})
+    return [*rows, *_rows("all", {search: list(chain(*every.values())) for search, every in curves.items()})]
 
 
 def _rows(title: str, curves: dict[str, list[Curve]]) -> list[Row]:

@@ -35,12 +35,12 @@ STEPS = 4  # of an epoch whose reads are counted
 
 
 def rows(options: Options) -> list[Row]:
-    found = []
+    rows = []
     for arch, title, size, repeats in CASES:
         experiment = experiment_of(command_of(options, options.size(3000, 150), f"arch={arch}"))
         batch = options.size(size, size // 16)
-        found += _against_bare(experiment, f"{title}, batch {batch}", batch, options.size(repeats, 2))
-    return [*found, _reads(experiment, batch)]
+        rows += _against_bare(experiment, f"{title}, batch {batch}", batch, options.size(repeats, 2))
+    return [*rows, _reading(experiment, batch)]
 
 
 def _against_bare(experiment: Experiment, title: str, batch: int, repeats: int) -> list[Row]:
@@ -119,7 +119,7 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _reads(experiment: Experiment, batch: int) -> Row:
+def _reading(experiment: Experiment, batch: int) -> Row:
     train = experiment.split_data(0).parts["train"]
     part = train.subset(range(min(STEPS * batch, len(train))))
     step = _step(experiment, experiment.fresh_model(0))

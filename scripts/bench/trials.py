@@ -64,8 +64,8 @@ class Cell:
     def _images(self, rows: np.ndarray, source: str) -> plain.Images:
         decoded, dataset = self.experiment.decoded, self.experiment.cell.dataset
         if source == FILES:
-            found = find(dataset)
-            files = [found.root / file.path for file in found.files if file.path.startswith("train/")]
+            inventory = find(dataset)
+            files = [inventory.root / file.path for file in inventory.files if file.path.startswith("train/")]
             images = [files[row] for row in rows]
         else:
             images = np.ascontiguousarray(decoded.train_images[rows].transpose(0, 2, 3, 1))
@@ -97,15 +97,15 @@ class Cell:
 def rows(options: Options) -> list[Row]:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     resnet = _cell(options, "resnet18", options.size(4000, 160), options.size(256, 64), (MEMORY, FILES))
-    found = [*_trial(resnet, "ResNet18", ">= 2.5", options.size(3, 1)), *_scoring(resnet, options.size(5, 1))]
+    rows = [*_trial(resnet, "ResNet18", ">= 2.5", options.size(3, 1)), *_scoring(resnet, options.size(5, 1))]
     resnet.close()
     for batch_size, limit in ((256, 334), (64, 160)):  # retained images: 256, 122
         tiny_vit = _cell(options, "tinyvit", options.size(limit, 118), batch_size, (MEMORY,))
-        found += _trial(tiny_vit, f"TinyViT, batch {batch_size}", ">= 20", options.size(3, 1))
+        rows += _trial(tiny_vit, f"TinyViT, batch {batch_size}", ">= 20", options.size(3, 1))
         tiny_vit.close()
         if options.quick:
             break
-    return found
+    return rows
 
 
 def _cell(options: Options, arch: str, limit: int, batch_size: int, sources: tuple[str, ...]) -> Cell:
@@ -135,7 +135,7 @@ def _trial(cell: Cell, title: str, goal: str, repeats: int) -> list[Row]:
         }
     taken = turns(repeats, tasks, warm_up=False)  # the references have warmed up ours, the check the plain ones
     ours, images = Taken("ours", taken["ours"]), sum(cell.sizes.values())
-    found = []
+    rows = []
     for source in cell.plain:
         tuning, unlearned, accuracies, losses = (
             taken[f"{source} {name}"] for name in ("tuning", "scoring", "accuracies", "losses")
@@ -144,12 +144,12 @@ def _trial(cell: Cell, title: str, goal: str, repeats: int) -> list[Row]:
         whole = Taken("plain script", added(tuning, scoring))
         kinder = Taken("plain script", added(tuning, unlearned, accuracies))
         epoch = Taken("its fine-tuning epoch", [seconds / epochs for seconds in tuning], cell.sizes["retain"])
-        found += [
+        rows += [
             Row(f"{title}, {source}: a trial on {images:,} images", whole, ours, goal),
             Row(f"{title}, {source}: the same, retrained model: accuracies only", kinder, ours),
             Row(f"{title}, {source}: the plain script's scoring in its epochs", Taken("its scoring", scoring), epoch),
         ]
-    return found
+    return rows
 
 
 # ------------------------------------------------------------------------------------------------------------- scoring

@@ -41,9 +41,9 @@ def _trials_per_hour(options: Options, base: Path, workers: int) -> float:
 
 def _trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'search' / 'studies.db'}")
-    found = [trial for study in storage.get_all_studies() for trial in storage.get_all_trials(study._study_id)]
-    assert all(trial.state.name == "COMPLETE" for trial in found)
-    return found
+    trials = [trial for study in storage.get_all_studies() for trial in storage.get_all_trials(study._study_id)]
+    assert all(trial.state.name == "COMPLETE" for trial in trials)
+    return trials
 
 
 def _sweep(options: Options, results: Path, *more: str) -> None:

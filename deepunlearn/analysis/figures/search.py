@@ -81,8 +81,8 @@ def importances(done: pd.DataFrame) -> dict[str, float]:
             for norm, line in zip(done["norm"].tolist(), params.to_dict("records"), strict=True)
         ]
     )  # fmt: skip
-    found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    return {name: float(share) for name, share in found.items()}
+    shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    return {name: float(share) for name, share in shares.items()}
 
 
 def _distribution(values: pd.Series) -> FloatDistribution | CategoricalDistribution:

@@ -120,5 +120,5 @@ def rows_of(axes: Axes, titles: list[str]) -> None:
 
 def titles_of(frame: pd.DataFrame) -> dict[str, str]:
     """method -> its title, in the order of figures."""
-    found = dict(zip(frame["method"].tolist(), frame["method_title"].tolist(), strict=True))
-    return {name: str(found[name]) for name in in_order(map(str, found))}
+    titles = dict(zip(frame["method"].tolist(), frame["method_title"].tolist(), strict=True))
+    return {name: str(titles[name]) for name in in_order(map(str, titles))}

@@ -104,7 +104,7 @@ def _inline(picture: Picture) -> dict[str, str]:
     svg = picture.svg[picture.svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     prefix = f"{picture.name}-"  # ids must not meet those of other figures
-    svg = re.sub(r'(\bid="|url\(#|href="#)', lambda found: found.group(1) + prefix, svg)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', lambda match: match.group(1) + prefix, svg)
     return {"name": picture.name, "title": picture.title, "svg": svg}
 
 

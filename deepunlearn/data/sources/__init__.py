@@ -27,13 +27,13 @@ def known() -> list[str]:
 
 def find(config: DatasetConfig) -> Inventory:
     """The files of the dataset. Raises DataError (missing or unfit files), ConfigError (a source that cannot serve)."""
-    found = _source(config)["find"](config)
-    if not isinstance(found, Inventory):
-        raise _wrong("find", config, found, Inventory)
+    inventory = _source(config)["find"](config)
+    if not isinstance(inventory, Inventory):
+        raise _wrong("find", config, inventory, Inventory)
     if not _is_plugin(config):
-        return found
+        return inventory
     assert config.module is not None
-    return replace(found, facts=(*found.facts, f"code={digest([config.module])}"))  # edited code reads anew
+    return replace(inventory, facts=(*inventory.facts, f"code={digest([config.module])}"))  # edited code reads anew
 
 
 def read(config: DatasetConfig, inventory: Inventory) -> RawData:
