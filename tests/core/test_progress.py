@@ -18,24 +18,24 @@ from deepunlearn.core.progress import Progress, duration
 
 def seen_on_a_terminal(folder: Path, *arguments: str) -> str:
     """What a sweep writes to a terminal of 120 columns."""
-    ours, theirs = pty.openpty()
+    own_end, their_end = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "deepunlearn.sweep", *arguments],
         cwd=folder,
-        stderr=theirs,
+        stderr=their_end,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "COLUMNS": "160", "TERM": "xterm"},
     )
-    os.close(theirs)
+    os.close(their_end)
     seen = b""
     while True:
         try:
-            chunk = os.read(ours, 65536)
+            chunk = os.read(own_end, 65536)
         except OSError:  # the other end was closed
             break
         seen += chunk
     assert process.wait() == 0
-    os.close(ours)
+    os.close(own_end)
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
 
 

@@ -18,7 +18,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column, Measure
 from deepunlearn.metrics import VERSION
 from deepunlearn.metrics.added import Outputs, computed
-from deepunlearn.metrics.catalogue import OURS, SCORED_TOGETHER
+from deepunlearn.metrics.catalogue import BUILT_IN, SCORED_TOGETHER
 from deepunlearn.metrics.row import DTYPES, with_added
 from deepunlearn.registry import registered
 from tests.commands import called, run_command, sweep, tree
@@ -53,10 +53,10 @@ columns:
 
 
 def write(folder: Path, code: str = CODE, yaml: str = YAML, name: str = "confidence") -> Path:
-    place = folder / "measure"
-    place.mkdir(parents=True, exist_ok=True)
-    (place / f"{name}.py").write_text(code)
-    (place / f"{name}.yaml").write_text(yaml)
+    target = folder / "measure"
+    target.mkdir(parents=True, exist_ok=True)
+    (target / f"{name}.py").write_text(code)
+    (target / f"{name}.yaml").write_text(yaml)
     return folder
 
 
@@ -95,8 +95,8 @@ def _line(markdown: str) -> dict[str, str]:
     """Method -> the cell of the new column; "method" -> the header."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown.splitlines() if line.startswith("|")]
     head = next(line for line in lines if any(cell.startswith("FConf") for cell in line))
-    place = next(number for number, cell in enumerate(head) if cell.startswith("FConf"))
-    return {line[0]: line[place] for line in lines if len(line) == len(head)}
+    column = next(number for number, cell in enumerate(head) if cell.startswith("FConf"))
+    return {line[0]: line[column] for line in lines if len(line) == len(head)}
 
 
 def _joined_without_the_store(folder: Path) -> None:
@@ -173,15 +173,15 @@ def planned(folder: Path) -> Measure:
 
 def test_every_measure_of_every_row_is_registered_and_has_the_version_of_its_scores() -> None:
     assert set(SCORED_TOGETHER) <= set(registered("measure"))
-    assert {measure.version for measure in OURS.measures} == {VERSION}
-    assert {column.name for column in OURS.columns} <= set(DTYPES)
+    assert {measure.version for measure in BUILT_IN.measures} == {VERSION}
+    assert {column.name for column in BUILT_IN.columns} <= set(DTYPES)
 
 
 def test_what_is_kept_beside_the_values_tells_all_that_tables_need() -> None:
-    for measure in OURS.measures:
+    for measure in BUILT_IN.measures:
         assert Measure.model_validate_json(measure.description) == measure
-    named = {term for measure in OURS.measures for one in measure.glossary for term in one.names}
-    assert {column.name for column in OURS.shown} <= named
+    named = {term for measure in BUILT_IN.measures for one in measure.glossary for term in one.names}
+    assert {column.name for column in BUILT_IN.shown} <= named
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_headers_and_references_follow_from_the_direction(more: dict[str, object
 
 
 def test_two_measures_may_not_share_a_column() -> None:
-    own = Measure.model_validate(json.loads(OURS.measures[0].description) | {"name": "another"})
+    own = Measure.model_validate(json.loads(BUILT_IN.measures[0].description) | {"name": "another"})
     with pytest.raises(ConfigError, match="same name"):
         with_added([own])
 
