@@ -9,17 +9,7 @@ import pytest
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import shipped
 from deepunlearn.registry import KINDS, Folders, digest, functions, get, load, only_class, registered
-
-
-def put(root: Path, kind: str, name: str, code: str | None = "", yaml: str | None = None) -> Folders:
-    """NAME.py and NAME.yaml in DIR/KIND/; either may be left out."""
-    folder = root / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    if code is not None:
-        (folder / f"{name}.py").write_text(code)
-    if yaml != "none":
-        (folder / f"{name}.yaml").write_text(yaml or f"name: {name}\n")
-    return Folders(plugins=str(root))
+from tests.plugins import put
 
 
 @pytest.mark.parametrize("kind", ["method", "arch", "dataset", "forget"])

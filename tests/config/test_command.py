@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deepunlearn.config import GROUPS, method_configs, options, read_command, sweep_files
+from deepunlearn.config import GROUPS, command, options, read_command, sweep_files
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.params import ParamSpec
 
 MODELS = {"timm": "convnext_atto", "torchvision": "resnet50"}  # of those that are many
 
@@ -94,58 +93,50 @@ def test_a_named_dataset_kept_as_image_files_keeps_its_recipe() -> None:
     assert cell.train.epochs == 182 and cell.dataset.mean == (0.4914, 0.4822, 0.4465) and cell.dataset.flip
 
 
-def test_ranges_follow_the_space_the_epoch_limit_and_the_largest_batch() -> None:
-    space = method_configs()["msg"].space
-    assert space["epochs"].range("epochs", "paper", 37, None).high == 37
-    assert space["batch_size"].range("batch_size", "paper", 37, 128).choices == (64, 128)
-    scrub = method_configs()["scrub"].space["retain_batch_size"]
-    assert scrub.range("retain_batch_size", "paper", 37, 128).choices == (64, 128), "every batch size is capped"
-    assert isinstance(space["init_rate"].range("init_rate", "paper", 37, None).high, float)
-    spec = ParamSpec(type="float", default=0.1, low=0, high=1, ours={"low": 1e-3, "log": True}, help="x")
-    assert spec.range("x", "paper", 3, None).low == 0.0
-    ours = spec.range("x", "ours", 3, None)
-    assert ours.log and (ours.low, ours.high) == (1e-3, 1.0)
+COMMANDS = [
+    [],
+    ["method=msg", "dataset=cifar10"],
+    ["dataset=mnist", "arch=tinyvit", "method=ct", "method.params.lr=0.01", "seeds=[3,4]", "search=quick"],
+    ["method=msg", "method.msg.params.init_rate=0.2", "method.space.lr.low=1e-4"],
+    ["method.params.lr=null", "train.epochs=3", "dataset.limit=500", "forget.ratio=0.2"],
+    ["method=chain", "chain.steps=[ct,ft]", "chain.0.lr=0.01"],
+    ["arch=mlp", "arch.args.width=64", "method=salun"],
+    ["arch=timm", "arch.model=convnext_atto", "runtime.precision=bf16"],
+    ["dataset=cifar10", "dataset.source=folder", "dataset.root=x", "forget=halves", "protocol=heldout"],
+    ["launcher=slurm", "launcher.extra={exclude: node01}", "hparams=null", "plan=true"],
+    ["method=ft", "method.mask.search=true"],
+]
+WRONG = [
+    ["method=ft", "method.params.init_rate=0.3"],
+    ["method=msg", "method.ft.params.lr=0.1"],
+    ["train.epoch=3"],
+    ["method=mgs"],
+    ["dataset=mnist", "dataset.lmit=3", "method=ft"],
+    ["method=ft", "search=none", "search.trails=3"],
+]
 
 
-@pytest.mark.parametrize(
-    ("kind", "value"),
-    [
-        ("int", 1.5),
-        ("int", True),
-        ("float", "x"),
-        ("float", float("nan")),
-        ("bool", 1),
-        ("str", 3),
-        ("float", float("inf")),
-    ],
-)
-def test_values_of_another_type_are_refused(kind: str, value: object) -> None:
-    spec = ParamSpec(type=kind, default=0, searched=False, help="x")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="cannot be used"):
-        spec.typed("x", value)
+def apart(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> command.Command:
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "_at_once", lambda *_: None)
+        return read_command(arguments)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "params", "epochs"),
-    [
-        (["method=rni"], {"epochs": 5, "fine_epochs": 2, "reset_epochs": 1}, 5),
-        (["method=kde"], {"epochs": 3, "warmup_epochs": 3}, 6),  # a trial is not to be pruned in its warm-up
-        (["method=chain", "chain.steps=[ct,prmq]"], {"0.epochs": 2, "1.epochs": 3.2}, 6),
-        (["method=ff"], {"alpha": 0.1}, 1),
-    ],
-)
-def test_epochs_of_a_run(arguments: list[str], params: dict[str, float], epochs: int) -> None:
-    (method,) = read_command(arguments).sweep.methods
-    assert method.epochs_of(params) == epochs
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_it_gives_the_same(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+    once = command.composed
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "composed", lambda overrides: calls.append(overrides) or once(overrides))  # type: ignore[func-returns-value]
+        given = read_command(arguments)
+    assert len(calls) == 1, "composed once"
+    assert given == apart(monkeypatch, arguments)
 
 
-@pytest.mark.parametrize(("kind", "role"), [("str", "lr"), ("float", "batch_size"), ("bool", "epochs")])
-def test_a_role_fits_its_type(kind: str, role: str) -> None:
-    with pytest.raises(ValueError, match=f"role={role}"):
-        ParamSpec(type=kind, role=role, default="1", help="x")  # type: ignore[arg-type]
-
-
-def test_numbers_are_typed() -> None:
-    spec = ParamSpec(type="float", default=0, help="x")
-    assert type(spec.typed("x", 1)) is float
-    assert type(ParamSpec(type="int", default=0, help="x").typed("x", 3.0)) is int
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+def test_what_is_wrong_is_told_as_by_the_parts(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as told:
+        read_command(arguments)
+    with pytest.raises(ConfigError) as by_parts:
+        apart(monkeypatch, arguments)
+    assert str(told.value) == str(by_parts.value)

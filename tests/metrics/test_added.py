@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import textwrap
 from pathlib import Path
@@ -15,12 +14,8 @@ from deepunlearn.analysis import records
 from deepunlearn.analysis.coverage import coverage
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.measure_config import Column, Measure
-from deepunlearn.metrics import VERSION
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.metrics.added import Outputs, computed
-from deepunlearn.metrics.catalogue import BUILT_IN, SCORED_TOGETHER
-from deepunlearn.metrics.row import DTYPES, with_added
-from deepunlearn.registry import registered
 from tests.commands import called, run_command, sweep, tree
 
 WORK = (
@@ -169,40 +164,6 @@ def test_other_columns_and_edited_code_are_refused(tmp_path: Path) -> None:
 def planned(folder: Path) -> Measure:
     command = read_command([*WORK, "method=ft", f"plugins={folder}"])
     return command.sweep.measures[0]
-
-
-def test_every_measure_of_every_row_is_registered_and_has_the_version_of_its_scores() -> None:
-    assert set(SCORED_TOGETHER) <= set(registered("measure"))
-    assert {measure.version for measure in BUILT_IN.measures} == {VERSION}
-    assert {column.name for column in BUILT_IN.columns} <= set(DTYPES)
-
-
-def test_what_is_kept_beside_the_values_tells_all_that_tables_need() -> None:
-    for measure in BUILT_IN.measures:
-        assert Measure.model_validate_json(measure.description) == measure
-    named = {term for measure in BUILT_IN.measures for one in measure.glossary for term in one.names}
-    assert {column.name for column in BUILT_IN.shown} <= named
-
-
-@pytest.mark.parametrize(
-    ("more", "header", "reference"),
-    [
-        ({"better": "lower"}, "X ↓", "lower is better"),
-        ({"better": "higher", "best": 1}, "X ↑ (best 1)", "1: higher is better"),
-        ({"better": "ideal", "best": 0.5}, "X (ideal 0.5)", "0.5: closer is better"),
-        ({"better": "retrained"}, "X", "that of the retrained model: closer is better"),
-        ({"better": "neither"}, "X", "neither direction is better"),
-    ],
-)
-def test_headers_and_references_follow_from_the_direction(more: dict[str, object], header: str, reference: str) -> None:
-    column = Column.model_validate({"name": "X", "meaning": "a test", **more})
-    assert (column.header, column.reference) == (header, reference)
-
-
-def test_two_measures_may_not_share_a_column() -> None:
-    own = Measure.model_validate(json.loads(BUILT_IN.measures[0].description) | {"name": "another"})
-    with pytest.raises(ConfigError, match="same name"):
-        with_added([own])
 
 
 # ------------------------------------------------------------------------------------------------- chosen, and needs

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.keys import MetricsKey, RowKey
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.store import Entry, Place, Store
-from deepunlearn.metrics.row import check_row
+from deepunlearn.metrics.catalogue import BUILT_IN
+from deepunlearn.metrics.row import check_row, with_added
 from deepunlearn.stages.evaluation import Experiment
 from tests.analysis.conftest import row
 from tests.keys import reference
@@ -65,3 +69,9 @@ def test_the_stage_writes_no_such_row(tmp_path: Path, monkeypatch: pytest.Monkey
         written(TA=2.0)
     assert not list(tmp_path.rglob("row.json"))
     assert written(result_set=None).json("row.json")["TA"] == row()["TA"]
+
+
+def test_two_measures_may_not_share_a_column() -> None:
+    own = Measure.model_validate(json.loads(BUILT_IN.measures[0].description) | {"name": "another"})
+    with pytest.raises(ConfigError, match="same name"):
+        with_added([own])

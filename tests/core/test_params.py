@@ -1,0 +1,52 @@
+"""Hyper-parameters: ranges, types and roles."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepunlearn.config import method_configs
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.params import ParamSpec
+
+
+def test_ranges_follow_the_space_the_epoch_limit_and_the_largest_batch() -> None:
+    space = method_configs()["msg"].space
+    assert space["epochs"].range("epochs", "paper", 37, None).high == 37
+    assert space["batch_size"].range("batch_size", "paper", 37, 128).choices == (64, 128)
+    scrub = method_configs()["scrub"].space["retain_batch_size"]
+    assert scrub.range("retain_batch_size", "paper", 37, 128).choices == (64, 128), "every batch size is capped"
+    assert isinstance(space["init_rate"].range("init_rate", "paper", 37, None).high, float)
+    spec = ParamSpec(type="float", default=0.1, low=0, high=1, ours={"low": 1e-3, "log": True}, help="x")
+    assert spec.range("x", "paper", 3, None).low == 0.0
+    ours = spec.range("x", "ours", 3, None)
+    assert ours.log and (ours.low, ours.high) == (1e-3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("int", 1.5),
+        ("int", True),
+        ("float", "x"),
+        ("float", float("nan")),
+        ("bool", 1),
+        ("str", 3),
+        ("float", float("inf")),
+    ],
+)
+def test_values_of_another_type_are_refused(kind: str, value: object) -> None:
+    spec = ParamSpec(type=kind, default=0, searched=False, help="x")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="cannot be used"):
+        spec.typed("x", value)
+
+
+@pytest.mark.parametrize(("kind", "role"), [("str", "lr"), ("float", "batch_size"), ("bool", "epochs")])
+def test_a_role_fits_its_type(kind: str, role: str) -> None:
+    with pytest.raises(ValueError, match=f"role={role}"):
+        ParamSpec(type=kind, role=role, default="1", help="x")  # type: ignore[arg-type]
+
+
+def test_numbers_are_typed() -> None:
+    spec = ParamSpec(type="float", default=0, help="x")
+    assert type(spec.typed("x", 1)) is float
+    assert type(ParamSpec(type="int", default=0, help="x").typed("x", 3.0)) is int
