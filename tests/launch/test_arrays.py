@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +17,7 @@ from deepunlearn.launch.estimate import Estimator, cluster_speeds
 from deepunlearn.launch.local import Local
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed, SpeedFile, Timed, speed_name
-from deepunlearn.launch.tasks import Task
-from tests.commands import Finished, run_command, sweep
+from tests.commands import sweep
 
 
 def planner_of(root: Path, *arguments: str) -> Planner:
@@ -142,11 +139,6 @@ def test_workers_take_the_gpus_in_turn_and_share_the_cores(monkeypatch: pytest.M
     assert local(0, workers=3)._environments(3) == [{"OMP_NUM_THREADS": "2"}]
 
 
-def test_a_tasks_name_can_be_read_back() -> None:
-    task = Task("evaluate", 3, "msg", None)
-    assert Task.parse(str(task)) == task
-
-
 def test_slurm_journals_and_its_absence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert planner_of(tmp_path).sweep.search.storage == "journal"
     assert planner_of(tmp_path, "search.storage=sqlite").sweep.search.storage == "sqlite"
@@ -168,19 +160,3 @@ def test_slurm_journals_and_its_absence(tmp_path: Path, monkeypatch: pytest.Monk
 def test_wrong_launchers(tmp_path: Path, arguments: list[str], named: str) -> None:
     done = sweep(tmp_path, *arguments)
     assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr, done.stderr
-
-
-@pytest.mark.slow
-def test_status_goes_on_without_slurms_answer(
-    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (run,) = (finished.folder / "results" / "runs").iterdir()
-    (run / "jobs").mkdir()
-    (run / "jobs" / "7.json").write_text('{"date": "", "stage": "search", "job": "7", "tasks": []}')
-    squeue = tmp_path / "squeue"
-    squeue.write_text("#!/bin/sh\necho 'no controller' >&2\nexit 1\n")
-    squeue.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    status = run_command("status", finished.folder)
-    assert status.returncode == 0 and "SLURM does not answer: no controller" in status.stdout
-    assert re.search(r"digits/smallnet search +3 +0 +0 +0 +0 +\d+ s +-$", status.stdout, re.MULTILINE)
