@@ -24,6 +24,10 @@ CASES = {  # arguments, what the message must name
         ["launcher=slurm", "launcher.particion=gpu"],
         ["launcher.particion", "did you mean 'launcher.partition'?"],
     ),
+    "a misspelt launcher": (["launcher=slrum"], ["slurm"]),
+    "jobs of no length": (["launcher=slurm", "launcher.minutes=0"], ["launcher.minutes"]),
+    "no workers": (["launcher.workers=0"], ["launcher.workers"]),
+    "an option of another launcher": (["launcher.partition=gpu"], ["launcher.partition"]),
     "a variable that is not set": (
         ["dataset.root=${oc.env:NO_SUCH_VARIABLE}/x"],
         ["dataset.root", "NO_SUCH_VARIABLE", "export NO_SUCH_VARIABLE="],

@@ -7,7 +7,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from deepunlearn.config import read_command
 from deepunlearn.core.claims import OWNER, Owner, read_owner
+from deepunlearn.core.progress import Progress
+from deepunlearn.launch.plan import Planner
 
 WORK = (
     "arch=smallnet",
@@ -73,3 +76,10 @@ def own_method(folder: Path, name: str, body: str) -> None:
               lr: {{type: float, role: lr, default: 0.01, low: 0.001, high: 0.1, log: true, gt: 0, help: learning rate}}
         """).lstrip()
     )
+
+
+def planner_of(root: Path, *arguments: str) -> Planner:
+    """What is to be done of a sweep for SLURM on digits, which need no files."""
+    work = ["method=ft,msg", "seeds=4", "search=quick", "search.trials=5", "arch=smallnet", "train.epochs=10"]
+    command = read_command([*work, f"results={root}", "launcher=slurm", *arguments])
+    return Planner(command.sweep, Progress(quiet=True))

@@ -9,14 +9,16 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from deepunlearn.core.progress import Progress
+from deepunlearn.launch.local import Local
 from tests.commands import run_command, sweep, until
 from tests.launch.sweeps import WORK, own_method, rows
-
-pytestmark = pytest.mark.slow
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -48,6 +50,7 @@ def lives(process: int) -> bool:
     return command.exists() and bool(command.read_bytes())
 
 
+@pytest.mark.slow
 def test_three_workers_find_what_one_finds(tmp_path: Path, alone: Path) -> None:
     done = sweep(tmp_path, *WORK, "launcher.workers=3")
     assert done.returncode == 0, done.stderr
@@ -56,6 +59,7 @@ def test_three_workers_find_what_one_finds(tmp_path: Path, alone: Path) -> None:
     assert "nothing to do" in sweep(tmp_path, *WORK).stdout, "the number of workers is no part of a result"
 
 
+@pytest.mark.slow
 def test_workers_that_share_a_study_finish_exactly_its_trials(tmp_path: Path) -> None:
     work = [*WORK, "method=ft", "search.trials=9", "launcher.workers=3", "launcher.workers_per_study=3"]
     done = sweep(tmp_path, *work)
@@ -65,6 +69,7 @@ def test_workers_that_share_a_study_finish_exactly_its_trials(tmp_path: Path) ->
     assert len(slots) == len(set(slots)) == 9
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(tmp_path: Path, alone: Path) -> None:
     driver = start(tmp_path, *WORK, "launcher.workers=2")
     until(lambda: list((tmp_path / "results" / "work" / "claims").rglob("0000")))
@@ -75,6 +80,7 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path, alone: Path) -> Non
     assert rows(tmp_path) == rows(alone)
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_driver_that_is_killed_and_nothing_is_lost(tmp_path: Path, alone: Path) -> None:
     driver = start(tmp_path, *WORK, "launcher.workers=2")
     until(lambda: list((tmp_path / "results" / "work" / "claims").rglob("0000")))
@@ -87,6 +93,7 @@ def test_workers_end_with_a_driver_that_is_killed_and_nothing_is_lost(tmp_path: 
     until(lambda: not any(map(lives, workers)))
 
 
+@pytest.mark.slow
 def test_workers_leave_a_long_study_when_their_driver_is_gone(tmp_path: Path) -> None:
     driver = start(tmp_path, *WORK, "search.trials=10000", "seeds=1", "launcher.workers=2", "confirm=true")
     until(lambda: list((tmp_path / "results" / "search").rglob("claims/*/00*")))
@@ -97,6 +104,7 @@ def test_workers_leave_a_long_study_when_their_driver_is_gone(tmp_path: Path) ->
     until(lambda: not any(map(lives, workers)))
 
 
+@pytest.mark.slow
 def test_two_drivers_of_the_same_sweep_share_the_work(tmp_path: Path, alone: Path) -> None:
     drivers = [start(tmp_path, *WORK) for _ in range(2)]
     ends = [driver.communicate(timeout=300) for driver in drivers]
@@ -105,6 +113,7 @@ def test_two_drivers_of_the_same_sweep_share_the_work(tmp_path: Path, alone: Pat
     assert "skipped" not in run_command("status", tmp_path).stdout.replace("skipped   to do", "")
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_workers_is_not_run_and_the_rest_goes_on(tmp_path: Path) -> None:
     own_method(tmp_path / "own", "deadly", "os.kill(os.getpid(), signal.SIGKILL)")
     work = [*WORK, "method=ft,deadly", "launcher.workers=2", "extra_methods=own", "seeds=1"]
@@ -120,6 +129,7 @@ def test_a_task_that_kills_its_workers_is_not_run_and_the_rest_goes_on(tmp_path:
     assert any("/ft/" in row for row in rows(tmp_path))
 
 
+@pytest.mark.slow
 def test_asked_to_stop_it_leaves_at_the_next_checkpoint_and_goes_on_from_there(tmp_path: Path) -> None:
     work = [*WORK, "train.epochs=60", "seeds=1", "search=none", "launcher.workers=2", "method=ft"]
     driver = start(tmp_path, *work)
@@ -135,6 +145,7 @@ def test_asked_to_stop_it_leaves_at_the_next_checkpoint_and_goes_on_from_there(t
     assert rows(tmp_path / "results") == rows(whole / "results")
 
 
+@pytest.mark.slow
 def test_status_shows_what_is_running(tmp_path: Path) -> None:
     driver = start(tmp_path, *WORK, "train.epochs=600", "launcher.workers=2")
     until(lambda: re.search(r"digits/smallnet reference +0 +2 ", run_command("status", tmp_path).stdout))
@@ -146,3 +157,38 @@ def test_status_shows_what_is_running(tmp_path: Path) -> None:
     assert re.search(r"digits/smallnet reference +0 +0 ", run_command("status", tmp_path).stdout), (
         "dead ones do not run"
     )
+
+
+def local(gpus: int, halves: bool = False, **launcher: Any) -> Local:
+    settings = {"workers": None, "workers_per_gpu": 1, "workers_per_study": 1, **launcher}
+    sweep = SimpleNamespace(launcher=SimpleNamespace(**settings))
+    planner: Any = SimpleNamespace(sweep=sweep, timed=not halves)
+    visible = [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(gpus)]
+    return Local(planner, Path(), Progress(quiet=True), visible, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "launcher", "searching", "evaluating"),
+    [
+        (0, {}, 1, 1),
+        (0, {"workers": 3}, 3, 1),
+        (0, {"workers_per_gpu": 4}, 1, 1),
+        (2, {}, 2, 2),
+        (2, {"workers_per_gpu": 4}, 8, 2),
+        (2, {"workers": 5}, 5, 2),
+    ],
+)
+def test_searches_share_devices_and_timed_unlearning_does_not(
+    gpus: int, launcher: dict[str, int], searching: int, evaluating: int
+) -> None:
+    made = local(gpus, **launcher)
+    assert (made.workers("search"), made.workers("evaluate"), made.workers("select")) == (searching, evaluating, 1)
+    assert local(gpus, halves=True, **launcher).workers("evaluate") == searching, "U-LiRA times nothing"
+
+
+def test_workers_take_the_gpus_in_turn_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    environments = local(2, workers_per_gpu=2)._environments(4)
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in environments] == ["0", "1"]
+    assert {one["OMP_NUM_THREADS"] for one in environments} == {"2"}
+    assert local(0, workers=3)._environments(3) == [{"OMP_NUM_THREADS": "2"}]

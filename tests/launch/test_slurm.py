@@ -1,30 +1,17 @@
-"""What is submitted to a cluster, and who works where, without a cluster."""
+"""What is submitted to SLURM, without a SLURM; tests on a real one are in test_cluster.py."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.launch import sbatch, slurm
 from deepunlearn.launch.estimate import Estimator, cluster_speeds
-from deepunlearn.launch.local import Local
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.speed_file import Speed, SpeedFile, Timed, speed_name
-from tests.commands import sweep
-
-
-def planner_of(root: Path, *arguments: str) -> Planner:
-    """Digits, which need no files."""
-    work = ["method=ft,msg", "seeds=4", "search=quick", "search.trials=5", "arch=smallnet", "train.epochs=10"]
-    command = read_command([*work, f"results={root}", "launcher=slurm", *arguments])
-    return Planner(command.sweep, Progress(quiet=True))
+from tests.launch.sweeps import planner_of
 
 
 def arrays_of(planner: Planner) -> tuple[list[slurm.Array], Estimator]:
@@ -91,72 +78,9 @@ def test_what_is_timed_on_cpus_has_its_node_alone(tmp_path: Path, given: list[st
     assert ("alone on its node" in slurm.describe(made, launcher)) == bool(alone)
 
 
-def test_estimates_rest_on_what_nodes_of_that_kind_measured(tmp_path: Path) -> None:
-    planner = planner_of(tmp_path, "launcher.images_per_second=1000")
-    launcher, (cell,) = planner.sweep.launcher, planner.sweep.cells
-    assert isinstance(launcher, SlurmLauncher)
-    known = SpeedFile(planner.results.cache)
-    known.put(speed_name(cell, "Some Processor cpu 4"), Timed(Speed(50, 100)))
-    assert cluster_speeds(planner, launcher) == [Speed(1000, 3000)], "a login node's CPU says nothing about GPUs"
-    known.put(speed_name(cell, "Some Processor NVIDIA X 4"), Timed(Speed(7000, 9000)))
-    assert cluster_speeds(planner, launcher) == [Speed(7000, 9000)]
-    on_cpus = launcher.model_copy(update={"gpus": 0})
-    assert cluster_speeds(planner, on_cpus) == [Speed(50, 100)]
-
-
-def local(gpus: int, halves: bool = False, **launcher: Any) -> Local:
-    settings = {"workers": None, "workers_per_gpu": 1, "workers_per_study": 1, **launcher}
-    sweep = SimpleNamespace(launcher=SimpleNamespace(**settings))
-    planner: Any = SimpleNamespace(sweep=sweep, timed=not halves)
-    visible = [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(gpus)]
-    return Local(planner, Path(), Progress(quiet=True), visible, None)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("gpus", "launcher", "searching", "evaluating"),
-    [
-        (0, {}, 1, 1),
-        (0, {"workers": 3}, 3, 1),
-        (0, {"workers_per_gpu": 4}, 1, 1),
-        (2, {}, 2, 2),
-        (2, {"workers_per_gpu": 4}, 8, 2),
-        (2, {"workers": 5}, 5, 2),
-    ],
-)
-def test_searches_share_devices_and_timed_unlearning_does_not(
-    gpus: int, launcher: dict[str, int], searching: int, evaluating: int
-) -> None:
-    made = local(gpus, **launcher)
-    assert (made.workers("search"), made.workers("evaluate"), made.workers("select")) == (searching, evaluating, 1)
-    assert local(gpus, halves=True, **launcher).workers("evaluate") == searching, "U-LiRA times nothing"
-
-
-def test_workers_take_the_gpus_in_turn_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    environments = local(2, workers_per_gpu=2)._environments(4)
-    assert [one["CUDA_VISIBLE_DEVICES"] for one in environments] == ["0", "1"]
-    assert {one["OMP_NUM_THREADS"] for one in environments} == {"2"}
-    assert local(0, workers=3)._environments(3) == [{"OMP_NUM_THREADS": "2"}]
-
-
 def test_slurm_journals_and_its_absence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert planner_of(tmp_path).sweep.search.storage == "journal"
     assert planner_of(tmp_path, "search.storage=sqlite").sweep.search.storage == "sqlite"
     monkeypatch.setattr(slurm.shutil, "which", lambda name: None)
     with pytest.raises(ConfigError, match="no sbatch"):
         slurm.check_cluster()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (["launcher=slrum"], "slurm"),
-        (["launcher=slurm", "launcher.minutes=0"], "launcher.minutes"),
-        (["launcher.workers=0"], "launcher.workers"),
-        (["launcher.partition=gpu"], "launcher.partition"),
-    ],
-)
-def test_wrong_launchers(tmp_path: Path, arguments: list[str], named: str) -> None:
-    done = sweep(tmp_path, *arguments)
-    assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr, done.stderr
