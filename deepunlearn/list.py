@@ -14,7 +14,8 @@ from deepunlearn.config.measures import added_measures
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.registry import KINDS, Folders, registered
 
-CHECKED = ("method", "arch", "dataset", "forget", "measure")
+CHECKED = ("method", "arch", "dataset", "forget", "measure", "attack")
+OF_MODELS = ("measure", "attack")  # which a sweep has, and not a cell
 USAGE = f"""usage: python -m deepunlearn.list [KIND [NAME ...]] [OPTION=VALUE ...] [plugins=DIR] [--check]
 
 Lists what is registered, with the first line of each YAML: all kinds ({", ".join(KINDS)}), or one.
@@ -67,12 +68,12 @@ def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[s
     read: Mapping[str, Any] = {}  # of kinds that a cell has none of
     if kind == "method":
         read = method_configs(folders)
-    elif kind == "measure":
+    elif kind in OF_MODELS:
         read = {measure.name: measure for measure in added_measures(folders)}
     for name in _chosen(kind, names, folders):
         if kind == "arch" and not names and is_many(name):
             continue  # none of these is named
-        if kind not in ("method", "measure"):
+        if kind not in ("method", *OF_MODELS):
             yield getattr(read_command([f"{kind}={name}", *given, *settings]).sweep.cells[0], kind)
         elif name in read:  # a chain is made of methods and is none; measures of every row are computed together
             yield read[name]

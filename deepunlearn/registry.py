@@ -1,4 +1,4 @@
-"""The one registry: which methods, architectures, datasets, forget sets and measures (attacks among them) there are.
+"""The one registry: which methods, architectures, datasets, forget sets, measures and attacks there are.
 
 Each is a YAML `NAME.yaml`, beside it a file `NAME.py` or a package `NAME/` where it needs code. Ours lie in
 `conf/KIND/`, those of installed packages beside the module that an entry point names, a user's in `plugins=DIR` under
@@ -8,6 +8,7 @@ Nothing is imported here before `load`, and torch never: planning and `tables` a
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -36,16 +37,26 @@ class Kind(NamedTuple):
     words: str  # in messages
     entry_points: str  # the group under which packages declare theirs
     code: bool = True  # whether NAME.yaml needs code beside it; where not, it may name code of ours
+    functions: tuple[str, ...] = ()  # which its code holds, all of them
+    base: str = ""  # or the class that the code's one class derives from,
+    methods: tuple[str, ...] = ()  # and writes one of these for
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("method", "method", "deepunlearn.methods"),
-        Kind("arch", "architecture", "deepunlearn.archs", code=False),
-        Kind("dataset", "dataset", "deepunlearn.datasets", code=False),
-        Kind("forget", "kind of forget set", "deepunlearn.forget_sets"),
-        Kind("measure", "measure", "deepunlearn.measures"),  # an attack is a measure whose YAML says `kind: attack`
+        Kind("method", "method", "deepunlearn.methods", base="Method", methods=("run",)),
+        Kind("arch", "architecture", "deepunlearn.archs", code=False, functions=("build",)),
+        Kind("dataset", "dataset", "deepunlearn.datasets", code=False, functions=("find", "read")),
+        Kind(
+            "forget",
+            "kind of forget set",
+            "deepunlearn.forget_sets",
+            base="ForgetSet",
+            methods=("choose", "split"),
+        ),
+        Kind("measure", "measure", "deepunlearn.measures", functions=("measure",)),
+        Kind("attack", "attack", "deepunlearn.attacks", functions=("membership",)),
     )
 }
 
@@ -180,6 +191,27 @@ def functions(module: ModuleType, names: Iterable[str], what: str) -> Mapping[st
     return {name: function for name, function in named.items() if function is not None}
 
 
+def check_code(one: Registered) -> None:
+    """Raises ConfigError where the code of a plug-in lacks what its kind needs.
+
+    The file is read and not run: planning imports no torch. So what is inherited or imported is taken to be right.
+    """
+    if one.module is None:
+        return
+    file, kind = file_of(one.module), KINDS[one.kind]
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except SyntaxError:
+        return  # told with its place when it is loaded
+    if lacking := _lacking_functions(body, kind) if kind.functions else _lacking_methods(body, kind):
+        raise ConfigError(
+            f"the code of {kind.words} {one.name!r} lacks {lacking}",
+            given=str(file),
+            allowed=f"functions {', '.join(kind.functions)}" if kind.functions else _class_of(kind),
+            remedy="add it; docs/adding.md shows an example",
+        )
+
+
 # ---------------------------------------------------------------------------------------------------------- where from
 
 
@@ -274,6 +306,35 @@ def _holds(root: Path) -> bool:
 
 
 # ---------------------------------------------------------------------------------------------------------------- code
+
+
+def _lacking_functions(body: list[ast.stmt], kind: Kind) -> str:
+    names = {name for statement in body for name in _bound(statement)}
+    return " and ".join(name for name in kind.functions if not {name, "*"} & names)
+
+
+def _lacking_methods(body: list[ast.stmt], kind: Kind) -> str:
+    classes = [one for one in body if isinstance(one, ast.ClassDef)]
+    derived = [one for one in classes if [ast.unparse(base).rpartition(".")[2] for base in one.bases] == [kind.base]]
+    for one in derived:
+        if not {name for statement in one.body for name in _bound(statement)} & set(kind.methods):
+            return f"{' or '.join(kind.methods)} in its class {one.name}"
+    return "" if classes else _class_of(kind)
+
+
+def _class_of(kind: Kind) -> str:
+    return f"a class that derives from {kind.base} and has {' or '.join(kind.methods)}"
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that a statement of a module or class may give a meaning to; "*": any."""
+    nodes = list(ast.walk(statement)) if isinstance(statement, ast.If | ast.Try | ast.With) else [statement]
+    targets = [target for node in nodes for target in ast.walk(node) if isinstance(node, ast.Assign | ast.AnnAssign)]
+    return {
+        *(node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)),
+        *(one.id for one in targets if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)),
+        *((one.asname or one.name) for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names),
+    }
 
 
 def _source_of(module: str) -> tuple[Path, str]:

@@ -16,8 +16,14 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.sources import find, read
 
 DOCS = Path(__file__).parent.parent / "docs" / "adding.md"
-EXAMPLES = {"dataset": "stripes", "arch": "plain", "forget": "class_part", "measure": "confidence"}
-TITLES = {"dataset": "A dataset", "arch": "An architecture", "forget": "A kind of forget set", "measure": "A measure"}
+EXAMPLES = {"dataset": "stripes", "arch": "plain", "forget": "class_part", "measure": "confidence", "attack": "entropy"}
+TITLES = {
+    "dataset": "A dataset",
+    "arch": "An architecture",
+    "forget": "A kind of forget set",
+    "measure": "A measure",
+    "attack": "An attack",
+}
 LONGEST = 30
 
 

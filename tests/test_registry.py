@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deepunlearn.config.plugins import read as read_yaml
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import shipped
 from deepunlearn.registry import KINDS, Folders, digest, functions, get, load, only_class, registered
@@ -133,3 +134,55 @@ def test_an_installed_package_brings_its_own(kind: str, tmp_path: Path, monkeypa
     (package / "mine.yaml").unlink()
     with pytest.raises(ConfigError, match=f"'mine' of package theirs_{kind} has no YAML"):
         registered(kind)
+
+
+HELD = {  # kind -> code that lacks something, what is lacking; code that has all
+    "method": [
+        ("class Mine(Method):\n    lr: float\n", "run in its class Mine", "    def run(self, problem): ...\n"),
+        ("import torch\n", "a class that derives from Method and has run", "class Mine(base.Method):\n    run = f\n"),
+    ],
+    "arch": [("def parts(): ...\n", "build", "def build(classes, image_size): ...\n")],
+    "dataset": [
+        ("def find(config): ...\n", "read", "from there import read\n"),
+        ("x = 1\n", "find and read", "find = read = None\n"),
+        ("import find, read\n", "find and read", "from somewhere import *\n"),
+    ],
+    "forget": [
+        (
+            "class Mine(ForgetSet):\n    share: float\n",
+            "choose or split in its class Mine",
+            "    def choose(self, c): ...\n",
+        ),
+        ("class Mine(forget.ForgetSet):\n    share = 1\n", "choose or split", "    def split(self, *a): ...\n"),
+    ],
+    "attack": [("def score(logits, labels): ...\n", "membership", "def membership(logits, labels): ...\n")],
+    "measure": [
+        ("def measured(outputs): ...\n", "measure", "def measure(outputs): ...\n"),
+        ("class measures: ...\n", "measure", "try:\n    from there import measure\nexcept ImportError:\n    raise\n"),
+    ],
+}
+
+
+def test_each_kind_says_what_its_code_holds() -> None:
+    assert set(HELD) == set(KINDS)
+    assert all(bool(kind.functions) != bool(kind.base and kind.methods) for kind in KINDS.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "lacking", "more"), [(kind, *one) for kind, all_ in HELD.items() for one in all_]
+)
+def test_code_that_lacks_what_its_kind_needs_is_refused_before_it_is_imported(
+    kind: str, code: str, lacking: str, more: str, tmp_path: Path
+) -> None:
+    """A forget set without `choose` was a NotImplementedError in the middle of a sweep."""
+    folders = put(tmp_path, kind, "mine", f"raise SystemExit('imported')\n{code}")
+    with pytest.raises(ConfigError, match=f"'mine' lacks .*{lacking}") as error:
+        read_yaml(get(kind, "mine", folders))
+    assert "mine.py" in str(error.value.given) and "docs/adding.md" in str(error.value.remedy)
+    put(tmp_path, kind, "mine", f"raise SystemExit('imported')\n{code}{more}")
+    assert read_yaml(get(kind, "mine", folders))["name"] == "mine"
+
+
+def test_what_is_inherited_counts(tmp_path: Path) -> None:
+    folders = put(tmp_path, "forget", "mine", "from .other import Base\nclass Mine(Base, ForgetSet):\n    x: int\n")
+    assert read_yaml(get("forget", "mine", folders)) == {"name": "mine"}

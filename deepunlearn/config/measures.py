@@ -7,7 +7,7 @@ from typing import Any
 
 from deepunlearn.config.plugins import read
 from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.core.measure_config import Measure
+from deepunlearn.core.measure_config import Attack, Measure
 from deepunlearn.core.validation import validate
 from deepunlearn.metrics.catalogue import SCORED_TOGETHER
 from deepunlearn.metrics.row import with_added
@@ -17,11 +17,20 @@ GIVEN = ("logits", "weights")  # what a measure of its own may need
 
 
 def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
-    """Those registered, or `chosen` ones of them, as measures= gives them.
+    """Those registered, attacks among them, or `chosen` ones of them, as measures= gives them.
 
     Raises ConfigError where one is not known or cannot be computed, or has a column whose name is taken.
     """
     registry = {name: one for name, one in registered("measure", folders).items() if name not in SCORED_TOGETHER}
+    attacks = registered("attack", folders)
+    for name in {*registry, *SCORED_TOGETHER} & set(attacks):
+        raise ConfigError(
+            f"a measure and an attack have the same name: {name!r}",
+            given=f"{registered('measure', folders)[name].origin} and {attacks[name].origin}",
+            allowed="each name once among measures and attacks",
+            remedy="rename yours, so that results of the two cannot be mistaken for each other",
+        )
+    registry |= attacks
     names = registry if chosen is None else _chosen(chosen, registry)
     measures = tuple(_measure(registry[name]) for name in names)
     with_added(measures)
@@ -65,6 +74,8 @@ def _chosen(chosen: Any, registry: Iterable[str]) -> list[str]:
 def _measure(entry: Registered) -> Measure:
     where = f"measure {entry.name}.yaml"
     code = None if entry.module is None else digest([entry.module])
+    if entry.kind == "attack":
+        return validate(Attack, read(entry), f"attack {entry.name}.yaml").as_measure(entry.module, code)
     measure = validate(Measure, {**read(entry), "module": entry.module, "code": code}, where)
     if not set(measure.needs) <= set(GIVEN):
         raise ConfigError(

@@ -13,7 +13,7 @@ from deepunlearn.config.files import read_yaml
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.schema import DatasetConfig
-from deepunlearn.registry import Folders, Registered, registered
+from deepunlearn.registry import Folders, Registered, check_code, registered
 
 COMPOSED = ("method", "arch", "dataset", "forget")  # kinds that are groups of conf/
 PROVIDER = "deepunlearn plug-ins"
@@ -54,7 +54,8 @@ def _defaults(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def read(one: Registered) -> dict[str, Any]:
-    """A registered thing's YAML. Raises ConfigError where it does not say the file's name."""
+    """A registered thing's YAML. Raises ConfigError where it does not say the file's name, or its code lacks a part."""
+    check_code(one)
     values = read_yaml(one.yaml, resolve=False)
     if not isinstance(values, dict) or ("steps" not in values and values.get("name") != one.name):
         raise ConfigError(

@@ -93,6 +93,7 @@ class Measure(Frozen):
     needs: Annotated[tuple[Literal["logits", "weights", "training"], ...], Field(min_length=1)]  # what it looks at
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     terms: tuple[Term, ...] = ()  # where empty, each shown column explains itself
+    function: Literal["measure", "membership"] = "measure"  # of its code: gives the values, or scores samples (Attack)
     module: str | None = None  # where its code is, if it is not ours
     code: str | None = None  # digest of that code's files
 
@@ -111,4 +112,27 @@ class Measure(Frozen):
     @property
     def description(self) -> str:
         """What tables need to know of it, as JSON; kept with its values, which can then be read without its files."""
-        return self.model_dump_json(exclude={"module"}, exclude_defaults=True)
+        return self.model_dump_json(exclude={"module", "function"}, exclude_defaults=True)
+
+
+class Attack(Frozen):
+    """An attack's YAML. Its code gives each sample a number, higher for likelier members; two columns follow."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    version: PositiveInt  # bump when its numbers would come out differently
+    title: Text
+    source: Text
+    column: Name  # what the columns' names begin with
+
+    def as_measure(self, module: str | None, code: str | None) -> Measure:
+        """The measure of how well it tells D_F from D_T."""
+        chance = {"high": 1, "better": "ideal", "digits": ".3f"}
+        auc = f"area under the ROC curve of the attack by {self.title}, D_F against D_T; 0.5 is chance"
+        tpr = f"share of D_F that the attack by {self.title} finds with 1 % of D_T above its threshold; 0.01 is chance"
+        columns = [
+            {"name": f"{self.column}_AUC", "best": 0.5, "meaning": auc, **chance},
+            {"name": f"{self.column}_TPR", "best": 0.01, "meaning": tpr, **chance},
+        ]
+        own = self.model_dump(exclude={"column"})
+        values = {**own, "kind": "attack", "needs": ["logits"], "columns": columns, "function": "membership"}
+        return Measure.model_validate({**values, "module": module, "code": code})

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, TypeAdapter
+from sklearn.metrics import auc, roc_curve
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column, Measure
 from deepunlearn.metrics.accuracy import Floats, Integers
 from deepunlearn.registry import digest, functions, load
+
+FALSE_RATE = 0.01  # of an attack's column of hits
 
 
 class NotAsked(Mapping[str, Any]):
@@ -64,12 +68,43 @@ def computed(measure: Measure, outputs: Outputs) -> dict[str, float | bool | Non
             allowed="the code as it was when the command began",
             remedy="run the command again; values of the code as it was are kept",
         )
-    module = load(measure.module or f"deepunlearn.measures.{measure.name}")
-    values = functions(module, ["measure"], f"measure {measure.name!r}")["measure"](outputs)
+    values = _code(measure)(outputs) if measure.function == "measure" else _told_apart(measure, outputs)
     names = [column.name for column in measure.columns]
     if not isinstance(values, dict) or sorted(map(str, values)) != sorted(names):
         raise _unfit(measure.name, repr(values)[:200], f"a dictionary with a value for each of {', '.join(names)}")
     return {column.name: _checked(measure.name, column, values[column.name]) for column in measure.columns}
+
+
+def _code(measure: Measure) -> Callable[..., Any]:
+    """The function that it is computed by."""
+    folder = {"measure": "measures", "membership": "attacks"}[measure.function]
+    module = load(measure.module or f"deepunlearn.{folder}.{measure.name}")
+    return functions(module, [measure.function], f"measure {measure.name!r}")[measure.function]
+
+
+def membership(attack: Measure, logits: Floats, labels: Integers) -> Floats:
+    """The numbers of an attack for samples with these logits [N, K] and labels [N]: [N], higher for likelier members.
+
+    Raises ConfigError where its code gives something else.
+    """
+    scores = np.asarray(_code(attack)(logits, labels))
+    if scores.shape != labels.shape or scores.dtype.kind not in "fiu" or not np.isfinite(scores).all():
+        raise ConfigError(
+            f"the code of attack {attack.name!r} gives no membership scores",
+            given=f"{scores.dtype}, shape {list(scores.shape)}: {scores.ravel()[:3].tolist()}",
+            allowed=f"a finite number for each sample, shape [{len(labels)}]",
+            remedy="correct its function membership(logits, labels)",
+        )
+    return scores.astype(np.float64)
+
+
+def _told_apart(attack: Measure, outputs: Outputs) -> dict[str, float]:
+    """How well an attack tells D_F from D_T: area under its ROC curve, and its hits where 1 % of D_T is above."""
+    sides = [membership(attack, outputs.logits[part], outputs.labels[part]) for part in ("forget", "test")]
+    members = np.repeat([1, 0], list(map(len, sides)))
+    false, true, _ = roc_curve(members, np.concatenate(sides), drop_intermediate=False)
+    area, hits = (column.name for column in attack.columns)
+    return {area: float(auc(false, true)), hits: float(true[false <= FALSE_RATE].max())}
 
 
 def _checked(measure: str, column: Column, value: Any) -> float | bool | None:

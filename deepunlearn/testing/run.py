@@ -17,6 +17,7 @@ CONTRACTS = {
     "dataset": "dataset_contract.py",
     "forget": "forget_contract.py",
     "measure": "measure_contract.py",
+    "attack": "attack_contract.py",
 }
 
 

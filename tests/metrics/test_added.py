@@ -256,3 +256,66 @@ def test_a_measure_that_fails_loses_no_row_and_is_computed_once_it_can(tmp_path:
     found = records.collect(tmp_path / "results")
     assert found.rows["FConf"].notna().all() and found.failures.empty
     assert (coverage(found.cases)["why"] == "").all()
+
+
+# ---------------------------------------------------------------------------------------------------------- attacks
+
+ATTACK = "def membership(logits, labels):\n    return logits[:, 0]\n"
+ATTACK_YAML = "name: mine\nversion: 1\ntitle: first logit\nsource: a test\ncolumn: First\n"
+
+
+def attack(folder: Path, code: str = ATTACK, yaml: str = ATTACK_YAML) -> Measure:
+    target = folder / "attack"
+    target.mkdir(parents=True)
+    (target / "mine.py").write_text(code)
+    (target / "mine.yaml").write_text(yaml)
+    (measure,) = read_command([*WORK, f"plugins={folder}", "measures=[mine]"]).sweep.measures
+    return measure
+
+
+def attacked(measure: Measure, forget: list[float], test: list[float]) -> dict[str, float | bool | None]:
+    logits = {part: np.asarray(scores)[:, None] for part, scores in (("forget", forget), ("test", test))}
+    return computed(measure, Outputs({part: np.zeros(len(one), int) for part, one in logits.items()}, 0, logits))
+
+
+def test_an_attack_is_a_measure_with_two_columns(tmp_path: Path) -> None:
+    measure = attack(tmp_path)
+    assert [column.name for column in measure.columns] == ["First_AUC", "First_TPR"] and measure.kind == "attack"
+    assert "membership" not in measure.description, "versions before attacks can read what a column means"
+    assert Measure.model_validate_json(measure.description).columns == measure.columns
+
+
+@pytest.mark.parametrize(
+    ("forget", "test", "auc", "tpr"),
+    [
+        ([3.0, 2.0], [1.0, 0.0], 1.0, 1.0),
+        ([0.0, 1.0], [2.0, 3.0], 0.0, 0.0),
+        ([1.0, 1.0], [1.0, 1.0], 0.5, 0.0),
+        ([4.0, 1.0], [3.0, 0.0, 2.0], 4 / 6, 0.5),
+        ([250.0, 249.0, 0.5, -1.0], [float(score) for score in range(200)] + [249.0, 300.0], None, 0.5),
+    ],
+)
+def test_known_answers_of_attacks(
+    forget: list[float], test: list[float], auc: float | None, tpr: float, tmp_path: Path
+) -> None:
+    """The last: 1 % of 202 is two of D_T, which are above 199 and so let 250 and 249 through."""
+    values = attacked(attack(tmp_path), forget, test)
+    pairs = [(one > other) + 0.5 * (one == other) for one in forget for other in test]
+    assert values["First_AUC"] == pytest.approx(np.mean(pairs)) and auc in (None, pytest.approx(np.mean(pairs)))
+    assert values["First_TPR"] == pytest.approx(tpr)
+
+
+@pytest.mark.parametrize("scores", ["logits", "labels / 0.0", "[str(one) for one in labels]", "0.5"])
+def test_what_is_no_score_of_each_sample_is_refused(tmp_path: Path, scores: str) -> None:
+    measure = attack(tmp_path, f"import numpy as np\ndef membership(logits, labels):\n    return {scores}\n")
+    with pytest.raises(ConfigError, match="gives no membership scores"), np.errstate(all="ignore"):
+        attacked(measure, [1.0], [2.0])
+
+
+def test_an_attack_has_no_name_of_a_measure(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="same name: 'time'"):
+        target = tmp_path / "attack"
+        target.mkdir()
+        (target / "time.py").write_text(ATTACK)
+        (target / "time.yaml").write_text(ATTACK_YAML.replace("mine", "time"))
+        read_command([*WORK, f"plugins={tmp_path}"])
