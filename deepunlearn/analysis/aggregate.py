@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from deepunlearn.analysis.attack_noise import contradicted
 from deepunlearn.analysis.coverage import GROUP, HOLES, reasons
 from deepunlearn.analysis.rows import REFERENCES, current
 from deepunlearn.metrics import LEAST_MOVE
@@ -17,8 +18,8 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """One line per result set and method, the original and retrained models of its report seeds first.
 
     frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it. Columns: `GROUP`, dataset, arch,
-    method_title, n_usable, n_seeds (report seeds of the result set), usable ("9/10"), status, reason, n_understated
-    (usable models with `MIA_understated`), and for each of `averaged` its `_mean` and `_sd` (ddof = 1, empty for one
+    method_title, n_usable, n_seeds (report seeds of the result set), usable ("9/10"), status, reason, n_contradicted
+    (usable models that are `contradicted`), and for each of `averaged` its `_mean` and `_sd` (ddof = 1, empty for one
     model) over the usable models. A mean that some usable model has no value for is empty, for it would not be the
     mean over the usable models.
 
@@ -33,8 +34,8 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     table["usable"] = table["n_usable"].astype(str) + "/" + table["n_seeds"].astype(str)
     table["status"] = _status(table, asked)
     table["reason"] = asked.groupby(GROUP)[["outcome", "usable", "why", "reason"]].apply(reasons)
-    table["n_understated"] = _understated(scored).reindex(table.index, fill_value=0)
-    remarks = [_unmoved(scored).reindex(table.index, fill_value="").astype("string"), _blind(table["n_understated"])]
+    table["n_contradicted"] = _contradicted(scored).reindex(table.index, fill_value=0)
+    remarks = [_unmoved(scored).reindex(table.index, fill_value="").astype("string"), _doubt(table["n_contradicted"])]
     table["reason"] = (table["reason"] + remarks[0] + remarks[1]).str.removeprefix("; ")
     table = table.join(_means(scored)).reset_index()
     return _in_order(table.assign(method_title=table["method_title"].fillna(table["method"])))
@@ -54,13 +55,13 @@ def _unmoved(scored: pd.DataFrame) -> pd.Series[str]:
     return kinds.groupby(keys).agg(lambda own: "".join(f"; {len(same)} {kind}" for kind, same in own.groupby(own)))
 
 
-def _understated(scored: pd.DataFrame) -> pd.Series[int]:
-    blind = scored["usable"] & scored["MIA_understated"].fillna(False).astype(bool)
-    return blind.groupby([scored[name] for name in GROUP]).sum().astype("int64")
+def _contradicted(scored: pd.DataFrame) -> pd.Series[int]:
+    found = scored["usable"] & contradicted(scored)
+    return found.groupby([scored[name] for name in GROUP]).sum().astype("int64")
 
 
-def _blind(counts: pd.Series[int]) -> pd.Series[str]:
-    return counts.map(lambda count: f"; {count} with an understated MIA" if count else "").astype("string")
+def _doubt(counts: pd.Series[int]) -> pd.Series[str]:
+    return counts.map(lambda count: f"; {count} with Indisc against Disc_AUC" if count else "").astype("string")
 
 
 def result_set_rows(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:

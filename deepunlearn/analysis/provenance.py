@@ -9,12 +9,13 @@ import pandas as pd
 import yaml
 
 from deepunlearn.analysis import external
+from deepunlearn.analysis.attack_noise import contradicted
 from deepunlearn.analysis.coverage import holes, name_holes
 from deepunlearn.analysis.rows import current, scored_by
 from deepunlearn.core.paths import shipped
 
 UNDERSTATES = ("MIA", "Indisc")  # columns that may show a model as better than it is
-UNDERSTATED = "†"  # beside an MIA and Indisc that one threshold on the losses contradicts
+UNDERSTATED = "†"  # beside an MIA and Indisc that the order of the losses contradicts
 
 FACTS = {  # what every caption states -> column of the rows
     "dataset": "dataset_title",
@@ -74,7 +75,7 @@ def remark_on(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
     if superseded:
         remarks.append(f"Rows replaced by later ones and left out: {superseded}. ")
     rows = current(frame)
-    return "".join([*remarks, _versions(rows), _understated(rows)]) + external.remark(frame)
+    return "".join([*remarks, _versions(rows), _contradicted(rows)]) + external.remark(frame)
 
 
 def _versions(rows: pd.DataFrame) -> str:
@@ -90,15 +91,15 @@ def _versions(rows: pd.DataFrame) -> str:
     )
 
 
-def _understated(rows: pd.DataFrame) -> str:
-    """Names the methods whose attack could not see what one threshold sees."""
+def _contradicted(rows: pd.DataFrame) -> str:
+    """Names the methods whose attack says other than the order of the losses."""
     rows = rows[rows["usable"]]
-    counts = rows["MIA_understated"].fillna(False).astype(bool).groupby(rows["method_title"]).agg(["sum", "size"])
-    blind = [f"{title}: {some} of {all_} models" for title, some, all_ in counts.itertuples() if some]
+    counts = contradicted(rows).groupby(rows["method_title"]).agg(["sum", "size"])
+    named = [f"{title}: {some} of {all_} models" for title, some, all_ in counts.itertuples() if some]
     return (
-        f"{UNDERSTATED} understated MIA and Indisc ({'; '.join(blind)}): their losses are too small for the attack's "
-        "logistic regression, and one threshold tells the samples apart far better; read MIA_AUC. "
-        if blind
+        f"WARNING: {UNDERSTATED} Indisc and Disc_AUC disagree ({'; '.join(named)}) by more than chance gives samples "
+        "without a difference. The logistic regression of Indisc sees nothing where losses are small; read Disc_AUC. "
+        if named
         else ""
     )
 

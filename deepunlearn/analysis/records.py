@@ -26,11 +26,12 @@ from deepunlearn.core.paths import Results, sync_folder
 from deepunlearn.core.store import DRAFT, FailureNote
 from deepunlearn.metrics.catalogue import Catalogue
 from deepunlearn.metrics.row import DTYPES as ROW
-from deepunlearn.metrics.row import NULLABLE as MAY_BE_MISSING
+from deepunlearn.metrics.row import NULLABLE
 
 FOLDER = "records"
 LOSS_PARTS = ("retain", "forget", "val", "test")
 COMPONENTS = ("retain", "forget", "val", "mia")  # the four losses of a trial
+MAY_BE_MISSING = {"rows": NULLABLE, "trials": ("ranges",)}  # columns that earlier versions did not write
 DTYPES: Mapping[str, Mapping[str, str]] = {
     "rows": ROW,
     "cases": CASES,
@@ -40,6 +41,7 @@ DTYPES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("seed", "slot"), "int64"),
         **dict.fromkeys(("state", "reason", "params"), "string"),
         **dict.fromkeys((*COMPONENTS, "seconds"), "float64"),
+        "ranges": "string",
     },
     "attacks": ulira_results.DTYPES,
     "losses": {"metrics_key": "string", **dict.fromkeys(LOSS_PARTS, "object")},
@@ -53,8 +55,9 @@ class Records:
 
     failures: the fields of `store.FailureNote`. trials: one line per finished trial of the searches that rows rest on
     (cell, result_set, method; seed: the search seed; slot; state COMPLETE, PRUNED or FAIL; reason; the four losses;
-    seconds; params as JSON). losses: per metrics_key of a row the counts of `metrics.histograms.LOSS_EDGES` on each
-    part, lists of whole numbers. attacks: one line per design, method, question and variant of U-LiRA, columns as
+    seconds; params as JSON; the searched ranges as JSON, null in records of earlier versions). losses: per metrics_key
+    of a row the counts of `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers. attacks: one line per
+    design, method, question and variant of U-LiRA, columns as
     `ulira_results.DTYPES`. measures: those that have entries of their own, columns as `measured.DTYPES`.
     """
 
@@ -148,9 +151,9 @@ def _read_file(folder: Path, name: str, dtypes: Mapping[str, str]) -> pd.DataFra
         )
     try:
         frame = pd.read_parquet(path)
-        known = MAY_BE_MISSING if name == "rows" else ()
-        added = [column for column in known if column not in frame]  # since that file was written
-        return frame.assign(**dict.fromkeys(added))[list(dtypes)].astype(dict(dtypes))
+        added = [column for column in MAY_BE_MISSING.get(name, ()) if column not in frame]
+        typed = frame.assign(**dict.fromkeys(added))[list(dtypes)].astype(dict(dtypes))
+        return rows.with_derived(typed) if name == "rows" else typed
     except (KeyError, ValueError, OSError) as error:
         raise StoreError(
             f"{path} cannot be used",
@@ -190,15 +193,18 @@ _LABELS = TypeAdapter(_Labels)
 def _trials(results: Path, result_sets: set[str]) -> Iterator[dict[str, Any]]:
     """Every trial of the searches that rows of these tables rest on."""
     store = Results(results).store
-    for folder, labels in _searches(store):
+    for folder, labels, ranges in _searches(store):
         path = store / folder / "trials.csv"
         if labels.result_set in result_sets and path.is_file():
             trials = pd.read_csv(path, dtype={"params": "string", "reason": "string"})
-            yield from ({**vars(labels), **line} for line in trials.to_dict("records"))
+            yield from ({**vars(labels), "ranges": ranges, **line} for line in trials.to_dict("records"))
 
 
-def _searches(store: Path) -> list[tuple[str, _Labels]]:
-    """Folder of each search in the store, with cell, result_set and method of each table with rows that rest on it."""
+def _searches(store: Path) -> list[tuple[str, _Labels, str]]:
+    """Folder of each search in the store, with the labels of each table with rows that rest on it, and its ranges.
+
+    The labels are cell, result_set and method; the ranges are JSON.
+    """
     labels_of = set()
     for path in store.glob("*/*/rows/*/*/row.json"):
         if path.parent.name.startswith(DRAFT):
@@ -208,7 +214,8 @@ def _searches(store: Path) -> list[tuple[str, _Labels]]:
             continue  # a reference, or hyper-parameters that were given
         short = hashlib.sha256(canonical_json(["search", chosen]).encode()).hexdigest()[:KEY_LENGTH]
         dataset, arch, _, method = path.relative_to(store).parts[:4]
-        labels_of.add((f"{dataset}/{arch}/search/{method}/{short}", read_json(path, _LABELS)))
+        ranges = json.dumps(chosen["studies"][0]["ranges"])
+        labels_of.add((f"{dataset}/{arch}/search/{method}/{short}", read_json(path, _LABELS), ranges))
     return sorted(labels_of, key=str)
 
 

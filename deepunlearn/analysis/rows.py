@@ -27,7 +27,12 @@ def collect(results: Path) -> pd.DataFrame:
     folder = Results(results).store
     files = sorted(path for path in folder.glob("*/*/rows/**/row.json") if DRAFT not in str(path.relative_to(folder)))
     frame = pd.DataFrame([_read_row(path) for path in files], columns=list(NAMES))
-    return frame.astype(DTYPES).sort_values([*MODEL, "date"], ignore_index=True)
+    return with_derived(frame.astype(DTYPES)).sort_values([*MODEL, "date"], ignore_index=True)
+
+
+def with_derived(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with `Disc_AUC` also where a row has only what it follows from."""
+    return frame.assign(Disc_AUC=frame["Disc_AUC"].fillna((2 * frame["MIA_AUC"] - 1).abs()))
 
 
 def current(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from deepunlearn.analysis import external
 from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_names
+from deepunlearn.analysis.attack_noise import EXPLAINED, floor_line, floors
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
 from deepunlearn.analysis.provenance import UNDERSTATED, UNDERSTATES, caption_text, describe, remark_on, values_of
@@ -103,12 +104,21 @@ def _score_table(lines: pd.DataFrame, rows: pd.DataFrame, catalogue: Catalogue, 
     facts = describe(own)
     ids = f"result set {first['result_set'] or 'none'}; cell {first['cell']}"
     more = {name.replace(" ", "_"): value for name, value in facts.items() if name not in lines}
-    data = lines.drop(columns="name").assign(**more)
+    shown = _shown(lines, catalogue)
+    if len(own):
+        shown = _with_line(shown, floor_line(own, catalogue), int(lines["method"].isin(REFERENCES).sum()))
+    data = lines.drop(columns="name").assign(**more, **(floors(own) if len(own) else {}))
     title = f"{_title(own, 'dataset', first)}, {_title(own, 'arch', first)}: unlearning scores"
     if first["name"] != f"{first['dataset']}-{first['arch']}" and first["result_set"]:  # others have the same title
         title += in_words(own[own["search"].notna()].iloc[-1]) if own["search"].notna().any() else ""
-    caption = f"{remark}{legend(catalogue)} {caption_text(facts, ids)}"
-    return Table(first["name"], title, caption, data, _shown(lines, catalogue), {"why": 4}, group=first["name"])
+    caption = f"{remark}{legend(catalogue)} {EXPLAINED} {caption_text(facts, ids)}"
+    return Table(first["name"], title, caption, data, shown, {"why": 4}, group=first["name"])
+
+
+def _with_line(shown: pd.DataFrame, line: dict[str, str], position: int) -> pd.DataFrame:
+    """`shown` with one more line after the first `place`; columns that it lacks are empty."""
+    added = pd.DataFrame([{name: line.get(str(name), "") for name in shown}])
+    return pd.concat([shown.iloc[:position], added, shown.iloc[position:]], ignore_index=True)
 
 
 def _winners(frame: pd.DataFrame, trials: pd.DataFrame, remark: str) -> list[Table]:
@@ -145,7 +155,7 @@ def _params(text: Any) -> str:
 
 def _shown(lines: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     columns = {"method": lines["method_title"], "usable": lines["usable"], "status": lines["status"]}
-    blind = (lines["n_understated"] > 0).map({True: f" {UNDERSTATED}", False: ""})
+    blind = (lines["n_contradicted"] > 0).map({True: f" {UNDERSTATED}", False: ""})
     for column in catalogue.shown:
         remark = blind if column.name in UNDERSTATES else ""
         columns[column.header] = formatted(lines, column) + _marks(lines, column) + remark

@@ -11,7 +11,7 @@ from deepunlearn.metrics.retention import ret_dev, retention, undefined
 from deepunlearn.metrics.usable import broken_parts, usable
 
 ACCURACIES = {"RA": "retain", "FA": "forget", "VA": "val", "TA": "test"}
-ATTACKS = ("MIA", "Disc", "Indisc", "MIA_val", "Disc_val", "MIA_AUC", "MIA_AUC_val", "MIA_understated")
+ATTACKS = ("MIA", "Disc", "Indisc", "MIA_val", "Disc_val", "MIA_AUC", "Disc_AUC", "MIA_AUC_val", "MIA_understated")
 SCORES = (*ACCURACIES, "RR", "FR", "TR", "RetDev", *ATTACKS)
 
 
@@ -47,13 +47,15 @@ def _attack_scores(logits: Mapping[str, Floats], labels: Mapping[str, Integers],
     """`ATTACKS`; models with equal logits have equal ones for equal seeds."""
     forget, val, test = (losses(logits[part], labels[part]) for part in ("forget", "val", "test"))
     against_test, against_val = mia_accuracy(forget, test, seed), mia_accuracy(forget, val, seed)
+    by_order = loss_auc(forget, test)
     return {
         "MIA": against_test,
         "Disc": discernibility(against_test),
         "Indisc": indiscernibility(against_test),
         "MIA_val": against_val,
         "Disc_val": discernibility(against_val),
-        "MIA_AUC": loss_auc(forget, test),
+        "MIA_AUC": by_order,
+        "Disc_AUC": discernibility(by_order),
         "MIA_AUC_val": loss_auc(forget, val),
         "MIA_understated": understated(forget, test, seed),
     }

@@ -52,7 +52,8 @@ class Shelf:
     def searched(self, trials: str, **changes: Any) -> Path:
         """Store a row of a searched method with its key and the search it rests on, whose trials.csv is `trials`."""
         path = self.add(**changes)
-        key = {"trials": 2, "invented": str(changes)}
+        ranges = {"lr": {"low": 1e-4, "high": 0.1, "log": True}, "batch_size": {"choices": [64, 128]}}
+        key = {"trials": 2, "invented": str(changes), "studies": [{"ranges": ranges}]}
         path.with_name("config.json").write_text(json.dumps({"key": {"search": key}}), encoding="utf-8")
         short = hashlib.sha256(canonical_json(["search", key]).encode()).hexdigest()[:16]
         folder = self.root / "store/digits/resnet18/search" / self.rows[-1]["method"] / short
@@ -97,7 +98,8 @@ class Shelf:
 
     def references(self, *seeds: int, **changes: Any) -> None:
         for seed in seeds:
-            self.add(method="original", method_title="original", seed=seed, RetDev=0.1, Indisc=0.6, moved=0, **changes)
+            told_apart = {"RetDev": 0.1, "MIA": 0.7, "MIA_AUC": 0.75, "Indisc": 0.6, "moved": 0}
+            self.add(**{"method": "original", "method_title": "original", "seed": seed, **told_apart, **changes})
             self.add(method="retrained", method_title="retrained", seed=seed, seconds=8.0, RTE=1.0, **changes)
 
 

@@ -102,7 +102,9 @@ def test_best_and_second_best_are_marked(shelf: Shelf) -> None:
 
     shelf.references(0, TA=0.88)
     for name, value in {"a": 0.3, "b": 0.1, "c": 0.1, "d": 0.2}.items():
-        shelf.add(method=name, method_title=name, RetDev=value, TA=0.88 - value, Indisc=value, seconds=value)
+        shelf.add(
+            method=name, method_title=name, RetDev=value, TA=0.88 - value, Indisc=value, MIA_AUC=None, seconds=value
+        )
     (table,) = [one for one in build(records.collect(shelf.root), []) if one.name == "digits-resnet18"]
     shown = table.shown.set_index("method")
     assert shown.loc[list("abcd"), "RetDev ↓ (best 0)"].str[5:].tolist() == ["", " ¹", " ¹", " ²"]

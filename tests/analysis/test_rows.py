@@ -23,6 +23,7 @@ def test_rows_come_back_as_they_were_stored(shelf: Shelf) -> None:
     for stored in shelf.rows:
         mask = (frame["method"] == stored["method"]) & (frame["seed"] == stored["seed"])
         found = frame[mask].iloc[0].to_dict()
+        assert found.pop("Disc_AUC") == pytest.approx(abs(2 * stored["MIA_AUC"] - 1)), "rows from before follow it"
         assert {name: None if pd.isna(value) else value for name, value in found.items()} == stored
 
 

@@ -17,6 +17,7 @@ from deepunlearn.analysis.render import Table, escape, to_latex, to_markdown
 from deepunlearn.analysis.tables import build
 from deepunlearn.cli import run_main
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.metrics.noise import floor_of
 from deepunlearn.tables import main
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def test_limited_and_unlimited_cells_have_their_own_tables(shelf: Shelf) -> None
     own = ["coverage", "digits-resnet18-11111111", "digits-resnet18-22222222", "hyper-parameters"]
     assert sorted(set(made) - set(OVER_CELLS)) == own
     assert "limit: 500;" in made["digits-resnet18-11111111"].caption
-    assert made["digits-resnet18-11111111"].shown["TA"].tolist() == ["0.700"]
-    assert made["digits-resnet18-22222222"].shown["TA"].tolist() == ["0.800"]
+    assert made["digits-resnet18-11111111"].shown["TA"].tolist() == ["", "0.700"]
+    assert made["digits-resnet18-22222222"].shown["TA"].tolist() == ["", "0.800"]
 
 
 def test_csv_holds_numbers_and_conditions(shelf: Shelf) -> None:
@@ -209,7 +210,7 @@ def test_superseded_rows_are_mentioned(shelf: Shelf) -> None:
     shelf.add(date="2026-01-02", TA=0.8)
     table = tables_of(shelf)["digits-resnet18"]
     assert table.caption.startswith("Rows replaced by later ones and left out: 1. ")
-    assert table.shown["TA"].tolist() == ["0.800"]
+    assert table.shown["TA"].tolist() == ["", "0.800"]
 
 
 def test_scores_of_different_versions_stand_side_by_side_with_a_word(shelf: Shelf) -> None:
@@ -232,22 +233,38 @@ def test_a_model_whose_scores_are_of_an_older_version_is_a_hole_with_its_reason(
     ]
 
 
-def test_an_attack_that_understates_is_marked_where_it_stands(shelf: Shelf) -> None:
+def test_an_attack_that_the_order_of_the_losses_contradicts_is_marked_where_it_stands(shelf: Shelf) -> None:
+    """FT: losses of 1e-5 against 1e-3, Indisc sees nothing. MSG agrees, OLD has no area."""
     shelf.references(0, 1)
     for seed in (0, 1):
-        shelf.add(seed=seed, MIA=0.5, Indisc=1.0, MIA_AUC=0.9, MIA_understated=seed == 1)
-        shelf.add(seed=seed, method="msg", method_title="MSG")
-        shelf.add(seed=seed, method="old", method_title="OLD", MIA_AUC=None, MIA_understated=None)
+        shelf.add(seed=seed, MIA=0.5, Indisc=1.0, MIA_AUC=1.0 if seed else 0.5, MIA_understated=False)
+        shelf.add(seed=seed, method="msg", method_title="MSG", MIA=0.7, Indisc=0.6, MIA_AUC=0.25)
+        shelf.add(seed=seed, method="old", method_title="OLD", Indisc=1.0, MIA_AUC=None, MIA_understated=None)
+        shelf.add(seed=seed, method="ga", method_title="GA", MIA_understated=True)
     made = tables_of(shelf)
     shown = made["digits-resnet18"].shown.set_index("method")
     marked = {name: [column for column in shown if "†" in shown.loc[name, column]] for name in shown.index}
-    assert marked["FT"] == ["MIA (ideal 0.5)", "Indisc ↑ (best 1)"]
+    assert marked["FT"] == marked["GA"] == ["MIA (ideal 0.5)", "Indisc ↑ (best 1)"]
     assert not any(marked[name] for name in ("MSG", "OLD", "original", "retrained"))
-    assert shown.loc["FT", "MIA_AUC (ideal 0.5)"].startswith("0.900")
-    assert shown.loc["OLD", "MIA_AUC (ideal 0.5)"] == "n/a"
-    assert "1 with an understated MIA" in shown.loc["FT", "why"]
+    assert shown.loc["FT", "Disc_AUC ↓ (best 0)"].startswith("0.500 ± 0.707")
+    assert shown.loc["MSG", "Disc_AUC ↓ (best 0)"].startswith("0.500")
+    assert shown.loc["OLD", "Disc_AUC ↓ (best 0)"] == "n/a"
+    assert "1 with Indisc against Disc_AUC" in shown.loc["FT", "why"]
     for name in ("digits-resnet18", "ranking", "groups"):
-        assert "† understated MIA and Indisc (FT: 1 of 2 models)" in made[name].caption
+        assert "† Indisc and Disc_AUC disagree (FT: 1 of 2 models; GA: 2 of 2 models)" in made[name].caption
+
+
+def test_the_noise_floor_of_the_attack_stands_below_the_references(shelf: Shelf) -> None:
+    shelf.references(0, n_test=100)
+    shelf.add(n_test=100)
+    table = tables_of(shelf)["digits-resnet18"]
+    assert table.shown["method"].tolist() == ["original", "retrained", "no difference", "FT"]
+    line, floor = table.shown.iloc[2], floor_of(100)
+    assert line["Indisc ↑ (best 1)"] == f"{floor.mean:.3f}, 95 % above {floor.end:.3f}"
+    assert line["Disc_AUC ↓ (best 0)"] == "0.062, 95 % below 0.153"
+    assert line["why"] == "100 samples on each side; of Disc_AUC 122 and 100"
+    assert set(line.drop(["method", "Indisc ↑ (best 1)", "Disc_AUC ↓ (best 0)", "why"])) == {""}
+    assert table.data["Indisc_floor_end"].tolist() == [floor.end] * 3
 
 
 def test_a_sweep_in_which_everything_failed_still_has_its_tables(shelf: Shelf) -> None:

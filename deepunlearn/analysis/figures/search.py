@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
+from pydantic import TypeAdapter
 
-from deepunlearn.analysis.figures.style import Picture, canvas, finish, in_order, looks, rows_of
+from deepunlearn.analysis.figures.style import INK, Picture, canvas, finish, in_order, looks, rows_of
 from deepunlearn.analysis.search_spread import completed
+from deepunlearn.core.params import Range
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-FEWEST_TRIALS = 20  # with fewer the importance of a hyper-parameter is noise
+FEWEST_TRIALS = 20  # with fewer no importance is told from chance
+BEST_SHARE, FEWEST_BEST = 0.1, 8  # trials that PED-ANOVA holds against all; 6 are in one of 4 classes by chance
+CHANCE = 0.02  # of searches in which no hyper-parameter matters and one is shown
+_RANGES: TypeAdapter[dict[str, Range]] = TypeAdapter(dict[str, Range])
 SHADES = (0.9, 0.7, 0.5, 0.35, 0.22)
 LABELLED = 0.13  # share of a bar that its name fits into
 
@@ -32,7 +41,7 @@ def search_figures(trials: pd.DataFrame, titles: dict[str, str], name: str, cell
     importance = {
         str(method): importances(subset) for method, subset in done.groupby("method") if len(subset) >= FEWEST_TRIALS
     }
-    if importance:
+    if any(importance.values()):
         yield _importance(
             {method: importance[method] for method in in_order(map(str, importance))}, titles, name, cell_title
         )
@@ -63,34 +72,76 @@ def best_so_far(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def importances(done: pd.DataFrame) -> dict[str, float]:
-    """Hyper-parameter -> its share in what makes a trial good (PED-ANOVA, Watanabe et al. 2023); sums to 1.
+    """Hyper-parameter -> its share in what makes a trial good, of those that matter by more than chance.
 
-    done: completed trials of one method, all search seeds together. Those that never vary have no share.
+    done: completed trials of one method, all search seeds together. Shares are of the sum over all hyper-parameters of
+    PED-ANOVA's variances (Watanabe et al. 2023), in the ranges that were searched. Of irrelevant ones some have large
+    shares where trials are few. So a share is shown only if it is above all that it had when the norms were dealt out
+    anew within each search seed, so often that in `CHANCE` of searches without a relevant one something is shown.
+    Trials that were kept without their ranges have no shares.
     """
-    params = pd.DataFrame([json.loads(text) for text in done["params"]], index=done.index)
-    ranges: dict[str, BaseDistribution] = {
-        str(name): _distribution(params[name]) for name in params if params[name].nunique() > 1
-    }
-    if not ranges:
+    study = _study(done)
+    names = list(study.trials[0].distributions) if study.trials else []
+    if not names:
         return {}
+    shares = _variances(study, done["norm"], names)
+    generator = np.random.default_rng(0)
+    left = names
+    for _ in range(math.ceil(len(names) / CHANCE) - 1):
+        dealt = done["norm"].groupby(done["seed"]).transform(generator.permutation)
+        by_chance = _variances(study, dealt, left)
+        left = [name for name in left if shares[name] > by_chance[name]]
+        if not left:
+            return {}
+    total = sum(shares.values())
+    return {name: shares[name] / total for name in left}
+
+
+def _variances(study: optuna.Study, norms: pd.Series[float], names: list[str]) -> dict[str, float]:
+    """PED-ANOVA's of each hyper-parameter where the trials have these norms."""
+    values = norms.tolist()
+    quantile = max(BEST_SHARE, FEWEST_BEST / len(values))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # normalize
+        warnings.filterwarnings("ignore", ".*computes the importances of params to achieve low")
+        return get_param_importances(
+            study,
+            evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile),
+            params=names,
+            target=lambda trial: values[trial.number],
+            normalize=False,
+        )
+
+
+def _study(done: pd.DataFrame) -> optuna.Study:
+    """The trials with what varied among them, without values."""
     study = optuna.create_study()
+    known = done["ranges"].dropna()
+    if known.empty:
+        return study
+    params = pd.DataFrame([json.loads(text) for text in done["params"]], index=done.index)
+    ranges = _RANGES.validate_json(known.iloc[0])
+    searched = {
+        name: _distribution(limits, params[name]) for name, limits in ranges.items() if params[name].nunique() > 1
+    }
+    lines = [{name: line[name] for name in searched} for line in params.to_dict("records")]
     study.add_trials(
-        [
-            create_trial(state=TrialState.COMPLETE, value=norm, params={name: line[name] for name in ranges},
-                         distributions=ranges)
-            for norm, line in zip(done["norm"].tolist(), params.to_dict("records"), strict=True)
-        ]
-    )  # fmt: skip
-    shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    return {name: float(share) for name, share in shares.items()}
+        [create_trial(state=TrialState.COMPLETE, value=0.0, params=line, distributions=searched) for line in lines]
+    )
+    return study
 
 
-def _distribution(values: pd.Series) -> FloatDistribution | CategoricalDistribution:
-    """The range that was tried; on a logarithmic scale where it spans more than two decades."""
-    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        return CategoricalDistribution(sorted(values.unique(), key=str))
-    low, high = float(values.min()), float(values.max())
-    return FloatDistribution(low, high, log=low > 0 and high / low > 100)
+def _distribution(limits: Range, values: pd.Series) -> BaseDistribution:
+    """The range that was searched; a whole number from a real range was put into one that depends on other values."""
+    if limits.choices is not None:
+        return CategoricalDistribution(limits.choices)
+    assert limits.low is not None and limits.high is not None
+    whole = isinstance(limits.low, int) and isinstance(limits.high, int) and not limits.log
+    if whole:
+        return IntDistribution(int(limits.low), int(limits.high))
+    if isinstance(limits.low, float) and pd.api.types.is_integer_dtype(values):
+        return IntDistribution(int(values.min()), int(values.max()))
+    return FloatDistribution(float(limits.low), float(limits.high), log=limits.log)
 
 
 def _importance(shares: dict[str, dict[str, float]], titles: dict[str, str], name: str, cell_title: str) -> Picture:
@@ -104,8 +155,13 @@ def _importance(shares: dict[str, dict[str, float]], titles: dict[str, str], nam
                 if share >= LABELLED:
                     axes.text(left + share / 2, line, parameter, ha="center", va="center", fontsize=7)
                 left += share
+            if not own:
+                axes.text(0.01, line, "none told from chance", ha="left", va="center", fontsize=7, color=INK)
         rows_of(axes, [titles[method] for method in shares])
         axes.set_xlim(0, 1)
         axes.set_xlabel("share of each hyper-parameter in what makes a trial good (PED-ANOVA)")
-        title = f"{cell_title}: importance of hyper-parameters; shares below {LABELLED:.0%} carry no name"
+        title = (
+            f"{cell_title}: importance of hyper-parameters that is told from chance; shares below {LABELLED:.0%} carry no "
+            "name"
+        )
         return finish(axes, f"importance-{name}", title, name)
