@@ -9,8 +9,8 @@ from deepunlearn.metrics.noise import Floor, contradiction, disc_auc_floor_of, f
 
 NO_DIFFERENCE = "no difference"  # in place of a method
 EXPLAINED = (
-    "no difference: what the attack gives for as many samples of one distribution, the mean and the end that 95 % of "
-    "models keep to; all seeds share their samples, so the floor of a mean over seeds is no narrower. What the "
+    "no difference: what the attack gives for as many samples of one distribution, its mean and, in brackets, where "
+    "95 % of models lie; all seeds share their samples, so the floor of a mean over seeds is no narrower. What the "
     "retrained models have is the other reference."
 )
 
@@ -29,10 +29,10 @@ def _floors(rows: pd.DataFrame) -> dict[str, Floor]:
 def floor_line(rows: pd.DataFrame, catalogue: Catalogue) -> dict[str, str]:
     """Header -> text of the line `NO_DIFFERENCE` of a table of scores; rows: of one cell, at least one."""
     found = _floors(rows)
-    words = {"higher": "above", "lower": "below"}
+    sides = {"higher": ">", "lower": "<"}
     told = {
-        column.header: f"{found[column.name].mean:{column.digits}}, 95 % {words[column.better]} "
-        f"{found[column.name].end:{column.digits}}"
+        column.header: f"{found[column.name].mean:{column.digits}} ({sides[column.better]} "
+        f"{found[column.name].end:{column.digits}})"
         for column in catalogue.shown
         if column.name in found
     }

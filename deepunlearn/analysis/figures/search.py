@@ -160,8 +160,5 @@ def _importance(shares: dict[str, dict[str, float]], titles: dict[str, str], nam
         rows_of(axes, [titles[method] for method in shares])
         axes.set_xlim(0, 1)
         axes.set_xlabel("share of each hyper-parameter in what makes a trial good (PED-ANOVA)")
-        title = (
-            f"{cell_title}: importance of hyper-parameters that is told from chance; shares below {LABELLED:.0%} carry no "
-            "name"
-        )
+        title = f"{cell_title}: importance told from chance; shares below {LABELLED:.0%} carry no name"
         return finish(axes, f"importance-{name}", title, name)
