@@ -11,7 +11,8 @@ from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.metrics.catalogue import BUILT_IN
 from deepunlearn.metrics.row import NAMES
 
-FAILED, INCOMPLETE = "F", "incomplete"
+FAILED, INCOMPLETE, NOT_APPLICABLE = "F", "incomplete", "n/a"  # of a method in a cell
+UNDEFINED = "RetDev undefined"  # how the reason of a usable model without RetDev begins
 
 
 def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
@@ -24,21 +25,28 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     mean over the usable models.
 
     status: "F" where fewer models are usable than the result set has report seeds (protocol section 5), "incomplete"
-    where this is only because some were not run, otherwise "".
+    where this is only because some were not run, "n/a" where the method cannot be applied there, otherwise "".
     """
     seeds = _report_seeds(cases)
     scored, asked = _with_references(current(frame), seeds), _with_references(cases, seeds)
     table = asked.groupby(GROUP).agg(dataset=("dataset", "first"), arch=("arch", "first"), n_usable=("usable", "sum"))
-    table["method_title"] = scored.groupby(GROUP)["method_title"].last().astype("string")
+    titles, names = method_titles(frame), table.index.get_level_values("method")
+    table["method_title"] = pd.Series([titles.get(name, name) for name in names], index=table.index, dtype="string")
     table = table.join(seeds.groupby(["cell", "result_set"]).size().rename("n_seeds"))
     table["usable"] = table["n_usable"].astype(str) + "/" + table["n_seeds"].astype(str)
     table["status"] = _status(table, asked)
     table["reason"] = asked.groupby(GROUP)[["outcome", "usable", "why", "reason"]].apply(reasons)
     table["n_contradicted"] = _contradicted(scored).reindex(table.index, fill_value=0)
-    remarks = [_unmoved(scored).reindex(table.index, fill_value="").astype("string"), _doubt(table["n_contradicted"])]
-    table["reason"] = (table["reason"] + remarks[0] + remarks[1]).str.removeprefix("; ")
-    table = table.join(_means(scored)).reset_index()
-    return _in_order(table.assign(method_title=table["method_title"].fillna(table["method"])))
+    for remark in (_unmoved(scored), _undefined(scored)):
+        table["reason"] += remark.reindex(table.index, fill_value="").astype("string")
+    table["reason"] = (table["reason"] + _doubt(table["n_contradicted"])).str.removeprefix("; ")
+    return _in_order(table.join(_means(scored)).reset_index())
+
+
+def method_titles(frame: pd.DataFrame) -> dict[str, str]:
+    """method -> its title in the latest row of any cell, so that a method has one title wherever it failed."""
+    latest = frame.sort_values("date", kind="stable")
+    return dict(zip(latest["method"].tolist(), latest["method_title"].tolist(), strict=True))
 
 
 def _unmoved(scored: pd.DataFrame) -> pd.Series[str]:
@@ -53,6 +61,12 @@ def _unmoved(scored: pd.DataFrame) -> pd.Series[str]:
     kinds = kinds.mask((still["moved"] == 0) & (buffers == 0), "equal to the original " + still["notes"].fillna(""))
     keys = [still[name] for name in GROUP]
     return kinds.groupby(keys).agg(lambda own: "".join(f"; {len(same)} {kind}" for kind, same in own.groupby(own)))
+
+
+def _undefined(scored: pd.DataFrame) -> pd.Series[str]:
+    """Says of usable models without RetDev why they have none."""
+    bare = scored[scored["usable"] & scored["RetDev"].isna() & scored["reason"].notna()]
+    return bare.groupby(GROUP)["reason"].agg(lambda reasons: f"; {len(reasons)} {reasons.iloc[0]}")
 
 
 def _contradicted(scored: pd.DataFrame) -> pd.Series[int]:
@@ -95,11 +109,13 @@ def _with_references(table: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
 
 
 def _status(table: pd.DataFrame, asked: pd.DataFrame) -> pd.Series[str]:
-    lost = ~asked["usable"] & ~asked["outcome"].isin(HOLES)
-    n_lost = lost.groupby([asked[name] for name in GROUP]).sum().reindex(table.index)
+    """In words of `aggregate`. What cannot be applied is no failure, unless another model of the method failed."""
     short = table["n_usable"] < table["n_seeds"]
+    bare = asked["outcome"] == "not_applicable"
+    lost = ~asked["usable"] & ~asked["outcome"].isin(HOLES) & ~bare
+    n_lost, n_bare = (kind.groupby([asked[name] for name in GROUP]).sum().reindex(table.index) for kind in (lost, bare))
     status = pd.Series("", index=table.index, dtype="string").mask(short, INCOMPLETE)
-    return status.mask(short & n_lost.gt(0), FAILED)
+    return status.mask(short & n_bare.gt(0), NOT_APPLICABLE).mask(short & n_lost.gt(0), FAILED)
 
 
 def _means(scored: pd.DataFrame) -> pd.DataFrame:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.resources import files
 from io import StringIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from scipy.stats import spearmanr
@@ -26,9 +26,10 @@ def published(table: str) -> pd.DataFrame:
     return pd.read_csv(StringIO(text))
 
 
-def published_ranks() -> Ranks:
-    """Metric -> rank of each method, as the paper's counts give them."""
+def published_ranks(methods: Collection[str] | None = None) -> Ranks:
+    """Metric -> rank of each method, as the paper's counts give them; with `methods`, among these alone."""
     table = published("table1").set_index("method")
+    table = table if methods is None else table[table.index.isin(list(methods))]
     return {metric: dense_ranks(table[table["metric"] == metric].drop(columns="metric")) for metric in LOWER_IS_BETTER}
 
 
@@ -39,18 +40,20 @@ def against_paper(ranked: list[Ranking], remark: str) -> list[Table]:
 
 
 def _beside(ranking: Ranking, remark: str) -> Table:
-    theirs = published_ranks()
+    theirs = published_ranks(ranking.titles)
     columns: dict[str, pd.Series[Any]] = {}
     for metric in LOWER_IS_BETTER:
         columns |= {f"{metric}_rank": ranking.ranks[metric], f"{metric}_rank_paper": theirs[metric]}
     columns |= {"RTE": _own_rte(ranking), "RTE_paper": published("table2").set_index("method")["average"]}
-    data = pd.DataFrame(columns).loc[list(ranking.ranks["RetDev"].index)].rename_axis("method").reset_index()
+    data = pd.DataFrame(columns).reindex(list(ranking.titles)).rename_axis("method").reset_index()
     data.insert(1, "method_title", data["method"].map(ranking.titles))
     correlations = [_correlation(data, metric, f"{metric}_rank") for metric in LOWER_IS_BETTER]
     correlations.append(_correlation(data, "RTE", "RTE"))
     caption = (
-        f"{remark}Ranks over our cells beside those of the paper's Table 1 (nine cells), mean RTE beside its Table 2 "
-        f"({RTE_ARCH}). Spearman's rank correlation: {'; '.join(correlations)}. {caption_text(describe(ranking.rows))}"
+        f"{ranking.trust} {remark}Ranks over our cells beside those that the paper's Table 1 (nine cells) gives "
+        "among the methods that were run here; mean RTE, of methods that ran on all of our datasets, beside its "
+        f"Table 2 ({RTE_ARCH}). Spearman's rank correlation: {'; '.join(correlations)}. "
+        f"{caption_text(describe(ranking.rows))}"
     )
     shown = data.drop(columns="method").rename(columns=lambda name: str(name).replace("_", " "))
     shown = shown.rename(columns={"method title": "method"})
@@ -69,7 +72,8 @@ def _beside(ranking: Ranking, remark: str) -> Table:
 def _own_rte(ranking: Ranking) -> pd.Series[float]:
     rows = ranking.rows
     own = rows[(rows["arch"] == RTE_ARCH) & rows["usable"]]
-    return own.groupby(["method", "dataset"])["RTE"].mean().groupby("method").mean()
+    means = own.groupby(["method", "column"])["RTE"].mean().unstack()
+    return means.mean(axis=1, skipna=False)  # over datasets: no method is held against another that ran on fewer
 
 
 def _correlation(data: pd.DataFrame, name: str, column: str) -> str:
@@ -85,48 +89,78 @@ def _correlation(data: pd.DataFrame, name: str, column: str) -> str:
 def _findings(ranking: Ranking, remark: str) -> Table:
     """A plain statement per finding of the paper."""
     cells = ranking.groups["RetDev"].shape[1]
-    lines = [(text, _verdict(ranking, methods, holds, cells)) for text, methods, holds in FINDINGS]
+    lines = [(one.text, _verdict(ranking, one, cells)) for one in FINDINGS]
     data = pd.DataFrame(lines, columns=["finding", "our results"])
     caption = (
-        f"{remark}Over {cells} cells of ours; below {FEWEST_CELLS}, or where a method is missing, nothing is said. "
+        f"{ranking.trust} {remark}Over {cells} cells of ours; below {FEWEST_CELLS}, where a method is missing or not "
+        "ranked, or where what is said of some methods holds for all that were run, nothing can be told. "
         f"{caption_text(describe(ranking.rows))}"
     )
     name = ranking.name.replace("ranking", "findings", 1)
     return Table(name, f"The paper's findings{ranking.kind}", caption, data, data.astype(str), {"finding": 12})
 
 
-def _verdict(ranking: Ranking, methods: tuple[str, ...], holds: Callable[[Ranking], bool], cells: int) -> str:
-    missing = [method for method in methods if method not in ranking.titles]
+class Finding(NamedTuple):
+    """text: in the paper's sense; methods: that it is about; metrics: whose ranks it rests on; among: the methods of a
+    ranking for which it holds, None where a tie leaves it open.
+    """
+
+    text: str
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+    among: Callable[[Ranking], set[str] | None]
+
+
+def _verdict(ranking: Ranking, finding: Finding, cells: int) -> str:
+    missing = [method for method in finding.methods if method not in ranking.titles]
     if missing:
         return f"not run: {', '.join(missing)}"
     if cells < FEWEST_CELLS:
         return f"not enough cells ({cells})"
-    return "agrees" if holds(ranking) else "disagrees"
+    for metric in finding.metrics:
+        if ranking.judged[metric].refused:
+            return f"cannot tell: {metric} is not ranked, since {ranking.judged[metric].refused}"
+        if left := [method for method in finding.methods if method not in ranking.ranks[metric]]:
+            return f"cannot tell: not ranked by {metric}: {', '.join(left)}"
+    found = finding.among(ranking)
+    if found is None or found >= set(ranking.titles):
+        return "cannot tell: " + ("the methods tie" if found is None else "it holds for all methods that were run")
+    return "agrees" if found >= set(finding.methods) else "disagrees"
 
 
-def _reliable(ranking: Ranking) -> bool:
-    counts = ranking.counts("RetDev").loc["ft"]
-    return bool(counts["F"] == 0 and counts["G1"] > counts.sum() / 2)
+def _reliable(ranking: Ranking) -> set[str]:
+    counts = ranking.counts("RetDev")
+    return set(counts.index[(counts["F"] == 0) & (counts["G1"] > counts.sum(axis=1) / 2)])
 
 
-def _negative_gradient_beats_ascent(ranking: Ranking) -> bool:
-    return all(ranks["ngplus"] < ranks["ga"] for ranks in ranking.ranks.values())
+def _negative_gradient_beats_ascent(ranking: Ranking) -> set[str] | None:
+    """Both, where NG+ is before GA; none, where it is behind by some metric; None for a tie."""
+    pairs = [(ranks["ngplus"], ranks["ga"]) for ranks in ranking.ranks.values()]
+    if any(one > other for one, other in pairs):
+        return set()
+    return None if any(one == other for one, other in pairs) else {"ngplus", "ga"}
 
 
-def _lead(ranking: Ranking) -> bool:
-    sums = sum(ranks for ranks in ranking.ranks.values())
+def _lead(ranking: Ranking) -> set[str]:
+    sums = sum(ranking.ranks.values())
     assert isinstance(sums, pd.Series)
-    leading = sorted(sums.unique())[:2]
-    return all(sums[method] in leading for method in ("msg", "ct"))
+    return set(sums.index[sums.isin(sorted(sums.dropna().unique())[:2])])
 
 
-def _top_three_twice(ranking: Ranking) -> bool:
-    return all(ranks[method] <= 3 for ranks in ranking.ranks.values() for method in ("msg", "ct", "kde"))
+def _top_three_twice(ranking: Ranking) -> set[str]:
+    return set.intersection(*(set(ranks.index[ranks <= 3]) for ranks in ranking.ranks.values()))
 
 
-FINDINGS: tuple[tuple[str, tuple[str, ...], Callable[[Ranking], bool]], ...] = (
-    ("FT is a reliable baseline: it fails nowhere and is in RetDev's best group in most cells", ("ft",), _reliable),
-    ("GA is poor, NG+ better: NG+ ranks before GA by both metrics", ("ga", "ngplus"), _negative_gradient_beats_ascent),
-    ("MSG and CT are best in both: theirs are the lowest two sums of ranks", ("msg", "ct"), _lead),
-    ("MSG, CT and KDE are in the top three ranks of both metrics", ("msg", "ct", "kde"), _top_three_twice),
-)
+BOTH = tuple(LOWER_IS_BETTER)
+FINDINGS = (
+    Finding(
+        "FT is a reliable baseline: it fails nowhere and is in RetDev's best group in most cells",
+        ("ft",), ("RetDev",), _reliable,
+    ),
+    Finding(
+        "GA is poor, NG+ better: NG+ ranks before GA by both metrics",
+        ("ga", "ngplus"), BOTH, _negative_gradient_beats_ascent,
+    ),
+    Finding("MSG and CT are best in both: theirs are the lowest two sums of ranks", ("msg", "ct"), BOTH, _lead),
+    Finding("MSG, CT and KDE are in the top three ranks of both metrics", ("msg", "ct", "kde"), BOTH, _top_three_twice),
+)  # fmt: skip

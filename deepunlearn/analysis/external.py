@@ -19,8 +19,7 @@ import pandas as pd
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 
 from deepunlearn.analysis.coverage import GROUP
-from deepunlearn.analysis.ranking import KIND
-from deepunlearn.analysis.rows import MODEL, REFERENCES
+from deepunlearn.analysis.rows import KIND, MODEL, REFERENCES
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.metrics import row
 from deepunlearn.metrics.efficiency import rte

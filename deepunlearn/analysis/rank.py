@@ -1,7 +1,8 @@
 """Ranking methods by groups (the paper, section 4.4; protocol section 7), and how sure a ranking is.
 
 Per cell the methods' means over seeds are clustered into at most three groups, G1 the best; over cells the groups are
-counted, and the counts compared from G1 downwards. F: the method failed in that cell.
+counted, and the counts compared from G1 downwards. F: the method failed in that cell. docs/statistics.md says how far
+intervals and tests can be trusted.
 """
 
 from __future__ import annotations
@@ -9,50 +10,77 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.cluster.hierarchy import ward
-from scipy.stats import wilcoxon
+from scipy.stats import rankdata
 
+from deepunlearn.analysis import inference
+from deepunlearn.analysis.inference import FEWEST_SEEDS, ROUNDING, Floats
 from deepunlearn.metrics.catalogue import BUILT_IN
 
 GROUPS = ("G1", "G2", "G3")
 FAILED = "F"
 COUNTED = (*GROUPS, FAILED)
+NOT_APPLICABLE, UNDEFINED = "n/a", "undefined"  # states of a method in a cell that count for nothing
 LOWER_IS_BETTER: Mapping[str, bool] = {name: BUILT_IN[name].better == "lower" for name in ("RetDev", "Indisc")}
 RESAMPLES = 1000
-FEWEST_SEEDS = 6  # with 5 pairs no two-sided signed-rank test reaches 0.05
-LEVEL = 0.05
-
-Floats = npt.NDArray[np.float64]
 
 
 def group(values: Floats, lower_is_better: bool) -> npt.NDArray[np.int64]:
     """The group of each of `values` [n], 0 the best: Ward clusters in order of their means.
 
-    With fewer than three distinct values each is a group of its own. Values must be finite, n at least 1.
+    With fewer than three distinct values each is a group of its own; values that differ by rounding alone are one.
+    Values must be finite.
     """
-    distinct = np.unique(values)
-    labels = np.searchsorted(distinct, values) if len(distinct) <= len(GROUPS) else _ward(values)
-    centres = np.array([values[labels == label].mean() for label in range(labels.max() + 1)])
-    order = np.argsort(centres if lower_is_better else -centres)
-    numbers = np.empty_like(order)
-    numbers[order] = np.arange(len(order))
-    return numbers[labels].astype(np.int64)
+    found = groups_of(np.asarray(values, float)[None], lower_is_better)
+    return found.ravel()
 
 
-def _ward(values: Floats) -> npt.NDArray[np.int64]:
-    """Labels from 0 of three Ward clusters, those of scikit-learn at a tenth of its time."""
-    clusters = {number: [number] for number in range(len(values))}
-    merges = ward(values[:, None])[: -len(GROUPS) + 1, :2].astype(int).tolist()
-    for number, (one, other) in enumerate(merges, start=len(values)):
-        clusters[number] = clusters.pop(one) + clusters.pop(other)
-    labels = np.empty(len(values), dtype=np.int64)
-    for label, members in enumerate(clusters.values()):
-        labels[members] = label
-    return labels
+def groups_of(values: Floats, lower_is_better: bool) -> npt.NDArray[np.int64]:
+    """The same of each line of `values` [lines, n]: a thousand lines at once take the time of some ten.
+
+    On a line two neighbouring clusters are always the nearest, so only neighbours are ever merged.
+    """
+    signed = values if lower_is_better else -values
+    order = np.argsort(signed, axis=1, kind="stable")
+    ordered = _without_rounding(np.take_along_axis(signed, order, axis=1))
+    numbers = np.empty(values.shape, dtype=np.int64)
+    np.put_along_axis(numbers, order, np.cumsum(_begins(ordered), axis=1), axis=1)
+    return numbers
+
+
+def _without_rounding(ordered: Floats) -> Floats:
+    """Sorted lines in which what differs by rounding alone is equal."""
+    if ordered.shape[1] == 0:
+        return ordered
+    gaps = np.diff(ordered, axis=1, prepend=ordered[:, :1])
+    gaps[gaps <= ROUNDING * np.abs(ordered).max(axis=1, keepdims=True)] = 0.0
+    return ordered[:, :1] + np.cumsum(gaps, axis=1)
+
+
+def _begins(ordered: Floats) -> npt.NDArray[np.bool_]:
+    """Where another group than the first begins, in sorted lines [lines, n]: the last three clusters of Ward."""
+    lines, count = ordered.shape
+    rows, firsts = np.arange(lines), np.tile(np.arange(count), (lines, 1))
+    means: Floats = ordered.copy()
+    sizes: Floats = np.ones_like(means)
+    while means.shape[1] > len(GROUPS):
+        weights = sizes[:, 1:] * sizes[:, :-1] / (sizes[:, 1:] + sizes[:, :-1])
+        left = (weights * np.diff(means, axis=1) ** 2).argmin(axis=1)
+        size = sizes[rows, left] + sizes[rows, left + 1]
+        total = (sizes * means)[rows, left] + (sizes * means)[rows, left + 1]
+        sizes[rows, left], means[rows, left] = size, total / size
+        kept = np.ones(means.shape, dtype=bool)
+        kept[rows, left + 1] = False
+        sizes, means = sizes[kept].reshape(lines, -1), means[kept].reshape(lines, -1)
+        firsts = firsts[kept].reshape(lines, -1)
+    begins = np.zeros(ordered.shape, dtype=bool)
+    np.put_along_axis(begins, firsts[:, 1:], True, axis=1)
+    begins[:, 1:] &= np.diff(ordered, axis=1) > 0
+    return begins
 
 
 def dense_ranks(counts: pd.DataFrame) -> pd.Series[int]:
@@ -61,9 +89,15 @@ def dense_ranks(counts: pd.DataFrame) -> pd.Series[int]:
 
 
 def _dense_ranks(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Of counts [methods, 4]."""
-    distinct, number = np.unique(counts[:, : len(GROUPS)], axis=0, return_inverse=True)
-    return np.asarray(len(distinct) - number.ravel(), dtype=np.int64)
+    """Of counts [..., methods, 4]."""
+    weights = (counts.sum(axis=-1).max(initial=0) + 1) ** np.arange(len(GROUPS))[::-1]
+    keys = (counts[..., : len(GROUPS)] * weights).sum(axis=-1)
+    return np.asarray(rankdata(-keys, method="dense", axis=-1), dtype=np.int64)
+
+
+def mid_places(ranks: npt.NDArray[Any]) -> Floats:
+    """Places from 1 of dense ranks [..., methods]; equal ranks have the mean of the places that they share."""
+    return np.asarray(rankdata(ranks, method="average", axis=-1), dtype=float)
 
 
 def count_groups(groups: pd.DataFrame) -> pd.DataFrame:
@@ -74,18 +108,49 @@ def count_groups(groups: pd.DataFrame) -> pd.DataFrame:
 class Scores:
     """One metric of several methods in several cells.
 
-    values: cell -> table of seeds (rows) x methods (columns), complete; failed methods of the cell have no column.
-    methods: all of them. lower_is_better: of the metric.
+    values: cell -> table of seeds (rows) x methods (columns), complete; methods without values there have no column.
+    methods: all of them. lower_is_better: of the metric. states: (cell, method) -> what it is there instead of in a
+    group; F where nothing else is said.
     """
 
-    def __init__(self, values: Mapping[str, pd.DataFrame], methods: list[str], lower_is_better: bool) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, pd.DataFrame],
+        methods: list[str],
+        lower_is_better: bool,
+        states: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
         self.values, self.methods, self.lower_is_better = values, methods, lower_is_better
+        self.states = states or {}
+
+    @property
+    def seeds(self) -> int:
+        """The fewest seeds of a cell that has values."""
+        return min((len(table) for table in self.values.values() if table.shape[1]), default=0)
+
+    def only(self, methods: list[str], cells: list[str]) -> Scores:
+        """The same of some methods and cells."""
+        values = {
+            name: table[[one for one in table if one in methods]]
+            for name, table in self.values.items()
+            if name in cells
+        }
+        return Scores(values, methods, self.lower_is_better)
 
     def groups(self) -> pd.DataFrame:
-        """Methods x cells: the group of the mean over seeds, or F."""
-        numbers = self._spread_out([_group_numbers(table, self.lower_is_better) for table in self._tables()])
-        named = np.array(COUNTED, dtype=object)[numbers[0]]
-        return pd.DataFrame(named, index=pd.Index(self.methods), columns=list(self.values))
+        """Methods x cells: the group of the mean over seeds, or the state."""
+        numbers = [
+            groups_of(table.mean().to_numpy(float)[None], self.lower_is_better) for table in self.values.values()
+        ]
+        named = np.array(COUNTED, dtype=object)[self._spread_out(numbers)[0]] if numbers else np.empty((0, 0))
+        groups = pd.DataFrame(named, index=pd.Index(self.methods if numbers else []), columns=list(self.values))
+        for (cell, method), state in self.states.items():
+            groups.loc[method, cell] = state
+        return groups
+
+    def means(self) -> pd.DataFrame:
+        """Methods x cells: the mean over seeds, NaN where there is none."""
+        return pd.DataFrame({cell: table.mean() for cell, table in self.values.items()}).reindex(self.methods)
 
     def _tables(self) -> list[Floats]:
         return [table.to_numpy(float) for table in self.values.values()]
@@ -97,8 +162,13 @@ class Scores:
             out[:, [self.methods.index(name) for name in table.columns], cell] = own
         return out
 
-    def bootstrap(self, resamples: int = RESAMPLES, seed: int = 0) -> Bootstrap:
-        """Groups and ranks when the seeds of each cell are drawn anew, with replacement, for all methods alike."""
+    def bootstrap(self, resamples: int = RESAMPLES, seed: int = 0) -> Bootstrap | None:
+        """Groups and places when the seeds of each cell are drawn anew, with replacement, for all methods alike.
+
+        None below `inference.FEWEST_SEEDS` seeds, where such intervals missed the true place far too often.
+        """
+        if self.seeds < FEWEST_SEEDS:
+            return None
         drawn = self._spread_out(
             [
                 _resampled_group_numbers(
@@ -108,38 +178,59 @@ class Scores:
             ]
         )
         counts = np.stack([(drawn == number).sum(2) for number in range(len(COUNTED))], axis=2)
-        ranks = np.stack([_dense_ranks(count) for count in counts])
-        low, high = np.percentile(ranks, [2.5, 97.5], axis=0, method="nearest")
+        low, high = np.percentile(mid_places(_dense_ranks(counts)), [2.5, 97.5], axis=0, method="nearest")
         shares = {name: (drawn == number).mean(0) for number, name in enumerate(COUNTED)}
         index, cells = pd.Index(self.methods), list(self.values)
         return Bootstrap(
             pd.concat({name: pd.DataFrame(share, index=index, columns=cells) for name, share in shares.items()}),
-            pd.DataFrame({"low": low, "high": high}, index=index).astype(int),
+            pd.DataFrame({"low": low, "high": high}, index=index),
         )
+
+    def noise(self) -> dict[str, float]:
+        """Cell -> p of "all methods have the same mean there" (`inference.spread_p`), NaN where it cannot be tested."""
+        return {cell: inference.spread_p(table.to_numpy(float)) for cell, table in self.values.items()}
 
     def neighbours(self) -> pd.DataFrame:
         """Per cell, the methods in order of their means, each tested against the next.
 
-        Columns cell, better, worse, p (Wilcoxon's signed-rank test over seeds, two-sided, Holm's correction within the
-        cell), verdict: differ, not distinguished, or not testable (fewer than 6 seeds).
+        Columns cell, better, worse, p and verdict as `inference.neighbours` gives them.
         """
-        lines = [line for cell, table in self.values.items() for line in self._neighbours(cell, table)]
+        lines = []
+        for cell, table in self.values.items():
+            order = self._in_order(table)
+            found = inference.neighbours(table[order].to_numpy(float))
+            lines += [(cell, *pair, *one) for pair, one in zip(pairwise(order), found, strict=True)]
         return pd.DataFrame(lines, columns=["cell", "better", "worse", "p", "verdict"])
 
-    def _neighbours(self, cell: str, table: pd.DataFrame) -> list[tuple[str, str, str, float, str]]:
-        order = table.mean().sort_values(ascending=self.lower_is_better, kind="stable").index
-        pairs = list(pairwise(order))
-        if len(table) < FEWEST_SEEDS:
-            return [(cell, one, other, float("nan"), "not testable") for one, other in pairs]
-        raw = np.array([_signed_rank(table[one] - table[other]) for one, other in pairs])
-        return [
-            (cell, one, other, float(p), "differ" if p < LEVEL else "not distinguished")
-            for (one, other), p in zip(pairs, holm(raw), strict=True)
-        ]
+    def against_best(self) -> pd.DataFrame:
+        """Per cell, the methods in order of their means, each tested against the first.
+
+        Columns cell, method, mean, difference (of the means, positive: worse than the best), p and verdict as
+        `inference.against_best` gives them.
+        """
+        lines = []
+        for cell, table in self.values.items():
+            order = self._in_order(table)
+            found = inference.against_best(table[order].to_numpy(float), 0)
+            means = table[order].mean()
+            behind = (means - means.iloc[:1].sum()) * (1 if self.lower_is_better else -1)
+            lines += [(cell, name, means[name], behind[name], *one) for name, one in zip(order, found, strict=True)]
+        return pd.DataFrame(lines, columns=["cell", "method", "mean", "difference", "p", "verdict"])
+
+    def _in_order(self, table: pd.DataFrame) -> list[str]:
+        return list(table.mean().sort_values(ascending=self.lower_is_better, kind="stable").index)
+
+    def critical_difference(self) -> inference.CriticalDifference | None:
+        """Mean places over cells and how far apart they must be; failed methods come last in a cell."""
+        means = self.means()
+        return inference.critical_difference(means if self.lower_is_better else -means)
 
 
 class Bootstrap:
-    """shares: (group, method) x cells, how often each group came out; interval: 95 % low and high rank per method."""
+    """shares: (group, method) x cells, how often each group came out.
+
+    interval: low and high place of each method in 95 % of the resamples, places as `mid_places` gives them.
+    """
 
     def __init__(self, shares: pd.DataFrame, interval: pd.DataFrame) -> None:
         self.shares, self.interval = shares, interval
@@ -148,10 +239,10 @@ class Bootstrap:
         """How often `method` was in `group` of `cell`."""
         return float(self.shares[cell].loc[group].loc[method])
 
-
-def _group_numbers(table: Floats, lower_is_better: bool) -> npt.NDArray[np.int64]:
-    """[1, methods]: the groups of the means over the seeds of table [seeds, methods]."""
-    return group(table.mean(0), lower_is_better)[None] if table.shape[1] else np.empty((1, 0), dtype=np.int64)
+    @property
+    def certain(self) -> pd.Series[bool]:
+        """Whether each method has one place in all of its interval."""
+        return self.interval["low"] == self.interval["high"]
 
 
 @lru_cache(maxsize=256)  # a cell has the same draws in the rankings of all cells, of its architecture and dataset
@@ -161,19 +252,5 @@ def _resampled_group_numbers(
     """[resamples, methods]: groups of the means over drawn seeds; values: a float64 table, `shape` [seeds, methods]."""
     table = np.frombuffer(values).reshape(shape)
     generator = np.random.default_rng(list(seed.encode()))
-    chosen = generator.integers(shape[0], size=(resamples, shape[0]))
-    return np.concatenate([_group_numbers(table[rows], lower_is_better) for rows in chosen])
-
-
-def holm(p: Floats) -> Floats:
-    """Holm's step-down correction of p-values [n]."""
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    corrected: Floats = np.empty_like(p)
-    corrected[order] = np.minimum(stepped, 1.0)
-    return corrected
-
-
-def _signed_rank(differences: pd.Series[float]) -> float:
-    values = differences.to_numpy(float)
-    return 1.0 if not values.any() else float(wilcoxon(values).pvalue)
+    chosen = generator.integers(shape[0], size=(resamples, shape[0])) if shape[0] else np.empty((resamples, 0), int)
+    return groups_of(table[chosen].mean(axis=1) if shape[1] else np.empty((resamples, 0)), lower_is_better)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from deepunlearn.analysis.aggregate import FAILED as METHOD_FAILED
 from deepunlearn.analysis.aggregate import INCOMPLETE, aggregate
-from deepunlearn.analysis.rank import LOWER_IS_BETTER, Bootstrap, Scores, count_groups, dense_ranks
+from deepunlearn.analysis.rank import LOWER_IS_BETTER, NOT_APPLICABLE, UNDEFINED, Scores, count_groups
 from deepunlearn.analysis.rows import REFERENCES, current
-
-KIND = ["protocol", "search", "space", "selection", "trials"]  # what results of different cells must have in common
+from deepunlearn.analysis.sets import asked_for, kind_names, kinds
+from deepunlearn.analysis.trust import Judged, judge
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,10 @@ class Ranking:
     """Methods ranked over the cells of a scope by each metric.
 
     scope: e.g. "all cells"; kind: how hyper-parameters were chosen, in words, where there are several ways, else "";
-    name: of its files; rows: that it rests on; left_out: methods and cells that could not take
-    part, in words. groups, counts, ranks, shares, neighbours: by metric, as `rank.Scores` and its helpers give them.
+    name: of its files; rows: that it rests on; left_out: methods and cells that could not take part, in words; titles:
+    of the methods that were run in every cell. By metric: scores (of all of these), ranked (of those that can be
+    ranked), groups (methods x cells; a state where there is no group), judged (ranks and how far to trust them),
+    neighbours and best (each method against the next and against the best of its cell).
     """
 
     name: str
@@ -30,120 +31,162 @@ class Ranking:
     rows: pd.DataFrame
     left_out: str
     titles: dict[str, str]
+    scores: dict[str, Scores]
+    ranked: dict[str, Scores]
     groups: dict[str, pd.DataFrame]
-    ranks: dict[str, pd.Series[int]]
-    bootstraps: dict[str, Bootstrap]
+    judged: dict[str, Judged]
     neighbours: dict[str, pd.DataFrame]
+    best: dict[str, pd.DataFrame]
+
+    @property
+    def ranks(self) -> dict[str, pd.Series[int]]:
+        """By metric, the rank of each method that has one."""
+        return {metric: one.ranks for metric, one in self.judged.items()}
+
+    @property
+    def trust(self) -> str:
+        """A sentence per metric, one where they are the same."""
+        said = {metric: one.sentence for metric, one in self.judged.items()}
+        if len(set(said.values())) == 1:
+            return next(iter(said.values()))
+        return " ".join(f"{metric}: {sentence}" for metric, sentence in said.items())
 
     def counts(self, metric: str) -> pd.DataFrame:
         return count_groups(self.groups[metric])
 
+    def interval(self, metric: str) -> pd.DataFrame:
+        """low and high place of each ranked method; no lines where none is given."""
+        one = self.judged[metric]
+        bare = pd.DataFrame(columns=["low", "high"], dtype=float)
+        return bare if one.bootstrap is None or one.refused else one.bootstrap.interval
+
     def disagree(self, method: str) -> bool:
-        """Whether the rank intervals of the metrics have no rank in common."""
-        intervals = [self.bootstraps[metric].interval.loc[method] for metric in LOWER_IS_BETTER]
-        return bool(max(one["low"] for one in intervals) > min(one["high"] for one in intervals))
+        """Whether the intervals of the metrics have no place in common; never where there are none."""
+        intervals = [self.interval(metric) for metric in LOWER_IS_BETTER]
+        if not all(method in one.index for one in intervals):
+            return False
+        lines = [one.loc[method] for one in intervals]
+        return bool(max(one["low"] for one in lines) > min(one["high"] for one in lines))
 
 
 def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
     """One per way of choosing hyper-parameters and scope: all cells; with several, each architecture and each dataset.
 
-    A scope of which no method has run in every cell has no ranking.
+    Cells are those that were asked for: one in which every method failed counts. A scope of which no method has run in
+    every cell has no ranking.
     frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it.
     """
     rows = current(frame)
     rows = rows[~rows["method"].isin(REFERENCES)].copy()
     if rows.empty:
         return []
-    rows["column"] = _cell_names(rows)
-    lines = aggregate(frame, cases)
+    rows["kind"] = kinds(rows)
+    sets, lines, names = asked_for(rows, cases), aggregate(frame, cases), kind_names(rows)
     lines = lines[~lines["method"].isin(REFERENCES)]
-    kinds = [subset for _, subset in rows.groupby(KIND, dropna=False)]
+    unknown = sorted(sets.loc[sets["kind"] < 0, "column"].unique())
     made = []
-    for number, subset in enumerate(kinds):
-        suffix = f"-{number + 1}" if len(kinds) > 1 else ""
-        distinct, remarks = _one_set_per_cell(subset)
-        scopes = _scopes(distinct) if len(distinct) else iter(())
-        kind = in_words(subset.iloc[0]) if len(kinds) > 1 else ""
-        made += [_ranking((f"ranking{name}{suffix}", scope, kind), own, lines, remarks) for name, scope, own in scopes]
+    for kind, name in names.items():
+        suffix = f"-{kind + 1}" if len(names) > 1 else ""
+        distinct, remarks = _one_set_per_cell(sets[sets["kind"] == kind])
+        if unknown:
+            remarks.append(f"no model of any method, nor a word on how it was to be found: {', '.join(unknown)}")
+        for position, scope, own in _scopes(distinct, rows) if len(distinct) else ():
+            made.append(_ranking((f"ranking{position}{suffix}", scope, name), own, rows, lines, remarks))
     return [one for one in made if one.titles]
 
 
-def _cell_names(rows: pd.DataFrame) -> pd.Series[str]:
-    """Dataset and architecture; followed by the cell's first digits where several recipes share these."""
-    names = rows["dataset_title"] + " " + rows["arch_title"]
-    several = rows.groupby(names)["cell"].transform("nunique") > 1
-    return names.mask(several, names + " " + rows["cell"].str[:8])
-
-
-def _scopes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    yield "", "all cells", rows
+def _scopes(sets: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    yield "", "all cells", sets
     for field in ("arch", "dataset"):
-        subsets = rows.groupby([field, f"{field}_title"])
+        titles = dict(zip(rows[field].tolist(), rows[f"{field}_title"].tolist(), strict=True))
+        subsets = sets.groupby(field)
         if len(subsets) > 1:
-            yield from ((f"-{name}", str(title), subset) for (name, title), subset in subsets)
+            yield from ((f"-{name}", str(titles.get(str(name), name)), subset) for name, subset in subsets)
 
 
-def in_words(row: pd.Series) -> str:
-    """How the hyper-parameters of a row's result set were chosen, e.g. " (quick, 20 trials)"."""
-    return f" ({row['search']}" + ("" if pd.isna(row["trials"]) else f", {row['trials']} trials") + ")"
+def _one_set_per_cell(sets: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Without cells that have several result sets of one kind (settings made by hand), which cannot be told apart."""
+    several = sets.groupby("column")["result_set"].transform("nunique") > 1
+    names = sorted(sets.loc[several, "column"].unique())
+    return sets[~several], [f"several result sets, and so left out: {', '.join(names)}"] if names else []
 
 
-def _ranking(labels: tuple[str, str, str], rows: pd.DataFrame, lines: pd.DataFrame, left_out: list[str]) -> Ranking:
+@dataclass(frozen=True)
+class _Metric:
+    """every: of all methods in all cells; ranked: of the methods and cells that can be ranked by it."""
+
+    every: Scores
+    ranked: Scores
+
+
+def _ranking(
+    labels: tuple[str, str, str], sets: pd.DataFrame, rows: pd.DataFrame, lines: pd.DataFrame, left_out: list[str]
+) -> Ranking:
     """labels: name, scope, kind; lines: of `aggregate`: of failed methods too, perhaps without a row."""
-    remarks = list(left_out)
-    rows_of = {(str(column), str(method)): subset for (column, method), subset in rows.groupby(["column", "method"])}
-    own = lines.merge(rows[["cell", "result_set", "column"]].drop_duplicates(), on=["cell", "result_set"])
-    states = zip(own["column"], own["method"], own["status"], strict=True)
-    state = {(str(column), str(method)): str(status) for column, method, status in states}
-    columns, methods = sorted({column for column, _ in state}), sorted({method for _, method in state})
-    complete = [
-        method for method in methods if all(state.get((column, method), INCOMPLETE) != INCOMPLETE for column in columns)
-    ]
-    missing = sorted(set(methods) - set(complete))
-    if missing:
-        remarks.append(f"not in every cell, and so not ranked: {', '.join(missing)}")
-    scores = {metric: _scores(rows_of, state, columns, complete, metric) for metric in LOWER_IS_BETTER}
-    groups = {metric: one.groups() for metric, one in scores.items()}
+    position = sets[["cell", "result_set", "column"]]
+    rows, own = rows.merge(position, on=["cell", "result_set"]), lines.merge(position, on=["cell", "result_set"])
+    states = own.pivot_table(index="method", columns="column", values="status", aggfunc="last").fillna(INCOMPLETE)
+    complete = states[(states != INCOMPLETE).all(axis=1)]
+    titles = dict(zip(own["method"], own["method_title"], strict=True))
+    remarks = [*left_out, *_missing(states, complete, titles)]
+    metrics: dict[str, _Metric] = {}
+    for metric in LOWER_IS_BETTER:
+        metrics[metric], more = _metric(rows, complete, metric, titles)
+        remarks += more
+    trials = rows["trials"].dropna()
+    judged = {name: judge(one.ranked, None if trials.empty else int(trials.max())) for name, one in metrics.items()}
     name, scope, kind = labels
     return Ranking(
         name=name,
         scope=scope,
         kind=kind,
         rows=rows,
-        left_out="; ".join(remarks),
-        titles={
-            method: title
-            for method, title in zip(own["method"], own["method_title"], strict=True)
-            if method in complete
-        },
-        groups=groups,
-        ranks={metric: dense_ranks(count_groups(one)) for metric, one in groups.items()},
-        bootstraps={metric: one.bootstrap() for metric, one in scores.items()},
-        neighbours={metric: one.neighbours() for metric, one in scores.items()},
+        left_out="; ".join(dict.fromkeys(remarks)),
+        titles={str(method): titles[method] for method in complete.index},
+        scores={name: one.every for name, one in metrics.items()},
+        ranked={name: one.ranked for name, one in metrics.items()},
+        groups={name: one.every.groups() for name, one in metrics.items()},
+        judged=judged,
+        neighbours={name: one.every.neighbours() for name, one in metrics.items()},
+        best={name: one.every.against_best() for name, one in metrics.items()},
     )
 
 
-def _one_set_per_cell(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Without cells that have several result sets of one kind (settings made by hand), which cannot be told apart."""
-    several = rows.groupby("column")["result_set"].transform("nunique") > 1
-    names = sorted(rows.loc[several, "column"].unique())
-    return rows[~several], [f"several result sets, and so left out: {', '.join(names)}"] if names else []
+def _missing(states: pd.DataFrame, complete: pd.DataFrame, titles: dict[str, str]) -> list[str]:
+    """Which methods are not ranked, for want of runs or since they cannot be applied."""
+    left = sorted(titles[name] for name in states.index.difference(complete.index))
+    remarks = [f"not in every cell, and so not ranked: {', '.join(left)}"] if left else []
+    for column in complete:
+        bare = [titles[name] for name in complete.index[complete[column] == NOT_APPLICABLE]]
+        remarks += [f"not applicable in {column}, and so not ranked: {', '.join(sorted(bare))}"] if bare else []
+    return remarks
 
 
-def _scores(
-    rows_of: dict[tuple[str, str], pd.DataFrame],
-    state: dict[tuple[str, str], str],
-    columns: list[str],
-    methods: list[str],
-    metric: str,
-) -> Scores:
-    """The metric's values per cell; a method that failed there, or has no value on some seed, has no column."""
-    values = {}
-    for column in columns:
-        own = {
-            method: rows_of[column, method].set_index("seed")[metric]
-            for method in methods
-            if state[column, method] != METHOD_FAILED
-        }
-        values[column] = pd.DataFrame(own).sort_index().dropna(axis="columns")
-    return Scores(values, methods, LOWER_IS_BETTER[metric])
+def _metric(rows: pd.DataFrame, states: pd.DataFrame, metric: str, titles: dict[str, str]) -> tuple[_Metric, list[str]]:
+    """The values of a metric, and what could not be ranked by it. states: methods x columns, status of `aggregate`.
+
+    A cell in which it is not defined for any method is left out; a method for which alone it is not, too.
+    """
+    values = {str(column): _values(rows, states[column], metric) for column in states}
+    own = {(column, str(name)): str(states.loc[name, column]) for column in values for name in states.index}
+    bare = {key for key, status in own.items() if status == "" and key[1] not in values[key[0]]}
+    said = dict.fromkeys(bare, UNDEFINED) | {key: NOT_APPLICABLE for key, one in own.items() if one == NOT_APPLICABLE}
+    methods = [str(name) for name in states.index]
+    every = Scores(values, methods, LOWER_IS_BETTER[metric], said)
+    empty = [column for column, table in values.items() if not table.shape[1] and any(key[0] == column for key in bare)]
+    remarks = [f"{metric} is not defined in {column} ({_reason(rows, column)})" for column in empty]
+    alone = sorted({name for column, name in bare if column not in empty})
+    remarks += [f"{metric} is not defined in every cell, and so not ranked: {titles[name]}" for name in alone]
+    held = [name for name in methods if name not in alone and not (states.loc[name] == NOT_APPLICABLE).any()]
+    return _Metric(every, every.only(held, [column for column in values if column not in empty])), remarks
+
+
+def _values(rows: pd.DataFrame, status: pd.Series[str], metric: str) -> pd.DataFrame:
+    """Seeds x methods of a column, of methods that did not fail there and have a value on every seed."""
+    own = rows[(rows["column"] == status.name) & rows["method"].isin(status.index[status == ""])]
+    return own.pivot(index="seed", columns="method", values=metric).sort_index().dropna(axis="columns")
+
+
+def _reason(rows: pd.DataFrame, column: str) -> str:
+    reasons = rows.loc[rows["column"] == column, "reason"].dropna()
+    return "no reason was kept" if reasons.empty else str(reasons.iloc[0])

@@ -12,7 +12,7 @@ import pandas as pd
 from deepunlearn.core.paths import write_atomically
 
 OVER_CELLS = re.compile(
-    "(ranking|groups|neighbours|rte|reliability|distances|paper|findings)(-|$)"
+    "(ranking|groups|differences|neighbours|choices|rte|reliability|distances|paper|findings)(-|$)"
 )  # tables that may have fallen away
 PREAMBLE = """\\documentclass{article}
 \\usepackage[T1]{fontenc}

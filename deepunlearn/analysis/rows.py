@@ -15,6 +15,7 @@ from deepunlearn.metrics.row import DTYPES, MEANINGS, NAMES, Row
 
 REFERENCES = ("original", "retrained")  # `method` of the rows that methods are read against
 MODEL = ["cell", "result_set", "method", "seed"]  # identifies a model among the rows
+KIND = ["protocol", "search", "space", "selection", "trials"]  # what results of different cells must have in common
 T = TypeVar("T")
 _ROW = TypeAdapter(Row)
 

@@ -10,17 +10,18 @@ from typing import Any
 import pandas as pd
 
 from deepunlearn.analysis import external
-from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_names
+from deepunlearn.analysis.aggregate import UNDEFINED, aggregate, result_set_rows, with_names
 from deepunlearn.analysis.attack_noise import EXPLAINED, floor_line, floors
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
 from deepunlearn.analysis.provenance import UNDERSTATED, UNDERSTATES, caption_text, describe, remark_on, values_of
-from deepunlearn.analysis.ranking import Ranking, in_words
+from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
-from deepunlearn.analysis.rows import REFERENCES, current
+from deepunlearn.analysis.rows import KIND, REFERENCES, current
 from deepunlearn.analysis.search_spread import METHOD, spread
+from deepunlearn.analysis.sets import RECIPE, told_apart
 from deepunlearn.analysis.ulira_results import attack_tables
 from deepunlearn.core.measure_config import Column
 from deepunlearn.metrics.catalogue import Catalogue
@@ -31,6 +32,7 @@ SPREAD = {  # column of `search_spread.spread` -> header
     "norm_by_seed": "best norm by search seed",
     "best_trials": "among the best trials",
 }
+RATIOS = ("RR", "FR", "TR", "RetDev")  # to the retrained model's accuracies
 NOT_COMPUTED = "-"  # of an added measure
 EXTREMES = {"lower": "lowest", "higher": "highest"}
 
@@ -42,7 +44,8 @@ def legend(catalogue: Catalogue) -> str:
         "Mean ± standard deviation over the usable models. F: fewer usable models than report seeds. "
         f"n/a: not measured on every usable model. {missing}Unlearning was timed with no other worker of its sweep on "
         "the device, or on the machine if that is a CPU. Seconds of original and retrained are training times; moved: "
-        f"relative weight distance to the original. ¹ best and ² second best method that did not fail: "
+        f"relative weight distance to the original. undefined: the retrained model gets nothing right, so that no "
+        "ratio to it exists. ¹ best and ² second best method that did not fail, by the models' mean distance: "
         f"{_best(catalogue.shown)}."
     )
 
@@ -95,30 +98,47 @@ def _score_tables(frame: pd.DataFrame, cases: pd.DataFrame, catalogue: Catalogue
     table, rows = with_names(aggregate(frame, cases)), result_set_rows(frame, cases)
     result_sets = [lines for _, lines in table.groupby(["dataset", "arch", "cell", "result_set"])]
     assert len(result_sets) == table["name"].nunique(), "two result sets would write one file"
-    return [_score_table(lines, rows, catalogue, remark) for lines in result_sets]
+    apart = _apart(rows)
+    return [_score_table(lines, rows, apart, catalogue, remark) for lines in result_sets]
 
 
-def _score_table(lines: pd.DataFrame, rows: pd.DataFrame, catalogue: Catalogue, remark: str) -> Table:
+def _apart(rows: pd.DataFrame) -> dict[str, str]:
+    """Result set -> what tells it from others of its dataset and architecture, in words."""
+    methods = rows[rows["result_set"] != ""]
+    result_sets = [lines for _, lines in methods.groupby(["dataset", "arch"])]
+    return {
+        key: text for lines in result_sets for key, text in told_apart(lines, "result_set", [*KIND, *RECIPE]).items()
+    }
+
+
+def _score_table(
+    lines: pd.DataFrame, rows: pd.DataFrame, apart: dict[str, str], catalogue: Catalogue, remark: str
+) -> Table:
     first = lines.iloc[0]
     own = rows[(rows["cell"] == first["cell"]) & (rows["result_set"] == first["result_set"])]
     facts = describe(own)
     ids = f"result set {first['result_set'] or 'none'}; cell {first['cell']}"
     more = {name.replace(" ", "_"): value for name, value in facts.items() if name not in lines}
-    shown = _shown(lines, catalogue)
+    shown = _shown(lines, own, catalogue)
     if len(own):
         shown = _with_line(shown, floor_line(own, catalogue), int(lines["method"].isin(REFERENCES).sum()))
     data = lines.drop(columns="name").assign(**more, **(floors(own) if len(own) else {}))
     title = f"{_title(own, 'dataset', first)}, {_title(own, 'arch', first)}: unlearning scores"
-    if first["name"] != f"{first['dataset']}-{first['arch']}" and first["result_set"]:  # others have the same title
-        title += in_words(own[own["search"].notna()].iloc[-1]) if own["search"].notna().any() else ""
+    if first["name"] != f"{first['dataset']}-{first['arch']}":  # others are of the same
+        title += f" ({apart.get(first['result_set']) or _named_by_id(first)})"
     caption = f"{remark}{legend(catalogue)} {EXPLAINED} {caption_text(facts, ids)}"
     return Table(first["name"], title, caption, data, shown, {"why": 4}, group=first["name"])
 
 
 def _with_line(shown: pd.DataFrame, line: dict[str, str], position: int) -> pd.DataFrame:
-    """`shown` with one more line after the first `place`; columns that it lacks are empty."""
+    """`shown` with one more line after the first `position`; columns that it lacks are empty."""
     added = pd.DataFrame([{name: line.get(str(name), "") for name in shown}])
     return pd.concat([shown.iloc[:position], added, shown.iloc[position:]], ignore_index=True)
+
+
+def _named_by_id(first: pd.Series) -> str:
+    """Of a result set without any model, or references alone."""
+    return f"result set {first['result_set'][:8]}" if first["result_set"] else f"cell {first['cell'][:8]}"
 
 
 def _winners(frame: pd.DataFrame, trials: pd.DataFrame, remark: str) -> list[Table]:
@@ -153,12 +173,12 @@ def _params(text: Any) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
-def _shown(lines: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
+def _shown(lines: pd.DataFrame, rows: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     columns = {"method": lines["method_title"], "usable": lines["usable"], "status": lines["status"]}
     blind = (lines["n_contradicted"] > 0).map({True: f" {UNDERSTATED}", False: ""})
     for column in catalogue.shown:
         remark = blind if column.name in UNDERSTATES else ""
-        columns[column.header] = formatted(lines, column) + _marks(lines, column) + remark
+        columns[column.header] = formatted(lines, column) + _marks(lines, rows, column) + remark
     return pd.DataFrame({**columns, "why": lines["reason"]}).astype(str)
 
 
@@ -166,28 +186,36 @@ def formatted(lines: pd.DataFrame, column: Column) -> pd.Series[str]:
     """Mean ± standard deviation of a measure's column for people; lines: of `aggregate`."""
     pairs = zip(lines[f"{column.name}_mean"], lines[f"{column.name}_sd"], strict=True)
     missing = "n/a" if column.name in NAMES else NOT_COMPUTED
-    shown = [_number(mean, sd, column.digits, missing) for mean, sd in pairs]
-    return pd.Series(shown, index=lines.index, dtype="object")
+    shown = pd.Series([_number(*pair, column.digits, missing) for pair in pairs], index=lines.index, dtype="object")
+    bare = (shown == missing) & lines["reason"].str.contains(UNDEFINED, regex=False)
+    return shown.mask(bare, "undefined") if column.name in RATIOS else shown
 
 
-def _marks(lines: pd.DataFrame, column: Column) -> pd.Series[str]:
-    """¹ and ² for the best and the second best methods of a column, equal ones alike; nothing elsewhere.
+def _marks(lines: pd.DataFrame, rows: pd.DataFrame, column: Column) -> pd.Series[str]:
+    """¹ and ² for the best and the second best methods of a column, equal ones alike; nothing elsewhere."""
+    if column.better == "neither":
+        return pd.Series("", index=lines.index)
+    known = lines[f"{column.name}_mean"].notna() & ~lines["method"].isin(REFERENCES) & (lines["status"] == "")
+    distance = lines["method"].map(_distances(rows[rows["usable"]], column))
+    ranks: pd.Series[float] = distance.where(known).round(9).rank(method="dense")
+    return ranks.map({1.0: " ¹", 2.0: " ²"}).fillna("")
+
+
+def _distances(rows: pd.DataFrame, column: Column) -> pd.Series[float]:
+    """By method, the mean over seeds of how far each model is from the best value: errors of both signs do not cancel.
 
     Methods that were run elsewhere are not held against our retrained model: theirs is another.
     """
-    means = lines[f"{column.name}_mean"]
-    retrained = means[lines["method"] == "retrained"]
-    if column.better == "retrained" and len(retrained):
-        distance = (means - retrained.iloc[0]).abs().mask(lines["method_title"].str.endswith(external.MARK))
-    elif column.better in ("neither", "retrained"):
-        return pd.Series("", index=lines.index)
+    values = rows[column.name].astype(float)
+    if column.better == "retrained":
+        retrained = rows[rows["method"] == "retrained"].drop_duplicates("seed").set_index("seed")[column.name]
+        target = rows["seed"].map(retrained).astype(float)
+        far = (values - target).abs().mask(rows["method_title"].str.endswith(external.MARK))
     elif column.best is not None:
-        distance = (means - column.best).abs()
+        far = (values - column.best).abs()
     else:
-        distance = -means if column.better == "higher" else means
-    judged = ~lines["method"].isin(REFERENCES) & (lines["status"] == "")
-    ranks: pd.Series[float] = distance.where(judged).round(9).rank(method="dense")
-    return ranks.map({1.0: " ¹", 2.0: " ²"}).fillna("")
+        far = -values if column.better == "higher" else values
+    return far.groupby(rows["method"]).mean()
 
 
 def _number(mean: float, sd: float, digits: str, missing: str) -> str:

@@ -65,7 +65,7 @@ def test_a_method_that_hardly_moved_is_marked(shelf: Shelf) -> None:
     assert reasons["ft"] == "" and reasons["original"] == ""
 
 
-@pytest.mark.parametrize("kind", ["failed", "skipped", "not_applicable", "search_failed"])
+@pytest.mark.parametrize("kind", ["failed", "skipped", "search_failed"])
 def test_fewer_models_than_report_seeds_is_a_failure(shelf: Shelf, kind: str) -> None:
     for seed in range(2):
         shelf.add(method="msg", seed=seed)
@@ -151,3 +151,15 @@ def test_the_number_of_report_seeds_is_each_result_sets_own(shelf: Shelf) -> Non
 def test_a_cell_with_references_only_has_its_own_lines(shelf: Shelf) -> None:
     shelf.references(0, 1)
     assert table_of(shelf)["usable"].to_dict() == {"original": "2/2", "retrained": "2/2"}
+
+
+def test_what_cannot_be_applied_is_no_failure_unless_something_failed_too(shelf: Shelf) -> None:
+    for seed in range(2):
+        shelf.add(method="msg", seed=seed)
+    shelf.expect("run1", *({"method": name, "seed": seed} for name in ("bt", "ff") for seed in (0, 1)))
+    shelf.fail(method="bt", seed=0, kind="not_applicable", message="needs a convolution")
+    shelf.fail(method="ff", seed=0, kind="failed")
+    shelf.fail(method="ff", seed=1, kind="failed")
+    table = table_of(shelf)
+    assert table["status"].to_dict() == {"bt": "n/a", "ff": "F", "msg": ""}
+    assert "needs a convolution" in table.loc["bt", "reason"]

@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, ward
+from scipy.stats import f, friedmanchisquare, ttest_rel
 
 from deepunlearn.analysis.coverage import outcomes
-from deepunlearn.analysis.rank import COUNTED, Scores, count_groups, dense_ranks, group, holm
+from deepunlearn.analysis.inference import against_best, critical_difference, holm, neighbours, spread_p
+from deepunlearn.analysis.rank import COUNTED, Bootstrap, Scores, count_groups, dense_ranks, group, groups_of
 from deepunlearn.analysis.ranking import Ranking, rankings
 from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.rows import collect
@@ -72,6 +75,12 @@ def test_groups_are_runs_of_neighbours_and_the_better_are_before_the_worse(value
     assert spread >= best_three_way_split(values) - 1e-6
 
 
+def bootstrap_of(made: Scores, resamples: int) -> Bootstrap:
+    found = made.bootstrap(resamples)
+    assert found is not None
+    return found
+
+
 def scores(seeds: int = 10, noise: float = 0.001) -> Scores:
     random = np.random.RandomState(0)
     centres = {"a": 0.01, "b": 0.012, "c": 0.5, "d": 0.52, "e": 0.95}
@@ -86,13 +95,13 @@ def test_failures_are_counted_and_ranked_last() -> None:
 
 
 def test_clear_differences_have_certain_groups_and_noise_has_not() -> None:
-    clear = scores().bootstrap(resamples=50)
+    clear = bootstrap_of(scores(), resamples=50)
     assert clear.shares.loc[("G1", "a"), "one"] == pytest.approx(1.0)
     assert clear.shares.loc[("F", "e"), "two"] == pytest.approx(1.0)
     assert clear.shares["one"].groupby(level=1).sum().tolist() == pytest.approx([1.0] * 5)
-    assert (clear.interval.loc["a"] == 1).all()
-    noisy = scores(noise=0.6).bootstrap(resamples=50)
-    assert ((noisy.interval["high"] - noisy.interval["low"]) > 0).any()
+    assert (clear.interval.loc["a"] == 1.5).all(), "a and b are equal in groups and share places 1 and 2"
+    noisy = bootstrap_of(scores(noise=0.6), resamples=50)
+    assert not noisy.certain.all() and ((noisy.interval["high"] - noisy.interval["low"]) > 0).any()
 
 
 def test_the_bootstrap_draws_seeds_for_all_methods_alike() -> None:
@@ -100,14 +109,15 @@ def test_the_bootstrap_draws_seeds_for_all_methods_alike() -> None:
     random = np.random.RandomState(1)
     base = random.randn(10)
     table = pd.DataFrame({"a": base, "b": base + 0.01, "c": base + 0.02})
-    shares = Scores({"one": table}, ["a", "b", "c"], lower_is_better=True).bootstrap(resamples=40).shares["one"]
+    shares = bootstrap_of(Scores({"one": table}, ["a", "b", "c"], lower_is_better=True), resamples=40).shares["one"]
     assert [shares[one, name] for name, one in (("a", "G1"), ("b", "G2"), ("c", "G3"))] == pytest.approx([1.0] * 3)
 
 
 def test_each_cell_draws_its_own_seeds() -> None:
     """Equal noisy tables in two cells: were the draws shared, so would be every resample's groups."""
     noisy = pd.DataFrame(np.random.RandomState(2).randn(10, 4), columns=list("abcd"))
-    shares = Scores({"one": noisy, "two": noisy}, list("abcd"), lower_is_better=True).bootstrap(resamples=9).shares
+    made = Scores({"one": noisy, "two": noisy}, list("abcd"), lower_is_better=True)
+    shares = bootstrap_of(made, resamples=9).shares
     assert not np.array_equal(shares["one"], shares["two"])
 
 
@@ -117,7 +127,7 @@ def test_neighbours_that_differ_and_neighbours_that_do_not() -> None:
     assert found.loc[("one", "d", "e"), "p"] == pytest.approx(min(1.0, 2 / 2**10 * 4)), "the smallest p, times 4 pairs"
     same = pd.DataFrame({"a": [0.1] * 8, "b": [0.1] * 8})
     (line,) = Scores({"one": same}, ["a", "b"], lower_is_better=True).neighbours().itertuples()
-    assert (line.p, line.verdict) == (1.0, "not distinguished")
+    assert (line.p, line.verdict) == (1.0, "equal")
 
 
 def test_five_seeds_cannot_tell() -> None:
@@ -165,7 +175,7 @@ def test_rows_become_groups_over_cells_and_failures_without_rows_count(shelf: Sh
     assert made["ranking"].ranks["RetDev"].to_dict() == {"a": 1, "b": 3, "c": 2, "d": 4}
     assert made["ranking"].ranks["Indisc"]["c"] == 1
     assert made["ranking-digits"].ranks["RetDev"].to_dict() == {"a": 1, "b": 2, "c": 3, "d": 4}
-    assert made["ranking"].disagree("a") and made["ranking"].disagree("c") and not made["ranking"].disagree("d")
+    assert not any(made["ranking"].disagree(name) for name in "abcd"), "two seeds cannot tell"
 
 
 def test_a_method_that_was_not_run_everywhere_is_not_ranked_and_named(shelf: Shelf) -> None:
@@ -174,7 +184,7 @@ def test_a_method_that_was_not_run_everywhere_is_not_ranked_and_named(shelf: She
     for seed in (0, 1):
         shelf.add(method="e", method_title="E", seed=seed, **another)
     made = ranked(shelf)
-    assert "e" not in made["ranking"].ranks["RetDev"] and "not ranked: e" in made["ranking"].left_out
+    assert "e" not in made["ranking"].ranks["RetDev"] and "not ranked: E" in made["ranking"].left_out
     assert "e" in made["ranking-mnist"].ranks["RetDev"]
 
 
@@ -184,14 +194,10 @@ def test_the_tables_over_cells_say_what_the_ranking_says(shelf: Shelf) -> None:
     cases = outcomes(frame, shelf.root)
     tables = {table.name: table for table in over_cells(rankings(frame, cases), frame, cases, "")}
     ranking = tables["ranking"].shown.set_index("method")
-    assert ranking.loc["A", ["RetDev G1", "RetDev rank", "RetDev 95 %", "metrics"]].tolist() == [
-        "2",
-        "1",
-        "1 to 1",
-        "disagree",
-    ]
+    told = ["RetDev G1", "RetDev mean", "RetDev rank", "RetDev place, 95 %", "RetDev mean place", "metrics"]
+    assert ranking.loc["A", told].tolist() == ["2", "0.010", "1", "1 [needs 5 seeds]", "1.0", ""]
     assert ranking.index.tolist() == ["A", "C", "B", "d"]
-    assert tables["groups"].shown.set_index("method").loc["B", "mnist ResNet18: RetDev"] == "F (1.00)"
+    assert tables["groups"].shown.set_index("method").loc["B", "mnist ResNet18: RetDev"] == "F"
     assert set(tables["neighbours"].shown["verdict"]) == {"not testable"}
     assert (
         tables["rte-resnet18"].shown.set_index("method").loc["A", ["digits", "mnist", "average"]].tolist()
@@ -200,3 +206,126 @@ def test_the_tables_over_cells_say_what_the_ranking_says(shelf: Shelf) -> None:
     reliable = tables["reliability"].shown.set_index("method")
     assert reliable.loc["B", ["usable models", "failed in"]].tolist() == ["3/4", "1 of 2"]
     assert reliable.loc["d", ["usable models", "failed in"]].tolist() == ["0/4", "2 of 2"]
+
+
+def test_many_lines_at_once_are_grouped_as_scipy_groups_each() -> None:
+    lines = np.random.default_rng(0).exponential(size=(200, 18))
+    for line, own in zip(lines, groups_of(lines, lower_is_better=True), strict=True):
+        labels = fcluster(ward(line[:, None]), 3, "maxclust")
+        order = sorted(set(labels), key=lambda label: line[labels == label].mean())
+        assert [order.index(label) for label in labels] == own.tolist()
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_below_five_seeds_there_is_no_interval(seeds: int) -> None:
+    assert scores(seeds=seeds).bootstrap() is None
+    verdicts = scores(seeds=seeds).against_best()["verdict"]
+    assert set(verdicts) == {"best", "not testable"}
+
+
+@pytest.mark.parametrize(
+    ("methods", "seeds", "testable"), [(18, 9, False), (18, 10, True), (2, 6, True), (2, 5, False)]
+)
+def test_what_the_correction_makes_impossible_is_not_tested(methods: int, seeds: int, testable: bool) -> None:
+    """18 methods have 17 neighbours: 17 x 2 / 2^9 is 0.066, 17 x 2 / 2^10 is 0.033."""
+    table = np.arange(methods) + np.random.default_rng(0).uniform(size=(seeds, methods)) / 100
+    assert {one.verdict for one in neighbours(table)} == {"differ" if testable else "not testable"}
+
+
+def test_seeds_on_which_two_methods_are_equal_do_not_count_for_testability() -> None:
+    one, other = np.zeros(8), np.array([0.0, 0, 0, 1, 2, 3, 4, 5])
+    (found,) = neighbours(np.stack([one, other], axis=1))
+    assert found.verdict == "not testable", "5 of 8 seeds differ, 2 / 2^5 is 0.0625"
+
+
+def test_who_differs_from_the_best_is_told_though_no_neighbours_differ() -> None:
+    """0.028 to 0.116 in steps that are each within the noise of ten seeds."""
+    means, names = np.linspace(0.028, 0.116, 14), list("abcdefghijklmn")
+    table = pd.DataFrame(means + 0.014 * np.random.default_rng(1).standard_normal((10, 14)), columns=names)
+    made = Scores({"one": table}, list(table), lower_is_better=True)
+    assert set(made.neighbours()["verdict"]) == {"not distinguished"}
+    found = made.against_best().set_index("method")
+    assert found["verdict"].iloc[0] == "best" and found.loc["n", "verdict"] == "differs"
+    assert found.loc["n", "difference"] == pytest.approx(0.088, abs=0.01)
+    assert found["verdict"].iloc[1] == "not distinguished"
+
+
+def test_the_best_is_found_by_the_same_data_so_all_pairs_are_corrected_for() -> None:
+    """Of two methods p is the paired t-test's; with a third, equal to the second, it is held against three pairs."""
+    generator = np.random.default_rng(0)
+    two = generator.standard_normal((10, 2)) + np.array([0.0, 1.0])
+    (_, alone), (_, among, _) = against_best(two, 0), against_best(np.hstack([two, two[:, 1:]]), 0)
+    assert alone.p == pytest.approx(ttest_rel(two[:, 0], two[:, 1]).pvalue)
+    assert among.p == pytest.approx(3 * alone.p)
+
+
+def test_spread_is_held_against_what_seeds_do_to_methods_one_by_one() -> None:
+    generator = np.random.default_rng(1)
+    noise = generator.standard_normal((10, 4))
+    assert spread_p(noise / 1000 + np.array([0.05, 0.0501, 0.0502, 0.0503])) > 0.05
+    shifted = noise[:, :1] + noise / 1000
+    assert spread_p(shifted + np.array([0.0, 0.01, 0.02, 0.03])) < 1e-6, "what a seed does to all alike does not count"
+    assert spread_p(np.full((5, 3), 0.1)) == 1.0
+    assert spread_p(np.tile([0.1, 0.2], (5, 1))) == 0.0
+    assert np.isnan(spread_p(noise[:1])) and np.isnan(spread_p(noise[:, :1]))
+
+
+def test_a_grouping_within_noise_is_marked_and_all_within_noise_is_not_ranked(shelf: Shelf) -> None:
+    generator = np.random.default_rng(3)
+    for number, method in enumerate("abcd"):
+        for seed in range(6):
+            noise = 0.01 * float(generator.standard_normal())
+            shelf.add(method=method, method_title=method, seed=seed, RetDev=0.05 + 0.0001 * number + noise,
+                      Indisc=0.5 + 0.1 * number + noise / 10)  # fmt: skip
+    frame = collect(shelf.root)
+    cases = outcomes(frame, shelf.root)
+    made = rankings(frame, cases)
+    (ranking,) = made
+    assert ranking.ranks["RetDev"].empty and ranking.ranks["Indisc"].idxmin() == "d"
+    assert len(ranking.ranks["Indisc"]) == 4
+    assert (
+        "RetDev: 6 seeds, 1 cell, 20 trials per search: not ranked, since the methods differ by no more"
+        in ranking.trust
+    )
+    assert "Indisc: 6 seeds, 1 cell, 20 trials per search: the place of " in ranking.trust
+    tables = {table.name: table for table in over_cells(made, frame, cases, "")}
+    groups = tables["groups"].shown.set_index("method")
+    assert groups["Digits ResNet18: RetDev"].str.endswith("~").all()
+    assert not groups["Digits ResNet18: Indisc"].str.contains("~").any()
+    shown = tables["ranking"].shown.set_index("method")
+    assert shown.loc["a", ["RetDev rank", "Indisc rank"]].tolist() == ["not told", str(ranking.ranks["Indisc"]["a"])]
+    assert shown.loc["a", "RetDev mean"] == f"{frame[frame['method'] == 'a']['RetDev'].mean():.3f}"
+    assert all(tables[name].caption.startswith(ranking.trust) for name in ("ranking", "groups", "differences"))
+
+
+def test_one_seed_is_not_ranked_and_says_so(shelf: Shelf) -> None:
+    for number, method in enumerate("abc"):
+        shelf.add(method=method, method_title=method, RetDev=0.1 * number, Indisc=0.5)
+    (ranking,) = ranked(shelf).values()
+    assert ranking.trust == (
+        "1 seed, 1 cell, 20 trials per search: not ranked, since 1 seed does not show how far seeds differ; "
+        "the values stand as they are."
+    )
+    assert all(one.empty for one in ranking.ranks.values())
+
+
+def test_critical_difference_against_demsars_example() -> None:
+    """Demsar (2006), section 3.2: mean ranks 3.143, 2.000, 2.893, 1.964 of 4 algorithms over 14 sets; CD 1.25."""
+    auc = {
+        "C4.5": [.763, .599, .954, .628, .882, .936, .661, .583, .775, 1.0, .940, .619, .972, .957],
+        "C4.5+m": [.768, .591, .971, .661, .888, .931, .668, .583, .838, 1.0, .962, .666, .981, .978],
+        "C4.5+cf": [.771, .590, .968, .654, .886, .916, .609, .563, .866, 1.0, .965, .614, .9751, .946],
+        "C4.5+m+cf": [.798, .569, .967, .657, .898, .931, .685, .625, .875, 1.0, .962, .669, .975, .970],
+    }  # fmt: skip
+    found = critical_difference(-pd.DataFrame(auc).T)
+    assert found is not None
+    assert found.places.round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
+    assert found.difference == pytest.approx(1.25, abs=0.005)
+    statistic = friedmanchisquare(*auc.values()).statistic
+    assert found.p == pytest.approx(f.sf(13 * statistic / (14 * 3 - statistic), 3, 39)) and found.decides
+
+
+def test_failed_methods_come_last_in_mean_places() -> None:
+    found = scores().critical_difference()
+    assert found is not None and found.places["e"] == 5.0
+    assert not found.decides, "over two cells no five methods can be told apart"

@@ -38,7 +38,7 @@ def draw(records: Records, ranked: list[Ranking]) -> list[Picture]:
 
 
 def _over_sets(records: Records, ranked: list[Ranking]) -> Iterator[Picture]:
-    yield from cell_figures(ranked, records.rows)
+    yield from cell_figures(ranked, records.rows, records.cases)
     yield from attack_figures(records.attacks)
 
 

@@ -19,33 +19,32 @@ from deepunlearn.analysis.figures.style import (
     rows_of,
     titles_of,
 )
-from deepunlearn.analysis.rank import COUNTED
+from deepunlearn.analysis.rank import COUNTED, NOT_APPLICABLE, UNDEFINED
 from deepunlearn.analysis.ranking import Ranking
-from deepunlearn.analysis.rows import REFERENCES, current
+from deepunlearn.analysis.ranking_tables import RtePart, rte_parts
 
-GROUP_COLOURS = ("#2c7fb8", "#7fcdbb", "#edf8b1", "#d9d9d9")  # dark to light as groups get worse, grey for failed
-GROUP_INK = ("#ffffff", "#1a1b1d", "#1a1c1d", "#1a1c1e")  # on those, in either theme of the page
+DRAWN = (*COUNTED, NOT_APPLICABLE, UNDEFINED)
+GROUP_COLOURS = ("#2c7fb8", "#7fcdbb", "#edf8b1", "#d9d9d9", "#ffffff", "#ffffff")  # dark to light, grey: failed
+GROUP_INK = ("#ffffff", "#1a1b1d", "#1a1c1d", "#1a1c1e", "#1a1c1f", "#1a1c1f")  # on those, in either theme of the page
 MAIN = "all cells"
 
 
-def cell_figures(ranked: list[Ranking], frame: pd.DataFrame) -> Iterator[Picture]:
-    """ranked: as `ranking.rankings`; frame: as `Records.rows`."""
+def cell_figures(ranked: list[Ranking], frame: pd.DataFrame, cases: pd.DataFrame) -> Iterator[Picture]:
+    """ranked: as `ranking.rankings`; frame, cases: as in `Records`."""
     for ranking in ranked:
         if ranking.scope == MAIN and ranking.titles:
             yield from (_heatmap(ranking, metric) for metric in ranking.groups)
-    rows = current(frame)
-    measured = rows[rows["usable"] & rows["RTE"].notna() & ~rows["method"].isin(REFERENCES)]
-    yield from (_rte(subset, str(arch)) for arch, subset in measured.groupby("arch"))
+    yield from map(_rte, rte_parts(frame, cases))
 
 
 def _heatmap(ranking: Ranking, metric: str) -> Picture:
     methods = in_order(ranking.titles)
     groups = ranking.groups[metric].loc[methods]
-    numbers = groups.replace({name: position for position, name in enumerate(COUNTED)}).to_numpy(int)
+    numbers = groups.replace({name: position for position, name in enumerate(DRAWN)}).to_numpy(int)
     with canvas(max(4.5, 2.2 + 0.75 * groups.shape[1]), 1.6 + 0.24 * len(methods)) as axes:
-        axes.imshow(numbers, cmap=ListedColormap(GROUP_COLOURS), vmin=-0.5, vmax=len(COUNTED) - 0.5, aspect="auto")
+        axes.imshow(numbers, cmap=ListedColormap(GROUP_COLOURS), vmin=-0.5, vmax=len(DRAWN) - 0.5, aspect="auto")
         for (line, column), number in np.ndenumerate(numbers):
-            axes.text(column, line, COUNTED[number], ha="center", va="center", fontsize=7.5, color=GROUP_INK[number])
+            axes.text(column, line, DRAWN[number], ha="center", va="center", fontsize=7.5, color=GROUP_INK[number])
         rows_of(axes, [ranking.titles[method] for method in methods])
         axes.grid(visible=False)
         axes.set_xticks(
@@ -55,22 +54,21 @@ def _heatmap(ranking: Ranking, metric: str) -> Picture:
         return finish(axes, ranking.name.replace("ranking", f"groups-{metric.lower()}", 1), title)
 
 
-def _rte(rows: pd.DataFrame, arch: str) -> Picture:
-    """A bar for the mean over datasets, a mark for each dataset."""
-    means = rows.groupby(["method", "dataset_title"])["RTE"].mean().unstack()
-    titles = titles_of(rows)
+def _rte(subset: RtePart) -> Picture:
+    """A mark for each result set; a bar for the mean over datasets, where each has one and the method ran on all."""
+    titles = titles_of(subset.rows)
     look = looks(titles)
-    average = means.mean(axis=1).loc[list(titles)]
     with canvas(7.2, 0.9 + 0.24 * len(titles)) as axes:
-        axes.barh(range(len(titles)), average, height=0.62, alpha=0.75, color=[look[name].colour for name in titles])
-        for number, dataset in enumerate(means):
+        colours = [look[name].colour for name in titles]
+        axes.barh(range(len(titles)), subset.average.loc[list(titles)], height=0.62, alpha=0.75, color=colours)
+        for number, position in enumerate(subset.means):
             marker = MARKERS[number % len(MARKERS)]
-            values = means[dataset].loc[list(titles)]
+            values = subset.means[position].loc[list(titles)]
             axes.scatter(values, range(len(titles)), s=16, marker=marker, facecolors="none", edgecolors=INK,
-                         linewidths=0.8, label=str(dataset), zorder=3)  # fmt: skip
+                         linewidths=0.8, label=str(position), zorder=3)  # fmt: skip
         rows_of(axes, list(titles.values()))
         axes.axvline(1, color=INK, linestyle="--", linewidth=1)
         axes.set_xlabel("RTE: times faster than retraining (dashed: retraining itself)")
         axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        title = f"RTE on {rows['arch_title'].iloc[0]}: bars are means over datasets, marks are datasets"
-        return finish(axes, f"rte-{arch}", title)
+        bars = "bars are means over datasets, marks are datasets" if subset.comparable else "marks are result sets"
+        return finish(axes, subset.name, f"RTE on {subset.title}: {bars}")

@@ -52,16 +52,18 @@ def _history(done: pd.DataFrame, titles: dict[str, str], name: str, cell_title: 
     look = looks(methods)
     with canvas(7.2, 4.2) as axes:
         for method in methods:
-            best = best_so_far(done[done["method"] == method])
+            best = best_so_far(done[done["method"] == method]).mean(axis=1, skipna=False).dropna()
             style: Any = {"color": look[method].colour, "linestyle": look[method].line}
-            axes.step(best.index + 1, best.mean(axis=1), where="post", label=titles[method], linewidth=1.4, **style)
+            axes.step(
+                best.dropna().index + 1, best.dropna(), where="post", label=titles[method], linewidth=1.4, **style
+            )
         axes.set_xlabel("trial")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("best norm of the losses so far, best 0")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        title = f"{cell_title}: history of the searches, mean over search seeds"
+        title = f"{cell_title}: history of the searches, mean over search seeds, from where each has a completed trial"
         return finish(axes, f"search-{name}", title, name)
 
 
