@@ -16,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
 from deepunlearn.cli import run_main
+from deepunlearn.config import read_command
+from deepunlearn.core.errors import ConfigError
 from deepunlearn.sweep import main
 from tests.forked import run_module
 
@@ -95,3 +99,11 @@ def until(condition: Callable[[], Result], seconds: float = 120.0) -> Result:
                 return value
         time.sleep(0.1)
     raise AssertionError("it did not come about")
+
+
+def refusal(*arguments: str) -> ConfigError:
+    """The error with which a command is refused; it says what was given, what is allowed and what to do."""
+    with pytest.raises(ConfigError) as caught:
+        read_command(arguments)
+    assert caught.value.allowed and caught.value.remedy and caught.value.given is not None
+    return caught.value

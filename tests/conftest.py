@@ -64,3 +64,13 @@ def postgres() -> Iterator[str]:
     yield done.stdout.splitlines()[-1]
     subprocess.run([str(script), "down", str(folder)], check=True)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def witness_clock() -> Iterator[None]:
+    """Time is what the network that notes whom it sees makes of it."""
+    from tests.witness import CLOCK
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepunlearn.runtime.time", CLOCK)
+        yield

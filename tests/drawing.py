@@ -6,17 +6,10 @@ import ast
 import re
 from pathlib import Path
 
-from tests.test_layering import LAYERS, RANK, imports, modules
+from tests.test_layering import LAYERS, RANK, imports, modules, unit_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 BLOCK = re.compile(r"(<!-- (drawing|layers) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def unit_of(name: str) -> str | None:
-    """The part of the table of layers that a module belongs to: its longest listed prefix."""
-    levels = name.split(".")
-    prefixes = (".".join(levels[:length]) for length in range(len(levels), 0, -1))
-    return next((prefix for prefix in prefixes if prefix in RANK), None)
 
 
 def uses() -> dict[str, set[str]]:

@@ -1,10 +1,11 @@
-"""Tiny networks that several test files use."""
+"""Tiny networks, and images for them, that several test files use."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from functools import cache
 
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,3 +51,16 @@ class Tiny(nn.Module):
 def tiny() -> nn.Module:
     with torch.random.fork_rng():
         return Tiny().eval()
+
+
+def vit(classes: int = CLASSES) -> nn.Module:
+    return timm.models.VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=classes
+    )
+
+
+def images(count: int, size: int, classes: int, apart: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Noise [count, 3, size, size] that is brighter by `apart` with each class, and its labels."""
+    labels = torch.arange(count) % classes
+    noise = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+    return noise + apart * labels[:, None, None, None], labels

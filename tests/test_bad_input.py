@@ -7,11 +7,10 @@ import resource
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.commands import SMALL, Finished, called, run_command, tree
+from tests.data.small_data import write_classes
 
 CASES = {  # arguments, what the message must name
     "unknown method": (["method=mgs"], ["mgs", "msg", "ft", "ct"]),
@@ -107,14 +106,9 @@ def test_a_wrong_setting(case: str, tmp_path: Path) -> None:
 
 def images(root: Path, classes: int = 2, per_class: int = 60, tests: int = 20) -> Path:
     """An image folder in train/CLASS and test/CLASS."""
-    random = np.random.RandomState(0)
-    for part, count in (("train", per_class), ("test", tests)):
-        for label in range(classes):
-            folder = root / part / f"class{label}"
-            folder.mkdir(parents=True)
-            for index in range(count):
-                pixels = random.randint(0, 255, (32, 32, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f"{index:03}.jpg")
+    parts = (("train", per_class), ("test", tests))
+    counts = {f"{part}/class{label}": count for part, count in parts for label in range(classes)}
+    write_classes(root, counts, suffix=".jpg", size=32)
     return root
 
 

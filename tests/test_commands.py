@@ -17,10 +17,9 @@ from omegaconf import OmegaConf
 from deepunlearn.analysis.rows import collect, current
 from deepunlearn.metrics.scores import SCORES
 from tests.commands import SMALL, Finished, run_command, sweep, tree
-from tests.launch.sweeps import own_method
+from tests.launch.sweeps import TIMES, own_method
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-TIMES = {"seconds", "retrain_seconds", "RTE", "date", "commit"}
 
 
 def rows(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:

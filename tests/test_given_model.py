@@ -14,6 +14,7 @@ import deepunlearn
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError, NotApplicable
 from deepunlearn.testing.small import equal_states, state
+from tests.networks import images
 
 CLASSES = 3
 QUICK = {
@@ -63,13 +64,10 @@ class Unused(Net):
         return logits
 
 
-def data(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % CLASSES
-    return torch.rand(count, 3, 6, 6, generator=generator) + labels[:, None, None, None], labels
-
-
-DATA: dict[str, Any] = {"retain": data(16, 1), "forget": data(8, 2), "val": data(8, 3)}
+DATA: dict[str, Any] = {
+    part: images(count, 6, CLASSES, 1.0, seed)
+    for part, count, seed in (("retain", 16, 1), ("forget", 8, 2), ("val", 8, 3))
+}
 
 
 @cache
@@ -288,4 +286,4 @@ def test_the_check_leaves_random_state_and_statistics_alone() -> None:
 
 def test_one_forget_sample_is_enough_for_the_check() -> None:
     """A batch of one has no batch statistics; such a forget set is legal."""
-    deepunlearn.unlearn(built(), method="ft", epochs=1, retain=DATA["retain"], forget=data(1, 4))
+    deepunlearn.unlearn(built(), method="ft", epochs=1, retain=DATA["retain"], forget=images(1, 6, CLASSES, 1.0, 4))

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.commands import sweep
+from tests.launch.sweeps import rows
 
 KILLS = 20
 WORK = (
@@ -28,17 +28,6 @@ WORK = (
     "runtime.threads=1",
     "runtime.checkpoint_seconds=0",
 )
-TIMES = {"seconds", "retrain_seconds", "RTE", "date", "commit"}
-
-
-def rows(folder: Path) -> dict[str, dict[str, Any]]:
-    """Row per model, apart from times; the path holds the key."""
-    return {
-        str(path.relative_to(folder)): {
-            name: value for name, value in json.loads(path.read_text()).items() if name not in TIMES
-        }
-        for path in folder.rglob("row.json")
-    }
 
 
 def trials(folder: Path) -> dict[str, list[list[str]]]:

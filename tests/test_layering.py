@@ -96,11 +96,16 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def rank_of(name: str) -> int | None:
-    """The row of a module by its longest listed prefix; the package itself has none."""
+def unit_of(name: str) -> str | None:
+    """The row's entry that a module belongs to: its longest listed prefix; the package itself has none."""
     levels = name.split(".")
-    prefixes = [".".join(levels[:length]) for length in range(len(levels), 0, -1)]
-    return next((RANK[prefix] for prefix in prefixes if prefix in RANK), None)
+    prefixes = (".".join(levels[:length]) for length in range(len(levels), 0, -1))
+    return next((prefix for prefix in prefixes if prefix in RANK), None)
+
+
+def rank_of(name: str) -> int | None:
+    unit = unit_of(name)
+    return None if unit is None else RANK[unit]
 
 
 @pytest.mark.parametrize("name", sorted(name for name in modules() if name))

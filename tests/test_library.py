@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import timm
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ import deepunlearn
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import ConfigError, DataError, DataWarning, DeepUnlearnError, NotApplicable
 from deepunlearn.testing.small import equal_states, state
+from tests.networks import images, vit
 
 CLASSES = 4
 DOCS = Path(__file__).parent.parent / "docs" / "own-models.md"
@@ -40,23 +40,11 @@ QUICK = {
 }
 
 
-def data(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % CLASSES
-    return torch.rand(count, 3, 32, 32, generator=generator) + labels[:, None, None, None] / 4, labels
-
-
-RETAIN, FORGET, VAL = data(32, 1), data(12, 2), data(12, 3)
+RETAIN, FORGET, VAL = (images(count, 32, CLASSES, 0.25, seed) for count, seed in ((32, 1), (12, 2), (12, 3)))
 
 
 def mobilenet() -> nn.Module:
     return torchvision.models.mobilenet_v3_small(num_classes=CLASSES)
-
-
-def vit() -> nn.Module:
-    return timm.models.VisionTransformer(
-        img_size=32, patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=CLASSES
-    )
 
 
 def mlp() -> nn.Module:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Finished, run_command
+from tests.launch.standin import StandIn
 
 
 @pytest.mark.slow
@@ -18,10 +19,9 @@ def test_status_goes_on_without_slurms_answer(
     (run,) = (finished.folder / "results" / "runs").iterdir()
     (run / "jobs").mkdir()
     (run / "jobs" / "7.json").write_text('{"date": "", "stage": "search", "job": "7", "tasks": []}')
-    squeue = tmp_path / "squeue"
-    squeue.write_text("#!/bin/sh\necho 'no controller' >&2\nexit 1\n")
-    squeue.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    cluster = StandIn(tmp_path / "cluster")
+    cluster.write("silent", "")
+    monkeypatch.setenv("PATH", f"{cluster.bin}:{os.environ['PATH']}")
     status = run_command("status", finished.folder)
     assert status.returncode == 0 and "SLURM does not answer: no controller" in status.stdout
     assert re.search(r"digits/smallnet search +3 +0 +0 +0 +0 +\d+ s +-$", status.stdout, re.MULTILINE)

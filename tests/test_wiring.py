@@ -7,7 +7,6 @@ handed (tests/watcher.py). What is expected is counted here, from the split and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +28,7 @@ from tests.watcher import GIVEN, Given
 from tests.wiring import BATCH, EPOCHS, PARTS, Done, epochs_of, evaluated, reference, report, steps, study, swept
 from tests.witness import CLOCK, EVALUATING_SECONDS, FIRST_TEST, TRAINING_SECONDS, Witness
 
-
-@pytest.fixture(scope="module", autouse=True)
-def clock() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepunlearn.runtime.time", CLOCK)
-        yield
+pytestmark = pytest.mark.usefixtures("witness_clock")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from torch import nn
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError, NotApplicable
 from deepunlearn.ops.last_blocks import last_blocks, parameters_of
+from tests.networks import vit
 
 CLASSES = 4
 
@@ -48,12 +49,6 @@ class Wrapped(nn.Module):
         super().__init__()
         self.scale = nn.Identity()
         self.network = network
-
-
-def vit() -> nn.Module:
-    return timm.models.VisionTransformer(
-        img_size=32, patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=CLASSES
-    )
 
 
 def convnext() -> nn.Module:

@@ -11,18 +11,12 @@ from deepunlearn.config.known import _top_level, names_of
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import ParamSpec
 from deepunlearn.core.schema import CellConfig, LocalLauncher, RuntimeConfig, SearchConfig, SlurmLauncher, SweepConfig
+from tests.commands import refusal
 
 ALL = [
     *(name for name in (*GROUPS, *_top_level()) if name not in AXES),
     *sorted({f"{group}.{field}" for group in GROUPS for fields in names_of(group).values() for field in fields}),
 ]
-
-
-def refusal(*arguments: str) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        read_command(arguments)
-    assert caught.value.allowed and caught.value.remedy and caught.value.given is not None
-    return caught.value
 
 
 def test_no_option_but_an_axis_may_be_a_grid() -> None:

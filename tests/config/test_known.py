@@ -6,18 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deepunlearn.config import read_command
 from deepunlearn.config.files import GROUPS, options
 from deepunlearn.config.known import names_of
-from deepunlearn.core.errors import ConfigError
+from tests.commands import refusal
 from tests.launch.sweeps import own_method
-
-
-def refusal(*arguments: str) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        read_command(arguments)
-    assert caught.value.allowed and caught.value.remedy and caught.value.given
-    return caught.value
 
 
 @pytest.mark.parametrize(

@@ -7,23 +7,16 @@ from pathlib import Path
 import pytest
 
 from deepunlearn.config import read_command
-from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner, Task
+from tests.commands import refusal
 
 CHAIN = ("method=chain", "chain.steps=[ct,ft]")
 
 
 def methods(*arguments: str) -> dict[str, MethodConfig]:
     return {method.name: method for method in read_command(arguments).sweep.methods}
-
-
-def refusal(*arguments: str) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        read_command(arguments)
-    assert caught.value.allowed and caught.value.remedy and caught.value.given
-    return caught.value
 
 
 def test_a_user_change_makes_another_result_set() -> None:

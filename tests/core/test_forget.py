@@ -16,6 +16,7 @@ from deepunlearn.data.splits import make_splits
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
+from tests.plugins import put
 
 CODE = '''
 """A share of the samples of one class is forgotten."""
@@ -41,10 +42,7 @@ SMALL = (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    kinds = tmp_path / "plugins" / "forget"
-    kinds.mkdir(parents=True)
-    (kinds / "part_of_class.py").write_text(CODE)
-    (kinds / "part_of_class.yaml").write_text(YAML)
+    put(tmp_path / "plugins", "forget", "part_of_class", CODE, YAML)
     return tmp_path
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+CIFAR_TRAIN = np.repeat(np.arange(10), 5000)  # labels, as many as there are
+CIFAR_TEST = np.repeat(np.arange(10), 1000)
+
 
 def noise(seed: int, *shape: int) -> np.ndarray:
     return np.random.RandomState(seed).randint(0, 256, shape, dtype=np.uint8)

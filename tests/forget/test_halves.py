@@ -13,9 +13,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.halves import Halves, HalvesForget
 from deepunlearn.forget.random import RandomForget
-
-CIFAR_TRAIN = np.repeat(np.arange(10), 5000)
-CIFAR_TEST = np.repeat(np.arange(10), 1000)
+from tests.data.small_data import CIFAR_TEST, CIFAR_TRAIN
 
 
 def cut(train=CIFAR_TRAIN, test=CIFAR_TEST, *, limit=None, val_ratio=0.05, halvings=12, parts=5, seed=123) -> Halves:

@@ -17,6 +17,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.metrics.added import Outputs, computed
 from tests.commands import called, run_command, sweep, tree
+from tests.plugins import put
 
 WORK = (
     "dataset=digits", "arch=smallnet", "search=none", "train.epochs=8", "train.batch_size=16", "seeds=1",
@@ -48,10 +49,7 @@ columns:
 
 
 def write(folder: Path, code: str = CODE, yaml: str = YAML, name: str = "confidence") -> Path:
-    target = folder / "measure"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / f"{name}.py").write_text(code)
-    (target / f"{name}.yaml").write_text(yaml)
+    put(folder, "measure", name, code, yaml)
     return folder
 
 

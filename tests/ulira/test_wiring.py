@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,9 @@ from deepunlearn.ulira.scores import scaled_confidence
 from tests import watcher, witness
 from tests.watcher import GIVEN
 from tests.wiring import EPOCHS, Done, epochs_of, evaluated, reference, report, steps, swept
-from tests.witness import CLOCK, EVALUATING_SECONDS, TRAINING_SECONDS, Witness
+from tests.witness import EVALUATING_SECONDS, TRAINING_SECONDS, Witness
 
-
-@pytest.fixture(scope="module", autouse=True)
-def clock() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepunlearn.runtime.time", CLOCK)
-        yield
-
+pytestmark = pytest.mark.usefixtures("witness_clock")
 
 # ------------------------------------------------------------------------------------------------------------- U-LiRA
 
