@@ -43,6 +43,12 @@ def score(
     }
 
 
+def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored scores with `Disc_AUC`, which earlier programs did not store and which follows from `MIA_AUC`."""
+    auc = stored.get("MIA_AUC")
+    return {"Disc_AUC": None if auc is None else discernibility(auc), **stored}
+
+
 def _attack_scores(logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed: int) -> dict[str, Any]:
     """`ATTACKS`; models with equal logits have equal ones for equal seeds."""
     forget, val, test = (losses(logits[part], labels[part]) for part in ("forget", "val", "test"))

@@ -26,7 +26,7 @@ from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.row import check_row
-from deepunlearn.metrics.scores import score
+from deepunlearn.metrics.scores import completed, score
 from deepunlearn.stages.unlearning import UnlearningStage, distances
 from deepunlearn.training import load_weights
 
@@ -173,7 +173,7 @@ class Experiment(UnlearningStage):
         key, stored = find_row(self.store, self.keys.row(scores.key, search), place, labels.get("result_set"))
         if stored is not None:
             return stored
-        row = {**self._cell_fields(), **scores.json("metrics.json"), **labels, "seed": place.seed}
+        row = {**self._cell_fields(), **completed(scores.json("metrics.json")), **labels, "seed": place.seed}
         row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
         row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
         check_row(row)

@@ -22,7 +22,9 @@ def row(**changes: Any) -> dict[str, Any]:
     accuracies = {"RA": 0.99, "FA": 0.9, "VA": 0.89, "TA": 0.88}
     retention = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0}
     attack: dict[str, Any] = {"MIA": 0.55, "Disc": 0.1, "Indisc": 0.9, "MIA_val": 0.5, "Disc_val": 0.0}
-    attack |= {"MIA_AUC": 0.56, "MIA_AUC_val": 0.51, "MIA_understated": False}
+    auc = changes.get("MIA_AUC", 0.56)
+    attack |= {"MIA_AUC": auc, "Disc_AUC": None if auc is None else abs(2 * auc - 1)}
+    attack |= {"MIA_AUC_val": 0.51, "MIA_understated": False}
     chosen = {
         "result_set": RESULT_SET, "protocol": "paper", "search": "quick", "space": "paper", "selection": "paper",
         "trials": 20, "method_version": 1, "params": '{"epochs": 3, "lr": 0.01}', "notes": "{}",

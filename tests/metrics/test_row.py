@@ -52,7 +52,7 @@ def test_so_is_one_that_lacks_what_may_be_null_or_holds_what_is_no_number() -> N
 
 def test_the_stage_writes_no_such_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = MetricsKey(subject=reference(), retrained=reference(role="retrained"), version=1)
-    scores = SimpleNamespace(key=key, json=lambda name: {})
+    scores = SimpleNamespace(key=key, json=lambda name: {"MIA_AUC": 0.25})  # of a program without Disc_AUC
     subject = Entry(
         tmp_path, key, {name: row()[name] for name in ("machine", "device", "threads", "commit", "torch", "date")}
     )
@@ -62,13 +62,15 @@ def test_the_stage_writes_no_such_row(tmp_path: Path, monkeypatch: pytest.Monkey
     place = Place("digits", "resnet18", "ft", 0)
 
     def written(**changes: Any) -> Entry:
-        monkeypatch.setattr(experiment, "_cell_fields", lambda: row(**changes))
+        fields = {name: value for name, value in row(**changes).items() if name != "Disc_AUC"}
+        monkeypatch.setattr(experiment, "_cell_fields", lambda: fields)
         return experiment._row(None, scores, subject, place, {})  # type: ignore[arg-type]
 
     with pytest.raises(ValueError, match="'TA'"):
         written(TA=2.0)
     assert not list(tmp_path.rglob("row.json"))
-    assert written(result_set=None).json("row.json")["TA"] == row()["TA"]
+    stored = written(result_set=None).json("row.json")
+    assert (stored["TA"], stored["MIA_AUC"], stored["Disc_AUC"]) == (row()["TA"], 0.25, 0.5)
 
 
 def test_two_measures_may_not_share_a_column() -> None:
