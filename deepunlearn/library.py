@@ -7,7 +7,7 @@ import itertools
 import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from torch import Tensor, nn
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.composition import make_method
 from deepunlearn.config import method_config
-from deepunlearn.core.errors import ConfigError, DataError, DataWarning
+from deepunlearn.core.errors import ConfigError, DataError, DataWarning, unknown
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
-from deepunlearn.core.schema import RuntimeConfig
+from deepunlearn.core.schema import CpuKernels, RuntimeConfig
 from deepunlearn.core.seeding import SEED_BITS, derive_seed
 from deepunlearn.data.given import Data, read_given
 from deepunlearn.data.loader import Part
@@ -53,6 +53,7 @@ def unlearn(
     extra_methods: str | None = None,
     plugins: str | None = None,
     train_frozen: bool = False,
+    cpu_kernels: CpuKernels = "auto",
     **hyper_parameters: Value,
 ) -> nn.Module:
     """An unlearned copy of `model` in evaluation mode; `model` and the caller's random state stay as they are.
@@ -64,7 +65,8 @@ def unlearn(
     "head": "fc"}. fresh: builds a newly initialised network of the same architecture; without it layers are reset by
     their own `reset_parameters`. extra_methods: a folder with methods of one's own (docs/adding.md); plugins: one
     with such a folder, method/. train_frozen: let layers move whose `requires_grad` is off, which otherwise stay as
-    they are; the copy has the flags of `model`.
+    they are; the copy has the flags of `model`. cpu_kernels: "off" for PyTorch's own optimisers on the CPU, slower and
+    within rounding the same.
 
     Raises ConfigError for unknown names and bad values, DataError for unusable data, NotApplicable where the method
     cannot work on this model or all that it would change is frozen, Diverged where weights or losses become non-finite.
@@ -72,7 +74,7 @@ def unlearn(
     config = _config(method, val, Folders(plugins, extra_methods))
     params = config.complete({name: _plain(value) for name, value in hyper_parameters.items()})
     seed, model = _whole(seed), unwrapped(model)
-    dtype, runtime = dtype_of(model), _runtime_of(model)
+    dtype, runtime = dtype_of(model), _runtime_of(model, cpu_kernels)
     check_weights(model)
     frozen = frozenset() if train_frozen else _frozen(model)
     with runtime.visit(dtype), seeded_sources(fresh, derive_seed("library", seed), runtime):
@@ -170,9 +172,11 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic | Tensor) and value.ndim == 0 else value
 
 
-def _runtime_of(model: nn.Module) -> Runtime:
+def _runtime_of(model: nn.Module, cpu_kernels: CpuKernels) -> Runtime:
+    if cpu_kernels not in (choices := get_args(CpuKernels)):
+        raise unknown("choice of CPU kernels", str(cpu_kernels), choices)
     device = device_of(tensor.device for tensor in itertools.chain(model.parameters(), model.buffers()))
-    values = {"device": "auto", "precision": "fp32", "threads": None}
+    values = {"device": "auto", "precision": "fp32", "threads": None, "cpu_kernels": cpu_kernels}
     return Runtime(RuntimeConfig(**values, checkpoint_seconds=0, data_budget_gb=1), device)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import resource
@@ -20,10 +19,10 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.schema import RuntimeConfig
 from deepunlearn.core.seeding import derive_seed
+from deepunlearn.kernels import choice
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # deterministic matrix products need it
 PROC = Path("/proc/self")  # what Linux tells of this process
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Runtime:
@@ -38,9 +37,9 @@ class Runtime:
         self.threads = config.threads or torch.get_num_threads()  # OpenMP's: affinity and OMP_NUM_THREADS count
 
     def settle(self) -> Runtime:
-        """Set this process's threads, allocator, determinism and warnings for good."""
+        """Set this process's threads, CPU kernels, determinism and warnings for good."""
         torch.set_num_threads(self.threads)
-        _keep_freed_memory()
+        choice.settle(self.config.cpu_kernels)
         _quieten()
         if self.device.type == "cuda":
             _make_deterministic()
@@ -55,6 +54,7 @@ class Runtime:
         with ExitStack() as before:
             before.enter_context(warnings.catch_warnings())
             _quieten()
+            before.enter_context(choice.visit(self.config.cpu_kernels))
             before.enter_context(torch.inference_mode(False))
             before.enter_context(torch.enable_grad())
             for kind in {"cpu", self.device.type}:
@@ -81,9 +81,8 @@ class Runtime:
             torch.cuda.synchronize(self.device)
 
     def to_device(self, model: torch.nn.Module) -> torch.nn.Module:
-        """`model` on the device, in the memory format that is fastest for convolutions."""
-        model.to(self.device)
-        return model.to(memory_format=torch.channels_last)
+        """`model` on the device, with the layers and the memory format that are fastest there."""
+        return choice.fit(model.to(self.device), self.device)
 
     def compiled(self, model: torch.nn.Module) -> torch.nn.Module:
         """`model` itself, its forward pass compiled from the next call on where `runtime.compile` asks for it."""
@@ -132,6 +131,7 @@ class Runtime:
             "threads": self.threads,
             "precision": self.config.precision,
             "compile": self.config.compile,
+            "cpu_kernels": choice.names(self.device),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "commit": commit(),
@@ -223,18 +223,6 @@ def _high_water_mark() -> int | None:
     status = PROC / "status"
     lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep what is freed, up to 2 GB, for the next step, which needs the same again.
-
-    By default glibc hands it back to the system, which then clears each page anew: 5,000 to 20,000 page faults and 5 to
-    15 % of a training step on a CPU (docs/performance.md). Does nothing with another C library.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def device_of(given: Iterable[torch.device]) -> torch.device:

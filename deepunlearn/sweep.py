@@ -85,6 +85,7 @@ _OPTIONS = {
     "dataset.duplicates=warn|error|drop, dataset.background=black|white": "copies in the data; behind transparency",
     "forget.ratio=0.1": "size of the forget set",
     "runtime.device=, runtime.precision=, runtime.threads=, runtime.compile=": "where and how it runs",
+    "runtime.cpu_kernels=auto|off": "off: plain PyTorch on the CPU, slower; the results are the same within rounding",
     "launcher=slurm, launcher.partition=, launcher.gpus=, ...": "jobs on a cluster; see conf/launcher/slurm.yaml",
     "launcher.extra='{exclude: node01}'": "any other option of sbatch",
     "launcher.workers=N, launcher.workers_per_gpu=, launcher.workers_per_study=": "processes beside each other",

@@ -62,6 +62,7 @@ CASES = {  # arguments, what the message must name
     "a single image per step": (["train.batch_size=1"], ["train.batch_size", "1", "2"]),
     "statistics that cannot normalise": (["dataset.mean=[0.5]", "dataset.std=[0]"], ["dataset.std=(0.0,)", "above 0"]),
     "a precision there is not": (["runtime.precision=fp16"], ["runtime.precision", "'fp32' or 'bf16'"]),
+    "kernels there are not": (["runtime.cpu_kernels=fast"], ["runtime.cpu_kernels", "'auto' or 'off'"]),
     "no name for the results": (["results="], ["results", "not empty"]),
     "more seeds than anybody has": (["seeds=1000000"], ["seeds", "1000000", "10,000"]),
     "a chain that is no list": (["method=chain", "method.steps=5"], ["chain.steps=5", "at least two"]),

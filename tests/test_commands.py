@@ -383,17 +383,22 @@ def test_a_reference_that_diverges_skips_what_needs_it_and_names_it(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_compiled_sweep_says_so_and_finds_the_same(tmp_path: Path) -> None:
-    """References, unlearning and timing run compiled; numbers agree up to rounding, keys are the same."""
+def test_a_compiled_sweep_or_one_without_kernels_says_so_and_finds_the_same(tmp_path: Path) -> None:
+    """References, unlearning and timing run so; numbers agree up to rounding, keys are the same."""
     found = {}
-    for name, options in {"eager": (), "compiled": ("runtime.compile=aot_eager",)}.items():
+    ways = {"eager": (), "compiled": ("runtime.compile=aot_eager",), "plain": ("runtime.cpu_kernels=off",)}
+    for name, options in ways.items():
         own = [option for option in SMALL if not option.startswith(("method=", "seeds=", "search"))]
         done = sweep(tmp_path, *own, "method=ft", "search=none", "seeds=1", f"results={name}", *options)
         assert done.returncode == 0, done.stderr
         found[name] = collect(tmp_path / name).set_index("method")
         metas = (tmp_path / name / "store").glob("*/*/unlearned/*/*/meta.json")
-        assert [json.loads(path.read_text())["compile"] for path in metas] == [None if name == "eager" else "aot_eager"]
-    for metric in ("RA", "FA", "TA", "MIA", "moved"):
-        eager, compiled = (found[name][metric].astype(float) for name in ("eager", "compiled"))
-        assert (eager - compiled).abs().max() < 0.02, metric
-    assert found["eager"]["metrics_key"].equals(found["compiled"]["metrics_key"])
+        (meta,) = (json.loads(path.read_text()) for path in metas)
+        assert meta["compile"] == ("aot_eager" if name == "compiled" else None)
+        assert bool(meta["cpu_kernels"]) == (name != "plain")
+    for name in ("compiled", "plain"):
+        for metric in ("RA", "FA", "TA", "MIA", "moved"):
+            eager, other = (found[one][metric].astype(float) for one in ("eager", name))
+            limit = 0.05 if metric == "MIA" else 0.02  # its classifier has few samples, and rounding grows in training
+            assert (eager - other).abs().max() < limit, (name, metric)
+        assert found["eager"]["metrics_key"].equals(found[name]["metrics_key"])

@@ -16,6 +16,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["forget"],
     ["metrics"],
     ["ulira"],
+    ["kernels"],
     ["runtime"],
     ["data"],
     ["archs"],

@@ -251,10 +251,10 @@ def test_models_and_data_made_in_inference_mode_are_taken() -> None:
 PROCESS = """
 import os, sys, warnings
 import torch, torch._dynamo  # PyTorch sets a variable for itself
-import deepunlearn.library, deepunlearn.runtime
+import deepunlearn.kernels.choice, deepunlearn.library
 assert not [name for name in sys.modules if name.startswith("deepunlearn.methods.iu")]
 def refused(*_): raise AssertionError("set for the whole process")
-deepunlearn.runtime._keep_freed_memory = torch.set_num_threads = refused
+deepunlearn.kernels.choice.keep_freed_memory = torch.set_num_threads = refused
 def everything():
     return list(warnings.filters), dict(os.environ), torch.get_num_threads(), torch.backends.cudnn.benchmark
 model = torch.nn.Linear(4, 3)
@@ -375,6 +375,26 @@ def test_models_that_cannot_be_unlearned_say_why(case: str) -> None:
 @pytest.mark.parametrize("seed", [-1, 2**63, 0.5, "0", None, True])
 def test_seeds_are_whole_numbers(seed: Any) -> None:
     assert "seed" in str(refusal(ConfigError, seed=seed))
+
+
+def test_cpu_kernels_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+    sgd = torch.optim.SGD
+
+    def noted(*given: Any, fused: bool, **options: Any) -> torch.optim.Optimizer:
+        made.append(fused)
+        return sgd(*given, fused=fused, **options)
+
+    monkeypatch.setattr(torch.optim, "SGD", noted)
+    with_them, without = unlearned(), unlearned(cpu_kernels="off")
+    assert made == [True, False]
+    for name, value in with_them.items():
+        torch.testing.assert_close(without[name], value, msg=name)
+
+
+def test_other_choices_of_cpu_kernels_are_refused() -> None:
+    error = refusal(ConfigError, cpu_kernels="none")
+    assert error.given == "none" and error.allowed == "auto, off"
 
 
 def test_numbers_of_numpy_and_tensors_are_numbers() -> None:

@@ -7,8 +7,6 @@ from torch import Tensor
 from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock
 
-from deepunlearn.archs.small_maps import use_small_maps
-
 
 class ResNet18(ResNet):
     """torchvision's, its first ReLU after the max pooling instead of before it.
@@ -27,11 +25,5 @@ class ResNet18(ResNet):
 
 
 def build(classes: int, image_size: int) -> ResNet18:
-    """torchvision's `resnet18`, untrained, same parameters and state-dict keys; any `image_size` (pixels) will do.
-
-    Its convolutions take faster ways through maps of at most 4x4, which 32x32 images become in the last three of its
-    four stages (`small_maps`).
-    """
-    model = ResNet18(classes)
-    use_small_maps(model)
-    return model
+    """torchvision's `resnet18`, untrained, same parameters and state-dict keys; any `image_size` (pixels) will do."""
+    return ResNet18(classes)

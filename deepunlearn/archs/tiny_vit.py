@@ -15,8 +15,6 @@ import torch
 from timm.models.tiny_vit import Attention, TinyVit, TinyVitBlock
 from torch import Tensor, nn
 
-from deepunlearn.archs.dense import use_dense
-
 # log 0 for positions that no padded token takes: exp of it is 0, and it is finite, so that a check for finite buffers
 # and a round trip through bfloat16 both hold.
 LOG_ZERO = -1e30
@@ -133,7 +131,6 @@ def build(classes: int, image_size: int) -> TinyVit:
     """
     model = timm.create_model("tiny_vit_11m_224", pretrained=False, num_classes=classes)
     collapse_padding(model)
-    use_dense(model)
     size = _half(_half(image_size))
     for stage in model.stages[1:]:
         size = _half(size)

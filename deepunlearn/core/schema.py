@@ -131,6 +131,9 @@ class SearchConfig(Frozen):
         return self
 
 
+CpuKernels = Literal["auto", "off"]
+
+
 class RuntimeConfig(Frozen):
     """Where and how it runs. Only `precision` changes numbers, so only it is hashed."""
 
@@ -138,6 +141,7 @@ class RuntimeConfig(Frozen):
     precision: Literal["fp32", "bf16"]
     threads: Annotated[int, Field(ge=1, le=1024)] | None  # null: all cores this process may use
     compile: Literal["inductor", "cudagraphs", "aot_eager"] | None = None  # changes numbers by rounding at most
+    cpu_kernels: CpuKernels = "auto"  # changes numbers by rounding at most
     checkpoint_seconds: NonNegativeFloat  # least time between two training checkpoints
     data_budget_gb: PositiveFloat  # larger datasets stay memory-mapped on disk
 

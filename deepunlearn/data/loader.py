@@ -21,6 +21,7 @@ from deepunlearn.core.errors import DataError
 from deepunlearn.core.forget import Indices, Split
 from deepunlearn.core.schema import CHANNELS, DatasetConfig
 from deepunlearn.data.decoded import Decoded
+from deepunlearn.kernels.choice import layout
 
 STATISTICS_BLOCK = 1024  # images squared at a time
 
@@ -107,9 +108,9 @@ class Transform:
         return chosen.gather(3, columns[:, None, None].expand(samples, channels, size, size))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 [B, C, S, S] to float32 [B, 3, S, S], channels last: (x / 255 - mean) / std, rounded at each step."""
+        """uint8 [B, C, S, S] to float32 [B, 3, S, S]: (x / 255 - mean) / std, rounded at each step."""
         grey_or_rgb = images.expand(-1, CHANNELS, -1, -1)
-        pixels = grey_or_rgb.to(torch.float32, memory_format=torch.channels_last)
+        pixels = grey_or_rgb.to(torch.float32, memory_format=layout(images.device))
         return pixels.div_(255).sub_(self.mean).div_(self.std)
 
 

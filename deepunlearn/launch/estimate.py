@@ -23,7 +23,8 @@ def cluster_speeds(planner: Planner, launcher: SlurmLauncher) -> list[Speed]:
     known = SpeedFile(planner.results.cache)
     assumed = Speed(launcher.images_per_second, INFERENCE_RATIO * launcher.images_per_second)
     gpu = bool(launcher.gpus or launcher.gres)
-    names = [speed_name(cell, "|").split("|") for cell in planner.sweep.cells]
+    kernels = planner.sweep.runtime.cpu_kernels
+    names = [speed_name(cell, "|", kernels).split("|") for cell in planner.sweep.cells]
     stored = [known.like(start, end, gpu) for start, end in names]
     return [timed.speed if timed else assumed for timed in stored]
 

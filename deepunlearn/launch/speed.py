@@ -66,7 +66,7 @@ class Timing:
         """What the speed of a cell is kept under."""
         facts = self.runtime.describe()
         where = f"{facts['machine']} {facts['device']} {facts['threads']}"
-        return speed_name(self.planner.sweep.cells[cell], where)
+        return speed_name(self.planner.sweep.cells[cell], where, self.runtime.config.cpu_kernels)
 
     def _stored(self, name: str) -> Timed | None:
         timed = self.known.get(name)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from deepunlearn.core.paths import write_atomically
-from deepunlearn.core.schema import CellConfig
+from deepunlearn.core.schema import CellConfig, CpuKernels
 
 DAYS = 7.0  # after these a speed is measured again
 CROWD = 0.25  # cores by which a machine may be short before timings count as made beside others
@@ -118,10 +118,10 @@ class SpeedFile:
         write_atomically(self.path, json.dumps({key: one.as_json() for key, one in entries.items()}, indent=1) + "\n")
 
 
-def speed_name(cell: CellConfig, where: str) -> str:
+def speed_name(cell: CellConfig, where: str, cpu_kernels: CpuKernels = "auto") -> str:
     """What a speed is kept under: it holds for one network, image size, batch size and precision somewhere."""
     recipe = f"{cell.arch.name} {cell.dataset.image_size} {cell.train.batch_size}"
-    return f"{recipe} {where} {cell.precision}"
+    return f"{recipe} {where} {cell.precision}" + ("" if cpu_kernels == "auto" else f" cpu_kernels={cpu_kernels}")
 
 
 # ------------------------------------------------------------------------------------------- what a plan says of it

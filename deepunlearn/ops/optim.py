@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from deepunlearn.kernels.choice import in_one_pass
+from deepunlearn.kernels.memory_order import InMemoryOrder
 from deepunlearn.ops.step import Step
 
 Masks = Mapping[Tensor, Tensor]
@@ -21,63 +23,29 @@ def sgd(
     momentum: float = 0.9,
     masks: Masks | None = None,
 ) -> torch.optim.SGD:
-    """SGD over `params` in one pass over memory (docs/performance.md)."""
-    optimizer = torch.optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
-    _InMemoryOrder(optimizer)
-    _hold(optimizer, masks)
+    """SGD over `params`, in one pass over memory where CPU kernels are in use or on an accelerator."""
+    weights = list(params)
+    fused = in_one_pass(weights)
+    optimizer = torch.optim.SGD(weights, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
+    _adapt(optimizer, fused, masks)
     return optimizer
 
 
 def adam(
     params: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, masks: Masks | None = None
 ) -> torch.optim.Adam:
-    """Adam with torch's betas (0.9, 0.999)."""
-    optimizer = torch.optim.Adam(params, lr=lr, weight_decay=weight_decay, fused=True)
-    _InMemoryOrder(optimizer)
-    _hold(optimizer, masks)
+    """Adam with torch's betas (0.9, 0.999); its passes over memory as those of `sgd`."""
+    weights = list(params)
+    fused = in_one_pass(weights)
+    optimizer = torch.optim.Adam(weights, lr=lr, weight_decay=weight_decay, fused=fused)
+    _adapt(optimizer, fused, masks)
     return optimizer
 
 
-class _InMemoryOrder:
-    """Lets `optimizer` see every weight with its dimensions in the order they have in memory.
-
-    torch's fused kernels for the CPU pair entries of weight, gradient and state by their place in memory, and copy what
-    is channels last first (docs/performance.md). So gradients are given their weight's strides: those of a backward
-    pass have them, one that was assigned (`weight.grad = ...`) need not, and the update would be silently wrong. And
-    for the length of a step on the CPU, weights are viewed with their dimensions sorted: the same memory, contiguous.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self._turned: list[tuple[Tensor, list[int]]] = []
-        optimizer.register_step_pre_hook(self._before)
-        optimizer.register_step_post_hook(self._after)
-
-    def _before(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        for group in optimizer.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                if weight.grad.stride() != weight.stride():
-                    weight.grad = torch.empty_like(weight).copy_(weight.grad)
-                if weight.device.type == "cpu" and not weight.is_contiguous():
-                    order = sorted(range(weight.ndim), key=weight.stride, reverse=True)
-                    self._turned.append((weight, order))
-                    _turn(optimizer, weight, order)
-
-    def _after(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        for weight, order in self._turned:
-            _turn(optimizer, weight, [order.index(axis) for axis in range(len(order))])
-        self._turned.clear()
-
-
-def _turn(optimizer: torch.optim.Optimizer, weight: Tensor, order: Sequence[int]) -> None:
-    """Permute the dimensions of `weight`, its gradient and what `optimizer` keeps for it; nothing is copied."""
-    gradient, state = weight.grad, optimizer.state.get(weight, {})
-    weight.data = weight.data.permute(*order)
-    weight.grad = None if gradient is None else gradient.permute(*order)
-    for name, value in state.items():
-        if isinstance(value, Tensor) and value.ndim == weight.ndim:
-            state[name] = value.permute(*order)
+def _adapt(optimizer: torch.optim.Optimizer, fused: bool, masks: Masks | None) -> None:
+    if fused:
+        InMemoryOrder(optimizer)
+    _hold(optimizer, masks)
 
 
 def _hold(optimizer: torch.optim.Optimizer, masks: Masks | None) -> None:

@@ -192,12 +192,14 @@ def sweep(options: Options, limit: int, *more: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def runtime() -> Runtime:
-    """As a sweep sets this process up by default: threads, memory."""
-    return Runtime(read_command([]).sweep.runtime)
+def runtime(*options: str) -> Runtime:
+    """As a sweep sets this process up, by default or with `options`: threads, CPU kernels."""
+    return Runtime(read_command(options).sweep.runtime).settle()
 
 
 def experiment_of(command: Command) -> Experiment:
     """The first cell of a sweep, ready to compute."""
     sweep = command.sweep
-    return Experiment(sweep.cells[0], Results(Path(sweep.results)), Runtime(sweep.runtime), Progress(quiet=True))
+    return Experiment(
+        sweep.cells[0], Results(Path(sweep.results)), Runtime(sweep.runtime).settle(), Progress(quiet=True)
+    )

@@ -1,8 +1,8 @@
 """What single layers and the optimiser gain from our ways: why each is taken where it is.
 
-A: torch's own; B: ours, which `archs/small_maps.py`, `archs/dense.py`, `archs/resnet.py` and `ops/optim.py` choose by
-the size of the maps, the number of images and the processor. Training: forward and backward. fp32, channels last, hot
-caches: within a network, layers gain a little less.
+A: torch's own; B: ours, which `kernels/small_maps.py`, `kernels/dense.py`, `kernels/memory_order.py` and
+`archs/resnet.py` choose by the size of the maps, the number of images and the processor. Training: forward and
+backward. fp32, channels last, hot caches: within a network, layers gain a little less.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from loops import optimiser, resnet_of_torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepunlearn.archs.dense import dense
-from deepunlearn.archs.small_maps import SmallMapConv2d, use_small_maps
+from deepunlearn.kernels.dense import dense
+from deepunlearn.kernels.small_maps import SmallMapConv2d, use_small_maps
 from deepunlearn.ops.optim import sgd
 
 CONVOLUTIONS = (  # of ResNet18 at 32x32: channels in, out, kernel, stride; size of the map

@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 import optuna
 import plain
+import torch
 from apart import Apart
 from common import Options, Row, Taken, Task, added, command_of, experiment_of, turns
 from loops import PLAIN, Resident, optimiser
@@ -195,6 +196,6 @@ def _bare_epoch(cell: Cell) -> Task:
     images, labels = next(iter(cell.experiment.split_data(0).parts["retain"].batches(cell.sizes["retain"])))
     network = PLAIN[cell.experiment.cell.arch.name](len(cell.experiment.decoded.class_names))
     load_weights(cell.experiment.reference("original", 0).file("weights.safetensors"), network)
-    model = cell.experiment.runtime.to_device(network)
+    model = network.to(cell.experiment.runtime.device, memory_format=torch.channels_last)
     data, optimizer = Resident(images, labels), optimiser(model)
     return lambda: data.epoch(model, optimizer, cell.batch_size)

@@ -197,10 +197,12 @@ def test_a_speed_is_measured_again_when_it_is_old_or_was_taken_beside_others(
     assert SpeedFile(tmp_path / "cache").get(one.name(0)) == one.of([0])[0]
 
 
-def test_threads_and_precision_have_speeds_of_their_own(tmp_path: Path) -> None:
+def test_threads_kernels_and_precision_have_speeds_of_their_own(tmp_path: Path) -> None:
     one, cell = timing(tmp_path), composed().cells[0]
-    alone = Timing(one.planner, Runtime(composed().runtime.model_copy(update={"threads": 1})), one.progress)
-    assert one.name(0) != alone.name(0)
+    for changed in ({"threads": 1}, {"cpu_kernels": "off"}):
+        other = Timing(one.planner, Runtime(composed().runtime.model_copy(update=changed)), one.progress)
+        assert one.name(0) != other.name(0)
+    assert not speed_name(cell, "x", "off").endswith(speed_name(cell, "|").split("|")[1]), "not taken for it"
     assert speed_name(cell, "x") != speed_name(cell.model_copy(update={"precision": "bf16"}), "x")
 
 

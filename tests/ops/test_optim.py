@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from deepunlearn.core.schema import CpuKernels
+from deepunlearn.kernels import choice
 from deepunlearn.ops import optim
 
 SHAPES = [(8, 4, 3, 3), (16, 8, 1, 1), (5, 8), (5,)]
@@ -27,11 +29,14 @@ def weights(seed: int = 0) -> list[Tensor]:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("like_weights", [True, False])
-def test_steps_are_those_of_the_plain_loop(name: str, like_weights: bool) -> None:
-    """Whatever the strides of the gradients: those of the weights, or others."""
+@pytest.mark.parametrize("kernels", ["auto", "off"])
+def test_steps_are_those_of_the_plain_loop(name: str, like_weights: bool, kernels: CpuKernels) -> None:
+    """Whatever the strides of the gradients: those of the weights, or others; with CPU kernels and without."""
     made, plain, options = CASES[name]
     mine, expected = weights(), weights()
-    optimizers = made(mine, **options), plain(expected, foreach=False, fused=False, **options)
+    with choice.visit(kernels):
+        optimizers = made(mine, **options), plain(expected, foreach=False, fused=False, **options)
+    assert optimizers[0].defaults["fused"] == (kernels == "auto")
     for step in range(3):
         for weight, other, value in zip(mine, expected, weights(seed=step + 1), strict=True):
             other.grad = value.detach()

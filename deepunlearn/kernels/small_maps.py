@@ -19,7 +19,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from deepunlearn.archs.dense import ROWS_FROM, dense
+from deepunlearn.kernels.dense import ROWS_FROM, dense
 
 LARGEST = 2  # pixels; on 4x4 maps the matrix of all pairs of pixels costs more than the convolution
 LARGEST_STRIDED = 4  # pixels, of what a stride of 2 makes small

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from deepunlearn.archs import resnet
-from deepunlearn.archs.dense import ROWS_FROM
-from deepunlearn.archs.small_maps import GATHER_FROM, SmallMapConv2d, use_small_maps
+from deepunlearn.kernels.dense import ROWS_FROM
+from deepunlearn.kernels.small_maps import GATHER_FROM, SmallMapConv2d, use_small_maps
 
 COUNT = ROWS_FROM  # images: enough for the short way in all cases
 SIZES = list(product((1, 2), (1, 2)))
@@ -210,6 +210,7 @@ def test_parameters_and_modules_stay_the_same_objects() -> None:
 def test_the_whole_network(mode: str) -> None:
     torch.manual_seed(0)
     short = resnet.build(10, 32).double().train(mode == "train")
+    use_small_maps(short)
     plain = resnet18(num_classes=10).double().train(mode == "train")
     plain.load_state_dict(short.state_dict())
     images, labels = torch.randn(COUNT, 3, 32, 32, dtype=torch.float64), torch.arange(COUNT) % 10

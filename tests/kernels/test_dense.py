@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from deepunlearn.archs import dense
-from deepunlearn.archs.dense import ROWS_FROM, Dense, use_dense
+from deepunlearn.kernels import dense
+from deepunlearn.kernels.dense import ROWS_FROM, Dense, use_dense
 
 
 @pytest.fixture(autouse=True)
