@@ -82,29 +82,51 @@ def unlearn(
         data, shared = read_given(given, dtype, seed, runtime)
         for sentence in shared:
             warnings.warn(sentence, DataWarning, stacklevel=2)
-        original = copied_model(model).requires_grad_(False).eval()
-        with runtime.seeded(0):
-            classes = _classes(original, data, frozen)
-        if fresh is not None:
-            check_fresh(fresh, original)
-
-        setting = Setting(
-            original=original,
-            data={"val": data["retain"].subset([]), **data},
-            classes=classes,
-            anatomy=lambda copied: Anatomy(copied, parts or {}),
-            fresh=lambda: (copied_model(unwrapped(fresh())) if fresh else reset(original)).to(runtime.device, dtype),
-            runtime=runtime,
-            frozen=frozen,
-            kept=frozenset() if fresh else frozenset(not_reset(original)),
-            unbounded=frozenset(not_finite(original)),
-        )
+        setting = _setting(model, data, parts=parts or {}, fresh=fresh, frozen=frozen, runtime=runtime)
         with single_samples_taught({name: len(part) for name, part in data.items()}):
             unlearned, _ = execute(make_method(config, params), setting.problem, runtime, seed)
-        flags = dict(model.named_parameters())
-        for name, parameter in unlearned.named_parameters():
-            parameter.requires_grad_(flags[name].requires_grad)
-        return unlearned
+        return _flagged_as(model, unlearned)
+
+
+def _setting(
+    model: nn.Module,
+    data: Mapping[str, Part],
+    *,
+    parts: Mapping[str, str | Sequence[str]],
+    fresh: Callable[[], nn.Module] | None,
+    frozen: frozenset[str],
+    runtime: Runtime,
+) -> Setting:
+    """What the run is on: a copy of `model`, and the data. Raises ConfigError, DataError."""
+    original = copied_model(model).requires_grad_(False).eval()
+    with runtime.seeded(0):
+        classes = _classes(original, data, frozen)
+    if fresh is not None:
+        check_fresh(fresh, original)
+
+    def another() -> nn.Module:
+        network = copied_model(unwrapped(fresh())) if fresh else reset(original)
+        return network.to(runtime.device, dtype_of(model))
+
+    return Setting(
+        original=original,
+        data={"val": data["retain"].subset([]), **data},
+        classes=classes,
+        anatomy=lambda copied: Anatomy(copied, parts),
+        fresh=another,
+        runtime=runtime,
+        frozen=frozen,
+        kept=frozenset() if fresh else frozenset(not_reset(original)),
+        unbounded=frozenset(not_finite(original)),
+    )
+
+
+def _flagged_as(model: nn.Module, unlearned: nn.Module) -> nn.Module:
+    """`unlearned` with each parameter's `requires_grad` as in `model`."""
+    flags = dict(model.named_parameters())
+    for name, parameter in unlearned.named_parameters():
+        parameter.requires_grad_(flags[name].requires_grad)
+    return unlearned
 
 
 def _frozen(model: nn.Module) -> frozenset[str]:

@@ -12,7 +12,7 @@ from deepunlearn.config.architectures import is_many
 from deepunlearn.config.files import first_line
 from deepunlearn.config.measures import added_measures
 from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.registry import KINDS, Folders, registered
+from deepunlearn.registry import KINDS, Folders, get, registered
 
 CHECKED = ("method", "arch", "dataset", "forget", "measure", "attack")
 OF_MODELS = ("measure", "attack")  # which a sweep has, and not a cell
@@ -55,11 +55,7 @@ def _listed(kind: str, names: Sequence[str], folders: Folders) -> str:
 
 
 def _chosen(kind: str, names: Sequence[str], folders: Folders) -> Sequence[str]:
-    registry = registered(kind, folders)
-    for name in names:
-        if name not in registry:
-            raise unknown(KINDS[kind].words, name, registry)
-    return names or list(registry)
+    return [get(kind, name, folders).name for name in names] or list(registered(kind, folders))
 
 
 def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[str]) -> Iterator[Any]:

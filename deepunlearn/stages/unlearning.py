@@ -12,12 +12,13 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.composition import make_method
+from deepunlearn.core.keys import UnlearnedKey
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig
-from deepunlearn.core.store import Entry
+from deepunlearn.core.store import Entry, Place
 from deepunlearn.running import Run, Setting, execute
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import ReferenceStage
@@ -57,17 +58,21 @@ class UnlearningStage(ReferenceStage):
     def unlearned(
         self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str, drawn: str | None = None
     ) -> Entry:
-        """An unlearned model of a report seed: timed, with its logits and, where kept, its weights."""
+        """An unlearned model of a report seed, made where it is not stored."""
         key, place = self.keys.unlearned(method, params, seed, drawn), self.keys.place(method.name, seed)
-        entry = self.store.find(key, place)
-        if entry is not None:
-            return entry
+        return self.store.find(key, place) or self._store_unlearned(key, place, method, params, keep)
+
+    def _store_unlearned(
+        self, key: UnlearnedKey, place: Place, method: MethodConfig, params: dict[str, Value], keep: str
+    ) -> Entry:
+        """Unlearn under the clock; stored with logits and, where kept, weights."""
+        seed, drawn = place.seed, key.drawn
+        assert seed is not None
         original = self.original(seed)
         step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
         self._build_graphs(method, params, seed, drawn)
         self.runtime.watch_memory()
-        with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", method.epochs_of(params)) as bar:
-            model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
+        model, run = self._unlearn_shown(method, params, seed, drawn)
         facts = self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
         logits = self.predict(model, self.split_data(seed))  # after the facts: it has a peak of memory of its own
         with self.store.writing(key, place, facts) as draft:
@@ -77,6 +82,13 @@ class UnlearningStage(ReferenceStage):
                 save_weights(draft.path / "weights.safetensors", model)
         self.progress.say(f"{self.cell.name} {method.name} seed {seed}: unlearned in {run.seconds:.1f} s")
         return self._stored(key, place)
+
+    def _unlearn_shown(
+        self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None
+    ) -> tuple[nn.Module, Run]:
+        """`unlearn`, with its epochs counted on the screen."""
+        with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", method.epochs_of(params)) as bar:
+            return self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
 
     def _build_graphs(self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None) -> None:
         """Run once for nothing where networks are compiled: the run that is timed then finds every graph it needs.

@@ -13,7 +13,7 @@ from torch import nn
 
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.forget import Split
-from deepunlearn.core.keys import ReferenceKey
+from deepunlearn.core.keys import ReferenceKey, UnlearnedKey
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
@@ -103,17 +103,13 @@ class ShadowExperiment(Experiment):
         """Unlearn one model; it is attacked together with all others."""
         self.unlearned(method, params, seed, sweep.keep, self.keys.report_draw(sweep, method, seed))
 
-    def unlearned(
-        self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str, drawn: str | None = None
+    def _store_unlearned(
+        self, key: UnlearnedKey, place: Place, method: MethodConfig, params: dict[str, Value], keep: str
     ) -> Entry:
-        """An unlearned model: only its statistic and seconds are kept."""
-        key, place = self.keys.unlearned(method, params, seed, drawn), self.keys.place(method.name, seed)
-        entry = self.store.find(key, place)
-        if entry is not None:
-            return entry
+        """Unlearn; only the statistic and the seconds are stored."""
+        assert place.seed is not None
         self.runtime.watch_memory()
-        with self.progress.bar(f"{self.cell.name} {method.name} model {seed}: epoch", method.epochs_of(params)) as bar:
-            model, run = self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
+        model, run = self._unlearn_shown(method, params, place.seed, key.drawn)
         facts = self._facts(seconds=run.seconds, notes=run.notes)  # first: scoring has a peak of its own
         statistic = self.statistic(model)
         with self.store.writing(key, place, facts) as draft:
