@@ -137,16 +137,16 @@ def test_too_few_test_images(tmp_path: Path) -> None:
 
 def test_copies_where_none_are_wanted(tmp_path: Path) -> None:
     folder = images(tmp_path / "two")
-    shutil.copy(folder / "train/class0/000.jpg", folder / "test/class0/new.jpg")
+    shutil.copy(folder / "train/class0/0000.jpg", folder / "test/class0/new.jpg")
     unwanted = ["dataset=folder", "dataset.root=two", "dataset.duplicates=error"]
-    refused(tmp_path, unwanted, names=["train/class0/000.jpg = test/class0/new.jpg", "dataset.duplicates=drop"])
+    refused(tmp_path, unwanted, names=["train/class0/0000.jpg = test/class0/new.jpg", "dataset.duplicates=drop"])
 
 
 def test_a_truncated_image(tmp_path: Path) -> None:
     images(tmp_path / "two")
-    victim = tmp_path / "two" / "train" / "class1" / "007.jpg"
+    victim = tmp_path / "two" / "train" / "class1" / "0007.jpg"
     victim.write_bytes(victim.read_bytes()[:-200])
-    refused(tmp_path, ["dataset=folder", "dataset.root=two"], names=["007.jpg"])
+    refused(tmp_path, ["dataset=folder", "dataset.root=two"], names=["0007.jpg"])
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def test_a_variable_that_is_not_set_is_named(argument: str, monkeypatch: pytest.
     monkeypatch.delenv("NOPE", raising=False)
     chain = ["method=chain", "chain.steps=[ct,ft]"] if argument.startswith("chain") else []
     launcher = ["launcher=slurm"] if argument.startswith("launcher") else []
-    wrong = refusal(*chain, *launcher, argument)
+    wrong = refusal_of_known(*chain, *launcher, argument)
     assert "the environment variable NOPE, which is not set" in wrong.problem and "export NOPE=" in str(wrong.remedy)
     assert "${oc.env:NOPE,VALUE}" in str(wrong.allowed) and "NOPE" in str(wrong.given)
 
@@ -69,7 +69,7 @@ def test_references_of_files_are_named_with_the_file(tmp_path: Path, monkeypatch
     monkeypatch.delenv("NOPE", raising=False)
     for name, argument in (("s.yaml", "sweep"), ("h.yaml", "hparams")):
         (tmp_path / name).write_text("digits/resnet18/ft: {lr: '${oc.env:NOPE}'}\n")
-        wrong = refusal(f"{argument}={tmp_path / name}")
+        wrong = refusal_of_known(f"{argument}={tmp_path / name}")
         assert "NOPE, which is not set" in wrong.problem and name in str(wrong.given)
     (tmp_path / "o.yaml").write_text("overrides: ['results=${oc.env:NOPE}']\n")
     assert "NOPE, which is not set" in refusal_of_known(f"sweep={tmp_path / 'o.yaml'}").problem
