@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from deepunlearn.config import read_command
+from deepunlearn.config.plugins import read as plugin_values
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.sources import find, read
+from deepunlearn.registry import KINDS, Folders, get
+from tests.plugins import put
 
 DOCS = Path(__file__).parent.parent / "docs" / "adding.md"
 EXAMPLES = {"dataset": "stripes", "arch": "plain", "forget": "class_part", "measure": "confidence", "attack": "entropy"}
@@ -66,6 +69,34 @@ def test_an_example_is_short(kind: str, tmp_path: Path) -> None:
     text = write_example(kind, tmp_path)
     for language in ("python", "yaml"):
         assert len(block(text, language).splitlines()) < LONGEST
+
+
+WORDS = {  # kind -> how the table of docs/architecture.md calls it
+    "method": "method",
+    "dataset": "dataset",
+    "arch": "architecture",
+    "forget": "kind of forget set",
+    "measure": "measure (a column of scores)",
+    "attack": "attack",
+}
+
+
+def test_what_is_added_is_two_files_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    """docs/architecture.md tells how many files each kind takes, and how many it took."""
+    assert set(WORDS) == set(KINDS)
+    for kind in EXAMPLES:
+        write_example(kind, tmp_path)
+    text = section("A method")
+    put(tmp_path / "my_plugins", "method", "mine", block(text, "python"), block(text, "yaml"))
+    folders = Folders(plugins=str(tmp_path / "my_plugins"))
+    told = DOCS.with_name("architecture.md").read_text(encoding="utf-8")
+    for kind, word in WORDS.items():
+        name = {"method": "mine", **EXAMPLES}[kind]
+        files = sorted(path.name for path in (tmp_path / "my_plugins" / kind).iterdir())
+        assert files == [f"{name}.py", f"{name}.yaml"]
+        own = get(kind, name, folders)
+        assert plugin_values(own)["name"] == name and not own.built_in
+        assert re.search(rf"^\| {re.escape(word)} \| \d+ \| {len(files)} \|$", told, re.MULTILINE), word
 
 
 @pytest.mark.slow
