@@ -64,3 +64,11 @@ def images(count: int, size: int, classes: int, apart: float, seed: int) -> tupl
     labels = torch.arange(count) % classes
     noise = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
     return noise + apart * labels[:, None, None, None], labels
+
+
+def outcome(layer: nn.Module, x: Tensor) -> list[Tensor]:
+    """Output, and gradients of a loss that weighs every output differently, for input and all parameters."""
+    x = x.clone().requires_grad_()
+    output = layer(x)
+    weights = torch.arange(output.numel(), dtype=output.dtype).view(output.shape).cos()
+    return [output, *torch.autograd.grad((output * weights).sum(), [x, *layer.parameters()])]

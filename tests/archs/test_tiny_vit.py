@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from deepunlearn.archs import tiny_vit
 from deepunlearn.archs.tiny_vit import CollapsedAttention, CollapsedBlock, collapse_padding
+from tests.networks import outcome as outcome_of
 
 
 def scramble(module: nn.Module, seed: int = 0) -> None:
@@ -41,12 +42,8 @@ def maps_of(height: int, width: int, count: int = 2) -> Tensor:
 
 
 def outcome(block: nn.Module, maps: Tensor) -> list[Tensor]:
-    """Output, and gradients of a loss that weighs every output differently, for input and all parameters."""
-    maps = maps.clone().requires_grad_()
     torch.manual_seed(0)  # drop path
-    output = block(maps)
-    weights = torch.arange(output.numel(), dtype=output.dtype).view(output.shape).cos()
-    return [output, *torch.autograd.grad((output * weights).sum(), [maps, *block.parameters()])]
+    return outcome_of(block, maps)
 
 
 def assert_same(plain: nn.Module, collapsed: nn.Module, maps: Tensor) -> None:

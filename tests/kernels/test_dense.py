@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from deepunlearn.kernels import dense
 from deepunlearn.kernels.dense import ROWS_FROM, Dense, use_dense
+from tests.networks import outcome
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +37,6 @@ def pair(bias: bool) -> tuple[nn.Linear, Dense]:
     use_dense(short)
     assert type(short[0]) is Dense
     return plain[0], short[0]
-
-
-def outcome(layer: nn.Module, rows: Tensor) -> list[Tensor]:
-    """Output, and gradients of a loss that weighs every output differently, for input and parameters."""
-    rows = rows.clone().requires_grad_()
-    output = layer(rows)
-    loss = (output * torch.arange(output.numel(), dtype=output.dtype).view(output.shape).cos()).sum()
-    return [output, *torch.autograd.grad(loss, [rows, *layer.parameters()])]
 
 
 def is_convolved(rows: Tensor, monkeypatch: pytest.MonkeyPatch) -> bool:

@@ -15,6 +15,7 @@ from torchvision.models import resnet18
 from deepunlearn.archs import resnet
 from deepunlearn.kernels.dense import ROWS_FROM
 from deepunlearn.kernels.small_maps import GATHER_FROM, SmallMapConv2d, use_small_maps
+from tests.networks import outcome
 
 COUNT = ROWS_FROM  # images: enough for the short way in all cases
 SIZES = list(product((1, 2), (1, 2)))
@@ -34,14 +35,6 @@ def pair(
     use_small_maps(short)
     assert type(short) is SmallMapConv2d
     return plain, short
-
-
-def outcome(conv: nn.Module, maps: Tensor) -> list[Tensor]:
-    """Output, and gradients of a loss that weighs every output differently, for weights and input."""
-    maps = maps.clone().requires_grad_()
-    output = conv(maps)
-    loss = (output * torch.arange(output.numel(), dtype=output.dtype).view(output.shape).cos()).sum()
-    return [output, *torch.autograd.grad(loss, [maps, *conv.parameters()])]
 
 
 @every_case
