@@ -14,12 +14,19 @@ OTHERS = (  # what is no measure
     Term(
         names=("G1", "G2", "G3", "F"),
         formula="Ward clusters of the methods' means over seeds in a cell, best to worst; F: failed",
-        reference="G1: indistinguishable from the best by this grouping",
+        reference="G1: the cluster of the best means; whether its methods differ from the best, "
+        "the table of differences tests",
     ),
     Term(
         names=("rank",),
         formula="most cells in G1 first, then G2, then G3; equal counts share a rank",
-        reference="1; its interval is that of 95 % of 1,000 bootstraps over seeds",
+        reference="1: the best; none is told where methods differ no more than seeds do",
+    ),
+    Term(
+        names=("place",),
+        formula="of equal ranks the mean of the places that they share; in brackets the places in 95 % of 1,000 "
+        "bootstraps over seeds",
+        reference="1: alone at the top; certain where both ends are equal; no interval below 5 seeds",
     ),
     Term(
         names=("accuracy", "balanced", "AUC", "TPR"),

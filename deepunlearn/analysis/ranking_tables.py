@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from deepunlearn.analysis import choices
 from deepunlearn.analysis.aggregate import aggregate
 from deepunlearn.analysis.inference import FEWEST_SEEDS, LEVEL, CriticalDifference
 from deepunlearn.analysis.provenance import caption_text, describe
@@ -30,14 +31,14 @@ LEGEND = (
 
 def over_cells(ranked: list[Ranking], frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
     """All tables that put cells together, `ranked` (what `rankings` returned) first; none where no method was run."""
-    ranks = [table for one in ranked for table in _of_ranking(one, remark)]
+    ranks = [table for one in ranked for table in _of_ranking(one, frame, remark)]
     return [*ranks, *_rte(frame, cases, remark), *_reliability(frame, cases, remark), *_distances(frame, remark)]
 
 
 # -------------------------------------------------------------------------------------------------------------- ranking
 
 
-def _of_ranking(ranking: Ranking, remark: str) -> list[Table]:
+def _of_ranking(ranking: Ranking, frame: pd.DataFrame, remark: str) -> list[Table]:
     facts = caption_text(describe(ranking.rows))
     left_out = f"{ranking.left_out}. " if ranking.left_out else ""
     before, after = f"{ranking.trust} {remark}{left_out}", f" {facts}"
@@ -47,7 +48,18 @@ def _of_ranking(ranking: Ranking, remark: str) -> list[Table]:
     tables = [Table(ranking.name, title, told, data, _ranks_shown(ranking, data))]
     if ranking.scope == "all cells":
         tables += [_groups(ranking, before, after), _best(ranking, before, after), _neighbours(ranking, before, after)]
+        tables += _choices(ranking, choices.table(ranking, frame), before, after)
     return tables
+
+
+def _choices(ranking: Ranking, data: pd.DataFrame, before: str, after: str) -> list[Table]:
+    """How the answer depends on the choices, where something is ranked."""
+    if data.empty:
+        return []
+    shown = data.assign(tau=data["tau"].map(lambda tau: "n/a" if pd.isna(tau) else f"{tau:.2f}")).astype(str)
+    name, caption = ranking.name.replace("ranking", "choices", 1), f"{before}{choices.EXPLAINED}{after}"
+    widths = {"best": 7.0, "missing": 5.0}
+    return [Table(name, f"How the answer depends on the choices{ranking.kind}", caption, data, shown, widths)]
 
 
 def _differences(ranking: Ranking) -> str:

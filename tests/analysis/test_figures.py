@@ -95,8 +95,8 @@ def test_clouds_hold_every_usable_model(shelf: Shelf, monkeypatch: pytest.Monkey
     seen: dict[str, list[tuple[float, float]]] = {}
     cloud = scores._cloud
 
-    def watching(axes: Axes, own: object, title: str, look: object) -> None:
-        cloud(axes, own, title, look)  # type: ignore[arg-type]
+    def watching(axes: Axes, own: object, title: str, look: object, hollow: bool) -> None:
+        cloud(axes, own, title, look, hollow)  # type: ignore[arg-type]
         small, large = axes.collections[-2:]
         seen[title] = [tuple(point) for point in [*small.get_offsets(), *large.get_offsets()]]
 
@@ -161,3 +161,16 @@ def test_files_are_written_whole(shelf: Shelf, tmp_path: Path) -> None:
         picture.write(tmp_path)
         assert (tmp_path / f"{picture.name}.svg").read_text(encoding="utf-8") == picture.svg
         assert (tmp_path / f"{picture.name}.png").read_bytes() == picture.png
+
+
+@pytest.mark.slow
+def test_mean_places_are_drawn_over_several_cells(shelf: Shelf) -> None:
+    """FT is first in both cells, GA second; over two cells nothing can be told apart, and the title says so."""
+    for number, dataset in enumerate(("digits", "mnist")):
+        for seed in (0, 1):
+            for name, value in {"ft": 0.1, "ga": 0.5}.items():
+                shelf.add(method=name, method_title=name.upper(), seed=seed, RetDev=value, dataset=dataset,
+                          dataset_title=dataset, cell=f"{number}" * 16, result_set=f"{number + 5}" * 16)  # fmt: skip
+    picture = drawn(shelf)["places-retdev"]
+    assert text_of(picture).index("FT") < text_of(picture).index("GA")
+    assert "no two can be told apart" in picture.title and "2 cells" in text_of(picture)

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, ward
 from scipy.stats import f, friedmanchisquare, ttest_rel
 
+from deepunlearn.analysis import choices
 from deepunlearn.analysis.coverage import outcomes
 from deepunlearn.analysis.inference import against_best, critical_difference, holm, neighbours, spread_p
 from deepunlearn.analysis.rank import COUNTED, Bootstrap, Scores, count_groups, dense_ranks, group, groups_of
 from deepunlearn.analysis.ranking import Ranking, rankings
 from deepunlearn.analysis.ranking_tables import over_cells
+from deepunlearn.analysis.records import collect as collect_records
 from deepunlearn.analysis.rows import collect
 
 if TYPE_CHECKING:
@@ -329,3 +331,35 @@ def test_failed_methods_come_last_in_mean_places() -> None:
     found = scores().critical_difference()
     assert found is not None and found.places["e"] == 5.0
     assert not found.decides, "over two cells no five methods can be told apart"
+
+
+def test_the_answer_under_other_choices(shelf: Shelf) -> None:
+    """RetDev a < b < c; by the gap to the retrained model c is best and a worst; d failed by any choice."""
+    shelf.references(0, 1, RA=0.8, FA=0.8, TA=0.8)
+    for place, (name, retdev) in enumerate({"a": 0.1, "b": 0.5, "c": 0.9}.items()):
+        for seed in (0, 1):
+            accuracy = dict.fromkeys(("RA", "FA", "TA"), 0.4 + 0.2 * place)
+            own: dict[str, float | None] = {"RetDev": retdev + seed / 100, "Indisc": 0.5 + retdev / 9}
+            own |= dict.fromkeys(("MIA_AUC", "Disc_AUC")) if name == "b" else {}
+            shelf.add(method=name, method_title=name.upper(), seed=seed, **own, **accuracy)
+    shelf.expect("run1", {"method": "d", "seed": 0}, {"method": "d", "seed": 1})
+    shelf.fail(method="d", seed=0)
+    shelf.fail(method="d", seed=1)
+    found = collect_records(shelf.root)
+    (ranking,) = rankings(found.rows, found.cases)
+    lines = choices.table(ranking, found.rows).set_index(["metric", "choice"])
+    assert lines.loc[("RetDev", "average linkage"), ["best", "tau", "moves most"]].tolist() == ["A", 1.0, "none"]
+    gap = lines.loc[("RetDev", "gap in its place")]
+    assert gap["best"] == "C" and gap["moves most"] in ("A: 1 to 3", "C: 3 to 1")
+    assert gap["tau"] == pytest.approx(0.0), "of six pairs three turn: those among A, B and C"
+    assert lines.loc[("RetDev", "ToW in its place"), "best"] == "C"
+    assert lines.loc[("Indisc", "Disc_AUC in its place"), "missing"] == "not computed for every model: B"
+
+
+@pytest.mark.parametrize("name", ["ward", "average", "complete"])
+def test_linkages_differ_where_they_should(name: str) -> None:
+    """Of [0, 1, 2, 3.5, 9, 14] complete linkage keeps the first four, and any keeps 9 and 14 apart from these."""
+    values = np.array([0, 1, 2, 3.5, 9, 14.0])
+    assert choices.linked(values, True, name).tolist() == [0, 0, 0, 0, 1, 2]
+    assert choices.linked(-values, False, name).tolist() == [0, 0, 0, 0, 1, 2]
+    assert choices.linked(values[:2], True, name).tolist() == [0, 1]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).with_name("golden_scores.md")
 
 
-OVER_CELLS = ("ranking", "groups", "differences", "neighbours", "rte-resnet18", "reliability")
+OVER_CELLS = ("ranking", "groups", "differences", "neighbours", "choices", "rte-resnet18", "reliability")
 
 
 def fill(shelf: Shelf) -> None:

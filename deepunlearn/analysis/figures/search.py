@@ -124,7 +124,9 @@ def _study(done: pd.DataFrame) -> optuna.Study:
     params = pd.DataFrame([json.loads(text) for text in done["params"]], index=done.index)
     ranges = _RANGES.validate_json(known.iloc[0])
     searched = {
-        name: _distribution(limits, params[name]) for name, limits in ranges.items() if params[name].nunique() > 1
+        name: _distribution(limits, params[name])
+        for name, limits in ranges.items()
+        if name in params and params[name].notna().all() and params[name].nunique() > 1
     }
     lines = [{name: line[name] for name in searched} for line in params.to_dict("records")]
     study.add_trials(
