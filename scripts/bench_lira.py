@@ -49,7 +49,7 @@ def measured(samples: int, halvings: int, variances: tuple[Variance, ...] = ("sa
     rows = []
     for variance in variances:
         start = time.perf_counter()
-        attacked = attack(*inputs, np.random.default_rng(0), variance=variance)
+        attacked = attack(*inputs, variance=variance)
         seconds = time.perf_counter() - start
         size = f"{len(inputs[0])} x {samples:,}"
         quality = [f"{attacked.accuracy.value:.3f}", f"{attacked.auc.value:.3f}"]

@@ -31,7 +31,11 @@ from deepunlearn.metrics.row import NULLABLE
 FOLDER = "records"
 LOSS_PARTS = ("retain", "forget", "val", "test")
 COMPONENTS = ("retain", "forget", "val", "mia")  # the four losses of a trial
-MAY_BE_MISSING = {"rows": NULLABLE, "trials": ("ranges",)}  # columns that earlier versions did not write
+MAY_BE_MISSING = {
+    "rows": NULLABLE,
+    "trials": ("ranges",),
+    "attacks": ("attack_version",),
+}  # columns that earlier versions did not write
 DTYPES: Mapping[str, Mapping[str, str]] = {
     "rows": ROW,
     "cases": CASES,

@@ -27,13 +27,14 @@ DTYPES: dict[str, str] = {
     **dict.fromkeys(("accuracy_sd", "sure", "sure_never"), "float64"),
     **dict.fromkeys(("equal_decisions", "correlation", "accuracy_difference", "auc_difference"), "float64"),
     **dict.fromkeys(("machine", "device", "torch", "commit", "date"), "string"),
+    "attack_version": "Int64",
 }
 SET = ["cell", "halvings", "parts"]
 LEGEND = (
     "U-LiRA: for each sample, how well an attacker who knows how such models behave tells a model that unlearned it "
     "from one that never saw it. accuracy: mean over samples of the two classes' rates of right decisions (0.5 is "
     "chance; the retrained models show where it lies in a design of this size), ± its standard deviation over "
-    "samples; in brackets 95 % bootstrap intervals over pairs of halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over "
+    "samples; in brackets 95 % intervals over pairs of halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over "
     "samples and models. p > 0.5: share of samples whose label has more than half of the probability; where it is low "
     "the network is broken, and an attack at chance no success. retained: the same attack on samples that were to "
     "stay. cheap: Gaussians with pooled variance from few halvings, and its agreement with the full attack."
@@ -56,7 +57,9 @@ def collect(results: Path) -> list[dict[str, Any]]:
 def current(attacks: pd.DataFrame) -> pd.DataFrame:
     """Of each design, result set, method, question and variant the attack on the latest models, references first."""
     keys = [*SET, "result_set", "method", "question", "variant"]
-    latest = attacks.sort_values("date", kind="stable").drop_duplicates(keys, keep="last")
+    latest = attacks.sort_values(["date", "attack_version"], kind="stable", na_position="first").drop_duplicates(
+        keys, keep="last"
+    )
     position = latest["method"].map({name: number for number, name in enumerate(REFERENCES)}).fillna(len(REFERENCES))
     order = latest.assign(
         position=position, by_title=latest["method_title"].str.casefold(), cheap=latest["variant"] != "full"
@@ -80,8 +83,15 @@ def attack_tables(attacks: pd.DataFrame, remark: str) -> list[Table]:
 
 def _table(name: str, lines: pd.DataFrame, remark: str) -> Table:
     title = f"{lines['dataset_title'].iloc[0]}, {lines['arch_title'].iloc[0]}: per-sample attack (U-LiRA)"
-    caption = f"{remark}{LEGEND} {caption_text(facts(lines))}"
+    caption = f"{remark}{_older(lines)}{LEGEND} {caption_text(facts(lines))}"
     return Table(name, title, caption, lines, formatted(lines), group=name)
+
+
+def _older(lines: pd.DataFrame) -> str:
+    """Says which lines have intervals of an earlier version."""
+    titles = sorted(set(lines.loc[lines["attack_version"].isna(), "method_title"]))
+    told = "Intervals that an earlier version made by a bootstrap of fixed fits, which are too narrow: "
+    return f"{told}{', '.join(titles)}; the same command makes them anew. " if titles else ""
 
 
 def facts(lines: pd.DataFrame) -> dict[str, str]:

@@ -13,22 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
+from scipy.stats import t as student
 
 from deepunlearn.metrics.accuracy import Floats, Integers
 from deepunlearn.ulira.scores import Bools, Scores, Variance, Wide, log_odds
 
-VERSION = 1  # bump when the attack would come out differently
-REPLICATES = 1000
+VERSION = 2  # bump when the attack would come out differently; before 2 intervals came from a bootstrap
 SMALL_RATES = (0.001, 0.01)  # false positive rates at which the true positive rate is reported
 _FURTHEST = 1e6  # log odds beyond it are counted at it
 _HALF_BINS = 2**13
 _STEP = np.arcsinh(_FURTHEST) / _HALF_BINS  # 0.0018: the grid's step in log odds near 0, relative to them far from 0
-_SAMPLES, _ROWS = 2048, 16  # per block of the bootstrap: [replicates, samples] and [rows, bins] arrays of some MB
+_SAMPLES, _ROWS = 2048, 16  # per block: arrays [left out, samples] and [rows, bins] of some MB
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % bootstrap interval over groups."""
+    """A value and its 95 % interval, over groups and fits."""
 
     value: float
     low: float
@@ -67,28 +67,19 @@ def attack(
     group: Integers,
     positive: Bools,
     negative: Bools,
-    generator: np.random.Generator,
     *,
     variance: Variance = "sample",
     groups_used: int | None = None,
 ) -> Attacked:
-    """`log_odds`, judged. phi [M, n], group [M], positive and negative [M, n]; generator draws the bootstrap.
+    """`log_odds`, judged. phi [M, n], group [M], positive and negative [M, n].
 
     Raises ValueError for phi that is not finite and where no sample has enough observations.
     """
     scores = log_odds(phi, group, positive, negative, variance=variance, groups_used=groups_used)
-    return judge(scores, group, positive, negative, generator)
+    return judge(scores, group, positive, negative)
 
 
-def judge(
-    scores: Scores,
-    group: Integers,
-    positive: Bools,
-    negative: Bools,
-    generator: np.random.Generator,
-    *,
-    replicates: int = REPLICATES,
-) -> Attacked:
+def judge(scores: Scores, group: Integers, positive: Bools, negative: Bools) -> Attacked:
     """Accuracy at posterior 0.5 (exactly 0.5 counts half) and the pooled ROC of scores [M, n], with intervals.
 
     A sample's accuracy is the mean of its two classes' rates of right decisions: weighted by their sizes, an attack
@@ -96,12 +87,9 @@ def judge(
     which errs in the area by at most half the share of (positive, negative) pairs that fall into one bin; ties and
     points between two thresholds are decided by a fair coin (straight lines).
 
-    The interval resamples groups; the fits stay, so it is that of the attacked groups. Replicates in which a class is
-    missing have no value and are left out.
-
-    Chance is 0.5 where groups are pairs of complements, as the experiment's are: a pair takes an observation of each
-    class from every sample's fits. With independent halvings it is a little less (0.492 with 12), since only the
-    observation's own class loses one. The retrained models, attacked the same way, show where it is.
+    Intervals: `_half_widths`. Chance is 0.5 where groups are pairs of complements, as the experiment's are: a pair
+    takes an observation of each class from every sample's fits. With independent halvings it is a little less, since
+    only the observation's own class loses one. The retrained models, attacked the same way, show where it is.
     Raises ValueError where no sample has a scored observation of each class.
     """
     counted = _counts(scores, group, positive, negative)
@@ -109,13 +97,9 @@ def judge(
     (accuracies,), (seen,) = _accuracies(counted, whole)
     if not seen.any():
         raise ValueError(f"none of the {seen.size} samples has enough observations in other groups to be attacked")
-    size = whole.size
-    drawn = generator.multinomial(size, np.full(size, 1 / size), size=replicates).astype(
-        np.float32
-    )  # exact: small whole numbers
-    values = _summaries(counted, whole)[0].tolist()
-    low, high = np.nanquantile(_summaries(counted, drawn), (0.025, 0.975), axis=0).tolist()
-    accuracy, balanced, auc, *rates = (Estimate(*triple) for triple in zip(values, low, high, strict=True))
+    values, halves = _summaries(counted, whole)[0], _half_widths(counted)
+    ends = np.clip([values - halves, values + halves], 0, 1).tolist()
+    accuracy, balanced, auc, *rates = (Estimate(*triple) for triple in zip(values.tolist(), *ends, strict=True))
     used = accuracies[seen]
     return Attacked(
         accuracy=accuracy,
@@ -157,7 +141,7 @@ def agreement(full: Scores, cheap: Scores, group: Integers, positive: Bools, neg
 
 @dataclass(frozen=True)
 class _Counts:
-    """What each group contributes, so that a bootstrap replicate is a weighted sum; positives first."""
+    """What each group contributes, so that all but one are a weighted sum; positives first."""
 
     hits: npt.NDArray[np.float32]  # [2, H, n] right decisions, in halves
     counts: npt.NDArray[np.float32]  # [2, H, n] decisions
@@ -196,6 +180,23 @@ def _accuracies(counted: _Counts, weights: Floats, here: slice = slice(None)) ->
     accuracies: Wide = np.mean(right / np.maximum(made, 1), axis=0, dtype=np.float64)
     seen: Bools = np.all(made > 0, axis=0)
     return accuracies, seen
+
+
+def _half_widths(counted: _Counts) -> Wide:
+    """[5] half of the 95 % interval of each summary; infinite where fewer than two groups can be left out.
+
+    The variance over groups is the jackknife's, each group left out once. It holds the fits fixed, but groups share
+    the models that they are fitted to, as the folds of a cross-validation do: so 1 / G becomes 1 / G + 1 / (G - 1), G
+    groups of which G - 1 are fitted to (Nadeau and Bengio 2003, "Inference for the generalization error", the corrected
+    resampled t-test). The quantile is Student's. A group without which a class is missing is not left out.
+    """
+    values = _summaries(counted, 1 - np.eye(counted.hits.shape[1], dtype=np.float32))
+    groups = np.count_nonzero(np.isfinite(values), axis=0)
+    freedom = np.maximum(groups - 1, 1)
+    deviations = np.where(np.isfinite(values), values - np.nansum(values, axis=0) / np.maximum(groups, 1), 0)
+    fixed = freedom / np.maximum(groups, 1) * np.sum(deviations**2, axis=0)
+    halves: Wide = student.ppf(0.975, freedom) * np.sqrt(fixed * (1 + groups / freedom))
+    return np.where(groups > 1, halves, np.inf)
 
 
 def _summaries(counted: _Counts, weights: Floats) -> Wide:

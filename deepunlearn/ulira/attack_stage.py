@@ -30,7 +30,7 @@ VARIANTS: dict[str, tuple[Variance, int | None]] = {"full": ("sample", None), "c
 class Models:
     """All models of one method, or of a reference: phi [M, n], the pair of halvings of each [M], who is in which role.
 
-    A pair is what the attack leaves out and the bootstrap draws: the two are complements, so what one teaches of a
+    A pair is what the attack and its intervals leave out: the two are complements, so what one teaches of a
     sample is what the other lacks, and a fit that saw the one would know something of the other.
     """
 
@@ -89,11 +89,10 @@ class Attacks:
             if store.find(key, place) is not None:
                 continue
             models = models or self._read(name, tasks)
-            seed = int(key.hash[:8], 16)
             with store.writing(key, place, {"machine": machine(), "commit": commit()}) as draft:
-                lines, accuracies = _judged(models, question, seed)
-                facts = self._facts(name, models)
-                draft.write_json("attack.json", [{**facts, "question": question, **line} for line in lines])
+                lines, accuracies = _judged(models, question)
+                facts = {**self._facts(name, models), "question": question, "attack_version": attack.VERSION}
+                draft.write_json("attack.json", [{**facts, **line} for line in lines])
                 draft.write_arrays("accuracies.npz", **accuracies)
 
     def _entry(self, task: Task) -> Entry:
@@ -170,14 +169,14 @@ def roles(halves: Halves, design: HalvesForget, models: list[int], shared: bool)
     return {"positive": {"forgotten": forgotten, "retained": trained & ~forgotten}, "never": ~trained}
 
 
-def _judged(models: Models, question: str, seed: int) -> tuple[list[dict[str, Any]], dict[str, npt.NDArray[Any]]]:
+def _judged(models: Models, question: str) -> tuple[list[dict[str, Any]], dict[str, npt.NDArray[Any]]]:
     """A line per variant, and the full attack's accuracy per sample."""
     roles_ = models.pair, models.positive[question], models.never
     scores = {
         name: log_odds(models.phi, *roles_, variance=variance, groups_used=used)
         for name, (variance, used) in VARIANTS.items()
     }
-    attacked = {name: attack.judge(one, *roles_, np.random.default_rng(seed)) for name, one in scores.items()}
+    attacked = {name: attack.judge(one, *roles_) for name, one in scores.items()}
     sure = models.phi > 0  # more than half of the probability: an attack at chance on a broken model is no success
     shares = {"sure": float(sure[models.positive[question]].mean()), "sure_never": float(sure[models.never].mean())}
     lines = [

@@ -25,7 +25,7 @@ def line(**changes: Any) -> dict[str, Any]:
         "n_forget": 25, "train_epochs": 3, "limit": None, "seconds": 1.0, "samples": 90, "left_out": 10, **estimates,
         "accuracy_sd": 0.1, "sure": 0.75, "sure_never": 0.25, **agreement, "machine": "box",
         "device": "cpu", "torch": "2.11.0", "commit": "abc",
-        "date": "2026-01-02T03:04:05+00:00", **changes,
+        "date": "2026-01-02T03:04:05+00:00", "attack_version": 2, **changes,
     }  # fmt: skip
 
 
@@ -55,6 +55,16 @@ def test_references_first_the_full_attack_before_the_cheap_one() -> None:
 def test_of_a_method_attacked_again_the_later_models_count() -> None:
     lines = [line(date="2026-02-01", accuracy=0.7), line(date="2026-01-01", accuracy=0.6)]
     assert ulira_results.current(attack_table(lines))["accuracy"].tolist() == [0.7]
+
+
+def test_of_the_same_models_the_later_attack_counts_and_an_earlier_one_alone_is_named() -> None:
+    earlier = line(accuracy=0.6)
+    del earlier["attack_version"]
+    other = {**earlier, "method": "ga", "method_title": "GA"}
+    found = attack_table([line(accuracy=0.7), earlier, other])
+    assert ulira_results.current(found)["accuracy"].tolist() == [0.7, 0.6]
+    (table,) = ulira_results.attack_tables(found, "")
+    assert "too narrow: GA; the same command" in table.caption
 
 
 def test_each_design_has_a_table_and_a_figure_of_its_own() -> None:
