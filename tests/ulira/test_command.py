@@ -195,7 +195,7 @@ def test_retrained_models_are_alike_and_originals_are_not(done: Done) -> None:
         models = attacks._read(name, attacks._tasks(name))
         noise = generator.normal(size=models.phi.shape).astype(np.float32)
         models.phi[:] = noise + (2.0 * models.positive["forgotten"] if name == "original" else 0)
-        lines, accuracies = _judged(models, "forgotten", 0)
+        lines, accuracies = _judged(models, "forgotten")
         assert least < lines[0]["accuracy"] < most, name
         assert lines[0]["sure"] == (models.phi[models.positive["forgotten"]] > 0).mean()
         assert accuracies["accuracies"].mean() == pytest.approx(lines[0]["accuracy"])
