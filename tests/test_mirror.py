@@ -26,6 +26,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_report_browser.py": "the page in a browser",
     "test_wheel.py": "the wheel",
     "test_wiring.py": "who sees which data over all stages",
+    "analysis/test_simulated_truth.py": "docs/statistics.md",
     "analysis/test_what_tables_say.py": "all tables of one set of rows",
     "data/test_paper_cells.py": "the paper's nine cells",
     "launch/test_cluster.py": "a sweep on a real SLURM",

@@ -138,7 +138,7 @@ def test_old_figures_do_not_stay(shelf: Shelf) -> None:
     fill(shelf)
     page_of(shelf)
     before = {path.name for path in (shelf.root / "figures").iterdir()}
-    shelf.add(result_set="1" * 16)
+    shelf.add(result_set="1" * 16, seconds=3.0)
     page_of(shelf)
     after = {path.name for path in (shelf.root / "figures").iterdir()}
     assert "seconds-digits-resnet18.png" in before - after
