@@ -156,9 +156,9 @@ def test_code_that_is_edited_after_planning_is_not_run_under_the_old_name(tmp_pa
         ("My-Method", None, None, "name of a method cannot be used"),
         ("mine", None, "name: other\n", "not the YAML of method 'mine'"),
         ("mine", None, "# empty\n", "not the YAML of method 'mine'"),
-        ("mine", "import nosuchmodule\n", None, "No module named 'nosuchmodule'"),
+        ("mine", documented("python").replace("annotations\n", "annotations\nimport nosuch\n"), None, "named 'nosuch'"),
         ("mine", "def broken(:\n", None, "SyntaxError"),
-        ("mine", "x = 1\n", None, "exactly one Method"),
+        ("mine", "x = 1\n", None, "lacks a class that derives from Method and has run"),
         ("mine", documented("python").replace("    lr: float\n", ""), None, "different hyper-parameters"),
     ],
 )
