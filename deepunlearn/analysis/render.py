@@ -21,6 +21,7 @@ PREAMBLE = """\\documentclass{article}
 \\setlength{\\tabcolsep}{3pt}
 \\setlength{\\LTcapwidth}{\\textwidth}
 """
+SPAN = ": "  # in a fragment's column names, between a header that spans columns and the column's own
 MOST_ON_A4 = 12  # columns; more go on A3
 SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -44,7 +45,8 @@ class Table:
     """A table to render: `data` goes into the CSV as it is, `shown` (text only) is what people read.
 
     name: file name without suffix; widths: centimetres of the columns of `shown` that wrap in LaTeX; group: the result
-    set's file name where it is about one, else "".
+    set's file name where it is about one, else ""; fragment: its LaTeX is a tabular to \\input into a paper, without
+    caption, with headers that span columns where names of `shown` have a part before SPAN.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Table:
     shown: pd.DataFrame
     widths: Mapping[str, float] = field(default_factory=dict)
     group: str = ""
+    fragment: bool = False
 
 
 def to_markdown(table: Table) -> str:
@@ -75,11 +78,24 @@ def to_latex(table: Table) -> str:
     return f"{PREAMBLE.replace('PAPER', paper)}\\begin{{document}}\n\\{size}\n{body}\\end{{document}}\n"
 
 
+def to_fragment(table: Table) -> str:
+    """A tabular between booktabs' rules, for a document that has \\usepackage{booktabs}."""
+    escaped = table.shown.map(escape)
+    names = [tuple(map(escape, str(name).rpartition(SPAN)[::2])) for name in table.shown]
+    spans = any(span for span, _ in names)
+    escaped.columns = pd.MultiIndex.from_tuples(names) if spans else pd.Index([name for _, name in names])
+    numbers = [bool(shown.str.fullmatch(r"[\d.]*|n/a").all()) for _, shown in table.shown.items()]
+    layout = "".join("r" if number else "l" for number in numbers)
+    body = escaped.style.hide(axis="index").to_latex(hrules=True, column_format=layout, multicol_align="c")
+    return f"% {escape(table.title)}: \\usepackage{{booktabs}}\n{body}"
+
+
 def write(tables: list[Table], folder: Path) -> list[Path]:
     """Write each table as .md, .csv and .tex into `folder`, and remove what earlier calls wrote under other names."""
     texts: dict[Path, str] = {}
     for table in tables:
-        renderings = (".md", to_markdown), (".csv", _to_csv), (".tex", to_latex)
+        latex = to_fragment if table.fragment else to_latex
+        renderings = (".md", to_markdown), (".csv", _to_csv), (".tex", latex)
         texts.update({folder / f"{table.name}{suffix}": render(table) for suffix, render in renderings})
     for path, text in texts.items():
         write_atomically(path, text)

@@ -14,9 +14,10 @@ from deepunlearn.analysis.aggregate import UNDEFINED, aggregate, result_set_rows
 from deepunlearn.analysis.attack_noise import EXPLAINED, floor_line, floors
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
+from deepunlearn.analysis.paper_layout import as_the_paper_prints
 from deepunlearn.analysis.provenance import UNDERSTATED, UNDERSTATES, caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.ranking import Ranking
-from deepunlearn.analysis.ranking_tables import over_cells
+from deepunlearn.analysis.ranking_tables import over_cells, rte_parts
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import KIND, REFERENCES, current
@@ -77,6 +78,7 @@ def build(records: Records, ranked: list[Ranking], compare: bool = False) -> lis
     return [
         _coverage_table(frame, cases, remark),
         *over_cells(ranked, frame, cases, remark),
+        *as_the_paper_prints(ranked, list(rte_parts(frame, cases)), remark),
         *(against_paper(ranked, remark) if compare else []),
         *_score_tables(frame, cases, records.catalogue, remark),
         *attack_tables(records.attacks, remark),

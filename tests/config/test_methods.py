@@ -156,7 +156,7 @@ def test_code_that_is_edited_after_planning_is_not_run_under_the_old_name(tmp_pa
         ("My-Method", None, None, "name of a method cannot be used"),
         ("mine", None, "name: other\n", "not the YAML of method 'mine'"),
         ("mine", None, "# empty\n", "not the YAML of method 'mine'"),
-        ("mine", documented("python").replace("annotations\n", "annotations\nimport nosuch\n"), None, "named 'nosuch'"),
+        ("mine", "import nosuchmodule\n" + documented("python"), None, "No module named 'nosuchmodule'"),
         ("mine", "def broken(:\n", None, "SyntaxError"),
         ("mine", "x = 1\n", None, "lacks a class that derives from Method and has run"),
         ("mine", documented("python").replace("    lr: float\n", ""), None, "different hyper-parameters"),
