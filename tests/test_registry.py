@@ -174,7 +174,7 @@ def test_each_kind_says_what_its_code_holds() -> None:
 def test_code_that_lacks_what_its_kind_needs_is_refused_before_it_is_imported(
     kind: str, code: str, lacking: str, more: str, tmp_path: Path
 ) -> None:
-    """A forget set without `choose` was a NotImplementedError in the middle of a sweep."""
+    """Before anything runs: in the middle of a sweep all that ran would be for nothing."""
     folders = put(tmp_path, kind, "mine", f"raise SystemExit('imported')\n{code}")
     with pytest.raises(ConfigError, match=f"'mine' lacks .*{lacking}") as error:
         read_yaml(get(kind, "mine", folders))

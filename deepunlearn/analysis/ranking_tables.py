@@ -171,9 +171,7 @@ def _group_shown(line: dict[str, Any]) -> str:
 
 def _best(ranking: Ranking, before: str, after: str) -> Table:
     """Each method against the best of its cell."""
-    data = pd.concat(
-        [neighbours.assign(metric=metric) for metric, neighbours in ranking.best.items()], ignore_index=True
-    )
+    data = _by_metric(ranking.best)
     caption = (
         f"{before}Methods in order of their means in a cell, each against the first: paired t-test over seeds, Holm's "
         "correction over all pairs of methods of the cell, for the best was chosen by the same data. Difference: of "
@@ -190,14 +188,17 @@ def _best(ranking: Ranking, before: str, after: str) -> Table:
     return Table(name, f"Differences from the best{ranking.kind}", caption, data, shown[told].astype(str))
 
 
+def _by_metric(tested: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The tests by each metric, one below the other."""
+    return pd.concat([lines.assign(metric=metric) for metric, lines in tested.items()], ignore_index=True)
+
+
 def _three(value: float) -> str:
     return "" if pd.isna(value) else f"{value:.3f}"
 
 
 def _neighbours(ranking: Ranking, before: str, after: str) -> Table:
-    data = pd.concat(
-        [neighbours.assign(metric=metric) for metric, neighbours in ranking.neighbours.items()], ignore_index=True
-    )
+    data = _by_metric(ranking.neighbours)
     caption = (
         f"{before}Methods in order of their means in a cell, each against the next: Wilcoxon's signed-rank test over "
         "seeds, Holm's correction within cell and metric. Not testable: with the seeds on which the two differ and the "
