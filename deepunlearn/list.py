@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from deepunlearn.cli import folders_of, run_main, table, wants_help
@@ -42,7 +42,19 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if not kinds or kinds[0] not in CHECKED:
         raise unknown("kind with contract tests", " ".join(kinds), CHECKED)
-    return check(kinds[0], list(_configs(kinds[0], names, folders, settings)))
+    configs = list(_configs(kinds[0], names, folders, settings))
+    if not configs:
+        raise _nothing_to_check(kinds[0], configs)
+    return check(kinds[0], configs)
+
+
+def _nothing_to_check(given: str, allowed: Iterable[str]) -> ConfigError:
+    return ConfigError(
+        "there is nothing to run the contract tests on",
+        given=given,
+        allowed=", ".join(allowed) or "one of your own (docs/adding.md)",
+        remedy="name one that is allowed, or give plugins=DIR with the folder that yours is in",
+    )
 
 
 def _listed(kind: str, names: Sequence[str], folders: Folders) -> str:
@@ -71,8 +83,10 @@ def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[s
             continue  # none of these is named
         if kind not in ("method", *OF_MODELS):
             yield getattr(read_command([f"{kind}={name}", *given, *settings]).sweep.cells[0], kind)
-        elif name in read:  # a chain is made of methods and is none; measures of every row are computed together
+        elif name in read:
             yield read[name]
+        elif names:  # a chain is made of methods and is none; measures of every row are computed together
+            raise _nothing_to_check(f"{kind} {name}", read)
 
 
 def check(kind: str, configs: list[Any]) -> int:

@@ -28,6 +28,14 @@ SEEDS = range(10)
 EXPECTED = ("result_set", "cell", "dataset", "arch", "method", "seed")
 
 
+RANGES = {
+    "lr": {"low": 1e-5, "high": 0.1, "log": True},
+    "weight_decay": {"low": 1e-5, "high": 0.1, "log": True},
+    "epochs": {"low": 1, "high": 10},
+    "batch_size": {"choices": [64, 128, 256]},
+}
+
+
 def digits(*parts: object, length: int = 16) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:length]
 
@@ -41,7 +49,8 @@ def row(cell: Any, method: str, title: str, seed: int, chance: random.Random) ->
     levels = {"RA": 0.99, "FA": 0.9, "VA": 0.9, "TA": 0.9}
     accuracy = {name: max(0.0, min(1.0, level - retdev / 3)) for name, level in levels.items()}
     ratio = dict.fromkeys(("RR", "FR", "TR"), 1 - retdev / 3)
-    attack = {"MIA": 1 - indisc / 2, "Disc": 1 - indisc, "Indisc": indisc, "MIA_val": 0.5, "Disc_val": 0.0}
+    attack = {"MIA": 1 - indisc / 2, "Disc": 1 - indisc, "Indisc": indisc, "MIA_val": 0.5, "Disc_val": 0.0,
+              "MIA_AUC": 1 - indisc / 2}  # fmt: skip
     chosen = {
         "result_set": digits(cell.name, "set"), "protocol": "paper", "search": "paper", "space": "paper",
         "selection": "paper", "trials": 300, "method_version": 1, "params": '{"lr": 0.01}', "notes": "{}",
@@ -79,7 +88,7 @@ def losses(retdev: float, chance: random.Random) -> dict[str, list[int]]:
 
 def search(folder: Path, cell: Any, method: Any, chance: random.Random) -> dict[str, Any]:
     """A search of three times 100 trials in the store; returns its key, as a row's config.json has it."""
-    key = {"trials": 100, "invented": f"{cell.name} {method.name}"}
+    key = {"trials": 100, "invented": f"{cell.name} {method.name}", "studies": [{"ranges": RANGES}]}
     short = hashlib.sha256(canonical_json(["search", key]).encode()).hexdigest()[:16]
     target = folder / "store" / cell.name / "search" / method.name / short
     target.mkdir(parents=True)

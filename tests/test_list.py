@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deepunlearn.core.errors import ConfigError
 from deepunlearn.list import main
 from tests.plugins import ARCH, put_mine
 
@@ -17,3 +18,9 @@ def test_a_list_shows_kinds_names_and_where_they_are_from(tmp_path: Path, capsys
     assert "cifar10" in shown and f" mine (in {tmp_path / 'arch'})" in shown
     assert main(["arch", "resnet18"]) == 0
     assert "smallnet" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("asked", [["attack"], ["measure"], ["measure", "loss_attack"], ["method", "ft", "chain"]])
+def test_a_check_of_nothing_is_no_check_that_was_passed(asked: list[str]) -> None:
+    with pytest.raises(ConfigError, match="nothing to run the contract tests on"):
+        main([*asked, "--check"])

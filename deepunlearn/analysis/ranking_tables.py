@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -127,8 +128,7 @@ def _ranks_shown(ranking: Ranking, data: pd.DataFrame) -> pd.DataFrame:
 
 def _groups(ranking: Ranking, before: str, after: str) -> Table:
     """Methods x cells x metrics: the mean, its group, and how often the bootstrap gave each."""
-    lines = [_group(ranking, metric, method, str(cell)) for metric in ranking.groups for method in ranking.titles
-             for cell in ranking.groups[metric]]  # fmt: skip
+    lines = [line for metric in ranking.groups for line in _groups_by(ranking, metric)]
     data = pd.DataFrame(lines)
     column = data["cell"] + ": " + data["metric"]
     wide = data.assign(column=column, shown=list(map(_group_shown, lines)))
@@ -143,23 +143,25 @@ def _groups(ranking: Ranking, before: str, after: str) -> Table:
     return Table(ranking.name.replace("ranking", "groups", 1), f"Groups per cell{ranking.kind}", caption, data, shown)
 
 
-def _group(ranking: Ranking, metric: str, method: str, cell: str) -> dict[str, Any]:
+def _groups_by(ranking: Ranking, metric: str) -> Iterator[dict[str, Any]]:
+    """A line per method and cell."""
     own, bootstrap = ranking.scores[metric], ranking.judged[metric].bootstrap
-    drawn = bootstrap is not None and cell in bootstrap.shares and method in bootstrap.interval.index
-    noise = own.noise()[cell]
-    return {
-        "method": method,
-        "method_title": ranking.titles[method],
-        "cell": cell,
-        "metric": metric,
-        "mean": own.means().loc[method, cell],
-        "group": ranking.groups[metric].loc[method, cell],
-        "within_noise": own.values[cell].shape[1] > 1 and not noise < LEVEL,
-        **{
-            f"p_{name}": bootstrap.share(name, method, cell) if drawn and bootstrap else float("nan")
-            for name in COUNTED
-        },
-    }
+    means, noise = own.means(), own.noise()
+    for method, cell in product(ranking.titles, map(str, ranking.groups[metric])):
+        drawn = bootstrap is not None and cell in bootstrap.shares and method in bootstrap.interval.index
+        yield {
+            "method": method,
+            "method_title": ranking.titles[method],
+            "cell": cell,
+            "metric": metric,
+            "mean": means.loc[method, cell],
+            "group": ranking.groups[metric].loc[method, cell],
+            "within_noise": own.values[cell].shape[1] > 1 and not noise[cell] < LEVEL,
+            **{
+                f"p_{name}": bootstrap.share(name, method, cell) if drawn and bootstrap else float("nan")
+                for name in COUNTED
+            },
+        }
 
 
 def _group_shown(line: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import optuna
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
@@ -19,6 +20,7 @@ from optuna.trial import TrialState, create_trial
 from pydantic import TypeAdapter
 
 from deepunlearn.analysis.figures.style import INK, Picture, canvas, finish, in_order, looks, rows_of
+from deepunlearn.analysis.inference import Floats
 from deepunlearn.analysis.search_spread import completed
 from deepunlearn.core.params import Range
 
@@ -26,7 +28,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 FEWEST_TRIALS = 20  # with fewer no importance is told from chance
 BEST_SHARE, FEWEST_BEST = 0.1, 8  # trials that PED-ANOVA holds against all; 6 are in one of 4 classes by chance
-CHANCE = 0.02  # of searches in which no hyper-parameter matters and one is shown
+CHANCE = 0.04  # of searches in which no hyper-parameter matters and one is shown
 _RANGES: TypeAdapter[dict[str, Range]] = TypeAdapter(dict[str, Range])
 SHADES = (0.9, 0.7, 0.5, 0.35, 0.22)
 LABELLED = 0.13  # share of a bar that its name fits into
@@ -83,14 +85,16 @@ def importances(done: pd.DataFrame) -> dict[str, float]:
     Trials that were kept without their ranges have no shares.
     """
     study = _study(done)
-    names = list(study.trials[0].distributions) if study.trials else []
+    trials = study.get_trials(deepcopy=False)
+    names = list(trials[0].distributions) if trials else []
     if not names:
         return {}
-    shares = _variances(study, done["norm"], names)
+    norms, seeds = done["norm"].to_numpy(float), done["seed"].to_numpy()
+    shares = _variances(study, norms, names)
     generator = np.random.default_rng(0)
     left = names
     for _ in range(math.ceil(len(names) / CHANCE) - 1):
-        dealt = done["norm"].groupby(done["seed"]).transform(generator.permutation)
+        dealt = _dealt_anew(norms, seeds, generator)
         by_chance = _variances(study, dealt, left)
         left = [name for name in left if shares[name] > by_chance[name]]
         if not left:
@@ -99,7 +103,15 @@ def importances(done: pd.DataFrame) -> dict[str, float]:
     return {name: shares[name] / total for name in left}
 
 
-def _variances(study: optuna.Study, norms: pd.Series[float], names: list[str]) -> dict[str, float]:
+def _dealt_anew(norms: Floats, seeds: npt.NDArray[Any], generator: np.random.Generator) -> Floats:
+    """The norms [n] in a new order, within each search seed [n]."""
+    dealt = np.empty_like(norms)
+    for seed in np.unique(seeds):
+        dealt[seeds == seed] = generator.permutation(norms[seeds == seed])
+    return dealt
+
+
+def _variances(study: optuna.Study, norms: Floats, names: list[str]) -> dict[str, float]:
     """PED-ANOVA's of each hyper-parameter where the trials have these norms."""
     values = norms.tolist()
     quantile = max(BEST_SHARE, FEWEST_BEST / len(values))
