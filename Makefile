@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint tables report bench clean
+.PHONY: help install demo test check lint tables report example readme bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -45,6 +45,13 @@ tables: .venv/.installed  ## tables from the stored rows into results/tables/
 
 report: .venv/.installed  ## figures and the page results/index.html from the stored rows
 	$(BIN)/python -m deepunlearn.report
+
+example: .venv/.installed  ## the committed tables and page of results/examples again, from its records
+	$(BIN)/python scripts/example.py
+
+readme: .venv/.dev  ## the README's table and picture again, from the committed records and page; needs chromium
+	scripts/debian_programs.sh
+	$(BIN)/python scripts/readme.py
 
 bench: .venv/.installed  ## the goals of speed, measured: results/bench/, about 20 minutes; images in datasets/cifar10-images
 	$(BIN)/python scripts/bench/run.py

@@ -17,6 +17,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_commands.py": "a sweep and the commands around it",
     "test_drawing.py": "docs/architecture.md",
     "test_earlier_results.py": "a store made by an earlier version",
+    "test_examples.py": "results/examples and what README.md shows of it",
     "test_filesystems.py": "a sweep on file systems without links",
     "test_graphs.py": "compiled networks over all stages",
     "test_kills.py": "a sweep that is killed again and again",

@@ -18,7 +18,6 @@ from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.search_spread import completed
 from deepunlearn.analysis.tables import build
 from tests.analysis.test_search_spread import trials
-from tests.front_table import README, with_table
 
 if TYPE_CHECKING:
     from tests.analysis.conftest import Shelf
@@ -199,10 +198,3 @@ def test_failed_methods_are_drawn_as_failed_with_the_count(shelf: Shelf) -> None
     for name in ("retdev-indisc-digits-resnet18", "seconds-digits-resnet18"):
         assert "CT: F, 0 of 2" in pictures[name].svg and "GA: F, 1 of 2" in pictures[name].svg, name
     assert ">77 s<" not in pictures["seconds-digits-resnet18"].svg, "the time of a broken model is no time"
-
-
-def test_the_readmes_table_is_that_of_the_file_it_cites() -> None:
-    """Made by `python -m tests.front_table`."""
-    page = README.read_text(encoding="utf-8")
-    assert with_table(page) == page
-    assert page.count("<!-- front table -->") == 1

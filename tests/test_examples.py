@@ -1,0 +1,50 @@
+"""What is committed of results, and what the README shows of it, is what the committed records give."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deepunlearn.tables import main
+from scripts import example, readme
+
+REMAKE = "stale: run `make example readme`, look at what changed, and commit it"
+
+
+def test_the_readme_shows_the_table_of_the_committed_records() -> None:
+    text = readme.README.read_text(encoding="utf-8")
+    assert text.count("<!-- front table -->") == 1
+    assert readme.with_table(text) == text, REMAKE
+
+
+def test_the_readmes_picture_is_of_the_committed_page() -> None:
+    text = readme.README.read_text(encoding="utf-8")
+    assert text.count("<!-- picture of the page with SHA-256 ") == 1
+    assert readme.with_digest(text) == text, REMAKE
+
+
+def test_the_page_is_of_the_committed_records() -> None:
+    assert example.MADE_FROM.read_text(encoding="utf-8") == example.digest(), REMAKE
+
+
+@pytest.mark.slow
+def test_the_tables_are_of_the_committed_records(tmp_path: Path) -> None:
+    assert main([f"results={tmp_path}", f"records={example.SHOWN}"]) == 0
+    made = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "tables").iterdir()}
+    kept = {path.name: path.read_text(encoding="utf-8") for path in (example.SHOWN / "tables").iterdir()}
+    assert made == kept, REMAKE
+
+
+def test_what_is_generated_is_not_committed_twice() -> None:
+    """One page, and the tables of one set; of the others what they are made from."""
+    listed = subprocess.run(
+        ["git", "ls-files", "results/examples"], cwd=readme.ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a clone")
+    folders = {str(Path(name).parent.relative_to("results/examples")) for name in listed.stdout.splitlines()}
+    records = {f"{name}/records" for name in example.SETS}
+    hparams = {name for name in example.SETS if (example.EXAMPLES / name / "hparams.yaml").exists()}
+    assert folders == {"page", "slurm-smoke", f"{example.SHOWN.name}/tables", *records, *hparams}
