@@ -12,7 +12,7 @@ import numpy.typing as npt
 from deepunlearn.core import keys
 from deepunlearn.core.batches import FIRST, SPREAD, differ
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Role, Splits
+from deepunlearn.core.forget import Data, Labelled, Role, Splits
 from deepunlearn.core.keys import (
     CellKey,
     GivenKey,
@@ -41,13 +41,9 @@ Source = Literal["search", "default", "file"]
 REFERENCES: tuple[Role, Role] = ("original", "retrained")
 
 
-class Labelled(Protocol):
-    """What a split is drawn from: labels of all samples, and the training samples that take no part."""
+class Drawn(Data, Protocol):
+    """What a split is drawn from: data, and the training samples that take no part."""
 
-    @property
-    def train_labels(self) -> npt.NDArray[np.int64]: ...
-    @property
-    def test_labels(self) -> npt.NDArray[np.int64]: ...
     @property
     def dropped(self) -> npt.NDArray[np.int64]: ...
 
@@ -55,11 +51,17 @@ class Labelled(Protocol):
 class CellKeys:
     """Builds the keys of `cell`, whose data has this digest and number of classes.
 
-    sizes: seed -> samples of the retain, forget and validation set of its models.
+    sizes: seed -> samples of the retain, forget and validation set of its models. data: the same data, which forget
+    sets that name classes, attributes or samples are read against.
     """
 
     def __init__(
-        self, cell: CellConfig, data_digest: str, classes: int, sizes: Callable[[int], Mapping[str, int]]
+        self,
+        cell: CellConfig,
+        data_digest: str,
+        classes: int,
+        sizes: Callable[[int], Mapping[str, int]],
+        data: Data | None = None,
     ) -> None:
         self.cell, self.classes, self._sizes = cell, classes, sizes
         dataset = cell.dataset
@@ -70,16 +72,18 @@ class CellKeys:
             val_ratio=dataset.val_ratio,
             split_seed=dataset.split_seed,
             version=keys.SPLIT_VERSION,
-            **cell.forget.key_fields(),
+            **cell.forget.key_fields(data or Labelled()),
         )
 
-    def make_splits(self, data: Labelled) -> Splits:
+    def make_splits(self, data: Drawn) -> Splits:
         """What `split` names. Raises ConfigError where it cannot be made."""
         key = self.split
         return make_splits(
             data.train_labels,
             data.test_labels,
             dropped=data.dropped,
+            class_names=data.class_names,
+            attributes=data.attributes,
             limit=key.limit,
             val_ratio=key.val_ratio,
             forget=self.cell.forget,

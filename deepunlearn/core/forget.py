@@ -8,9 +8,10 @@ only what `choose` returns; the rest is for designs of many models, such as U-Li
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +21,32 @@ from deepunlearn.core.validation import Frozen
 from deepunlearn.registry import load, only_class
 
 Indices = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int64]
+Column = npt.NDArray[Any]  # int64, float64 or text, one value per sample; missing ones are NaN or ""
 Role = Literal["original", "retrained"]
+TITLES = {"val": "validation part", "test": "test part"}  # in remarks
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Sorted int64 indices: `retain`, `forget`, `val` into the training part, `test` into the test part."""
+    """Sorted int64 indices: `retain`, `forget`, `val` into the training part, `test` into the test part.
+
+    unseen_val, unseen_test: those of val and test that are like the forget set, which the attack compares it with;
+    None: all of them. There may be too few for the attack.
+    forgotten_classes: those that retain lacks because the forget set took them whole; remarks: what a caption must say.
+    wrong: training samples whose labels are wrong in training, sorted; wrong_labels: the labels that training sees.
+    """
 
     retain: Indices
     forget: Indices
     val: Indices
     test: Indices
+    unseen_val: Indices | None = None
+    unseen_test: Indices | None = None
+    forgotten_classes: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
+    wrong: Indices | None = None
+    wrong_labels: Labels | None = None
 
     @property
     def train(self) -> Indices:
@@ -42,18 +58,135 @@ class Split:
         """Samples of each part."""
         return {name: len(getattr(self, name)) for name in ("retain", "forget", "val", "test")}
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What is stored of it: a field that says nothing is left out, so that old entries are like new ones."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {
+            name: value if isinstance(value, np.ndarray) else np.array(value)
+            for name, value in values.items()
+            if value is not None and (isinstance(value, np.ndarray) or value)
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Split:
+        """The split whose `arrays` these are."""
+        values: dict[str, Any] = dict(arrays)
+        for name in {"forgotten_classes", "remarks"} & values.keys():
+            values[name] = tuple(arrays[name].tolist())
+        return cls(**values)
+
+
+class Columns(Protocol):
+    """What is known of the samples of a dataset beside their labels: of each part columns by name, and names."""
+
+    @property
+    def train(self) -> Mapping[str, Column]: ...
+    @property
+    def test(self) -> Mapping[str, Column]: ...
+    @property
+    def train_names(self) -> Sequence[str] | None: ...
+    @property
+    def test_names(self) -> Sequence[str] | None: ...
+
+
+class Data(Protocol):
+    """A dataset as forget sets may look at it: both parts whole, nothing drawn yet."""
+
+    @property
+    def train_labels(self) -> Labels: ...
+    @property
+    def test_labels(self) -> Labels: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def attributes(self) -> Columns: ...
+
+
+class _NoColumns(NamedTuple):
+    train: Mapping[str, Column]
+    test: Mapping[str, Column]
+    train_names: Sequence[str] | None
+    test_names: Sequence[str] | None
+
+
+NO_COLUMNS: Columns = _NoColumns({}, {}, None, None)
+
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
-    """What a forget set is chosen from: the training part without validation, in a random order.
+class Labelled:
+    """Data of which labels are known, and perhaps more."""
 
-    rows [n]: indices into the training part; labels [n]; random: for what else is to be drawn. The order and `random`
-    derive from dataset.split_seed.
+    train_labels: Labels = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    test_labels: Labels = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    class_names: tuple[str, ...] = ()
+    attributes: Columns = NO_COLUMNS
+
+
+class _Taken(Mapping[str, Column]):
+    """Columns at some rows. Each is cut when it is asked for: most rules look at none, and columns may be many."""
+
+    def __init__(self, columns: Callable[[], Mapping[str, Column]], rows: Indices) -> None:
+        self._columns, self._rows = columns, rows
+
+    def __getitem__(self, name: str) -> Column:
+        return np.asarray(self._columns()[name])[self._rows]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns())
+
+    def __len__(self) -> int:
+        return len(self._columns())
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Some samples of the training or test part, as a rule may look at them.
+
+    rows [n]: indices into that part; labels [n].
     """
 
     rows: Indices
-    labels: Indices
+    labels: Labels
+    part: Literal["train", "test"]
+    data: Data
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Column]:
+        """By name, values [n] in the order of the rows."""
+        return _Taken(lambda: getattr(self.data.attributes, self.part), self.rows)
+
+    @cached_property
+    def names(self) -> npt.NDArray[np.str_] | None:
+        """[n] file names, relative to the dataset's folder; None where samples have none of their own."""
+        names = getattr(self.data.attributes, f"{self.part}_names")
+        return None if names is None else np.asarray(names, dtype=np.str_)[self.rows]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.data.class_names
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates(Samples):
+    """What a forget set is chosen from: the training part without validation, in a random order.
+
+    rows [n]: indices into the training part; labels [n]; random: for what else is to be drawn. The order and `random`
+    derive from dataset.split_seed. val and test: the samples that are never trained on, sorted.
+    """
+
     random: np.random.RandomState
+    val: Samples
+    test: Samples
+
+
+class Unseen(NamedTuple):
+    """Which samples of val or test are like the forget set.
+
+    positions: among them, None: all; remark: what a caption must say, without the name of the part.
+    """
+
+    positions: npt.NDArray[np.integer[Any]] | None = None
+    remark: str | None = None
 
 
 class Splits(ABC):
@@ -103,24 +236,62 @@ class ForgetSet(Frozen):
 
     # --------------------------------------------------------------------------------------------- what is forgotten
 
+    @property
+    def title(self) -> str:
+        """What captions call it, e.g. "random 10 %"."""
+        values = self.model_dump(mode="json", exclude={"name", "module", "code"})
+        return " ".join([self.name, *(f"{name}={value}" for name, value in values.items())])
+
+    def titled(self, class_names: Sequence[str]) -> str:
+        """`title`, with the names of classes where it speaks of classes."""
+        return self.title
+
     def choose(self, candidates: Candidates) -> npt.NDArray[np.integer[Any]]:
         """Positions of the forgotten samples among the candidates."""
         raise NotImplementedError
+
+    def unseen(self, candidates: Candidates, chosen: npt.NDArray[np.bool_], among: Samples) -> Unseen:
+        """Which samples of `among` (val or test) the attack holds the forget set against: by the same rule as `choose`.
+
+        chosen [n]: which candidates are forgotten. All of them unless a kind says otherwise, which is right where
+        chance alone decided who is forgotten.
+        """
+        return Unseen()
+
+    def whole_classes(self, candidates: Candidates) -> Sequence[int]:
+        """Classes that the forget set means to take whole, so that retain may lack them; by chance none may be lost."""
+        return ()
 
     def split(self, candidates: Candidates, val: Indices, test: Indices) -> Splits:
         """The splits of all models; val and test are sorted and the same for all."""
         chosen = np.zeros(len(candidates.rows), dtype=bool)
         chosen[self.choose(candidates)] = True
         retain, forget = (np.sort(candidates.rows[mask]) for mask in (~chosen, chosen))
-        return OneSplit(Split(retain, forget, val, test))
+        lost = set(self.whole_classes(candidates)) - set(np.unique(candidates.labels[~chosen]).tolist())
+        unseen: dict[str, Any] = {}
+        remarks = []
+        for part, among in (("val", candidates.val), ("test", candidates.test)):
+            positions, remark = self.unseen(candidates, chosen, among)
+            unseen[f"unseen_{part}"] = None if positions is None else np.sort(among.rows[positions])
+            remarks += [f"{TITLES[part]}: {remark}"] if remark else []
+        return OneSplit(
+            Split(retain, forget, val, test, **unseen, forgotten_classes=tuple(sorted(lost)), remarks=tuple(remarks))
+        )
 
-    def key_fields(self) -> dict[str, Any]:
-        """What the key of a split holds of it. A kind that reads a file adds its digest to `forget_values`."""
+    def identity(self, data: Data) -> dict[str, Any]:
+        """Its values as `data` mean them, which its key holds: equal for two spellings of the same forget set.
+
+        A kind that reads a file or columns puts a digest of what it reads in their place.
+        """
+        return self.model_dump(mode="json", exclude={"name", "module", "code"})
+
+    def key_fields(self, data: Data) -> dict[str, Any]:
+        """What the key of a split of `data` holds of it."""
         return {
             "forget": self.name,
             "forget_ratio": None,
             "forget_version": self.version,
-            "forget_values": self.model_dump(mode="json", exclude={"name", "module", "code"}),
+            "forget_values": self.identity(data),
             "forget_code": self.code,
         }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,3 +92,21 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def publish_folder(draft: Path, folder: Path, complete: Callable[[Path], bool]) -> None:
+    """Rename `draft` to `folder`, durably; where another process was first and is `complete`, its result is the same.
+
+    What is there and damaged is moved out of the way before it is removed, so that nobody sees half of it.
+    """
+    sync_contents(draft)
+    try:
+        draft.rename(folder)
+    except OSError:
+        if complete(folder):
+            return
+        aside = folder.with_name(f".draft-damaged-{uuid.uuid4().hex[:8]}")
+        folder.rename(aside)
+        shutil.rmtree(aside)
+        draft.rename(folder)
+    sync_folder(folder.parent)

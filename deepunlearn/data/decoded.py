@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,11 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.forget import Indices
-from deepunlearn.core.paths import sync_contents, sync_folder, write_atomically
+from deepunlearn.core.forget import NO_COLUMNS, Columns, Indices
+from deepunlearn.core.paths import publish_folder, write_atomically
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.store import DRAFT, draft_name, remove_dead_drafts
 from deepunlearn.data import sources
+from deepunlearn.data.attributes import VERSION as ATTRIBUTES_VERSION
+from deepunlearn.data.attributes import Attributes, CachedAttributes, store
 from deepunlearn.data.copies import EXAMPLES, Found, Hashes, Images, pixel_hash
 from deepunlearn.data.images import Pixels, RawData, resized
 from deepunlearn.data.inventory import ADVANCE, Inventory
@@ -54,7 +55,8 @@ class Decoded:
 
     train_images, test_images: uint8 [N, C, S, S], memory-mapped, C = 1 (all images are grey) or 3; *_labels: int64 [N];
     digest: hex sha256 of the images before resizing, labels and class names, whatever their paths and S, and of which
-    training images take no part; dropped: these, int64, sorted.
+    training images take no part; dropped: these, int64, sorted; attributes: what else is known of samples, read when it
+    is asked for.
     """
 
     train_images: npt.NDArray[np.uint8]
@@ -64,6 +66,7 @@ class Decoded:
     class_names: tuple[str, ...]
     digest: str
     dropped: Indices = field(default_factory=nobody)
+    attributes: Columns = NO_COLUMNS
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,7 @@ class Digest:
         default_factory=dict
     )  # what was done to images -> their count, and names of some
     left_out: tuple[str, ...] = ()  # files that are not read
+    attributes: Columns = NO_COLUMNS  # what else is known of the samples, read when it is asked for
 
 
 def load(config: DatasetConfig, cache: Path, progress: Progress) -> Decoded:
@@ -88,11 +92,12 @@ def load(config: DatasetConfig, cache: Path, progress: Progress) -> Decoded:
 
     Raises DataError (missing, damaged or unfit files, each named) and ConfigError (a source that cannot serve).
     """
-    folder, facts, _ = _ensure(config, cache, progress)
+    folder, facts, inventory = _ensure(config, cache, progress)
     images = {part: _mapped(folder / f"{part}_images.npy") for part in PARTS}
     dropped = _dropped(config, folder)
     digest = _without(facts["digest"], dropped)
-    return Decoded(images["train"], images["test"], *_labels(folder), tuple(facts["class_names"]), digest, dropped)
+    names, more = tuple(facts["class_names"]), _attributes(config, inventory, folder, cache)
+    return Decoded(images["train"], images["test"], *_labels(folder), names, digest, dropped, more)
 
 
 def digest_of(config: DatasetConfig, cache: Path, progress: Progress) -> Digest:
@@ -108,6 +113,7 @@ def digest_of(config: DatasetConfig, cache: Path, progress: Progress) -> Digest:
         _copies(facts),
         facts["remarks"],
         inventory.left_out,
+        _attributes(config, inventory, folder, cache),
     )
 
 
@@ -154,6 +160,20 @@ def _ensure(config: DatasetConfig, cache: Path, progress: Progress) -> tuple[Pat
     _check_classes(config, facts["class_names"])
     _check_copies(config, _copies(facts))
     return folder, facts, inventory
+
+
+def _attributes(config: DatasetConfig, inventory: Inventory, folder: Path, cache: Path) -> CachedAttributes:
+    """Attributes do not depend on the size of images, so those of all sizes share theirs."""
+
+    def read() -> Attributes:
+        with _reporting_full_disks(cache):
+            return sources.read(config, inventory).attributes
+
+    return CachedAttributes(_attributes_folder(folder), read)
+
+
+def _attributes_folder(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name.partition('-')[0]}-attributes-{ATTRIBUTES_VERSION}")
 
 
 def _content_key(config: DatasetConfig, inventory: Inventory, cache: Path, progress: Progress) -> str:
@@ -220,6 +240,7 @@ def _check_copies(config: DatasetConfig, copies: dict[str, Found]) -> None:
 def _decode(config: DatasetConfig, inventory: Inventory, folder: Path, progress: Progress) -> dict[str, Any]:
     """Decode into a temporary sibling and rename it to `folder`: it is there whole or not at all."""
     raw = sources.read(config, inventory)
+    attributes = raw.attributes
     remove_dead_drafts(folder.parent.glob(f"{DRAFT}*"))
     draft = folder.with_name(draft_name(folder.name))
     draft.mkdir(parents=True)
@@ -232,7 +253,9 @@ def _decode(config: DatasetConfig, inventory: Inventory, folder: Path, progress:
                 allowed="files that stay as they are",
                 remedy="wait until they are complete (copied, unpacked), then start again",
             )
-        _publish(draft, folder)
+        if attributes.train or attributes.test:  # a source that is read twice could be a large table
+            store(attributes, _attributes_folder(folder))
+        publish_folder(draft, folder, lambda there: _facts(there) is not None)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return facts
@@ -312,25 +335,6 @@ def _facts(folder: Path) -> dict[str, Any] | None:
         return facts if whole and facts.keys() >= NEEDED else None
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None  # a cut or foreign data.json: the images are decoded again
-
-
-def _publish(draft: Path, folder: Path) -> None:
-    sync_contents(draft)
-    try:
-        draft.rename(folder)
-    except OSError:
-        if _facts(folder) is not None:
-            return  # another process was first; its result is the same
-        _discard(folder)
-        draft.rename(folder)
-    sync_folder(folder.parent)
-
-
-def _discard(damaged: Path) -> None:
-    """Move a damaged folder out of the way before removing it, so that nobody sees half of it."""
-    aside = damaged.with_name(f".draft-damaged-{uuid.uuid4().hex[:8]}")
-    damaged.rename(aside)
-    shutil.rmtree(aside)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile
 
 from deepunlearn.core.errors import DataError
+from deepunlearn.core.forget import Column
+from deepunlearn.data.attributes import Attributes, column
 from deepunlearn.data.endings import ORDINARY
 
 Pixels = npt.NDArray[np.uint8]
@@ -54,12 +56,14 @@ class RawPart:
     """The training or test part as its source has it.
 
     labels: int64 [N]; images: N arrays uint8, [H, W] (grey) or [H, W, 3] (RGB), of any size, decoded as they are
-    iterated over; names: of the images' files, None where they have none of their own.
+    iterated over; names: of the images' files, None where they have none of their own; columns: what else is known of
+    each image by name, int64, float64 or text [N] (missing: NaN or "").
     """
 
     labels: npt.NDArray[np.int64]
     images: Iterable[Pixels]
     names: Sequence[str] | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,15 @@ class RawData:
     class_names: tuple[str, ...]
     channels: int
     remarks: dict[Remark, list[str]] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> Attributes:
+        """Columns and names of both parts. Raises DataError for a column that cannot be used."""
+        train, test = (
+            {name: column(values, name, len(part.labels)) for name, values in part.columns.items()}
+            for part in (self.train, self.test)
+        )
+        return Attributes(train, test, self.train.names, self.test.names)
 
 
 class ImageFiles:

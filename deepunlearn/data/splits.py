@@ -12,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Candidates, ForgetSet, Indices, Split, Splits
+from deepunlearn.core.forget import (
+    NO_COLUMNS,
+    Candidates,
+    Columns,
+    ForgetSet,
+    Indices,
+    Labelled,
+    Samples,
+    Split,
+    Splits,
+)
 from deepunlearn.metrics import USABLE_MARGIN
 
 LEAST_PER_CLASS = 10  # a limited training part with fewer samples per class has nothing left to learn from
@@ -28,6 +38,8 @@ def make_splits(
     forget: ForgetSet,
     seed: int,
     dropped: npt.ArrayLike = (),
+    class_names: tuple[str, ...] = (),
+    attributes: Columns = NO_COLUMNS,
 ) -> Splits:
     """Cut the training part at random (not stratified) into val and the rest, and that as `forget` says.
 
@@ -35,15 +47,18 @@ def make_splits(
     set does not depend on `forget`. `limit` first takes a stratified subset of that many training samples, and of the
     test part in proportion, with at least one sample of each class. Raises ConfigError where a part would be too small
     for the attack, where retain lacks a class, where no model could be usable on the test part, or where `limit` does
-    not fit. Training samples in `dropped` take no part.
+    not fit. Training samples in `dropped` take no part. Class names and attributes are for rules that look at them.
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     random = np.random.RandomState(seed)
     train, test = _drawn(train_labels, test_labels, limit, random, dropped)
     shuffled = train[random.permutation(len(train))].astype(np.int64)
     val, rest = np.split(shuffled, [round(val_ratio * len(train))])
-    candidates = Candidates(rest, train_labels[rest], random)
-    splits = forget.split(candidates, np.sort(val), np.sort(test).astype(np.int64))
+    val, test = np.sort(val), np.sort(test).astype(np.int64)
+    data = Labelled(train_labels, test_labels, class_names, attributes)
+    unseen = Samples(val, train_labels[val], "train", data), Samples(test, test_labels[test], "test", data)
+    candidates = Candidates(rest, train_labels[rest], "train", data, random, *unseen)
+    splits = forget.split(candidates, val, test)
     for one in map(splits.of, splits.seeds):
         _check_sizes(one, forget, val_ratio)
         _check_classes(one, forget, train_labels)
@@ -153,11 +168,12 @@ def _check_sizes(split: Split, forget: ForgetSet, val_ratio: float) -> None:
 
 def _check_classes(split: Split, forget: ForgetSet, train_labels: npt.NDArray[np.int64]) -> None:
     missing = np.setdiff1d(np.unique(train_labels), train_labels[split.retain])
+    missing = np.setdiff1d(missing, np.array(split.forgotten_classes, dtype=np.int64))
     if len(missing):
         raise ConfigError(
             "the retain set has no sample of some classes, so the retrained model could not learn them",
             given=f"no sample of class {', '.join(map(str, missing[:10]))} among {len(split.retain)} retained ones",
-            allowed="at least one retained sample of each class",
+            allowed="at least one retained sample of each class that is not forgotten whole",
             remedy=f"raise dataset.limit, draw another split with dataset.split_seed, or {forget.reduce}",
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from deepunlearn.core.forget import Candidates, ForgetSet, Indices, Role, Split, Splits
+from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Role, Split, Splits
 from deepunlearn.core.validation import PositiveInt, Unfit
 
 FEWEST_FORGOTTEN = 6  # models in which each sample is forgotten: with fewer the per-sample attack says nothing
@@ -78,11 +78,15 @@ class HalvesForget(ForgetSet):
         """(halving, part) of a model."""
         return divmod(model, self.parts)
 
+    @property
+    def title(self) -> str:
+        return f"halves, {self.halvings} x {self.parts} forget sets"
+
     def split(self, candidates: Candidates, val: Indices, test: Indices) -> Halves:
         part = draw_halvings(len(candidates.rows), self.halvings, self.parts, candidates.random)
         return Halves(np.sort(candidates.rows), val, test, part)
 
-    def key_fields(self) -> dict[str, Any]:
+    def key_fields(self, data: Data) -> dict[str, Any]:
         """forget_ratio: share of the train half in each forget set."""
         return {
             "forget": self.name,

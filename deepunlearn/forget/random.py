@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from deepunlearn.core.forget import Candidates, ForgetSet, Indices
+from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices
 from deepunlearn.core.validation import Ratio
 
 
@@ -21,6 +21,10 @@ class RandomForget(ForgetSet):
     def choose(self, candidates: Candidates) -> Indices:
         return np.arange(round(self.ratio * len(candidates.rows)))  # their order is random already
 
-    def key_fields(self) -> dict[str, Any]:
+    @property
+    def title(self) -> str:
+        return f"random {100 * self.ratio:g} %"
+
+    def key_fields(self, data: Data) -> dict[str, Any]:
         """As it was before there were other kinds."""
         return {"forget": self.name, "forget_ratio": self.ratio}

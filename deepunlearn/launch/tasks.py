@@ -74,7 +74,8 @@ class TaskList:
 
     def _cell_keys(self, cell: int) -> CellKeys:
         data = self.data(cell)
-        return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names), partial(self._sizes_of, cell))
+        sizes = partial(self._sizes_of, cell)
+        return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names), sizes, data)
 
     @property
     def timed(self) -> bool:

@@ -46,7 +46,7 @@ class DataStage:
 
     @cached_property
     def keys(self) -> CellKeys:
-        return CellKeys(self.cell, self.decoded.digest, len(self.decoded.class_names), self.sizes)
+        return CellKeys(self.cell, self.decoded.digest, len(self.decoded.class_names), self.sizes, self.decoded)
 
     @cached_property
     def split(self) -> Split:
@@ -56,10 +56,10 @@ class DataStage:
         if entry is None:
             split = self.keys.make_splits(self.decoded).of(0)
             with self.store.writing(key, place, {}) as draft:
-                draft.write_arrays("split.npz", **{part: getattr(split, part) for part in PARTS})
+                draft.write_arrays("split.npz", **split.arrays())
             entry = self.store.find(key, place)
             assert entry is not None
-        return Split(**entry.arrays("split.npz"))
+        return Split.of_arrays(entry.arrays("split.npz"))
 
     def sizes(self, seed: int) -> dict[str, int]:
         """Samples of each part, of the models of `seed`; here that is the same for all."""

@@ -8,16 +8,30 @@ import numpy as np
 import pytest
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import ForgetSet, Splits
+from deepunlearn.core.forget import ForgetSet, Labelled, Splits
 from deepunlearn.core.keys import canonical_json
+from deepunlearn.data.attributes import Attributes
 from deepunlearn.data.splits import make_splits
 
 TRAIN = np.random.RandomState(0).permutation(np.arange(2000) % 10)
 TEST = np.arange(400) % 10
+DATA = Labelled(
+    TRAIN,
+    TEST,
+    tuple(f"class_{number}" for number in range(10)),
+    Attributes(
+        {"number": np.arange(2000), "size": np.arange(2000) / 7, "colour": np.array(["red", "blue"])[TRAIN % 2]},
+        {"number": np.arange(400), "size": np.arange(400) / 7, "colour": np.array(["red", "blue"])[TEST % 2]},
+        [f"train/{number}.png" for number in range(2000)],
+        [f"test/{number}.png" for number in range(400)],
+    ),
+)
+"""What rules may ask for: class names, a column of each type, names of files."""
 
 
 def splits_of(forget: ForgetSet, seed: int = 1) -> Splits:
-    return make_splits(TRAIN, TEST, limit=None, val_ratio=0.15, forget=forget, seed=seed)
+    more = {"class_names": DATA.class_names, "attributes": DATA.attributes}
+    return make_splits(TRAIN, TEST, limit=None, val_ratio=0.15, forget=forget, seed=seed, **more)  # type: ignore[arg-type]
 
 
 def test_each_split_divides_what_is_trained_on(forget: ForgetSet) -> None:
@@ -48,13 +62,13 @@ def test_validation_and_test_samples_are_what_they_are_for_any_kind(forget: Forg
 
 
 def test_its_values_are_in_its_key(forget: ForgetSet) -> None:
-    fields = forget.key_fields()
+    fields = forget.key_fields(DATA)
     json.loads(canonical_json(fields))
     assert fields["forget"] == forget.name
     for name in set(type(forget).model_fields) - {"name", "module", "code"}:
         other = forget.model_copy(update={name: "another value"})
         try:
-            changed = other.key_fields() != fields
+            changed = other.key_fields(DATA) != fields
         except (TypeError, ValueError, ConfigError):
             changed = True  # it computes with the value
         assert changed, f"{name} is not part of identity"

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -343,6 +344,32 @@ def test_facts_name_no_path(opening, tmp_path):
     (entry,) = cache_folders(tmp_path / "cache")
     facts = json.loads((tmp_path / "cache/data" / entry / "data.json").read_text())
     assert str(tmp_path) not in json.dumps(facts)
+
+
+# --------------------------------------------------------------------------------------------------------- attributes
+
+
+def test_names_of_files_are_known_whatever_the_size_of_images(opening, tmp_path):
+    first, other = opening(), opening(image_size=8)
+    assert len(cache_folders(tmp_path / "cache")) == 2, "nobody has asked yet"
+    expected = ["train/a/0000.png", "train/a/0001.png", "train/a/0002.png", "train/b/0000.png", "train/b/0001.png"]
+    assert list(first.attributes.train_names) == expected == list(other.attributes.train_names)
+    assert list(first.attributes.test_names) == ["test/a/0000.png", "test/b/0000.png", "test/b/0001.png"]
+    assert not first.attributes.train
+    assert len(cache_folders(tmp_path / "cache")) == 3
+
+
+def test_columns_of_a_source_are_kept_as_images_are_decoded(opening, tmp_path, monkeypatch):
+    real, calls = sources.read, []
+
+    def read(config, inventory):
+        calls.append(1)
+        raw = real(config, inventory)
+        return replace(raw, train=replace(raw.train, columns={"age": np.arange(5)}))
+
+    monkeypatch.setattr(sources, "read", read)
+    assert opening().attributes.train["age"].tolist() == [0, 1, 2, 3, 4]
+    assert opening().attributes.train["age"].dtype == np.int64 and len(calls) == 1
 
 
 # -------------------------------------------------------------------------------------------------------------- speed

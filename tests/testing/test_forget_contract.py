@@ -14,9 +14,9 @@ FORGET = (
     "import numpy as np\nfrom deepunlearn.core.forget import ForgetSet\n"
     "class Mine(ForgetSet):\n    share: float\n    unread: int = 3\n"
     "    def choose(self, candidates):\n        return {chosen}\n"
-    "    def key_fields(self):\n        return {fields}\n"
+    "    def key_fields(self, data):\n        return {fields}\n"
 )
-KEY = "super().key_fields()"
+KEY = "super().key_fields(data)"
 NARROW = "{'forget': self.name, 'forget_ratio': self.share}"
 
 
