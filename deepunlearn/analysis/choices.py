@@ -10,18 +10,13 @@ import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.stats import kendalltau
 
-from deepunlearn.analysis.external import MARK
 from deepunlearn.analysis.inference import Floats
 from deepunlearn.analysis.rank import GROUPS, Scores, count_groups, dense_ranks, mid_places
 from deepunlearn.analysis.ranking import Ranking
-from deepunlearn.analysis.rows import current
+from deepunlearn.metrics.catalogue import BUILT_IN
 
 LINKAGES = ("average", "complete")
-PARTS = ("RA", "FA", "TA")
-MEASURES = {  # in place of -> name, whether lower is better
-    "RetDev": (("gap", True), ("ToW", False)),
-    "Indisc": (("Disc_AUC", True),),
-}
+MEASURES = {"RetDev": ("gap", "ToW"), "Indisc": ("Disc_AUC",)}  # in place of -> names
 EXPLAINED = (
     "What other choices would have made of the same models: average or complete linkage in place of Ward's; mean "
     "places over cells in place of counts of groups; in place of RetDev the gap (mean of the absolute differences of "
@@ -39,8 +34,8 @@ class Choice(NamedTuple):
     missing: str
 
 
-def choices(ranking: Ranking, metric: str, frame: pd.DataFrame) -> Iterator[Choice]:
-    """The ranking as it is, then the others. frame: all rows, with those of the retrained models."""
+def choices(ranking: Ranking, metric: str) -> Iterator[Choice]:
+    """The ranking as it is, then the others."""
     own = ranking.ranked[metric]
     yield Choice("as it is", _placed(own.groups()), "")
     for name in LINKAGES:
@@ -48,16 +43,15 @@ def choices(ranking: Ranking, metric: str, frame: pd.DataFrame) -> Iterator[Choi
     difference = ranking.judged[metric].difference
     if difference is not None:
         yield Choice("mean places", pd.Series(mid_places(difference.places.to_numpy()), difference.places.index), "")
-    rows = _with_gaps(ranking.rows, frame)
-    for name, lower in MEASURES[metric]:
-        yield _measured(ranking, own, rows, name, lower)
+    for name in MEASURES[metric]:
+        yield _measured(ranking, own, name)
 
 
-def table(ranking: Ranking, frame: pd.DataFrame) -> pd.DataFrame:
+def table(ranking: Ranking) -> pd.DataFrame:
     """A line per metric and choice; none of a metric by which nothing is ranked."""
     made = []
     for metric, judged in ranking.judged.items():
-        known = [] if judged.refused else list(choices(ranking, metric, frame))
+        known = [] if judged.refused else list(choices(ranking, metric))
         made += [{"metric": metric, **_line(ranking, known[0].places, one)} for one in known]
     return pd.DataFrame(made, columns=["metric", "choice", "best", "tau", "moves most", "missing"])
 
@@ -102,19 +96,10 @@ def linked(values: Floats, lower_is_better: bool, name: str) -> Floats:
     return np.array([order.index(label) for label in labels.tolist()])
 
 
-def _with_gaps(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """`rows` with `gap` and `ToW`; of methods that were run elsewhere neither, for their retrained model is another."""
-    retrained = current(frame)
-    retrained = retrained[retrained["method"] == "retrained"].drop_duplicates(["cell", "seed"])
-    joined = rows.merge(retrained[["cell", "seed", *PARTS]], "left", ["cell", "seed"], suffixes=("", "_retrained"))
-    apart = pd.DataFrame({name: (joined[name] - joined[f"{name}_retrained"]).abs() for name in PARTS}).astype(float)
-    apart[joined["method_title"].str.endswith(MARK).to_numpy(bool)] = float("nan")
-    return joined.assign(gap=apart.mean(axis=1, skipna=False), ToW=(1 - apart).prod(axis=1, skipna=False))
-
-
-def _measured(ranking: Ranking, own: Scores, rows: pd.DataFrame, name: str, lower: bool) -> Choice:
+def _measured(ranking: Ranking, own: Scores, name: str) -> Choice:
     """Methods that have the measure on every seed of every cell in which they have the metric; failures stay."""
-    tables = {cell: _values(rows, cell, table.columns, name) for cell, table in own.values.items()}
+    lower = BUILT_IN[name].better == "lower"
+    tables = {cell: _values(ranking.rows, cell, table.columns, name) for cell, table in own.values.items()}
     bare = sorted({str(one) for cell, table in own.values.items() for one in table if one not in tables[cell]})
     held = [one for one in own.methods if one not in bare]
     missing = f"not computed for every model: {', '.join(ranking.titles[one] for one in bare)}" if bare else ""

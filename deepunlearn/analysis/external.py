@@ -23,6 +23,7 @@ from deepunlearn.analysis.rows import KIND, MODEL, REFERENCES
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.metrics import row
 from deepunlearn.metrics.efficiency import rte
+from deepunlearn.metrics.gaps import PARTS, gap, tug_of_war
 from deepunlearn.metrics.mia import discernibility, indiscernibility
 from deepunlearn.metrics.retention import ret_dev, retention, undefined
 
@@ -82,7 +83,6 @@ COLUMNS = (
     Column("params", False, "json", "hyper-parameters as a JSON object, the same for all seeds"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
-PARTS = ("RA", "FA", "TA")
 RETRAINED = tuple(f"retrained_{name}" for name in PARTS)
 SCORES = (*PARTS, *RETRAINED, "MIA")  # may be empty where a model is not usable
 NOTED = ("source", *RETRAINED, "seconds", "retrain_seconds")  # have no column in a row and go into its notes
@@ -372,12 +372,21 @@ def _scores(given: Mapping[str, Any]) -> dict[str, Any]:
         **{name: given[name] for name in PARTS},
         **dict(zip(("RR", "FR", "TR"), kept, strict=True)),
         "RetDev": ret_dev(*kept),
+        **_gaps(pairs),
         "MIA": mia,
         "Disc": None if mia is None else discernibility(mia),
         "Indisc": None if mia is None else indiscernibility(mia),
         "RTE": rte(given["retrain_seconds"], given["seconds"]),
         "reason": undefined(*kept) if given["usable"] else "reported as not usable",
     }
+
+
+def _gaps(pairs: Sequence[tuple[float | None, float | None]]) -> dict[str, float | None]:
+    """gap and ToW, to the retrained model that the accuracies come with."""
+    if any(one is None for pair in pairs for one in pair):
+        return {"gap": None, "ToW": None}
+    own, retrained = zip(*pairs, strict=True)
+    return {"gap": float(gap(own, retrained)), "ToW": float(tug_of_war(own, retrained))}
 
 
 def _cases(added: pd.DataFrame, cases: pd.DataFrame, path: Path) -> pd.DataFrame:

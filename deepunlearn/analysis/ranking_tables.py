@@ -32,14 +32,14 @@ LEGEND = (
 
 def over_cells(ranked: list[Ranking], frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
     """All tables that put cells together, `ranked` (what `rankings` returned) first; none where no method was run."""
-    ranks = [table for one in ranked for table in _of_ranking(one, frame, remark)]
+    ranks = [table for one in ranked for table in _of_ranking(one, remark)]
     return [*ranks, *_rte(frame, cases, remark), *_reliability(frame, cases, remark), *_distances(frame, remark)]
 
 
 # -------------------------------------------------------------------------------------------------------------- ranking
 
 
-def _of_ranking(ranking: Ranking, frame: pd.DataFrame, remark: str) -> list[Table]:
+def _of_ranking(ranking: Ranking, remark: str) -> list[Table]:
     facts = caption_text(describe(ranking.rows))
     left_out = f"{ranking.left_out}. " if ranking.left_out else ""
     before, after = f"{ranking.trust} {remark}{left_out}", f" {facts}"
@@ -49,7 +49,7 @@ def _of_ranking(ranking: Ranking, frame: pd.DataFrame, remark: str) -> list[Tabl
     tables = [Table(ranking.name, title, told, data, _ranks_shown(ranking, data))]
     if ranking.scope == "all cells":
         tables += [_groups(ranking, before, after), _best(ranking, before, after), _neighbours(ranking, before, after)]
-        tables += _choices(ranking, choices.table(ranking, frame), before, after)
+        tables += _choices(ranking, choices.table(ranking), before, after)
     return tables
 
 

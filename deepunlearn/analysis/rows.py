@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from deepunlearn.core.errors import StoreError
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import DRAFT
+from deepunlearn.metrics.gaps import PARTS, gap, tug_of_war
 from deepunlearn.metrics.row import DTYPES, MEANINGS, NAMES, Row
 
 REFERENCES = ("original", "retrained")  # `method` of the rows that methods are read against
@@ -32,8 +33,12 @@ def collect(results: Path) -> pd.DataFrame:
 
 
 def with_derived(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with `Disc_AUC` also where a row has only what it follows from."""
-    return frame.assign(Disc_AUC=frame["Disc_AUC"].fillna((2 * frame["MIA_AUC"] - 1).abs()))
+    """`frame` with `Disc_AUC`, `gap` and `ToW` also where a row has only what they follow from."""
+    retrained = frame[frame["method"] == "retrained"].drop_duplicates(["cell", "seed"], keep="last")
+    beside = frame[["cell", "seed"]].merge(retrained[["cell", "seed", *PARTS]], "left", ["cell", "seed"])
+    sides = frame[[*PARTS]].to_numpy(float), beside[[*PARTS]].to_numpy(float)
+    derived = {"Disc_AUC": (2 * frame["MIA_AUC"] - 1).abs(), "gap": gap(*sides), "ToW": tug_of_war(*sides)}
+    return frame.assign(**{name: frame[name].fillna(pd.Series(new, frame.index)) for name, new in derived.items()})
 
 
 def current(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepunlearn.metrics.accuracy import Floats, Integers, accuracy, losses
+from deepunlearn.metrics.gaps import PARTS, gap, tug_of_war
 from deepunlearn.metrics.mia import discernibility, indiscernibility, loss_auc, mia_accuracy, understated
 from deepunlearn.metrics.retention import ret_dev, retention, undefined
 from deepunlearn.metrics.usable import broken_parts, usable
 
 ACCURACIES = {"RA": "retain", "FA": "forget", "VA": "val", "TA": "test"}
 ATTACKS = ("MIA", "Disc", "Indisc", "MIA_val", "Disc_val", "MIA_AUC", "Disc_AUC", "MIA_AUC_val", "MIA_understated")
-SCORES = (*ACCURACIES, "RR", "FR", "TR", "RetDev", *ATTACKS)
+SCORES = (*ACCURACIES, "RR", "FR", "TR", "RetDev", "gap", "ToW", *ATTACKS)
 
 
 def score(
@@ -32,21 +33,32 @@ def score(
         return {**dict.fromkeys(SCORES), "usable": good, "reason": reason}
     own = {name: accuracy(logits[part], labels[part]) for name, part in ACCURACIES.items()}
     reference = {name: accuracy(retrained[part], labels[part]) for name, part in ACCURACIES.items()}
-    kept = [retention(own[name], reference[name]) for name in ("RA", "FA", "TA")]
+    kept = [retention(own[name], reference[name]) for name in PARTS]
     return {
         **own,
         **dict(zip(("RR", "FR", "TR"), kept, strict=True)),
         "RetDev": ret_dev(*kept),
+        **_gaps(own, reference),
         **_attack_scores(logits, labels, seed),
         "usable": good,
         "reason": reason or undefined(*kept),
     }
 
 
-def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored scores with `Disc_AUC`, which earlier programs did not store and which follows from `MIA_AUC`."""
-    auc = stored.get("MIA_AUC")
-    return {"Disc_AUC": None if auc is None else discernibility(auc), **stored}
+def completed(stored: Mapping[str, Any], retrained: Callable[[], Mapping[str, float]]) -> dict[str, Any]:
+    """Stored scores with what earlier programs did not store: `Disc_AUC`, which follows from `MIA_AUC`, gap and ToW.
+
+    retrained: gives the accuracies of the retrained model by the names of `ACCURACIES`; asked only where needed.
+    """
+    auc, bare = stored.get("MIA_AUC"), stored.get("RA") is None
+    gaps = dict.fromkeys(("gap", "ToW")) if bare or "gap" in stored else _gaps(stored, retrained())
+    return {"Disc_AUC": None if auc is None else discernibility(auc), **gaps, **stored}
+
+
+def _gaps(own: Mapping[str, float], retrained: Mapping[str, float]) -> dict[str, float]:
+    """gap and ToW of accuracies by name."""
+    sides = [own[name] for name in PARTS], [retrained[name] for name in PARTS]
+    return {"gap": float(gap(*sides)), "ToW": float(tug_of_war(*sides))}
 
 
 def _attack_scores(logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed: int) -> dict[str, Any]:

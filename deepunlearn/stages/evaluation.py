@@ -22,11 +22,12 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.core.store import Entry, Place, find_row
 from deepunlearn.metrics import VERSION as METRICS_VERSION
+from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.row import check_row
-from deepunlearn.metrics.scores import completed, score
+from deepunlearn.metrics.scores import ACCURACIES, completed, score
 from deepunlearn.stages.unlearning import UnlearningStage, distances
 from deepunlearn.training import load_weights
 
@@ -173,13 +174,20 @@ class Experiment(UnlearningStage):
         key, stored = find_row(self.store, self.keys.row(scores.key, search), place, labels.get("result_set"))
         if stored is not None:
             return stored
-        row = {**self._cell_fields(), **completed(scores.json("metrics.json")), **labels, "seed": place.seed}
+        known = completed(scores.json("metrics.json"), lambda: self._reference_accuracies(place.seed))
+        row = {**self._cell_fields(), **known, **labels, "seed": place.seed}
         row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
         row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
         check_row(row)
         with self.store.writing(key, place, {}) as draft:
             draft.write_json("row.json", row)
         return self._row(search, scores, subject, place, labels)  # another command's may have come first
+
+    def _reference_accuracies(self, seed: int | None) -> dict[str, float]:
+        """`ACCURACIES` of the retrained model."""
+        assert seed is not None
+        logits, labels = self.logits("retrained", seed), self.split_data(seed).labels
+        return {name: accuracy(logits[part], labels[part]) for name, part in ACCURACIES.items()}
 
     def _cell_fields(self) -> dict[str, Any]:
         cell = self.cell

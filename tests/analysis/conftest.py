@@ -20,7 +20,7 @@ def row(**changes: Any) -> dict[str, Any]:
     """A valid row of method ft, seed 0; a reference where `method` is original or retrained."""
     reference = changes.get("method") in ("original", "retrained")
     accuracies = {"RA": 0.99, "FA": 0.9, "VA": 0.89, "TA": 0.88}
-    retention = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0}
+    retention = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0, "gap": 0.0, "ToW": 1.0}
     attack: dict[str, Any] = {"MIA": 0.55, "Disc": 0.1, "Indisc": 0.9, "MIA_val": 0.5, "Disc_val": 0.0}
     auc = changes.get("MIA_AUC", 0.56)
     attack |= {"MIA_AUC": auc, "Disc_AUC": None if auc is None else abs(2 * auc - 1)}

@@ -35,6 +35,24 @@ def test_rows_from_before_disc_auc_have_it_too(shelf: Shelf) -> None:
     assert collect(shelf.root)["Disc_AUC"].tolist() == [pytest.approx(0.4), pytest.approx(float("nan"), nan_ok=True)]
 
 
+def test_rows_from_before_gap_and_tow_have_them_too(shelf: Shelf) -> None:
+    """To the retrained model of the same cell and seed: 0.1, 0.2 and 0.3 apart; none where there is no accuracy."""
+    paths = [
+        shelf.add(method="retrained", method_title="retrained", RA=0.9, FA=0.8, TA=0.7),
+        shelf.add(method="retrained", method_title="retrained", seed=1, RA=0.1, FA=0.1, TA=0.1),
+        shelf.add(RA=0.8, FA=1.0, TA=0.4),
+        shelf.add(method="msg", RA=None, FA=None, VA=None, TA=None, usable=False),
+        shelf.add(method="ct", seed=2, RA=0.8, FA=1.0, TA=0.4),
+    ]
+    for path in paths:
+        stored = {name: value for name, value in json.loads(path.read_text()).items() if name not in ("gap", "ToW")}
+        path.write_text(json.dumps(stored))
+    found = collect(shelf.root).set_index(["method", "seed"])
+    assert found.loc[("ft", 0), ["gap", "ToW"]].tolist() == pytest.approx([0.2, 0.9 * 0.8 * 0.7])
+    assert found.loc[("retrained", 1), ["gap", "ToW"]].tolist() == [0, 1]
+    assert found.loc[[("msg", 0), ("ct", 2)], ["gap", "ToW"]].isna().all(axis=None), "no accuracies, no retrained model"
+
+
 def test_an_empty_folder_has_the_same_columns(tmp_path: Path, shelf: Shelf) -> None:
     empty = collect(tmp_path / "nothing")
     shelf.add()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from deepunlearn.core.errors import Diverged
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.retention import ret_dev, retention, undefined
-from deepunlearn.metrics.scores import SCORES, score
+from deepunlearn.metrics.scores import SCORES, completed, score
 from deepunlearn.metrics.usable import usable
 
 CLASSES = 4
@@ -91,7 +93,7 @@ def test_unusable_says_why() -> None:
 def test_identical_models_deviate_by_nothing() -> None:
     logits, labels = model(seed=1)
     scores = score(logits, logits, labels, seed=0)
-    assert scores["RetDev"] == 0
+    assert (scores["RetDev"], scores["gap"], scores["ToW"]) == (0, 0, 1)
     assert scores["RR"] == scores["FR"] == scores["TR"] == 1
     assert scores["usable"] is True
     assert scores["reason"] is None
@@ -106,6 +108,9 @@ def test_scores_by_hand() -> None:
     assert scores["RetDev"] == pytest.approx(
         sum(abs(hits[part] / reference[part] - 1) for part in ("retain", "forget", "test"))
     )
+    apart = [abs(hits[part] - reference[part]) for part in ("retain", "forget", "test")]
+    assert scores["gap"] == pytest.approx(sum(apart) / 3) and scores["gap"] > 0
+    assert scores["ToW"] == pytest.approx(math.prod(1 - one for one in apart))
     assert scores["Indisc"] == pytest.approx(1 - abs(2 * scores["MIA"] - 1))
     assert scores["Disc_val"] == pytest.approx(abs(2 * scores["MIA_val"] - 1))
 
@@ -151,5 +156,16 @@ def test_undefined_ret_dev_has_its_reason_in_the_row() -> None:
     assert scores["RetDev"] is None
     assert scores["FR"] is None
     assert scores["RR"] is not None
+    assert scores["gap"] > 0 and scores["ToW"] < 1, "these are defined nevertheless"
     assert scores["usable"] is True
     assert scores["reason"] == "RetDev undefined: the retrained model's accuracy is 0 on forget"
+
+
+def test_stored_scores_of_earlier_programs_are_completed() -> None:
+    (logits, labels), (retrained, _) = model(seed=1), model(seed=2, strength=1.0)
+    scores, of_retrained = (score(one, retrained, labels, seed=0) for one in (logits, retrained))
+    older = {name: value for name, value in scores.items() if name not in ("gap", "ToW", "Disc_AUC")}
+    assert completed(older, lambda: of_retrained) == scores
+    assert completed(scores, dict) == scores, "what is there is not computed again"
+    unusable = completed(dict.fromkeys(older), dict)
+    assert unusable["gap"] is None and unusable["ToW"] is None
