@@ -12,10 +12,11 @@ import numpy.typing as npt
 from deepunlearn.core import keys
 from deepunlearn.core.batches import FIRST, SPREAD, differ
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Data, Labelled, Role, Splits
+from deepunlearn.core.forget import Data, ForgetSet, Labelled, Role, Split, Splits
 from deepunlearn.core.keys import (
     CellKey,
     GivenKey,
+    Key,
     MeasureKey,
     MetricsKey,
     ReferenceKey,
@@ -35,10 +36,12 @@ from deepunlearn.core.schema import CellConfig, SearchConfig, SweepConfig
 from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.store import Place
 from deepunlearn.data.splits import make_splits
+from deepunlearn.forget.random import RandomForget
 from deepunlearn.metrics import VERSION as METRICS_VERSION
 
 Source = Literal["search", "default", "file"]
 REFERENCES: tuple[Role, Role] = ("original", "retrained")
+SHARED = RandomForget(name="random", ratio=0.1)  # names the originals that all forget sets share, as it always has
 
 
 class Drawn(Data, Protocol):
@@ -52,7 +55,7 @@ class CellKeys:
     """Builds the keys of `cell`, whose data has this digest and number of classes.
 
     sizes: seed -> samples of the retain, forget and validation set of its models. data: the same data, which forget
-    sets that name classes, attributes or samples are read against.
+    sets that name classes, attributes or samples are read against. stored: whether there is an entry.
     """
 
     def __init__(
@@ -62,21 +65,35 @@ class CellKeys:
         classes: int,
         sizes: Callable[[int], Mapping[str, int]],
         data: Data | None = None,
+        *,
+        stored: Callable[[Key, Place], bool] = lambda key, place: False,
     ) -> None:
-        self.cell, self.classes, self._sizes = cell, classes, sizes
-        dataset = cell.dataset
-        self.split = SplitKey(
+        self.cell, self.classes, self._sizes, self._stored = cell, classes, sizes, stored
+        self._originals: dict[int, SplitKey] = {}
+        self.split = self._split_key(data_digest, cell.forget, data)
+        self.shared = self._split_key(data_digest, SHARED, data) if cell.forget.shares_original else self.split
+
+    def _split_key(self, data_digest: str, forget: ForgetSet, data: Data | None) -> SplitKey:
+        dataset = self.cell.dataset
+        return SplitKey(
             data_digest=data_digest,
             image_size=dataset.image_size,
             limit=dataset.limit,
             val_ratio=dataset.val_ratio,
             split_seed=dataset.split_seed,
             version=keys.SPLIT_VERSION,
-            **cell.forget.key_fields(data or Labelled()),
+            **forget.key_fields(data or Labelled()),
         )
 
     def make_splits(self, data: Drawn) -> Splits:
         """What `split` names. Raises ConfigError where it cannot be made."""
+        return self._drawn(data, self.cell.forget, checked=True)
+
+    def make_shared(self, data: Drawn) -> Split:
+        """What `shared` names, where that is another split than `split`: the one that shared outputs are stored by."""
+        return self._drawn(data, SHARED, checked=False).of(0)
+
+    def _drawn(self, data: Drawn, forget: ForgetSet, *, checked: bool) -> Splits:
         key = self.split
         return make_splits(
             data.train_labels,
@@ -86,14 +103,28 @@ class CellKeys:
             attributes=data.attributes,
             limit=key.limit,
             val_ratio=key.val_ratio,
-            forget=self.cell.forget,
+            forget=forget,
             seed=key.split_seed,
+            checked=checked,
         )
 
     def _trained_on(self, role: Role, seed: int) -> tuple[SplitKey, int]:
         """The split of a reference, and the seed of its initial weights."""
         fields, initial = self.cell.forget.trained_on(role, seed)
+        if role == "original" and self.shared != self.split:
+            return self._split_of_original(seed), initial
         return self.split.model_copy(update=fields) if fields else self.split, initial
+
+    def _split_of_original(self, seed: int) -> SplitKey:
+        """`shared`, or where an earlier version trained an original for this forget set alone, that one's.
+
+        Looked up once for each seed: no version that shares originals adds one of the other kind.
+        """
+        if seed not in self._originals:
+            own = self._reference(self.split, "original", seed, self.cell.forget.trained_on("original", seed)[1])
+            kept = self._stored(own, self.place("original", seed))
+            self._originals[seed] = self.split if kept else self.shared
+        return self._originals[seed]
 
     def _own_forget_set(self, seed: int) -> SplitKey | None:
         """The split of the retrained model of `seed`, where the original's does not name the forget set."""
@@ -107,15 +138,23 @@ class CellKeys:
     def cell_key(self) -> CellKey:
         return CellKey(split=self.split, arch=self.cell.arch.name, **self._recipe())
 
+    def trains_for(self, role: Role, seed: int) -> CellKey:
+        """The cell that a reference is trained for; of an original that forget sets share, that which names it."""
+        shared = role == "original" and self._trained_on(role, seed)[0] == self.shared
+        return self.cell_key.model_copy(update={"split": self.shared}) if shared else self.cell_key
+
     def reference(self, role: Role, seed: int) -> ReferenceKey:
+        split, initial = self._trained_on(role, seed)
+        return self._reference(split, role, seed, initial)
+
+    def _reference(self, split: SplitKey, role: Role, seed: int, initial: int) -> ReferenceKey:
         dataset = self.cell.dataset
-        split, init_seed = self._trained_on(role, seed)
         return ReferenceKey(
             split=split,
             role=role,
             arch=self.cell.arch.name,
             classes=self.classes,
-            seed=init_seed,
+            seed=initial,
             mean=dataset.mean,
             std=dataset.std,
             version=keys.TRAINING_VERSION,

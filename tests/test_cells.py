@@ -10,6 +10,7 @@ from deepunlearn.cells import CellKeys
 from deepunlearn.config import read_command
 from deepunlearn.core.keys import REPORT, SELECTION, STREAMS, Key, ReferenceKey, SearchKey
 from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.store import Place
 
 DIGEST = "ab" * 32
 SIZES = {"retain": 1280, "forget": 128, "val": 128}  # whole batches
@@ -141,3 +142,59 @@ def test_each_seed_has_its_own_sizes() -> None:
     sizes = {seed: {**AS_EVER, "retain": 4160 + 2 * (seed == 3)} for seed in range(5)}
     made = CellKeys(cell, "ab" * 32, 10, sizes.__getitem__)
     assert [as_of_the_first_rule(made.reference("retrained", seed)) for seed in range(5)] == [True] * 3 + [False, True]
+
+
+# --------------------------------------------------------------------------------------------------- shared originals
+
+
+def of_forget_set(*arguments: str, stored: tuple[str, ...] = (), asked: list[str] | None = None) -> CellKeys:
+    """stored: hashes of what is there; asked: gets what is looked up."""
+
+    def there(key: Key, place: Place) -> bool:
+        if asked is not None:
+            asked.append(place.folder(key.stage, key.short).as_posix())
+        return key.hash in stored
+
+    return CellKeys(read(*arguments).cells[0], "ab" * 32, 10, lambda seed: AS_EVER, stored=there)
+
+
+def test_forget_sets_share_the_original_and_nothing_else() -> None:
+    made = [of_forget_set(f"forget.ratio={ratio}") for ratio in (0.1, 0.05, 0.2)]
+    assert len({one.reference("original", 0).hash for one in made}) == 1
+    assert len({one.reference("retrained", 0).hash for one in made}) == 3
+    assert len({one.reference("original", seed).hash for one in made for seed in (0, 1)}) == 2
+    (method,) = read("method=ga").methods
+    unlearned = [one.unlearned(method, method.complete({}), 0) for one in made]
+    assert [key.forget for key in unlearned] == [None, made[1].split, made[2].split]
+    assert len({key.hash for key in unlearned}) == 3
+    assert len({one.randomness_of(0) for one in made}) == 3, "nor are their attacks drawn alike"
+    assert len({one.trains_for("original", 0).hash for one in made}) == 1
+    assert len({one.trains_for("retrained", 0).hash for one in made}) == 3
+
+
+def test_the_shared_original_is_the_one_that_the_default_forget_set_always_had() -> None:
+    default = of_forget_set()
+    key = default.reference("original", 0)
+    assert key.split == default.split and key.split.forget_ratio == 0.1
+    assert default.trains_for("original", 0) == default.cell_key
+
+
+def test_an_original_of_a_forget_set_of_its_own_goes_on_to_be_used_where_it_is_stored() -> None:
+    shared = of_forget_set("forget.ratio=0.2")
+    own = shared.reference("original", 0).model_copy(update={"split": shared.split})
+    asked: list[str] = []
+    kept = of_forget_set("forget.ratio=0.2", stored=(own.hash,), asked=asked)
+    assert kept.reference("original", 0) == own and kept.trains_for("original", 0) == kept.cell_key
+    (method,) = read("method=ga").methods
+    unlearned = kept.unlearned(method, method.complete({}), 0)
+    assert "forget" not in unlearned.canonical() and kept.randomness_of(0) == own.hash, "as that version had it"
+    assert kept.reference("original", 1) == shared.reference("original", 1)
+    assert asked == [f"cifar10/resnet18/reference/original/seed{seed}-{key}" for seed, key in enumerate(
+        (own.short, own.model_copy(update={"seed": 1}).short))], "each is looked up once"  # fmt: skip
+
+
+def test_designs_of_halves_keep_originals_of_their_own() -> None:
+    asked: list[str] = []
+    made = of_forget_set("forget=halves", asked=asked)
+    assert made.reference("original", 0).split.halving == 0 and made.shared == made.split and not asked
+    assert made.trains_for("original", 0) == made.cell_key

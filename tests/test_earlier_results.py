@@ -21,7 +21,12 @@ from deepunlearn.launch.tasks import Task
 from tests.commands import called, sweep
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "store-cbf9995.tar.xz"
+OWN_ORIGINAL = Path(__file__).parent / "fixtures" / "store-fc53373.tar.xz"  # forget.ratio=0.2, one seed
 CELL = ("arch=smallnet", "train.epochs=1", "seeds=2", "dataset.limit=640", "runtime.threads=1", "keep=logits")
+ANOTHER_RATIO = (
+    "dataset=digits", "arch=smallnet", "train.epochs=1", "seeds=1", "dataset.limit=200", "runtime.threads=1",
+    "keep=logits", "method=ft", "search=none", "forget.ratio=0.2",
+)  # fmt: skip
 DEFAULTS = ("method=ft,ct,msg", "search=none", *CELL)
 SEARCHED = ("method=ft,ga", "search=quick", "search.trials=2", "search.seeds=1", *CELL)
 
@@ -89,3 +94,16 @@ def test_the_same_command_completes_them_without_training_or_searching(earlier: 
     assert done.returncode == 0, done.stderr
     assert set((earlier / "results/store").rglob("weights.safetensors")) == before
     assert "trained" not in done.stderr + done.stdout
+
+
+def test_an_original_that_was_trained_for_one_forget_set_alone_goes_on_to_serve_that(tmp_path: Path) -> None:
+    """Made by commit fc53373, which trained one for each: `python -m deepunlearn.sweep` with ANOTHER_RATIO."""
+    with tarfile.open(OWN_ORIGINAL) as archive:
+        archive.extractall(tmp_path, filter="data")
+    planner = _planner(tmp_path, ANOTHER_RATIO)
+    assert len(planner.tasks) == 5 and [str(task) for task in planner.tasks if not planner.is_done(task)] == []
+    other = _planner(tmp_path, [*ANOTHER_RATIO[:-1], "forget.ratio=0.3"])
+    assert not any(other.is_done(task) for task in other.tasks), "no other forget set can be judged by its outputs"
+    more = _planner(tmp_path, [*ANOTHER_RATIO, "seeds=2"])
+    originals = [more.keys[0].reference("original", seed).split.forget_ratio for seed in (0, 1)]
+    assert originals == [0.2, 0.1], "what it lacks is trained for all forget sets"

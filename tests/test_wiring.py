@@ -94,12 +94,25 @@ def test_logits_are_kept_under_the_part_that_they_are_of(done: Done) -> None:
     for task in tasks:
         entry, net = done.entry(task), Witness(witness.CLASSES)
         net.load_state_dict(load_file(entry.file("weights.safetensors")))
+        split = done.experiment.shared_split if task.method == "original" else done.experiment.split
         for part, logits in entry.arrays("logits.npz").items():
-            rows = getattr(done.experiment.split, part)
+            rows = getattr(split, part)
             own = (test_images if part == "test" else images)[rows]
             np.testing.assert_allclose(
                 logits, witness.by_hand(net, own), rtol=1e-3, atol=1e-4, err_msg=f"{task} {part}"
             )
+
+
+def test_a_shared_originals_logits_are_read_by_the_parts_of_this_forget_set(done: Done) -> None:
+    stored = done.entry(reference("original", 0)).arrays("logits.npz")
+    read, split = done.experiment.logits("original", 0), done.experiment.split
+    assert len(stored["forget"]) != len(read["forget"]) == len(split.forget)
+    net = Witness(witness.CLASSES)
+    net.load_state_dict(load_file(done.entry(reference("original", 0)).file("weights.safetensors")))
+    for part in PARTS:
+        decoded = done.experiment.decoded
+        own = (decoded.test_images if part == "test" else decoded.train_images)[getattr(split, part)]
+        np.testing.assert_allclose(read[part], witness.by_hand(net, own), rtol=1e-3, atol=1e-4, err_msg=part)
 
 
 # -------------------------------------------------------------------------------------------------- what a method sees

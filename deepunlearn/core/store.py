@@ -106,6 +106,10 @@ class Store:
         _check_config(path, key)
         return Entry(path, key, _checked_meta(path))
 
+    def has(self, key: Key, place: Place) -> bool:
+        """Whether there is an entry of `key`, damaged or not."""
+        return self.path(key, place).is_dir()
+
     @contextmanager
     def writing(self, key: Key, place: Place, facts: dict[str, Any]) -> Iterator[Draft]:
         """Write an entry: it appears whole when the block ends, and not at all where the block raises.

@@ -13,11 +13,11 @@ from typing import Any, Literal
 from deepunlearn.cells import REFERENCES, CellKeys
 from deepunlearn.core.errors import MissingData
 from deepunlearn.core.forget import Role, Splits
-from deepunlearn.core.keys import canonical_json
+from deepunlearn.core.keys import CellKey, canonical_json
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
-from deepunlearn.core.store import Place
+from deepunlearn.core.store import Place, Store
 from deepunlearn.data.decoded import Digest, as_published, digest_of
 
 Stage = Literal["reference", "search", "select", "evaluate"]
@@ -64,6 +64,7 @@ class TaskList:
         self.missing: dict[str, MissingData] = {}  # what was found when looking for each dataset that is not there
         self.results = Results(Path(sweep.results))
         self.methods = {method.name: method for method in sweep.methods}
+        self._originals: dict[tuple[int, int], str] = {}
         self._digests: dict[int, Digest] = {}
         self._splits: dict[int, Splits] = {}
 
@@ -74,8 +75,8 @@ class TaskList:
 
     def _cell_keys(self, cell: int) -> CellKeys:
         data = self.data(cell)
-        sizes = partial(self._sizes_of, cell)
-        return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names), sizes, data)
+        sizes, stored = partial(self._sizes_of, cell), Store(self.results.store).has
+        return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names), sizes, data, stored=stored)
 
     @property
     def timed(self) -> bool:
@@ -103,7 +104,23 @@ class TaskList:
             yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
 
     def _reference(self, cell: int, role: Role, seed: int) -> Task:
-        return Task("reference", cell, role, self.sweep.cells[cell].forget.reference_seed(role, seed))
+        seed = self.sweep.cells[cell].forget.reference_seed(role, seed)
+        return Task("reference", self._trained_for(cell, seed) if role == "original" else cell, role, seed)
+
+    def _trained_for(self, cell: int, seed: int) -> int:
+        """The first cell with the same original, which forget sets share: it is trained once, for that one."""
+        cells = self.sweep.cells
+        if not cells[cell].forget.shares_original:
+            return cell
+        own = self._original(cell, seed)
+        earlier = (one for one in range(cell) if cells[one].forget.shares_original)
+        return next((one for one in earlier if self._original(one, seed) == own), cell)
+
+    def _original(self, cell: int, seed: int) -> str:
+        """The hash of its key."""
+        if (cell, seed) not in self._originals:
+            self._originals[cell, seed] = self.keys[cell].reference("original", seed).hash
+        return self._originals[cell, seed]
 
     def _searched(self, cell: int) -> list[str]:
         source = self.keys[cell].source
@@ -159,13 +176,20 @@ class TaskList:
     def task_id(self, task: Task) -> str:
         """A name for `task` that another command with the same intent arrives at too."""
         keys = self.keys[task.cell]
-        identity: list[Any] = [task.stage, keys.cell_key.hash, task.method, task.seed]
+        identity: list[Any] = [task.stage, self._cell_key(task).hash, task.method, task.seed]
         if task.method not in REFERENCES:
             method = self.methods[task.method]
             identity += [method.version, keys.result_set(self.sweep, method).hash]
         digest = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:16]
         seed = "" if task.seed is None else f"-seed{task.seed}"
         return f"{task.stage}-{task.method}{seed}-{digest}"
+
+    def _cell_key(self, task: Task) -> CellKey:
+        """Commands for other forget sets must find out that a reference which they share is being trained."""
+        if task.stage != "reference":
+            return self.keys[task.cell].cell_key
+        assert task.seed is not None
+        return self.keys[task.cell].trains_for(role_of(task), task.seed)
 
     def result_set(self, task: Task) -> str | None:
         """The table that rows of `task` belong to; None for references."""

@@ -46,7 +46,8 @@ class DataStage:
 
     @cached_property
     def keys(self) -> CellKeys:
-        return CellKeys(self.cell, self.decoded.digest, len(self.decoded.class_names), self.sizes, self.decoded)
+        decoded, classes = self.decoded, len(self.decoded.class_names)
+        return CellKeys(self.cell, decoded.digest, classes, self.sizes, decoded, stored=self.store.has)
 
     @cached_property
     def split(self) -> Split:
@@ -60,6 +61,11 @@ class DataStage:
             entry = self.store.find(key, place)
             assert entry is not None
         return Split.of_arrays(entry.arrays("split.npz"))
+
+    @cached_property
+    def shared_split(self) -> Split:
+        """That by which the outputs of originals are stored that all forget sets of the data share."""
+        return self.keys.make_shared(self.decoded)
 
     def sizes(self, seed: int) -> dict[str, int]:
         """Samples of each part, of the models of `seed`; here that is the same for all."""

@@ -28,6 +28,7 @@ from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.row import check_row
 from deepunlearn.metrics.scores import ACCURACIES, completed, score
+from deepunlearn.stages.references import Logits
 from deepunlearn.stages.unlearning import UnlearningStage, distances
 from deepunlearn.training import load_weights
 
@@ -44,7 +45,7 @@ class Experiment(UnlearningStage):
         if stored is not None:
             return stored
         self.runtime.watch_memory()
-        logits = entry.arrays("logits.npz")
+        logits = self._logits_of(subject, entry, seed)
         labels, drawn = self.split_data(seed).labels, self._drawn("mia", seed)
         scores = score(logits, self.logits("retrained", seed), labels, drawn)
         scores.update(self._distances(entry, seed))
@@ -70,7 +71,7 @@ class Experiment(UnlearningStage):
             if self.store.find(key, place) is not None:
                 continue
             try:
-                values = computed(measure, self._outputs(measure, entry, seed))
+                values = computed(measure, self._outputs(measure, subject, entry, seed))
             except Exception as error:
                 if _of_the_machine(error):
                     raise
@@ -81,11 +82,15 @@ class Experiment(UnlearningStage):
         if failed:
             raise _measures_failed(failed)
 
-    def _outputs(self, measure: Measure, entry: Entry, seed: int) -> Outputs:
+    def _logits_of(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Logits:
+        """A stored model's logits on the parts of this cell."""
+        return self.logits(subject.role, seed) if isinstance(subject, ReferenceKey) else entry.arrays("logits.npz")
+
+    def _outputs(self, measure: Measure, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Outputs:
         """What `measure` needs of a stored model, and nothing else."""
         given: dict[str, Any] = {}
         if "logits" in measure.needs:
-            given["logits"] = entry.arrays("logits.npz")
+            given["logits"] = self._logits_of(subject, entry, seed)
             given.update({role: self.logits(role, seed) for role in REFERENCES})
         if "weights" in measure.needs:
             references = {str(role): self.reference(role, seed) for role in REFERENCES}

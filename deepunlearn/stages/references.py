@@ -14,7 +14,7 @@ from torch import nn
 from deepunlearn import archs
 from deepunlearn.archs.inspection import inspected
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
-from deepunlearn.core.forget import Role
+from deepunlearn.core.forget import Role, Split
 from deepunlearn.core.keys import ReferenceKey
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
@@ -85,7 +85,7 @@ class ReferenceStage(DataStage):
         self, key: ReferenceKey, place: Place, model: nn.Module, split_data: SplitData, facts: dict[str, Any]
     ) -> Iterator[Draft]:
         """An entry with what is kept of a reference; `facts` were taken before anything else ran."""
-        logits = self.predict(model, split_data)
+        logits = self.predict(model, self._shared_data if self._is_shared(key) else split_data)
         with self.store.writing(key, place, facts) as draft:
             save_weights(draft.path / "weights.safetensors", model)
             draft.write_arrays("logits.npz", **logits)
@@ -114,12 +114,40 @@ class ReferenceStage(DataStage):
         return model
 
     def _load_logits(self, role: Role, seed: int) -> Logits:
-        """A reference's stored logits; computed once per seed, whatever asks."""
-        return self.reference(role, seed).arrays("logits.npz")
+        """A reference's stored logits on the parts of this cell; computed once per seed, whatever asks."""
+        stored = self.reference(role, seed).arrays("logits.npz")
+        shared = self._is_shared(self.keys.reference(role, seed))
+        return recut(stored, self.shared_split, self.split) if shared else stored
+
+    def _is_shared(self, key: ReferenceKey) -> bool:
+        """Whether it is an original that is named after another forget set, and whose outputs are stored by that."""
+        return key.role == "original" and key.split == self.keys.shared != self.keys.split
+
+    @property
+    def _shared_data(self) -> SplitData:
+        """The data by that forget set, so that what is stored does not depend on who trained it."""
+        parts, split = self._split_data.parts, self.shared_split
+        own = {
+            name: parts["train"].subset(np.searchsorted(split.train, rows))
+            for name, rows in (("retain", split.retain), ("forget", split.forget))
+        }
+        return SplitData({**parts, **own})
 
     def retrained_accuracies(self, seed: int) -> dict[str, float]:
         """RA, FA, VA of the retrained model by part: what a trial is held against."""
         return accuracies(self.logits("retrained", seed), self.split_data(seed))
+
+
+def recut(stored: Logits, by: Split, wanted: Split) -> Logits:
+    """Logits on the parts of `wanted`, of those on the parts of `by`: splits that differ in what of D is forgotten."""
+    assert np.array_equal(by.train, wanted.train), "an original is shared only where its training samples are the same"
+    everything = np.concatenate([stored["retain"], stored["forget"]])
+    place = np.argsort(np.concatenate([by.retain, by.forget]))  # of each training sample in `everything`
+    own = {
+        name: everything[place[np.searchsorted(by.train, rows)]]
+        for name, rows in (("retain", wanted.retain), ("forget", wanted.forget))
+    }
+    return {**stored, **own}
 
 
 def accuracies(logits: Logits, split_data: SplitData) -> dict[str, float]:

@@ -34,6 +34,17 @@ def test_cifar10_has_the_sizes_of_the_protocol():
     assert len(cut().train) == 42_500
 
 
+def test_a_split_that_nothing_is_unlearned_from_is_the_same_and_may_be_smaller() -> None:
+    options = {"limit": None, "val_ratio": 0.15, "forget": RandomForget(name="random", ratio=0.1), "seed": 123}
+    for part in ("retain", "forget", "val", "test"):
+        same = getattr(make_splits(CIFAR_TRAIN, CIFAR_TEST, **options, checked=False).of(0), part)
+        assert np.array_equal(same, getattr(cut(), part))
+    few = np.arange(100) % 10  # 85 samples without validation, of which 8 are forgotten: too few for the attack
+    with pytest.raises(ConfigError, match="forget set is too small"):
+        make_splits(few, few, **options)
+    assert sizes(make_splits(few, few, **options, checked=False).of(0)) == [77, 8, 15, 100]
+
+
 def test_the_split_of_cifar10_never_changes():
     """Golden: a change of these orphans every stored result."""
     split = cut()
