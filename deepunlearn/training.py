@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,15 @@ class Checkpoint:
     seconds: float
 
 
+class Watch(Protocol):
+    """Looks at a network while it is trained, and leaves the training as it is."""
+
+    seen: dict[str, Tensor]  # what it has gathered so far; kept in checkpoints with the network
+
+    def look(self, model: nn.Module) -> None:
+        """Called once at the end of each epoch, before it is checkpointed."""
+
+
 def train(
     model: nn.Module,
     part: Part,
@@ -55,17 +65,19 @@ def train(
     identity: str,
     *,
     checkpoint: Checkpoint | None = None,
+    watch: Watch | None = None,
     on_epoch: Callable[[History], None] | None = None,
 ) -> History:
     """Train `model` in place on augmented `part`: SGD with momentum, cosine annealing to 0, cross-entropy.
 
     Everything random in epoch e depends on (`identity`, e) only; so a training that was killed continues from
-    `checkpoint` and ends with the same weights. Raises Diverged at the end of an epoch whose loss is not finite, and
-    Stopped, with a checkpoint written, at the end of one during which that was asked for.
+    `checkpoint` and ends with the same weights. `watch` looks on outside the clock and changes nothing of that. Raises
+    Diverged at the end of an epoch whose loss is not finite, and Stopped, with a checkpoint written, at the end of one
+    during which that was asked for.
     """
     optimizer = sgd(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     step = classification_step(model, optimizer, runtime)
-    history = _resume(checkpoint, model, optimizer)
+    history = _resume(checkpoint, model, optimizer, watch)
     rates = cosine(recipe.lr, recipe.epochs)
     written = time.monotonic()
     model.train()
@@ -79,8 +91,10 @@ def train(
         clock.stop()
         history.losses.append(step.mean_loss())
         history.seconds += clock.seconds
+        if watch:
+            watch.look(model)
         if checkpoint and (time.monotonic() - written >= checkpoint.seconds or stopping.requested()):
-            _save(checkpoint.path, model, optimizer, history)
+            _save(checkpoint.path, model, optimizer, history, watch)
             written = time.monotonic()
             if epoch + 1 < recipe.epochs:
                 stopping.check()
@@ -169,11 +183,14 @@ def load_weights(path: Path, model: nn.Module) -> None:
 # ------------------------------------------------------------------------------------------------------- checkpoints
 
 
-def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
-    """Model, momentum and history in one file that replaces the last one whole."""
+def _save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, history: History, watch: Watch | None
+) -> None:
+    """Model, momentum, history and what was seen of them in one file that replaces the last one whole."""
     tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         tensors[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].contiguous()
+    tensors |= {f"seen.{name}": value for name, value in (watch.seen if watch else {}).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -186,7 +203,9 @@ def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, histor
     sync_folder(path.parent)
 
 
-def _resume(checkpoint: Checkpoint | None, model: nn.Module, optimizer: torch.optim.Optimizer) -> History:
+def _resume(
+    checkpoint: Checkpoint | None, model: nn.Module, optimizer: torch.optim.Optimizer, watch: Watch | None
+) -> History:
     if checkpoint is None or not checkpoint.path.exists():
         return History()
     try:
@@ -195,6 +214,8 @@ def _resume(checkpoint: Checkpoint | None, model: nn.Module, optimizer: torch.op
             for name, parameter in model.named_parameters():
                 momentum = torch.empty_like(parameter).copy_(file.get_tensor(f"momentum.{name}"))
                 optimizer.state[parameter]["momentum_buffer"] = momentum
+            if watch:
+                watch.seen.update({name: file.get_tensor(f"seen.{name}") for name in watch.seen})
             return History(**json.loads(file.metadata()["history"]))
     except torch.OutOfMemoryError:
         raise  # no word about the file

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -31,6 +31,7 @@ TITLES = {"val": "validation part", "test": "test part"}  # in remarks
 class Split:
     """Sorted int64 indices: `retain`, `forget`, `val` into the training part, `test` into the test part.
 
+    test_of_train: `test` are samples of the training part, too.
     unseen_val, unseen_test: those of val and test that are like the forget set, which the attack compares it with;
     None: all of them. There may be too few for the attack.
     forgotten_classes: those that retain lacks because the forget set took them whole; remarks: what a caption must say.
@@ -47,11 +48,20 @@ class Split:
     remarks: tuple[str, ...] = ()
     wrong: Indices | None = None
     wrong_labels: Labels | None = None
+    test_of_train: bool = False
 
     @property
     def train(self) -> Indices:
         """What the original is trained on: retain and forget, sorted."""
         return np.union1d(self.retain, self.forget)
+
+    def labels_in_training(self, labels: Labels) -> Labels:
+        """The labels of the whole training part as training sees them, of the true ones."""
+        if self.wrong is None or self.wrong_labels is None:
+            return labels
+        seen = labels.copy()
+        seen[self.wrong] = self.wrong_labels
+        return seen
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -73,6 +83,8 @@ class Split:
         values: dict[str, Any] = dict(arrays)
         for name in {"forgotten_classes", "remarks"} & values.keys():
             values[name] = tuple(arrays[name].tolist())
+        if "test_of_train" in values:
+            values["test_of_train"] = bool(arrays["test_of_train"])
         return cls(**values)
 
 
@@ -226,7 +238,6 @@ class ForgetSet(Frozen):
     version: ClassVar[int] = 1  # bump when the same values would choose other samples
     enlarge: ClassVar[str] = "choose more samples"  # the remedy of a forget set that is too small
     reduce: ClassVar[str] = "choose fewer samples"  # and of one that leaves too few
-    shares_original: ClassVar[bool] = True  # False: an original's labels, validation part or samples depend on it
     scored: ClassVar[bool] = True  # each model gets a row of scores; else all models are attacked together, untimed
     computed_by: ClassVar[str] = "deepunlearn.stages.evaluation:Experiment"  # imported by workers only, it needs torch
     command: ClassVar[str] = "sweep"  # python -m deepunlearn.COMMAND runs it
@@ -268,6 +279,10 @@ class ForgetSet(Frozen):
         chosen = np.zeros(len(candidates.rows), dtype=bool)
         chosen[self.choose(candidates)] = True
         retain, forget = (np.sort(candidates.rows[mask]) for mask in (~chosen, chosen))
+        return OneSplit(self._described(Split(retain, forget, val, test), candidates, chosen))
+
+    def _described(self, split: Split, candidates: Candidates, chosen: npt.NDArray[np.bool_]) -> Split:
+        """`split` with what follows from these having been chosen: unseen samples like them, classes that are lost."""
         lost = set(self.whole_classes(candidates)) - set(np.unique(candidates.labels[~chosen]).tolist())
         unseen: dict[str, Any] = {}
         remarks = []
@@ -275,9 +290,7 @@ class ForgetSet(Frozen):
             positions, remark = self.unseen(candidates, chosen, among)
             unseen[f"unseen_{part}"] = None if positions is None else np.sort(among.rows[positions])
             remarks += [f"{TITLES[part]}: {remark}"] if remark else []
-        return OneSplit(
-            Split(retain, forget, val, test, **unseen, forgotten_classes=tuple(sorted(lost)), remarks=tuple(remarks))
-        )
+        return replace(split, **unseen, forgotten_classes=tuple(sorted(lost)), remarks=tuple(remarks))
 
     def identity(self, data: Data) -> dict[str, Any]:
         """Its values as `data` mean them, which its key holds: equal for two spellings of the same forget set.
@@ -296,7 +309,22 @@ class ForgetSet(Frozen):
             "forget_code": self.code,
         }
 
+    @property
+    def cuts_val(self) -> bool:
+        """Whether it cuts the validation part by itself, out of all of the training part."""
+        return False
+
+    @property
+    def cuts_test(self) -> bool:
+        """Whether it tests on samples of the training part, and not on the test part."""
+        return False
+
     # ------------------------------------------------------------------------------------------ which models it takes
+
+    @property
+    def shares_original(self) -> bool:
+        """Whether an original is what it is for other forget sets, too: trained on the same samples and labels."""
+        return not (self.cuts_val or self.cuts_test)
 
     def seeds(self, given: Sequence[int]) -> Sequence[int]:
         """Seeds of the models that are reported, where seeds= of the command gives these."""

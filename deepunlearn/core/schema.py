@@ -28,6 +28,8 @@ class DatasetConfig(Frozen):
     title: str
     source: str  # how its files are read: a file of deepunlearn/data/sources/, or its own name for code of its own
     module: str | None = None  # of a plug-in: where its code is
+    reader: str | None = None  # source torchvision: the class of torchvision.datasets
+    target: str | None = None  # what is to be learnt, where the data have several: an attribute, a column
     root: str | None = None  # directory of the files; null where none is needed
     download: bool = False
     classes: Annotated[int, Field(ge=2)] | None = None  # null: counted in the data

@@ -82,7 +82,7 @@ class Images:
 
 def shared(split: Split, train: Hashes, test: Hashes) -> dict[str, int]:
     """How many samples of one set are in another set too, by what that does harm to."""
-    forget, val, tests = train[split.forget], train[split.val], test[split.test]
+    forget, val, tests = train[split.forget], train[split.val], (train if split.test_of_train else test)[split.test]
     return {
         "forget": int(np.isin(forget, train[split.retain]).sum()),
         "val": int(np.isin(val, train[split.train]).sum()),

@@ -230,20 +230,27 @@ def make_parts(
 ) -> dict[str, Part]:
     """The parts retain, forget, val, test and train (retain and forget, in the order of the training part).
 
-    The images the split uses move to `device` where they take at most `budget_bytes` together, and stay memory-mapped
-    otherwise. Mean and standard deviation come from the config or, if null there, from retain, forget and val.
+    Labels are those that training sees: wrong where the split says so. The images the split uses move to `device` where
+    they take at most `budget_bytes` together, and stay memory-mapped otherwise. Mean and standard deviation come from
+    the config or, if null there, from retain, forget and val.
     """
-    used = np.union1d(split.train, split.val)
-    mean, std = _statistics(config, decoded.train_images, used)
+    learnt = np.union1d(split.train, split.val)
+    mean, std = _statistics(config, decoded.train_images, learnt)
+    used = np.union1d(learnt, split.test) if split.test_of_train else learnt
     transform = Transform(config, mean, std, device)
-    size = (len(used) + len(split.test)) * int(np.prod(decoded.train_images.shape[1:]))
-    resident = size <= budget_bytes
-    train = ResidentData(decoded.train_images, decoded.train_labels, used, device, resident)
-    test = ResidentData(decoded.test_images, decoded.test_labels, split.test, device, resident)
+    size = len(used) + (0 if split.test_of_train else len(split.test))
+    resident = size * int(np.prod(decoded.train_images.shape[1:])) <= budget_bytes
+    labels = split.labels_in_training(decoded.train_labels)
+    train = ResidentData(decoded.train_images, labels, used, device, resident)
     members = {"retain": split.retain, "forget": split.forget, "val": split.val, "train": split.train}
+    if split.test_of_train:
+        members["test"] = split.test
     parts = {
         name: Part(train, torch.from_numpy(np.searchsorted(used, rows)), transform) for name, rows in members.items()
     }
+    if split.test_of_train:
+        return parts
+    test = ResidentData(decoded.test_images, decoded.test_labels, split.test, device, resident)
     return {**parts, "test": Part(test, torch.arange(len(split.test)), transform)}
 
 

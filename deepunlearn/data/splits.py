@@ -45,17 +45,17 @@ def make_splits(
     """Cut the training part at random (not stratified) into val and the rest, and that as `forget` says.
 
     Sizes by rounding: 50,000 samples at 0.15 and a random tenth give 7,500 val, 4,250 forget, 38,250 retain. The val
-    set does not depend on `forget`. `limit` first takes a stratified subset of that many training samples, and of the
-    test part in proportion, with at least one sample of each class. Raises ConfigError where a part would be too small
-    for the attack, where retain lacks a class, where no model could be usable on the test part, or where `limit` does
-    not fit. Training samples in `dropped` take no part. Class names and attributes are for rules that look at them.
-    checked=False: nothing is to be unlearned from it, so that parts may be too small for that.
+    set does not depend on `forget`, unless that cuts it by itself. `limit` first takes a stratified subset of that many
+    training samples, and of the test part in proportion, with at least one sample of each class. Raises ConfigError
+    where a part would be too small for the attack, where retain lacks a class, where no model could be usable on the
+    test part, or where `limit` does not fit. Training samples in `dropped` take no part. Class names and attributes are
+    for rules that look at them. checked=False: nothing is to be unlearned from it, so that parts may be too small.
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     random = np.random.RandomState(seed)
     train, test = _drawn(train_labels, test_labels, limit, random, dropped)
     shuffled = train[random.permutation(len(train))].astype(np.int64)
-    val, rest = np.split(shuffled, [round(val_ratio * len(train))])
+    val, rest = np.split(shuffled, [0 if forget.cuts_val else round(val_ratio * len(train))])
     val, test = np.sort(val), np.sort(test).astype(np.int64)
     data = Labelled(train_labels, test_labels, class_names, attributes)
     unseen = Samples(val, train_labels[val], "train", data), Samples(test, test_labels[test], "test", data)
@@ -63,9 +63,9 @@ def make_splits(
     splits = forget.split(candidates, val, test)
     for one in map(splits.of, splits.seeds) if checked else ():
         _check_sizes(one, forget, val_ratio)
-        _check_classes(one, forget, train_labels)
-    if checked and forget.scored:
-        _check_majority(test_labels[test])
+        _check_classes(one, forget, one.labels_in_training(train_labels))
+        if forget.scored:
+            _check_majority((train_labels if one.test_of_train else test_labels)[one.test])
     return splits
 
 
@@ -158,6 +158,14 @@ def _check_sizes(split: Split, forget: ForgetSet, val_ratio: float) -> None:
             given=f"{forget.model_dump(exclude={'module', 'code'})}: {len(split.forget)} of {of} training samples",
             allowed=allowed,
             remedy=f"use more data (raise dataset.limit, lower dataset.val_ratio), or {forget.enlarge}",
+        )
+    cut = [name for name, own in (("val", forget.cuts_val), ("test", forget.cuts_test)) if own]
+    for name in (name for name in cut if len(getattr(split, name)) < LEAST_PER_SIDE):
+        raise ConfigError(
+            f"the forget set's steps give a {name} set that is too small for the membership attack's 10 folds",
+            given=f"{len(getattr(split, name))} of {of} training samples",
+            allowed=allowed,
+            remedy=f"let a step put more samples into {name}, or use more data: raise dataset.limit",
         )
     if len(split.val) < LEAST_PER_SIDE:
         raise ConfigError(

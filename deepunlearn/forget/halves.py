@@ -63,13 +63,16 @@ class HalvesForget(ForgetSet):
 
     enlarge: ClassVar[str] = "lower forget.parts"
     reduce: ClassVar[str] = "raise forget.parts"
-    shares_original: ClassVar[bool] = False
     scored: ClassVar[bool] = False
     computed_by: ClassVar[str] = "deepunlearn.ulira.shadow_models:ShadowExperiment"
     command: ClassVar[str] = "lira"
 
     halvings: PositiveInt
     parts: Annotated[int, Field(ge=2)]  # forget sets per halving
+
+    @property
+    def shares_original(self) -> bool:
+        return False  # each halving has one, trained on that half
 
     @property
     def models(self) -> int:

@@ -17,7 +17,6 @@ from deepunlearn.core.paths import shipped
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.validation import validate
-from deepunlearn.data.sources.torchvision import TORCHVISION
 from tests.data.small_data import noise
 
 
@@ -45,7 +44,7 @@ def write_cifar(monkeypatch: pytest.MonkeyPatch) -> Callable[..., np.ndarray]:
     """
 
     def write(root: Path, name: str, per_batch: int = 20, classes: int | None = None) -> np.ndarray:
-        reader = getattr(torchvision.datasets, TORCHVISION[name].reader)
+        reader = getattr(torchvision.datasets, name.upper())
         folder = root / reader.base_folder
         folder.mkdir(parents=True)
         names = [f"class {index}" for index in range(classes or (100 if name == "cifar100" else 10))]

@@ -17,7 +17,7 @@ from deepunlearn.core.errors import ConfigError, DataError, MissingData
 from deepunlearn.data.folders import age_group
 from deepunlearn.data.images import decode, resized
 from deepunlearn.data.sources import find, read
-from deepunlearn.data.sources.torchvision import TORCHVISION
+from deepunlearn.data.sources.torchvision import SETS
 from tests.data.small_data import noise, write_classes, write_image, write_mnist
 
 
@@ -50,15 +50,15 @@ def test_cifar_batches_are_read_as_colour_images(config, write_cifar, tmp_path, 
     assert (len(test), names[0], channels) == (per_batch, "class 0", 3)
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "CIFAR10", "CIFAR100"])
 def test_our_list_of_files_is_what_torchvision_reads(name):
-    reader = getattr(torchvision.datasets, TORCHVISION[name].reader)
-    if name.startswith("cifar"):
+    reader = getattr(torchvision.datasets, name)
+    if name.startswith("CIFAR"):
         listed = [file for file, _ in reader.train_list + reader.test_list] + [reader.meta["filename"]]
         expected = {f"{reader.base_folder}/{file}" for file in listed}
     else:
         expected = {f"{reader.__name__}/raw/{file.removesuffix('.gz')}" for file, _ in reader.resources}
-    assert set(TORCHVISION[name].files) == expected
+    assert set(SETS[name].files) == expected
 
 
 def test_missing_files_are_listed_with_both_remedies(config, tmp_path):
@@ -134,9 +134,16 @@ def test_a_class_without_training_images_is_refused(config, tmp_path):
     assert error.value.given == "no training image of class 9 - nine"
 
 
-def test_an_unknown_torchvision_dataset_is_refused(config):
-    with pytest.raises(ConfigError, match="unknown torchvision dataset 'folder'"):
-        find(config("folder", source="torchvision"))
+def test_an_unknown_class_of_torchvision_is_refused(config):
+    with pytest.raises(ConfigError, match="'SVNH'") as error:
+        find(config("mnist", reader="SVNH"))
+    assert "MNIST" in error.value.allowed
+
+
+def test_the_class_of_torchvision_has_to_be_named(config, tmp_path):
+    with pytest.raises(ConfigError, match="does not say which of its classes") as error:
+        find(config("folder", source="torchvision", root=str(tmp_path)))
+    assert error.value.given == "dataset.reader=null" and "CIFAR10" in error.value.allowed
 
 
 # ------------------------------------------------------------------------------------------------------------- digits

@@ -6,32 +6,52 @@ import http.client
 import lzma
 import tarfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepunlearn.core.errors import DataError, MissingData, unknown
+from deepunlearn.core.errors import ConfigError, DataError, MissingData, unknown
 from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data import celeba
+from deepunlearn.data.endings import SUFFIXES
 from deepunlearn.data.folders import root_of
 from deepunlearn.data.images import RawData, RawPart
-from deepunlearn.data.inventory import Inventory, stamp, unfit
+from deepunlearn.data.inventory import Inventory, listing, stamp, unfit
 
 
 class TorchvisionSet(NamedTuple):
-    """Our name's class in torchvision.datasets and the files it reads below dataset.root."""
+    """What is read below dataset.root of a class of torchvision.datasets, and by whom.
 
-    reader: str
+    files: each must be there; folders: of images, each must be there; facts: further options that decide what is read.
+    """
+
     files: tuple[str, ...]
+    read: Callable[[DatasetConfig, Inventory], RawData]
+    folders: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+
+
+def _in_memory(config: DatasetConfig, inventory: Inventory) -> RawData:
+    """What torchvision's reader holds in memory: data [N, H, W] or [N, H, W, 3], targets, classes."""
+    reader = _reader(config)
+    train, test = (reader(inventory.root, train=is_train, download=False) for is_train in (True, False))
+    names = tuple(str(name) for name in train.classes)
+    train_part, test_part = (_memory_part(config, inventory, part) for part in (train, test))
+    return RawData(train_part, test_part, names, channels=1 if train.data.ndim == 3 else 3)
 
 
 _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
-TORCHVISION = {
-    "mnist": TorchvisionSet("MNIST", tuple(f"MNIST/raw/{name}" for name in _IDX)),
-    "fashion_mnist": TorchvisionSet("FashionMNIST", tuple(f"FashionMNIST/raw/{name}" for name in _IDX)),
-    "cifar10": TorchvisionSet("CIFAR10", tuple(f"cifar-10-batches-py/{name}" for name in _BATCHES)),
-    "cifar100": TorchvisionSet("CIFAR100", tuple(f"cifar-100-python/{name}" for name in ("train", "test", "meta"))),
+SETS = {  # the name of the class: dataset.reader
+    "MNIST": TorchvisionSet(tuple(f"MNIST/raw/{name}" for name in _IDX), _in_memory),
+    "FashionMNIST": TorchvisionSet(tuple(f"FashionMNIST/raw/{name}" for name in _IDX), _in_memory),
+    "CIFAR10": TorchvisionSet(tuple(f"cifar-10-batches-py/{name}" for name in _BATCHES), _in_memory),
+    "CIFAR100": TorchvisionSet(tuple(f"cifar-100-python/{name}" for name in ("train", "test", "meta")), _in_memory),
+    "CelebA": TorchvisionSet(
+        celeba.LISTS, celeba.read_celeba, (celeba.FOLDER,), ("target", "test_ratio", "background")
+    ),
 }
 # what torchvision raises on damaged files (assertions and views of wrong size among them) and interrupted downloads
 _DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError, EOFError, IndexError)
@@ -39,8 +59,8 @@ _FAILED = (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.T
 
 
 def find(config: DatasetConfig) -> Inventory:
-    """The files torchvision reads, downloaded first if they are missing and dataset.download=true."""
-    dataset, root = _torchvision(config), root_of(config)
+    """The files that are read, downloaded first if they are missing and dataset.download=true."""
+    dataset, root = _set(config), root_of(config)
     if config.download and _missing(dataset, root):
         _download(config, dataset, root)
     missing = _missing(dataset, root)
@@ -48,61 +68,67 @@ def find(config: DatasetConfig) -> Inventory:
         raise MissingData(
             f"dataset {config.name} is not there: files are missing in {root}",
             given=f"missing {', '.join(missing)}",
-            allowed=f"the files of torchvision.datasets.{dataset.reader}: {', '.join(dataset.files)}",
+            allowed=f"the files of torchvision.datasets.{config.reader}: {_needed(dataset)}",
             remedy="give dataset.download=true to download them, dataset.root=DIR where they lie elsewhere, or "
             "dataset.source=folder dataset.root=DIR for an image folder",
         )
-    return Inventory(root, tuple(stamp(root, path) for path in dataset.files), ("torchvision", dataset.reader))
+    files = [stamp(root, path) for path in dataset.files]
+    for folder in dataset.folders:
+        files += listing(root, folder, SUFFIXES).images
+    options = (f"{name}={getattr(config, name)}" for name in dataset.facts)
+    return Inventory(root, tuple(files), ("torchvision", str(config.reader), *options))
 
 
 def read(config: DatasetConfig, inventory: Inventory) -> RawData:
-    """What torchvision's reader holds in memory. Raises DataError where it refuses the files."""
-    dataset = _torchvision(config)
-    reader = _reader(dataset)
+    """Both parts as the set's own files have them. Raises DataError where its reader refuses the files."""
     try:
-        train, test = (reader(inventory.root, train=is_train, download=False) for is_train in (True, False))
+        return _set(config).read(config, inventory)
     except _DAMAGED as error:
-        folder = (inventory.root / dataset.files[0]).parent
+        folder = (inventory.root / _set(config).files[0]).parent
         raise DataError(
             f"the files of dataset {config.name} in {folder} are damaged",
             given=f"{type(error).__name__}: {error}",
-            allowed=", ".join(Path(path).name for path in dataset.files),
+            allowed=_needed(_set(config)),
             remedy=f"delete {folder} and give dataset.download=true, or point dataset.root=DIR elsewhere",
         ) from error
-    names = tuple(str(name) for name in train.classes)
-    train_part, test_part = (_memory_part(config, inventory, part) for part in (train, test))
-    return RawData(train_part, test_part, names, channels=1 if train.data.ndim == 3 else 3)
 
 
-def _torchvision(config: DatasetConfig) -> TorchvisionSet:
-    if config.name not in TORCHVISION:
-        raise unknown(
-            "torchvision dataset",
-            config.name,
-            TORCHVISION,
-            remedy="leave dataset.source out, or give dataset.source=folder dataset.root=DIR",
-        )
-    return TORCHVISION[config.name]
+def _set(config: DatasetConfig) -> TorchvisionSet:
+    if config.reader in SETS:
+        return SETS[config.reader]
+    if config.reader is not None:
+        raise unknown("class of torchvision.datasets (dataset.reader)", config.reader, SETS)
+    raise ConfigError(
+        f"dataset {config.name} is to be read by torchvision and does not say which of its classes reads it",
+        given="dataset.reader=null",
+        allowed=", ".join(sorted(SETS)),
+        remedy="give dataset=torchvision dataset.reader=SVHN, or dataset.source=folder dataset.root=DIR",
+    )
 
 
-def _reader(dataset: TorchvisionSet) -> Any:
+def _needed(dataset: TorchvisionSet) -> str:
+    return ", ".join((*dataset.files, *(f"{folder}/" for folder in dataset.folders)))
+
+
+def _reader(config: DatasetConfig) -> Any:
     import torchvision.datasets  # noqa: PLC0415 - seconds, and only needed while decoding
 
-    return getattr(torchvision.datasets, dataset.reader)
+    return getattr(torchvision.datasets, str(config.reader))
 
 
 def _missing(dataset: TorchvisionSet, root: Path) -> list[str]:
-    return [path for path in dataset.files if not (root / path).is_file()]
+    files = [path for path in dataset.files if not (root / path).is_file()]
+    return files + [f"{folder}/" for folder in dataset.folders if not (root / folder).is_dir()]
 
 
 def _download(config: DatasetConfig, dataset: TorchvisionSet, root: Path) -> None:
     try:
-        _reader(dataset)(root, train=True, download=True)
+        _reader(config)(root, download=True)
     except _FAILED as error:
         raise DataError(
             f"the download of dataset {config.name} to {root} failed",
             given=f"{type(error).__name__}: {error}",
-            allowed=f"the files {', '.join(dataset.files)}",
+            allowed=f"the files {_needed(dataset)}",
             remedy="try again, or copy the files there from a machine with network access, or give dataset.root=DIR",
         ) from error
 
