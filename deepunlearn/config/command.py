@@ -15,6 +15,7 @@ from deepunlearn.config import arguments as words
 from deepunlearn.config.architectures import identified
 from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
+from deepunlearn.config.datasets import named
 from deepunlearn.config.files import AXES, read_yaml, sweep_files
 from deepunlearn.config.forget_sets import forget_set
 from deepunlearn.config.measures import added_measures, check_kept
@@ -201,6 +202,7 @@ def _cell(values: dict[str, Any], overrides: list[str], base: dict[str, Any]) ->
     fields = {name: values[name] for name in ("dataset", "arch", "train")}
     if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
         fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
+    fields["dataset"] = named(fields["dataset"], overrides)
     fields["arch"] = identified(fields["arch"])
     for name in ("dataset", "arch", "train"):
         validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]

@@ -29,6 +29,9 @@ class DatasetConfig(Frozen):
     source: str  # how its files are read: a file of deepunlearn/data/sources/, or its own name for code of its own
     module: str | None = None  # of a plug-in: where its code is
     reader: str | None = None  # source torchvision: the class of torchvision.datasets
+    subset: str | int | None = (
+        None  # where a source has several of one name: EMNIST's letters, a configuration of a hub's
+    )
     target: str | None = None  # what is to be learnt, where the data have several: an attribute, a column
     root: str | None = None  # directory of the files; null where none is needed
     download: bool = False

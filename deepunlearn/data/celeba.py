@@ -18,6 +18,7 @@ from deepunlearn.data.folders import TEST_SEED
 from deepunlearn.data.images import ImageFiles, RawData, RawPart, Remark
 from deepunlearn.data.inventory import Inventory, unfit
 from deepunlearn.data.splits import stratified
+from deepunlearn.data.torchvision_files import Parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ class Lists(NamedTuple):
     attributes: pd.DataFrame  # -1 or 1, a column for each
 
 
-def read_celeba(config: DatasetConfig, inventory: Inventory) -> RawData:
+def read_celeba(config: DatasetConfig, inventory: Inventory, parts: Parts) -> RawData:
     """The published parts, or all pictures of which `dataset.test_ratio` is cut off as test part.
 
     Raises ConfigError (target), DataError (a list that cannot be read or does not agree with the others).
@@ -50,12 +51,14 @@ def read_celeba(config: DatasetConfig, inventory: Inventory) -> RawData:
         raise _no_target(config, list(lists.attributes.columns))
     labels = (lists.attributes[config.target].to_numpy() == 1).astype(np.int64)
     train, test = _cut(config, lists.parts, labels)
+    present = (lists.attributes == 1).astype(np.int64)  # 0 and 1, as torchvision has them
+    columns = {"identity": lists.identities, **{str(name): present[name].to_numpy() for name in present}}
     remarks: dict[Remark, list[str]] = {}
 
     def part(rows: Indices) -> RawPart:
         own = [str(name) for name in lists.names[rows]]
         images = ImageFiles(inventory.root / FOLDER, own, config.background, remarks)
-        return RawPart(labels[rows], images, own)
+        return RawPart(labels[rows], images, own, {name: column[rows] for name, column in columns.items()})
 
     names = (f"not {config.target}", config.target)
     return RawData(part(train), part(test), names, channels=3, remarks=remarks)

@@ -130,6 +130,13 @@ def listing(root: Path, folder: str, suffixes: Container[str]) -> Listing:
     return listed
 
 
+def images_below(root: Path, folder: str, suffixes: Container[str]) -> list[FileStamp]:
+    """The images in `root / folder` and in all folders in it, folder after folder."""
+    listed = listing(root, folder, suffixes)
+    deeper = (images_below(root, f"{folder}/{name}", suffixes) for name in listed.folders)
+    return [*listed.images, *(image for images in deeper for image in images)]
+
+
 def _stamp_of(entry: os.DirEntry[str], prefix: str) -> FileStamp:
     try:
         stat = entry.stat()

@@ -61,6 +61,21 @@ def test_every_attribute_can_be_the_target_and_is_another_data_set(celeba):
     assert np.array_equal(labels, made.attributes[made.parts == TRAIN, ATTRIBUTES.index("Male")] == 1)
 
 
+def test_persons_and_attributes_are_columns(celeba):
+    config, made = celeba
+    attributes = read(config, find(config)).attributes
+    for columns, names, number in (
+        (attributes.train, attributes.train_names, TRAIN),
+        (attributes.test, attributes.test_names, TEST),
+    ):
+        rows = made.parts == number
+        assert np.array_equal(columns["identity"], made.identities[rows])
+        assert [*columns] == ["identity", *ATTRIBUTES]
+        for at, name in enumerate(ATTRIBUTES):
+            assert np.array_equal(columns[name], made.attributes[rows, at] == 1) and columns[name].dtype == np.int64
+        assert list(names) == [name for name, one in zip(made.names, rows, strict=True) if one]
+
+
 @pytest.mark.parametrize(("target", "word"), [("Smile", "did you mean 'Smiling'?"), (None, "dataset.target=Smiling")])
 def test_the_target_has_to_be_an_attribute(celeba, target, word):
     config = celeba[0].model_copy(update={"target": target})
