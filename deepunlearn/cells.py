@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Data, ForgetSet, Labelled, Role, Split, Splits
 from deepunlearn.core.keys import (
     CellKey,
+    ConfidenceKey,
     GivenKey,
     Key,
     MeasureKey,
@@ -41,6 +43,7 @@ from deepunlearn.metrics import VERSION as METRICS_VERSION
 
 Source = Literal["search", "default", "file"]
 REFERENCES: tuple[Role, Role] = ("original", "retrained")
+WATCHED_SEED = 0  # of the original whose confidence is asked for
 SHARED = RandomForget(name="random", ratio=0.1)  # names the originals that all forget sets share, as it always has
 
 
@@ -69,42 +72,62 @@ class CellKeys:
         stored: Callable[[Key, Place], bool] = lambda key, place: False,
     ) -> None:
         self.cell, self.classes, self._sizes, self._stored = cell, classes, sizes, stored
+        self._data_digest, self._data = data_digest, data or Labelled()
         self._originals: dict[int, SplitKey] = {}
-        self.split = self._split_key(data_digest, cell.forget, data)
-        self.shared = self._split_key(data_digest, SHARED, data) if cell.forget.shares_original else self.split
+        self.shared = self._split_key(**SHARED.key_fields(self._data)) if cell.forget.shares_original else self.split
 
-    def _split_key(self, data_digest: str, forget: ForgetSet, data: Data | None) -> SplitKey:
+    @cached_property
+    def split(self) -> SplitKey:
+        """What is retained, forgotten and held out."""
+        fields = self.cell.forget.key_fields(self._data)
+        if self.cell.forget.by_confidence:
+            fields["forget_values"] = {**fields["forget_values"], "confidence": self.confidence.hash}
+        return self._split_key(**fields)
+
+    def _split_key(self, **forget: Any) -> SplitKey:
         dataset = self.cell.dataset
         return SplitKey(
-            data_digest=data_digest,
+            data_digest=self._data_digest,
             image_size=dataset.image_size,
             limit=dataset.limit,
             val_ratio=dataset.val_ratio,
             split_seed=dataset.split_seed,
             version=keys.SPLIT_VERSION,
-            **forget.key_fields(data or Labelled()),
+            **forget,
         )
 
-    def make_splits(self, data: Drawn) -> Splits:
-        """What `split` names. Raises ConfigError where it cannot be made."""
-        return self._drawn(data, self.cell.forget, checked=True)
+    @cached_property
+    def confidence(self) -> ConfidenceKey:
+        """Of the training of an original that is watched, for forget sets that go by it."""
+        original = self._reference(self.shared, "original", WATCHED_SEED, WATCHED_SEED)
+        return ConfidenceKey(original=original, version=keys.CONFIDENCE_VERSION)
+
+    def make_splits(self, data: Drawn, confidence: npt.NDArray[np.float64] | None = None) -> Splits:
+        """What `split` names. Raises ConfigError where it cannot be made.
+
+        confidence: in each sample of the training part; until that is known, sizes are all that is known of some.
+        """
+        return self._drawn(data, self.cell.forget, checked=True, confidence=confidence)
 
     def make_shared(self, data: Drawn) -> Split:
         """What `shared` names, where that is another split than `split`: the one that shared outputs are stored by."""
         return self._drawn(data, SHARED, checked=False).of(0)
 
-    def _drawn(self, data: Drawn, forget: ForgetSet, *, checked: bool) -> Splits:
-        key = self.split
+    def _drawn(
+        self, data: Drawn, forget: ForgetSet, *, checked: bool, confidence: npt.NDArray[np.float64] | None = None
+    ) -> Splits:
+        dataset = self.cell.dataset
         return make_splits(
             data.train_labels,
             data.test_labels,
             dropped=data.dropped,
             class_names=data.class_names,
             attributes=data.attributes,
-            limit=key.limit,
-            val_ratio=key.val_ratio,
+            confidence=confidence,
+            limit=dataset.limit,
+            val_ratio=dataset.val_ratio,
             forget=forget,
-            seed=key.split_seed,
+            seed=dataset.split_seed,
             checked=checked,
         )
 

@@ -183,12 +183,14 @@ class Candidates(Samples):
     """What a forget set is chosen from: the training part without validation, in a random order.
 
     rows [n]: indices into the training part; labels [n]; random: for what else is to be drawn. The order and `random`
-    derive from dataset.split_seed. val and test: the samples that are never trained on, sorted.
+    derive from dataset.split_seed. val and test: the samples that are never trained on, sorted. confidence [n]: how
+    sure an original was of each over its training, 0 to 1; None where a kind does not go by it, or before it is known.
     """
 
     random: np.random.RandomState
     val: Samples
     test: Samples
+    confidence: npt.NDArray[np.float64] | None = None
 
 
 class Unseen(NamedTuple):
@@ -230,6 +232,23 @@ class OneSplit(Splits):
 
     def of(self, seed: int) -> Split:
         return self.split
+
+
+@dataclass(frozen=True, eq=False)
+class Pending(Splits):
+    """Of a split that is not known yet: the sizes, which are."""
+
+    known: Mapping[str, int]
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        return ()
+
+    def of(self, seed: int) -> Split:
+        raise LookupError("this split is known only when an original's confidence in its samples is")
+
+    def sizes(self, seed: int) -> dict[str, int]:
+        return dict(self.known)
 
 
 class ForgetSet(Frozen):
@@ -320,6 +339,14 @@ class ForgetSet(Frozen):
         return False
 
     # ------------------------------------------------------------------------------------------ which models it takes
+
+    @property
+    def by_confidence(self) -> bool:
+        """Whether it goes by an original's confidence in its samples, so that the original is trained first.
+
+        Until that is known, `split` is to return `Pending`.
+        """
+        return False
 
     @property
     def shares_original(self) -> bool:

@@ -22,6 +22,7 @@ from deepunlearn.core.params import Range, Value
 SPLIT_VERSION = 1
 TRAINING_VERSION = 1  # bump when originals or retrains of the same recipe would come out differently
 STREAMS = 2  # data order, and what the network itself draws; they were one stream before
+CONFIDENCE_VERSION = 1  # bump when the confidence of the same training would come out differently
 SCORE_VERSION = 1  # bump when a trial's losses would come out differently
 
 REPORT, SELECTION = "report", "selection"  # what a run of unlearning draws for, where a search had its own draws before
@@ -150,6 +151,14 @@ class ReferenceKey(Key):
     recorder: Annotated[str | None, LATER] = None  # what watches the training, for methods that need the learning phase
     streams: Annotated[int | None, LATER] = None  # random streams of the training, of networks that draw while training
     network: Annotated[NetworkKey | None, LATER] = None
+
+
+class ConfidenceKey(Key):
+    """How sure an original was of each of its training samples, over the epochs of its training."""
+
+    stage: ClassVar[str] = "confidence"
+    original: ReferenceKey
+    version: int
 
 
 class UnlearnedKey(Key):

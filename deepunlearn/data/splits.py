@@ -7,6 +7,7 @@ the newer `Generator` may change between versions): the same labels and seed giv
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,7 @@ def make_splits(
     dropped: npt.ArrayLike = (),
     class_names: tuple[str, ...] = (),
     attributes: Columns = NO_COLUMNS,
+    confidence: npt.NDArray[np.float64] | None = None,
     checked: bool = True,
 ) -> Splits:
     """Cut the training part at random (not stratified) into val and the rest, and that as `forget` says.
@@ -49,7 +51,8 @@ def make_splits(
     training samples, and of the test part in proportion, with at least one sample of each class. Raises ConfigError
     where a part would be too small for the attack, where retain lacks a class, where no model could be usable on the
     test part, or where `limit` does not fit. Training samples in `dropped` take no part. Class names and attributes are
-    for rules that look at them. checked=False: nothing is to be unlearned from it, so that parts may be too small.
+    for rules that look at them, as is the confidence in each sample of the training part. checked=False: nothing is to
+    be unlearned from it, so that parts may be too small.
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     random = np.random.RandomState(seed)
@@ -59,10 +62,14 @@ def make_splits(
     val, test = np.sort(val), np.sort(test).astype(np.int64)
     data = Labelled(train_labels, test_labels, class_names, attributes)
     unseen = Samples(val, train_labels[val], "train", data), Samples(test, test_labels[test], "test", data)
-    candidates = Candidates(rest, train_labels[rest], "train", data, random, *unseen)
+    sure = None if confidence is None else confidence[rest]
+    candidates = Candidates(rest, train_labels[rest], "train", data, random, *unseen, sure)
     splits = forget.split(candidates, val, test)
-    for one in map(splits.of, splits.seeds) if checked else ():
-        _check_sizes(one, forget, val_ratio)
+    if not checked:
+        return splits
+    for known in splits.seeds or (0,):
+        _check_sizes(splits.sizes(known), forget, val_ratio)
+    for one in map(splits.of, splits.seeds):
         _check_classes(one, forget, one.labels_in_training(train_labels))
         if forget.scored:
             _check_majority((train_labels if one.test_of_train else test_labels)[one.test])
@@ -150,27 +157,27 @@ def _check_test(size: int, of: int, limit: int | None, train: int) -> None:
         )
 
 
-def _check_sizes(split: Split, forget: ForgetSet, val_ratio: float) -> None:
-    allowed, of = f"at least {LEAST_PER_SIDE} samples", len(split.train) + len(split.val)
-    if len(split.forget) < LEAST_PER_SIDE:
+def _check_sizes(sizes: Mapping[str, int], forget: ForgetSet, val_ratio: float) -> None:
+    allowed, of = f"at least {LEAST_PER_SIDE} samples", sizes["retain"] + sizes["forget"] + sizes["val"]
+    if sizes["forget"] < LEAST_PER_SIDE:
         raise ConfigError(
             "the forget set is too small for the membership attack's 10 folds",
-            given=f"{forget.model_dump(exclude={'module', 'code'})}: {len(split.forget)} of {of} training samples",
+            given=f"{forget.model_dump(exclude={'module', 'code'})}: {sizes['forget']} of {of} training samples",
             allowed=allowed,
             remedy=f"use more data (raise dataset.limit, lower dataset.val_ratio), or {forget.enlarge}",
         )
     cut = [name for name, own in (("val", forget.cuts_val), ("test", forget.cuts_test)) if own]
-    for name in (name for name in cut if len(getattr(split, name)) < LEAST_PER_SIDE):
+    for name in (name for name in cut if sizes[name] < LEAST_PER_SIDE):
         raise ConfigError(
             f"the forget set's steps give a {name} set that is too small for the membership attack's 10 folds",
-            given=f"{len(getattr(split, name))} of {of} training samples",
+            given=f"{sizes[name]} of {of} training samples",
             allowed=allowed,
             remedy=f"let a step put more samples into {name}, or use more data: raise dataset.limit",
         )
-    if len(split.val) < LEAST_PER_SIDE:
+    if sizes["val"] < LEAST_PER_SIDE:
         raise ConfigError(
             "dataset.val_ratio gives a val set that is too small for the membership attack's 10 folds",
-            given=f"{val_ratio}, which is {len(split.val)} of {of} training samples",
+            given=f"{val_ratio}, which is {sizes['val']} of {of} training samples",
             allowed=allowed,
             remedy="raise dataset.val_ratio, or use more data: raise dataset.limit",
         )

@@ -42,10 +42,10 @@ def dataset_lines(planner: Planner) -> Iterator[str]:
         data = planner.data(number)
         yield f"  {cell.dataset.name}: {sizes(data)}"
         split = ", ".join(f"{name} {size:,}" for name, size in planner.sizes(number).items())
-        one = len(planner.splits(number).seeds) == 1
-        yield f"    {'of these' if one else 'of each model'}: {split}"
+        splits = len(planner.splits(number).seeds)  # none where the split is not known yet
+        yield f"    {'of these' if splits <= 1 else 'of each model'}: {split}"
         yield from (f"    {line}" for line in notes(cell.dataset, data))
-        if one and data.hashes is not None:
+        if splits == 1 and data.hashes is not None:
             yield from (f"    {line}" for line in _shared(planner, number, data))
 
 

@@ -39,6 +39,11 @@ class Estimator:
         """Seconds that `task` takes if nothing of it is done; of a search, only the trials that are missing."""
         sizes, speed = self.planner.sizes(task.cell), self.speeds[task.cell]
         everything = sum(sizes.values()) / speed.predict
+        if task.stage == "confidence":
+            images = sizes["retain"] + sizes["forget"]
+            return self._train_epochs(task) * images * (1 / speed.train + 1 / speed.predict) + TASK_OVERHEAD
+        if task.stage == "reference" and self._comes_with_confidence(task):
+            return everything + TASK_OVERHEAD
         if task.stage == "reference":
             images = sizes["retain"] + (sizes["forget"] if task.method == "original" else 0)
             return images * self._train_epochs(task) / speed.train + everything + TASK_OVERHEAD
@@ -62,6 +67,15 @@ class Estimator:
             and not self.planner.has_model(task)
         }
         return seconds + sum(self._calibration(cell) for cell in timed)
+
+    def _comes_with_confidence(self, task: Task) -> bool:
+        """Whether it is an original whose training is to be watched: it is kept then."""
+        if task.method != "original" or not self.planner.watched:
+            return False
+        assert task.seed is not None
+        key = self.planner.keys[task.cell].reference("original", task.seed)
+        watched = self.planner.watched.get(key.hash)
+        return watched is not None and not self.planner.is_done(watched)
 
     def _train_epochs(self, task: Task) -> int:
         return self.planner.sweep.cells[task.cell].train.epochs

@@ -23,7 +23,8 @@ from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Stage, Task
 
-SUBMITTED: tuple[Stage, ...] = ("reference", "search", "evaluate")  # selections are made by the jobs that need them
+# Selections are made by the jobs that need them.
+SUBMITTED: tuple[Stage, ...] = ("confidence", "reference", "search", "evaluate")
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")
 POLL_SECONDS = 10.0
 

@@ -13,7 +13,7 @@ from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.params import Value
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
-from deepunlearn.core.store import Store, find_row
+from deepunlearn.core.store import Entry, Store, find_row
 from deepunlearn.launch.tasks import Task, TaskList, role_of
 from deepunlearn.search.slots import stored_trials, study_name
 
@@ -30,6 +30,8 @@ class StoredStates(TaskList):
 
     def is_done(self, task: Task) -> bool:
         keys = self.keys[task.cell]
+        if task.stage == "confidence":
+            return self._confidence(task) is not None
         if task.stage == "reference":
             assert task.seed is not None
             return self.store.find(keys.reference(role_of(task), task.seed), self.place(task)) is not None
@@ -38,6 +40,10 @@ class StoredStates(TaskList):
         if task.stage == "select":
             return self.winner(task.cell, task.method) is not None
         return self._row_stored(task)
+
+    def _confidence(self, task: Task) -> Entry | None:
+        """What was seen of a training that was watched."""
+        return self.store.find(self.keys[task.cell].confidence, self.place(task))
 
     def _subject(self, task: Task) -> ReferenceKey | UnlearnedKey | None:
         """The model that an evaluation is about; None before its hyper-parameters are known."""
@@ -130,8 +136,10 @@ class StoredStates(TaskList):
         return [] if owner is None else [owner]
 
     def seconds(self, task: Task) -> float | None:
-        """What a finished training or unlearning took; None of other tasks."""
+        """What a finished training, watched or not, or unlearning took; None of other tasks."""
         timed = task.stage == "reference" or (task.stage == "evaluate" and task.method not in REFERENCES)
         subject = self._subject(task) if timed else None
         entry = self.store.find(subject, self.place(task)) if subject is not None else None
+        if task.stage == "confidence":
+            entry = self._confidence(task)
         return None if entry is None else float(entry.meta["seconds"])

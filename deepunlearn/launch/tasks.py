@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from deepunlearn.cells import REFERENCES, CellKeys
+from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys
 from deepunlearn.core.errors import MissingData
 from deepunlearn.core.forget import Role, Splits
 from deepunlearn.core.keys import CellKey, canonical_json
@@ -20,14 +20,14 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import Place, Store
 from deepunlearn.data.decoded import Digest, as_published, digest_of
 
-Stage = Literal["reference", "search", "select", "evaluate"]
+Stage = Literal["confidence", "reference", "search", "select", "evaluate"]
 State = Literal["done", "to do", "failed", "skipped"]
-STAGES: tuple[Stage, ...] = ("reference", "search", "select", "evaluate")
+STAGES: tuple[Stage, ...] = ("confidence", "reference", "search", "select", "evaluate")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A piece of work that stands for itself: one model to train, one study, one selection, one model to evaluate.
+    """A piece of work that stands for itself: one model to train or watch, one study, one selection, one evaluation.
 
     cell: its number in the sweep; method: a method's name, or original / retrained; seed: of the model or study.
     """
@@ -91,7 +91,9 @@ class TaskList:
     def _tasks(self, stage: Stage, cell: int) -> Iterator[Task]:
         config = self.sweep.cells[cell]
         reported, searched_on = self.sweep.report_seeds(config), self.sweep.search_seeds(config)
-        if stage == "reference":
+        if stage == "confidence":
+            yield from (task for task in self._watched(cell) if task.cell == cell)
+        elif stage == "reference":
             seeds = sorted({*reported, *(searched_on if self._searched(cell) else ())})
             yield from dict.fromkeys(self._reference(cell, role, seed) for seed in seeds for role in REFERENCES)
         elif stage == "search":
@@ -122,14 +124,35 @@ class TaskList:
             self._originals[cell, seed] = self.keys[cell].reference("original", seed).hash
         return self._originals[cell, seed]
 
+    def _watched(self, cell: int) -> list[Task]:
+        """The training to watch before it is known what is forgotten, where the forget set goes by that.
+
+        It is a task of the first cell with the same.
+        """
+        asking = [one for one in range(cell + 1) if self.sweep.cells[one].forget.by_confidence]
+        if cell not in asking:
+            return []
+        own = self.keys[cell].confidence
+        first = next(one for one in asking if self.keys[one].confidence == own)
+        return [Task("confidence", first, "original", WATCHED_SEED)]
+
+    @cached_property
+    def watched(self) -> dict[str, Task]:
+        """Hash of an original's key -> the task that watches its training, and leaves it, too."""
+        return {
+            self.keys[task.cell].confidence.original.hash: task for task in self.tasks if task.stage == "confidence"
+        }
+
     def _searched(self, cell: int) -> list[str]:
         source = self.keys[cell].source
         return [name for name, method in self.methods.items() if source(self.sweep, method) == "search"]
 
     def inputs(self, task: Task) -> list[Task]:
         """The tasks that `task` reads directly."""
-        if task.stage == "reference":
+        if task.stage == "confidence":
             return []
+        if task.stage == "reference":
+            return self._watched(task.cell)
         references = [] if task.seed is None else [self._reference(task.cell, role, task.seed) for role in REFERENCES]
         if task.stage == "search" or task.method in REFERENCES:
             return references
@@ -176,6 +199,8 @@ class TaskList:
     def task_id(self, task: Task) -> str:
         """A name for `task` that another command with the same intent arrives at too."""
         keys = self.keys[task.cell]
+        if task.stage == "confidence":
+            return f"{task.stage}-{keys.confidence.short}"  # forget sets share it
         identity: list[Any] = [task.stage, self._cell_key(task).hash, task.method, task.seed]
         if task.method not in REFERENCES:
             method = self.methods[task.method]

@@ -121,6 +121,8 @@ class Worker:
         assert task.seed is not None
         if task.stage == "search":
             SlotStudy(experiment, self.planner.methods[task.method], sweep.search, task.seed).run()
+        elif task.stage == "confidence":
+            experiment.confidence()
         elif task.stage == "reference":
             experiment.reference(role_of(task), task.seed)
         elif task.method in REFERENCES:

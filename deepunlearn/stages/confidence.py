@@ -24,13 +24,23 @@ class Confidence:
         self.seen: dict[str, Tensor] = {
             "total": torch.zeros(len(part), dtype=torch.float64),
             "epochs": torch.zeros((), dtype=torch.int64),
+            "seconds": torch.zeros((), dtype=torch.float64),
         }
 
+    @property
+    def seconds(self) -> float:
+        """What looking took."""
+        return float(self.seen["seconds"])
+
     def look(self, model: nn.Module) -> None:
+        clock = self.runtime.clock()
+        clock.start()
         logits = torch.from_numpy(predict(model, self.part, self.runtime)).double()
         own = logits.softmax(1).gather(1, self.part.labels.cpu()[:, None])
         self.seen["total"] += own[:, 0]
         self.seen["epochs"] += 1
+        clock.stop()
+        self.seen["seconds"] += clock.seconds
 
     def means(self) -> npt.NDArray[np.float64]:
         """[N], 0 to 1: mean over the epochs. Raises Diverged where logits were not finite."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.cells import CellKeys
+from deepunlearn.cells import WATCHED_SEED, CellKeys
 from deepunlearn.core.forget import Split
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
@@ -55,12 +55,24 @@ class DataStage:
         key, place = self.keys.split, self.keys.place()
         entry = self.store.find(key, place)
         if entry is None:
-            split = self.keys.make_splits(self.decoded).of(0)
+            split = self.keys.make_splits(self.decoded, self._confidence()).of(0)
             with self.store.writing(key, place, {}) as draft:
                 draft.write_arrays("split.npz", **split.arrays())
             entry = self.store.find(key, place)
             assert entry is not None
         return Split.of_arrays(entry.arrays("split.npz"))
+
+    def _confidence(self) -> npt.NDArray[np.float64] | None:
+        """How sure the original was of each sample of the training part, NaN of those that it is not trained on.
+
+        None where the forget set does not go by it.
+        """
+        if not self.cell.forget.by_confidence:
+            return None
+        stored = self._stored(self.keys.confidence, self.keys.place("original", WATCHED_SEED)).arrays("confidence.npz")
+        sure = np.full(len(self.decoded.train_labels), np.nan)
+        sure[stored["samples"]] = stored["confidence"]
+        return sure
 
     @cached_property
     def shared_split(self) -> Split:
@@ -69,7 +81,12 @@ class DataStage:
 
     def sizes(self, seed: int) -> dict[str, int]:
         """Samples of each part, of the models of `seed`; here that is the same for all."""
-        return self.split.sizes
+        return self._sizes
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """Where the forget set goes by confidence they are known before the split is, whose key they are part of."""
+        return self.keys.make_splits(self.decoded).sizes(0) if self.cell.forget.by_confidence else self.split.sizes
 
     def split_data(self, seed: int) -> SplitData:
         """The data as the models of `seed` divide it; here that is the same for all."""
@@ -77,7 +94,27 @@ class DataStage:
 
     @cached_property
     def _split_data(self) -> SplitData:
-        return SplitData(make_parts(self.decoded, self.split, self.cell.dataset, self.runtime.device, self.data_budget))
+        if self.cell.forget.by_confidence:
+            return self._cut(self.shared_data, self.shared_split, self.split)  # the former is there first
+        return self._uploaded(self.split)
+
+    @cached_property
+    def shared_data(self) -> SplitData:
+        """The data by `shared_split`, so that what is stored does not depend on whose forget set it was trained for."""
+        if self.cell.forget.by_confidence:
+            return self._uploaded(self.shared_split)
+        return self._cut(self._split_data, self.split, self.shared_split)
+
+    def _uploaded(self, split: Split) -> SplitData:
+        return SplitData(make_parts(self.decoded, split, self.cell.dataset, self.runtime.device, self.data_budget))
+
+    def _cut(self, data: SplitData, by: Split, wanted: Split) -> SplitData:
+        """`data`, divided by another split with the same training samples: nothing is uploaded twice."""
+        own = {
+            name: data.parts["train"].subset(np.searchsorted(by.train, rows))
+            for name, rows in (("retain", wanted.retain), ("forget", wanted.forget))
+        }
+        return SplitData({**data.parts, **own})
 
     @property
     def data_budget(self) -> int:

@@ -13,9 +13,10 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.archs.inspection import inspected
+from deepunlearn.cells import WATCHED_SEED
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.forget import Role, Split
-from deepunlearn.core.keys import ReferenceKey
+from deepunlearn.core.keys import Key, ReferenceKey
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig
@@ -23,6 +24,7 @@ from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.store import Draft, Entry, Place
 from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.runtime import Runtime
+from deepunlearn.stages.confidence import Confidence
 from deepunlearn.stages.data import PARTS, SEARCH_PARTS, DataStage, SplitData
 from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, train
 
@@ -59,12 +61,51 @@ class ReferenceStage(DataStage):
         seed = self.cell.forget.reference_seed(role, seed)
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
         entry = self.store.find(key, place)
-        return entry or self._train_reference(key, place, self.split_data(seed))
+        return entry or self._train_reference(key, place, self._data_of(key, seed))
+
+    def _data_of(self, key: ReferenceKey, seed: int) -> SplitData:
+        """The data that a reference is trained on, divided as its outputs are stored."""
+        return self.shared_data if self._is_shared(key) else self.split_data(seed)
+
+    def confidence(self) -> Entry:
+        """How sure the original of one seed was of each of its training samples; the original is kept, too.
+
+        The watched training is that of the original, bit for bit.
+        """
+        key, place = self.keys.confidence, self.keys.place("original", WATCHED_SEED)
+        entry = self.store.find(key, place)
+        if entry is not None:
+            return entry
+        watch = Confidence(self.shared_data.parts["train"], self.runtime)
+        checkpoint = self._checkpoint(key)
+        model, history = self._trained(key.original, place, self.shared_data, checkpoint, watch)
+        if self.store.find(key.original, place) is None:
+            self._store_reference(key.original, place, model, self.shared_data, history)
+        with self.store.writing(key, place, self._facts(seconds=history.seconds + watch.seconds)) as draft:
+            draft.write_arrays("confidence.npz", samples=self.shared_split.train, confidence=watch.means())
+        checkpoint.path.unlink(missing_ok=True)
+        return self._stored(key, place)
 
     def _train_reference(self, key: ReferenceKey, place: Place, split_data: SplitData) -> Entry:
+        checkpoint = self._checkpoint(key)
+        model, history = self._trained(key, place, split_data, checkpoint)
+        self._store_reference(key, place, model, split_data, history)
+        checkpoint.path.unlink(missing_ok=True)
+        return self._stored(key, place)
+
+    def _checkpoint(self, key: Key) -> Checkpoint:
+        return Checkpoint(self.results.work / f"{key.hash}.safetensors", self.runtime.config.checkpoint_seconds)
+
+    def _trained(
+        self,
+        key: ReferenceKey,
+        place: Place,
+        split_data: SplitData,
+        checkpoint: Checkpoint,
+        watch: Confidence | None = None,
+    ) -> tuple[nn.Module, History]:
         self.runtime.graphs_of("references")
         model = self.runtime.compiled(self.fresh_model(key.seed))
-        checkpoint = Checkpoint(self.results.work / f"{key.hash}.safetensors", self.runtime.config.checkpoint_seconds)
         part = split_data.parts["train" if key.role == "original" else "retain"]
         label = f"{self.cell.name} {key.role} seed {place.seed}"
         self.runtime.watch_memory()
@@ -73,19 +114,32 @@ class ReferenceStage(DataStage):
             def show(history: History) -> None:
                 bar.advance(len(history.losses) - bar.done, f"loss {history.losses[-1]:.3f}")
 
-            history = train(model, part, self.cell.train, self.runtime, key.hash, checkpoint=checkpoint, on_epoch=show)
+            history = train(
+                model,
+                part,
+                self.cell.train,
+                self.runtime,
+                key.hash,
+                checkpoint=checkpoint,
+                watch=watch,
+                on_epoch=show,
+            )
+        watched = "" if watch is None else ", watched"
+        self.progress.say(f"{label}: trained {key.epochs} epochs in {history.seconds:.1f} s{watched}")
+        return model, history
+
+    def _store_reference(
+        self, key: ReferenceKey, place: Place, model: nn.Module, split_data: SplitData, history: History
+    ) -> None:
         with self._writing_reference(key, place, model, split_data, self._facts(seconds=history.seconds)) as draft:
             draft.write_json("history.json", history.__dict__)
-        checkpoint.path.unlink(missing_ok=True)
-        self.progress.say(f"{label}: trained {key.epochs} epochs in {history.seconds:.1f} s")
-        return self._stored(key, place)
 
     @contextmanager
     def _writing_reference(
         self, key: ReferenceKey, place: Place, model: nn.Module, split_data: SplitData, facts: dict[str, Any]
     ) -> Iterator[Draft]:
         """An entry with what is kept of a reference; `facts` were taken before anything else ran."""
-        logits = self.predict(model, self._shared_data if self._is_shared(key) else split_data)
+        logits = self.predict(model, split_data)
         with self.store.writing(key, place, facts) as draft:
             save_weights(draft.path / "weights.safetensors", model)
             draft.write_arrays("logits.npz", **logits)
@@ -122,16 +176,6 @@ class ReferenceStage(DataStage):
     def _is_shared(self, key: ReferenceKey) -> bool:
         """Whether it is an original that is named after another forget set, and whose outputs are stored by that."""
         return key.role == "original" and key.split == self.keys.shared != self.keys.split
-
-    @property
-    def _shared_data(self) -> SplitData:
-        """The data by that forget set, so that what is stored does not depend on who trained it."""
-        parts, split = self._split_data.parts, self.shared_split
-        own = {
-            name: parts["train"].subset(np.searchsorted(split.train, rows))
-            for name, rows in (("retain", split.retain), ("forget", split.forget))
-        }
-        return SplitData({**parts, **own})
 
     def retrained_accuracies(self, seed: int) -> dict[str, float]:
         """RA, FA, VA of the retrained model by part: what a trial is held against."""

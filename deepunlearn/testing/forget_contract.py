@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from deepunlearn.core.errors import ConfigError
@@ -29,8 +30,11 @@ DATA = Labelled(
 """What rules may ask for: class names, a column of each type, names of files."""
 
 
-def splits_of(forget: ForgetSet, seed: int = 1) -> Splits:
-    more = {"class_names": DATA.class_names, "attributes": DATA.attributes}
+SURE = np.random.RandomState(1).permutation(np.linspace(0, 1, 2000))  # an original's confidence in each sample
+
+
+def splits_of(forget: ForgetSet, seed: int = 1, confidence: npt.NDArray[np.float64] | None = SURE) -> Splits:
+    more = {"class_names": DATA.class_names, "attributes": DATA.attributes, "confidence": confidence}
     return make_splits(TRAIN, TEST, limit=None, val_ratio=0.15, forget=forget, seed=seed, **more)  # type: ignore[arg-type]
 
 
@@ -59,6 +63,13 @@ def test_validation_and_test_samples_are_what_they_are_for_any_kind(forget: Forg
     for seed in splits.seeds:
         assert np.array_equal(splits.of(seed).val, first.val) and np.array_equal(splits.of(seed).test, first.test)
     assert len(first.val) == 300
+
+
+def test_what_is_known_before_the_confidence_is_does_not_change(forget: ForgetSet) -> None:
+    before, known = splits_of(forget, confidence=None), splits_of(forget)
+    assert all(before.sizes(seed) == known.sizes(seed) for seed in known.seeds)
+    if not forget.by_confidence:
+        assert list(before.seeds) == list(known.seeds), "a kind that waits for the confidence says so"
 
 
 def test_its_values_are_in_its_key(forget: ForgetSet) -> None:

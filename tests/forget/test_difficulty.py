@@ -1,0 +1,154 @@
+"""Hard and easy samples: by the confidence of an original that is none but the original, and by a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepunlearn.config import read_command
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.forget import Splits
+from deepunlearn.core.progress import Progress
+from deepunlearn.data.splits import make_splits
+from deepunlearn.forget.difficulty import DifficultyForget
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.worker import Worker
+from deepunlearn.runtime import Runtime
+from deepunlearn.stages.confidence import Confidence
+from tests.commands import called
+
+LABELS = np.random.RandomState(0).permutation(np.arange(400) % 4)
+SMALL = (
+    "dataset=digits", "arch=smallnet", "method=ft", "search=none", "seeds=1", "train.epochs=3", "dataset.limit=400",
+    "runtime.threads=1", "runtime.checkpoint_seconds=0", "method.params.epochs=1", "keep=logits",
+)  # fmt: skip
+
+
+def forget_of(end: str = "hardest", ratio: float = 0.2, **more: str) -> DifficultyForget:
+    values = {"name": "difficulty", "by": "confidence", "end": end, "ratio": ratio, **more}
+    return DifficultyForget.model_validate(values)
+
+
+def cut(forget: DifficultyForget, confidence: npt.NDArray[np.float64] | None, seed: int = 1) -> Splits:
+    return make_splits(LABELS, LABELS[:200], limit=None, val_ratio=0.1, forget=forget, seed=seed, confidence=confidence)
+
+
+@given(seed=st.integers(0, 1000), ratio=st.floats(0.05, 0.4))
+def test_the_hardest_the_easiest_and_those_between(seed: int, ratio: float) -> None:
+    confidence = np.random.RandomState(seed).permutation(np.linspace(0, 1, 400))
+    hard, easy, middle = (cut(forget_of(end, ratio), confidence).of(0) for end in ("hardest", "easiest", "middle"))
+    assert len(hard.forget) == len(easy.forget) == len(middle.forget) == round(ratio * 360)
+    assert confidence[hard.forget].max() < confidence[hard.retain].min()
+    assert confidence[easy.forget].min() > confidence[easy.retain].max()
+    least, most = confidence[middle.forget].min(), confidence[middle.forget].max()
+    below, above = confidence[middle.retain] < least, confidence[middle.retain] > most
+    assert (below | above).all() and abs(int(below.sum()) - int(above.sum())) <= 1
+
+
+def test_equal_ones_are_taken_at_random_and_not_by_their_number() -> None:
+    one, other = (cut(forget_of(), np.full(400, 0.5), seed).of(0).forget for seed in (1, 2))
+    assert not np.array_equal(one, other) and one.max() > 300 and one.min() < 100
+
+
+def test_sizes_are_known_before_the_confidence_is() -> None:
+    pending = cut(forget_of(ratio=0.3), None)
+    assert not pending.seeds
+    assert pending.sizes(0) == cut(forget_of(ratio=0.3), np.linspace(0, 1, 400)).sizes(0)
+    with pytest.raises(LookupError, match="known only when"):
+        pending.of(0)
+    with pytest.raises(ConfigError, match="forget set is too small"):
+        cut(forget_of(ratio=0.02), None)
+
+
+# ------------------------------------------------------------------------------------------------- from the command on
+
+
+def planner_of(folder: Path, *more: str) -> Planner:
+    return Planner(read_command([*SMALL, f"results={folder}", *more]).sweep, Progress(quiet=True))
+
+
+def run(planner: Planner, *stages: str) -> None:
+    worker = Worker(planner, Runtime(planner.sweep.runtime).settle(), Progress(quiet=True))
+    tasks = [task for task in planner.tasks if not stages or task.stage in stages]
+    assert set(worker.run(tasks)) == {"done"}
+
+
+def stored(folder: Path, stage: str, name: str) -> dict[str, npt.NDArray[np.float64]]:
+    (path,) = folder.rglob(f"{stage}/*/*/{name}")
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def test_the_plan_has_the_watched_training_once_for_all_forget_sets_that_go_by_it(tmp_path: Path) -> None:
+    planner = planner_of(tmp_path, "forget=difficulty")
+    (watched,) = (task for task in planner.tasks if task.stage == "confidence")
+    assert planner.tasks[0] == watched == Task("confidence", 0, "original", 0)
+    assert all(watched in planner.inputs(task) for task in planner.tasks if task.stage == "reference")
+    others = "forget.end=easiest", "forget.ratio=0.3"
+    keys = [planner_of(tmp_path, "forget=difficulty", other).keys[0] for other in others]
+    assert len({one.confidence.hash for one in (*keys, planner.keys[0])}) == 1
+    assert len({one.split.hash for one in (*keys, planner.keys[0])}) == 3
+    longer = planner_of(tmp_path, "forget=difficulty", "train.epochs=4").keys[0]
+    assert longer.split != planner.keys[0].split, "another training knows other samples to be hard"
+    assert not [task for task in planner_of(tmp_path).tasks if task.stage == "confidence"]
+
+
+@pytest.mark.slow
+def test_the_watched_training_is_the_original_of_a_sweep_without_it(tmp_path: Path) -> None:
+    """Bit for bit; and where that is stored already it stays, and the same samples are forgotten."""
+    plain, alone, after = (tmp_path / name for name in ("plain", "alone", "plain"))
+    run(planner_of(plain), "reference")
+    (before,) = plain.rglob("reference/original/*/weights.safetensors")
+    kept = before.stat().st_ino
+    run(planner_of(alone, "forget=difficulty"))
+    run(planner_of(after, "forget=difficulty"), "confidence", "reference")
+    (again,) = alone.rglob("reference/original/*/weights.safetensors")
+    assert before.read_bytes() == again.read_bytes() and before.stat().st_ino == kept
+    for stage, name in (("confidence", "confidence.npz"), ("reference/original/..", "logits.npz")):
+        one, other = (sorted(folder.rglob(f"{stage.split('/')[0]}/original/*/{name}")) for folder in (alone, after))
+        assert len(one) == len(other) == 1 and one[0].read_bytes() == other[0].read_bytes()
+
+    sure = stored(alone, "confidence", "confidence.npz")
+    split = stored(alone, "split", "split.npz")
+    assert np.array_equal(sure["samples"], np.union1d(split["retain"], split["forget"])), "never val"
+    forgotten = np.isin(sure["samples"], split["forget"])
+    assert sure["confidence"][forgotten].max() <= sure["confidence"][~forgotten].min()
+    rows = [json.loads(path.read_text()) for path in alone.rglob("row.json")]
+    assert {row["method"]: row["FA"] < row["RA"] for row in rows} == {"original": True, "retrained": True, "ft": True}
+
+
+@pytest.mark.slow
+def test_a_kill_in_a_watched_training_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(planner_of(tmp_path / "whole", "forget=difficulty"), "confidence")
+    look, calls = Confidence.look, []
+
+    def killed(self: Confidence, model: object) -> None:
+        calls.append(model)
+        if len(calls) in (2, 4):
+            raise KeyboardInterrupt
+        look(self, model)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Confidence, "look", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(planner_of(tmp_path / "broken", "forget=difficulty"), "confidence")
+    run(planner_of(tmp_path / "broken", "forget=difficulty"), "confidence")
+    assert len(calls) == 5, "epochs 1, 2 (killed), 2, 3 (killed), 3"
+    one, other = (stored(tmp_path / name, "confidence", "confidence.npz") for name in ("whole", "broken"))
+    assert np.array_equal(one["confidence"], other["confidence"])
+    assert not list((tmp_path / "broken").rglob("work/*.safetensors"))
+
+
+@pytest.mark.slow
+def test_a_failed_watched_training_is_named_and_holds_up_what_needs_it(tmp_path: Path) -> None:
+    done = called(tmp_path, *SMALL, "forget=difficulty", "train.lr=1e9", "train.momentum=0")
+    assert done.returncode == 1
+    assert "failed: digits/smallnet confidence original seed 0" in done.stdout
+    assert "skipped: digits/smallnet reference retrained seed 0: needs" in done.stdout
