@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData
-from deepunlearn.core.forget import Indices
+from deepunlearn.core.forget import Column, Indices
 from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data import attribute_file
 from deepunlearn.data.endings import ORDINARY, SUFFIXES, counted
 from deepunlearn.data.images import ImageFiles, RawData, RawPart, Remark, all_grey
-from deepunlearn.data.inventory import FileStamp, Inventory, Listing, listing, no_root
+from deepunlearn.data.inventory import FileStamp, Inventory, Listing, listing, no_root, stamp
 from deepunlearn.data.splits import stratified
 
 LAYOUT = f"DIR/train/CLASS/*.jpg with DIR/test/CLASS/*.jpg, or DIR/CLASS/*.jpg ({ORDINARY})"
@@ -24,6 +25,8 @@ TEST_SEED = 123  # of the cut into training and test part; no option, so that ev
 
 AGE_GROUPS = ("0-19", "20-39", "40-59", "60-79", "80+")  # label = min(age // 20, 4)
 OLDEST = 120
+GENDERS = ("male", "female")
+ETHNICITIES = ("White", "Black", "Asian", "Indian", "other")
 UTKFACE_NAME = re.compile(r"(\d{1,3})_.+")  # three of the official files lack the race, none the age
 
 
@@ -66,12 +69,16 @@ def find_folder(config: DatasetConfig) -> Inventory:
             files += listed.images
             left_out += [*listed.others, *_subfolders(listed, f"{part}/{name}" if part else name)]
     cut = OWN_TEST if own_test else f"test_ratio={held_out(config)}"
+    if attribute_file.NAME in top.others:
+        files.append(stamp(root, attribute_file.NAME))
+        left_out.remove(attribute_file.NAME)
     return Inventory(root, tuple(files), ("folder", cut, f"background={config.background}"), tuple(left_out))
 
 
 def read_folder(config: DatasetConfig, inventory: Inventory) -> RawData:
     """Training and test part; without folders of these names a stratified share is cut off for testing."""
-    root, paths = inventory.root, [file.path for file in inventory.files]
+    root, files = inventory.root, [file.path for file in inventory.files]
+    paths = [path for path in files if path != attribute_file.NAME]
     owners = [path.split("/")[-2] for path in paths]
     names = tuple(sorted(set(owners)))
     number = {name: index for index, name in enumerate(names)}
@@ -80,7 +87,8 @@ def read_folder(config: DatasetConfig, inventory: Inventory) -> RawData:
         test = np.flatnonzero([path.startswith("test/") for path in paths])
     else:
         test = stratified(labels, round(held_out(config) * len(paths)), np.random.RandomState(TEST_SEED), keep=1)
-    return _cut(config, root, paths, labels, test, names)
+    columns = attribute_file.read_columns(root, paths) if len(files) > len(paths) else {}
+    return _cut(config, root, paths, labels, test, names, columns)
 
 
 def _existing(config: DatasetConfig) -> Path:
@@ -182,7 +190,19 @@ def read_utkface(config: DatasetConfig, inventory: Inventory) -> RawData:
     labels = np.array([age_group(path) for path in paths], dtype=np.int64)
     order = np.random.RandomState(TEST_SEED).permutation(len(paths))
     test = np.sort(order[: round(held_out(config) * len(paths))])
-    return _cut(config, inventory.root, paths, labels, test, AGE_GROUPS)
+    return _cut(config, inventory.root, paths, labels, test, AGE_GROUPS, _told_by_names(paths))
+
+
+def _told_by_names(paths: Sequence[str]) -> dict[str, Column]:
+    """Age, gender and ethnicity as the names have them, "" where a name has none."""
+    fields = [path.split("_") for path in paths]
+
+    def named(place: int, names: Sequence[str]) -> Column:
+        number = {str(number): name for number, name in enumerate(names)}
+        return np.array([number.get(one[place], "") for one in fields], dtype=np.str_)
+
+    ages = np.array([int(one[0]) for one in fields], dtype=np.int64)
+    return {"age": ages, "gender": named(1, GENDERS), "ethnicity": named(2, ETHNICITIES)}
 
 
 def age_group(name: str) -> int:
@@ -205,12 +225,14 @@ def _cut(  # noqa: PLR0917 - what a folder's reader has found, and where it is c
     labels: npt.NDArray[np.int64],
     test: Indices,
     names: tuple[str, ...],
+    columns: Mapping[str, Column],
 ) -> RawData:
     remarks: dict[Remark, list[str]] = {}
 
     def part(rows: Indices) -> RawPart:
         own = [paths[row] for row in rows]
-        return RawPart(labels[rows], ImageFiles(root, own, config.background, remarks), own)
+        known = {name: column[rows] for name, column in columns.items()}
+        return RawPart(labels[rows], ImageFiles(root, own, config.background, remarks), own, known)
 
     channels = 1 if all_grey(root / path for path in paths) else 3
     train = np.setdiff1d(np.arange(len(paths)), test)

@@ -398,6 +398,28 @@ def test_the_official_names_that_lack_the_race_are_read():
     assert age_group("61_1_20170109142408075.jpg.chip.jpg") == 3
 
 
+def test_names_of_faces_tell_age_gender_and_ethnicity(config, tmp_path):
+    names = [
+        "5_1_0_20170109142408075.jpg.chip.jpg",
+        "61_1_20170109142408075.jpg.chip.jpg",
+        "30_0_4_1.jpg",
+        "40_3_2_1.jpg",
+    ]
+    for number, name in enumerate([*names, *(f"{age}_0_1_{age}.jpg" for age in (1, 20, 41, 62, 80, 99))]):
+        write_image(tmp_path / name, noise(number, 20, 20, 3))
+    raw = read(config("utkface", root=str(tmp_path)), find(config("utkface", root=str(tmp_path))))
+    attributes = raw.attributes
+    known = {}
+    for columns, names in ((attributes.train, attributes.train_names), (attributes.test, attributes.test_names)):
+        rows = zip(columns["age"].tolist(), columns["gender"].tolist(), columns["ethnicity"].tolist(), strict=True)
+        known.update(zip(names, rows, strict=True))
+    assert known["5_1_0_20170109142408075.jpg.chip.jpg"] == (5, "female", "White")
+    assert known["61_1_20170109142408075.jpg.chip.jpg"] == (61, "female", ""), "one of three that lack it"
+    assert known["30_0_4_1.jpg"] == (30, "male", "other")
+    assert known["40_3_2_1.jpg"] == (40, "", "Asian")
+    assert len(known) == 10
+
+
 @pytest.mark.parametrize("name", ["face.jpg", "_1_2_3.jpg", "x20_1_2_3.jpg", "200_1_2_3.jpg", "-5_1_2_3.jpg"])
 def test_a_name_that_does_not_parse_is_refused(config, tmp_path, name):
     write_faces(tmp_path, [10, 30, 50, 70, 90])
