@@ -127,7 +127,7 @@ def _inspect(planner: Planner, cell: int) -> tuple[int | None, int]:
     from deepunlearn.archs.inspection import inspected  # noqa: PLC0415  for networks of ours torch is not needed yet
 
     config = planner.sweep.cells[cell]
-    inspection = inspected(config.arch, planner.keys[cell].classes, config.dataset.image_size)
+    inspection = inspected(config.arch, planner.keys[cell].classes, planner.network_inputs(cell))
     if inspection.head_left:
         planner.progress.say(
             f"{config.name}: the head is initialised anew, as {config.arch.weights} has none for "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -158,15 +158,16 @@ def predict(model: nn.Module, part: Part, runtime: Runtime) -> npt.NDArray[np.fl
     training = [module.training for module in model.modules()]
     model.eval()
     with runtime.autocast():
-        logits = [model(x).float() for x, _ in part.blocks(inference_batch(part.image_size))]
+        logits = [model(x).float() for x, _ in part.blocks(inference_batch(part.shape))]
     for module, flag in zip(model.modules(), training, strict=True):
         module.training = flag
     return torch.cat(logits).cpu().numpy()
 
 
-def inference_batch(image_size: int) -> int:
-    """How many images are passed at once: activations at 224x224 take 49 times the memory of those at 32x32."""
-    return 512 if image_size <= 64 else 64
+def inference_batch(shape: Sequence[int]) -> int:
+    """How many samples of this shape are passed at once: activations at 224x224 take 49 times the memory of 32x32."""
+    is_large_image = len(shape) == 3 and shape[-1] > 64
+    return 64 if is_large_image else 512
 
 
 def save_weights(path: Path, model: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """Architectures: a module with `build` plus a YAML under `conf/arch/` that names it is the registration.
 
-`build(classes, image_size, **arguments) -> nn.Module` draws initial weights from torch's global generator. Where stem,
+`build(classes, image_size, **arguments) -> nn.Module` draws initial weights from torch's global generator. A module
+whose YAML says `tables: true` has `build_table(classes, features, **arguments)` for tables' rows, too. Where stem,
 blocks and head cannot be found by themselves (`anatomy`), the module's `PARTS` or `arch.parts` name submodules.
 """
 
@@ -16,27 +17,36 @@ from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.archs.weights import load_start
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.schema import Features, Inputs
 from deepunlearn.registry import digest, functions, load
 
 
-def build(arch: ArchConfig, classes: int, image_size: int, seed: int | None = None) -> nn.Module:
-    """A new network on the CPU for (N, 3, image_size, image_size) images with `classes` logits.
+def build(arch: ArchConfig, classes: int, inputs: Inputs, seed: int | None = None) -> nn.Module:
+    """A new network on the CPU for images [N, 3, inputs, inputs], or rows [N, inputs.number], with `classes` logits.
 
     With `seed` the initial weights depend on (architecture, classes, seed) only and the caller's random state stays
     as it was; without, they come from the global generator. Raises ConfigError if `arch.module` does not exist.
     """
-    make: Callable[..., nn.Module] = _module(arch).build
+    make, size = _builder(arch, inputs)
     if seed is None:
-        return make(classes, image_size, **arch.arguments)
+        return make(classes, size, **arch.arguments)
     # Only the CPU's generator is forked and seeded: torch.manual_seed would reseed every accelerator as well.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
-        return make(classes, image_size, **arch.arguments)
+        return make(classes, size, **arch.arguments)
 
 
-def start(arch: ArchConfig, classes: int, image_size: int, seed: int) -> nn.Module:
+def _builder(arch: ArchConfig, inputs: Inputs) -> tuple[Callable[..., nn.Module], int]:
+    """The function of the module that builds for such inputs, and their size."""
+    module = _module(arch)
+    if not isinstance(inputs, Features):
+        return module.build, inputs
+    return functions(module, ("build_table",), f"architecture {arch.name!r}")["build_table"], inputs.number
+
+
+def start(arch: ArchConfig, classes: int, inputs: Inputs, seed: int) -> nn.Module:
     """What trainings begin with: `build`, filled from `arch.weights` where there is such a file."""
-    model = build(arch, classes, image_size, seed)
+    model = build(arch, classes, inputs, seed)
     if arch.weights is not None:
         load_start(arch, model, anatomy_of(arch, model))
     return model

@@ -17,7 +17,7 @@ from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.archs.weights import load_start
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError, NotApplicable
-from deepunlearn.core.schema import CHANNELS
+from deepunlearn.core.schema import Features, Inputs, named_inputs, shape_of
 
 SIZES = (32, 64, 96, 224, 256, 299, 384)  # pixels that are tried where a network refuses the given ones
 COPIES = 5  # of the weights while a method runs: original, working copy, gradients, momentum, and another network
@@ -29,7 +29,7 @@ class Inspected(NamedTuple):
     blocks: int | None  # null: they cannot be told
     parameters: int
     weight_bytes: int
-    image_bytes: int  # of activations that a training step keeps of one image
+    image_bytes: int  # of activations that a training step keeps of one image or row
     head_left: tuple[str, ...]  # tensors of the head that a file of weights does not fill
 
     def bytes_at(self, batch_size: int) -> int:
@@ -37,11 +37,11 @@ class Inspected(NamedTuple):
         return COPIES * self.weight_bytes + batch_size * self.image_bytes
 
 
-def inspected(arch: ArchConfig, classes: int, image_size: int) -> Inspected:
-    """Raises ConfigError where it cannot be built, gives no logits for such images, or its weights do not fit."""
+def inspected(arch: ArchConfig, classes: int, inputs: Inputs) -> Inspected:
+    """Raises ConfigError where it cannot be built, gives no logits for such inputs, or its weights do not fit."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what concerns weights that are never used
-        model, logits, kept = _tried(arch, classes, image_size)
+        model, logits, kept = _tried(arch, classes, inputs)
         if not isinstance(logits, Tensor) or logits.shape != (2, classes):
             raise _no_logits(arch, logits, classes)
         anatomy = archs.anatomy_of(arch, model)
@@ -63,26 +63,26 @@ def _blocks(anatomy: Anatomy) -> int | None:
         return None
 
 
-def _tried(arch: ArchConfig, classes: int, image_size: int) -> tuple[nn.Module, Any, int]:
+def _tried(arch: ArchConfig, classes: int, inputs: Inputs) -> tuple[nn.Module, Any, int]:
     """The network and what `_passed` gives; on the CPU where it looks at its numbers, which the meta device lacks."""
     with suppress(Exception):  # what is wrong shows on the CPU again
         with torch.device("meta"):
-            model = archs.build(arch, classes, image_size)
-        return model, *_passed(model, image_size, "meta")
+            model = archs.build(arch, classes, inputs)
+        return model, *_passed(model, inputs, "meta")
     try:
-        model = archs.build(arch, classes, image_size)
+        model = archs.build(arch, classes, inputs)
     except DeepUnlearnError:
         raise
     except Exception as error:
-        raise _not_built(arch, classes, image_size, error) from error
+        raise _not_built(arch, classes, inputs, error) from error
     try:
-        return model, *_passed(model, image_size, "cpu")
+        return model, *_passed(model, inputs, "cpu")
     except Exception as error:
-        raise _no_such_size(arch, classes, image_size, error) from error
+        raise _no_such_size(arch, classes, inputs, error) from error
 
 
-def _passed(model: nn.Module, image_size: int, device: str) -> tuple[Any, int]:
-    """What two images give in training mode, and the bytes that are kept for going back."""
+def _passed(model: nn.Module, inputs: Inputs, device: str) -> tuple[Any, int]:
+    """What two samples give in training mode, and the bytes that are kept for going back."""
     own = {_memory_of(tensor) for tensor in model.state_dict().values()}
     kept: dict[int, Tensor] = {}
 
@@ -92,7 +92,7 @@ def _passed(model: nn.Module, image_size: int, device: str) -> tuple[Any, int]:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        logits = model.train()(torch.zeros(2, CHANNELS, image_size, image_size, device=device))
+        logits = model.train()(torch.zeros(2, *shape_of(inputs), device=device))
     return logits, sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
@@ -101,10 +101,11 @@ def _memory_of(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def _not_built(arch: ArchConfig, classes: int, image_size: int, error: Exception) -> ConfigError:
-    sizes = [] if isinstance(error, TypeError) else _sizes(arch, classes, image_size)
-    if sizes:
-        return _wrong_size(arch, image_size, error, sizes)
+def _not_built(arch: ArchConfig, classes: int, inputs: Inputs, error: Exception) -> ConfigError:
+    if not isinstance(inputs, Features) and not isinstance(error, TypeError):
+        sizes = _sizes(arch, classes, inputs)
+        if sizes:
+            return _wrong_size(arch, inputs, error, sizes)
     return ConfigError(
         f"the network {arch.name} cannot be built",
         given=_said(error),
@@ -113,8 +114,15 @@ def _not_built(arch: ArchConfig, classes: int, image_size: int, error: Exception
     )
 
 
-def _no_such_size(arch: ArchConfig, classes: int, image_size: int, error: Exception) -> ConfigError:
-    return _wrong_size(arch, image_size, error, _sizes(arch, classes, image_size))
+def _no_such_size(arch: ArchConfig, classes: int, inputs: Inputs, error: Exception) -> ConfigError:
+    if not isinstance(inputs, Features):
+        return _wrong_size(arch, inputs, error, _sizes(arch, classes, inputs))
+    return ConfigError(
+        f"{arch.name} cannot be given the rows of this table",
+        given=f"{named_inputs(inputs)}: {_said(error)}",
+        allowed="a network whose build_table(classes, features) takes [N, columns]",
+        remedy=f"correct {arch.module}, or give arch=mlp",
+    )
 
 
 def _wrong_size(arch: ArchConfig, image_size: int, error: Exception, sizes: list[int]) -> ConfigError:

@@ -19,7 +19,9 @@ from deepunlearn.core.errors import ConfigError, unknown
 
 MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
 NAME = re.compile(r"[\w.-]+")
-LISTS = re.compile(r"seeds|measures|chain\.steps|launcher\.setup|dataset\.(mean|std)|method\.[\w.]+\.(choices|between)")
+LISTS = re.compile(
+    r"seeds|measures|chain\.steps|launcher\.setup|dataset\.(mean|std|categories|ignore)|method\.[\w.]+\.(choices|between)"
+)
 VALUES = re.compile(r"chain\.|method\.(\w+\.)?params\.")  # what a search chooses where nothing is given
 GRIDS = "only dataset, arch and method may be grids"
 

@@ -16,7 +16,7 @@ class ArchConfig(Frozen):
 
     name: str
     title: str
-    module: str  # has `build(classes, image_size, **arguments)`
+    module: str  # has `build(classes, image_size, **arguments)`, and `build_table(classes, features, ...)` for tables
     version: PositiveInt = 1  # bump when networks of ours would come out differently
     code: str | None = None  # digest of a module that is not ours; the name of one of ours that has another name
     model: str | None = None  # which one, of a module that builds many
@@ -24,6 +24,7 @@ class ArchConfig(Frozen):
     parts: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)  # submodules, for parts that are not found
     weights: str | None = None  # a file; originals and retrained models both start from it. null: initialised
     weights_digest: str | None = None  # of that file's content
+    tables: bool = False  # whether it can be built for the rows of a table, too
     stochastic: bool = True  # whether training it draws random numbers in its layers (dropout, drop path)
     blocks: PositiveInt | None = None  # the upper end of CF-k's and EU-k's k; null: counted in the network
 
@@ -35,7 +36,7 @@ class ArchConfig(Frozen):
     @property
     def draws(self) -> bool:
         """Whether its training draws random numbers; of a module that is not ours nobody has said that it does not."""
-        return self.stochastic or self.code is not None
+        return self.stochastic or self.code is not None or bool(self.args.get("dropout"))
 
     @property
     def identity(self) -> NetworkKey | None:

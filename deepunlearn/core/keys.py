@@ -100,7 +100,7 @@ def _plain(value: Any) -> Any:
 class SplitKey(Key):
     stage: ClassVar[str] = "split"
     data_digest: str  # of decoded images and labels
-    image_size: int
+    image_size: int | None  # null: a table
     limit: int | None
     val_ratio: float
     forget: str

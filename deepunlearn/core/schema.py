@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -19,6 +20,26 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.validation import Frozen, NonNegativeFloat, PositiveFloat, PositiveInt, Ratio, Unfit
 
 CHANNELS = 3  # of the images that a network sees; grey ones are repeated
+
+
+@dataclass(frozen=True)
+class Features:
+    """How many numbers a network sees of a row of a table: what stands where images have their size."""
+
+    number: int
+
+
+Inputs = int | Features  # what a network is built for: the height and width of images in pixels, or features
+
+
+def shape_of(inputs: Inputs) -> tuple[int, ...]:
+    """The shape of one sample as a network sees it: (3, S, S) or (D,)."""
+    return (inputs.number,) if isinstance(inputs, Features) else (CHANNELS, inputs, inputs)
+
+
+def named_inputs(inputs: Inputs) -> str:
+    """`32x32`, `30 features`."""
+    return f"{inputs.number} features" if isinstance(inputs, Features) else f"{inputs}x{inputs}"
 
 
 class DatasetConfig(Frozen):
@@ -33,17 +54,21 @@ class DatasetConfig(Frozen):
         None  # where a source has several of one name: EMNIST's letters, a configuration of a hub's
     )
     target: str | None = None  # what is to be learnt, where the data have several: an attribute, a column
-    root: str | None = None  # directory of the files; null where none is needed
+    root: str | None = None  # directory of the files, or a table's file; null where none is needed
     download: bool = False
     classes: Annotated[int, Field(ge=2)] | None = None  # null: counted in the data
     train_images: PositiveInt | None = None  # as published: what plan=true counts with where the files are missing
     test_images: PositiveInt | None = None
-    image_size: Annotated[int, Field(ge=8)] = 32  # height = width after resizing, pixels
+    image_size: Annotated[int, Field(ge=8)] | None = 32  # height = width after resizing, pixels; null: a table
     crop_padding: Annotated[int, Field(ge=0)] = 0  # random crop after padding with black, pixels
     flip: bool = False  # random horizontal flip
     mean: tuple[float, ...] | None = None  # per channel, images in [0, 1]; null: from the training part
     std: tuple[float, ...] | None = None
     background: Literal["black", "white"] = "black"  # what transparent pixels of image files are put on
+    id: int | str | None = None  # of tables from the net: number or name at their source
+    missing: Literal["error", "mean", "drop"] = "error"  # of tables: what to do about missing values
+    categories: tuple[str, ...] = ()  # of tables: columns of categories that look like numbers
+    ignore: tuple[str, ...] = ()  # of tables: columns that no network sees; forget sets may name them
     duplicates: Literal["warn", "error", "drop"] = "warn"  # what to do about training images that are there twice
     test_ratio: Ratio | None = None  # share cut off as test part where the data has none
     limit: Annotated[int, Field(ge=1)] | None = None  # stratified subset of the training part, samples
@@ -68,6 +93,32 @@ class DatasetConfig(Frozen):
                 remedy="correct them, or set both to null to have them computed",
             )
         return self
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> DatasetConfig:
+        wrong = {name for name in (OF_IMAGES if self.is_table else OF_TABLES) if getattr(self, name) != _default(name)}
+        if wrong:
+            kind, other = ("a table", "images") if self.is_table else ("images", "tables")
+            raise Unfit(
+                f"dataset {self.name} is {kind}, and some of its options are of {other}",
+                given=", ".join(f"dataset.{name}={getattr(self, name)}" for name in sorted(wrong)),
+                allowed="tables with dataset.image_size=null, images with a size in pixels",
+                remedy=f"leave {', '.join(f'dataset.{name}' for name in sorted(wrong))} out",
+            )
+        return self
+
+    @property
+    def is_table(self) -> bool:
+        """Whether its samples are rows of numbers and not images."""
+        return self.image_size is None
+
+
+OF_IMAGES = ("reader", "subset", "crop_padding", "flip", "mean", "std", "background")  # what a table has not
+OF_TABLES = ("id", "missing", "categories", "ignore")  # what images have not
+
+
+def _default(name: str) -> Any:
+    return DatasetConfig.model_fields[name].default
 
 
 def _normalises(mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
@@ -199,6 +250,17 @@ class CellConfig(Frozen):
     train: TrainConfig
     forget: AnyForgetSet
     precision: Literal["fp32", "bf16"]
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> CellConfig:
+        if self.dataset.is_table and not self.arch.tables:
+            raise Unfit(
+                f"{self.arch.name} takes images, and dataset {self.dataset.name} is a table",
+                given=f"arch={self.arch.name} dataset={self.dataset.name}",
+                allowed="a network for rows of numbers: arch=mlp, or one of your own whose YAML says tables: true",
+                remedy="give arch=mlp",
+            )
+        return self
 
     @property
     def name(self) -> str:

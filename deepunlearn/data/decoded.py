@@ -1,8 +1,8 @@
-"""Decoding happens once: images of one size as plain arrays on disk, named by what they were made from.
+"""Decoding happens once: images of one size, or a table's rows, as plain arrays on disk, named by what they come from.
 
-`<cache>/data/<content key>-<image size>/` holds the arrays and `data.json`; `<cache>/data/keys/` remembers the content
-key of files whose names, sizes and times have not changed, so that a second run opens no image. Everything here can
-be deleted at any time. Imports no torch, and torchvision only while decoding, so that planning is quick.
+`<cache>/data/<content key>-<image size>/` (`-table/`) holds the arrays and `data.json`; `<cache>/data/keys/` remembers
+the content key of files whose names, sizes and times have not changed, so that a second run opens no image. Everything
+here can be deleted at any time. Imports no torch, and torchvision only while decoding, so that planning is quick.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,19 +24,20 @@ import numpy.typing as npt
 from deepunlearn.core.errors import DataError
 from deepunlearn.core.forget import NO_COLUMNS, Columns, Indices
 from deepunlearn.core.paths import publish_folder, write_atomically
-from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.core.schema import DatasetConfig, Features, Inputs
 from deepunlearn.core.store import DRAFT, draft_name, remove_dead_drafts
 from deepunlearn.data import sources
 from deepunlearn.data.attributes import VERSION as ATTRIBUTES_VERSION
 from deepunlearn.data.attributes import Attributes, CachedAttributes, store
 from deepunlearn.data.copies import EXAMPLES, Found, Hashes, Images, pixel_hash
-from deepunlearn.data.images import Pixels, RawData, resized
+from deepunlearn.data.images import Pixels, RawData, RawPart, resized
 from deepunlearn.data.inventory import ADVANCE, Inventory
 
 if TYPE_CHECKING:
     from deepunlearn.core.progress import Bar, Progress
 
 Labels = npt.NDArray[np.int64]
+Arrays = npt.NDArray[Any]  # images uint8 [N, C, S, S], or a table's rows float32 [N, D]
 
 KEY_LENGTH = 32  # hex digits in folder names
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -53,20 +54,30 @@ def nobody() -> Indices:
 class Decoded:
     """A dataset ready for use.
 
-    train_images, test_images: uint8 [N, C, S, S], memory-mapped, C = 1 (all images are grey) or 3; *_labels: int64 [N];
-    digest: hex sha256 of the images before resizing, labels and class names, whatever their paths and S, and of which
-    training images take no part; dropped: these, int64, sorted; attributes: what else is known of samples, read when it
-    is asked for.
+    train_images, test_images: uint8 [N, C, S, S], memory-mapped, C = 1 (all images are grey) or 3; of a table its rows,
+    float32 [N, D], as the network sees them; *_labels: int64 [N]; digest: hex sha256 of the images before resizing (of
+    the rows), labels and class names, whatever their paths and S, and of which training images take no part; dropped:
+    these, int64, sorted; attributes: what else is known of samples, read when it is asked for.
     """
 
-    train_images: npt.NDArray[np.uint8]
-    test_images: npt.NDArray[np.uint8]
+    train_images: Arrays
+    test_images: Arrays
     train_labels: Labels
     test_labels: Labels
     class_names: tuple[str, ...]
     digest: str
     dropped: Indices = field(default_factory=nobody)
     attributes: Columns = NO_COLUMNS
+
+    @property
+    def inputs(self) -> Inputs:
+        """What a network for them is built for."""
+        return inputs_of(self.train_images.shape[1:])
+
+
+def inputs_of(shape: Sequence[int]) -> Inputs:
+    """The same, of samples [C, S, S] or [D]."""
+    return shape[-1] if len(shape) == 3 else Features(shape[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +96,7 @@ class Digest:
     )  # what was done to images -> their count, and names of some
     left_out: tuple[str, ...] = ()  # files that are not read
     attributes: Columns = NO_COLUMNS  # what else is known of the samples, read when it is asked for
+    features: tuple[str, ...] | None = None  # what a network sees of a row, of tables
 
 
 def load(config: DatasetConfig, cache: Path, progress: Progress) -> Decoded:
@@ -114,6 +126,7 @@ def digest_of(config: DatasetConfig, cache: Path, progress: Progress) -> Digest:
         facts["remarks"],
         inventory.left_out,
         _attributes(config, inventory, folder, cache),
+        tuple(facts["features"]) if config.is_table else None,
     )
 
 
@@ -122,21 +135,21 @@ def as_published(config: DatasetConfig) -> Digest | None:
 
     The digest is one that no data have, so that nothing stored is taken for it.
     """
-    if config.classes is None or config.train_images is None or config.test_images is None:
+    if config.is_table or config.classes is None or config.train_images is None or config.test_images is None:
         return None
     train, test = (np.arange(size) % config.classes for size in (config.train_images, config.test_images))
     return Digest("0" * 64, tuple(map(str, range(config.classes))), train, test)
 
 
-def _mapped(path: Path) -> npt.NDArray[np.uint8]:
+def _mapped(path: Path) -> Arrays:
     """The array in `path` without reading it, or read where the file system maps no files (some network mounts)."""
     try:
-        images: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
+        samples: Arrays = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
-        images = np.load(path)
-    return images
+        samples = np.load(path, allow_pickle=False)
+    return samples
 
 
 def _labels(folder: Path) -> tuple[Labels, Labels]:
@@ -153,7 +166,7 @@ def _ensure(config: DatasetConfig, cache: Path, progress: Progress) -> tuple[Pat
     inventory = sources.find(config)
     with _reporting_full_disks(cache):
         key = _content_key(config, inventory, cache, progress)
-        folder = cache / "data" / f"{key[:KEY_LENGTH]}-{config.image_size}"
+        folder = cache / "data" / f"{key[:KEY_LENGTH]}-{config.image_size or 'table'}"
         facts = _facts(folder)
         if facts is None:
             facts = _decode(config, inventory, folder, progress)
@@ -225,11 +238,12 @@ def _check_copies(config: DatasetConfig, copies: dict[str, Found]) -> None:
     if config.duplicates != "error" or not in_test.count + repeated.count:
         return
     shown = "; ".join(" = ".join(pair) for pair in (in_test.examples + repeated.examples)[:EXAMPLES])
+    what = "row" if config.is_table else "image"
     raise DataError(
-        f"dataset {config.name} has images twice",
-        given=f"{in_test.count:,} training images are in the test part too, {repeated.count:,} are equal to an earlier "
-        f"training image: {shown}",
-        allowed="each image once (dataset.duplicates=error)",
+        f"dataset {config.name} has {what}s twice",
+        given=f"{in_test.count:,} training {what}s are in the test part too, {repeated.count:,} are equal to an "
+        f"earlier training {what}: {shown}",
+        allowed=f"each {what} once (dataset.duplicates=error)",
         remedy="remove the copies, or give dataset.duplicates=drop to leave them out of training, or warn to keep them",
     )
 
@@ -269,9 +283,7 @@ def _write(config: DatasetConfig, raw: RawData, draft: Path, progress: Progress)
             digest.update(f"{name} {len(part.labels)}".encode())
             digest.update(part.labels.astype("<i8").tobytes())
             np.save(draft / f"{name}_labels.npy", part.labels)
-            images = _observed(part.images, digest, bar)
-            shape = (len(part.labels), raw.channels, config.image_size, config.image_size)
-            hashes = _write_images(draft / f"{name}_images.npy", images, shape)
+            hashes = _write_part(draft / f"{name}_images.npy", part, raw.channels, config.image_size, digest, bar)
             np.save(draft / f"{name}_hashes.npy", hashes)
     facts = {
         "dataset": config.name,
@@ -280,6 +292,7 @@ def _write(config: DatasetConfig, raw: RawData, draft: Path, progress: Progress)
         "class_names": list(raw.class_names),
         "copies": {kind: [one.count, one.examples] for kind, one in _images(draft).findings(_namer(raw)).items()},
         "remarks": {kind: {"count": len(names), "examples": names[:EXAMPLES]} for kind, names in raw.remarks.items()},
+        **({"features": raw.features} if config.is_table else {}),
         "bytes": {path.name: path.stat().st_size for path in draft.iterdir()},
     }
     (draft / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
@@ -292,9 +305,28 @@ def _namer(raw: RawData) -> Callable[[int], str]:
 
     def name(number: int) -> str:
         part, own, called = (raw.train, number, "training") if number < train else (raw.test, number - train, "test")
-        return f"{called} image {own}" if part.names is None else part.names[own]
+        return f"{called} {'image' if raw.channels else 'row'} {own}" if part.names is None else part.names[own]
 
     return name
+
+
+def _write_part(  # noqa: PLR0917 - a part, where it goes, and what watches it pass
+    path: Path, part: RawPart, channels: int | None, image_size: int | None, digest: Any, bar: Bar
+) -> Hashes:
+    """The samples of a part as an .npy file; all of them enter the digest. Returns the hash of each."""
+    if channels is None or image_size is None:
+        return _write_rows(path, np.asarray(part.images), digest, bar)
+    shape = (len(part.labels), channels, image_size, image_size)
+    return _write_images(path, _observed(part.images, digest, bar), shape)
+
+
+def _write_rows(path: Path, rows: Arrays, digest: Any, bar: Bar) -> Hashes:
+    """The rows of a table, float32 [N, D]."""
+    digest.update(f"{rows.shape}".encode())
+    digest.update(np.ascontiguousarray(rows, dtype="<f4"))
+    np.save(path, rows)
+    bar.advance(len(rows))
+    return np.fromiter((pixel_hash(row.tobytes()) for row in rows), dtype=np.uint64, count=len(rows))
 
 
 def _observed(images: Iterable[Pixels], digest: Any, bar: Bar) -> Iterator[Pixels]:

@@ -22,7 +22,7 @@ from deepunlearn.data.endings import ORDINARY
 
 Pixels = npt.NDArray[np.uint8]
 Background = Literal["black", "white"]
-Remark = Literal["turned", "blended", "frames", "cut"]  # what was done to an image, in the order of the warnings
+Remark = Literal["turned", "blended", "frames", "cut", "incomplete", "filled", "unseen"]  # what was done to a sample
 
 GREY_MODES = frozenset({"1", "L", "LA"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
@@ -56,28 +56,31 @@ class RawPart:
     """The training or test part as its source has it.
 
     labels: int64 [N]; images: N arrays uint8, [H, W] (grey) or [H, W, 3] (RGB), of any size, decoded as they are
-    iterated over; names: of the images' files, None where they have none of their own; columns: what else is known of
-    each image by name, int64, float64 or text [N] (missing: NaN or "").
+    iterated over, or the rows of a table, one array float32 [N, D]; names: of the images' files, None where they have
+    none of their own; columns: what else is known of each image by name, int64, float64 or text [N] (missing: NaN or
+    "").
     """
 
     labels: npt.NDArray[np.int64]
-    images: Iterable[Pixels]
+    images: Iterable[Pixels] | npt.NDArray[np.float32]
     names: Sequence[str] | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """Both parts of a dataset before resizing. `channels` is 1 where all images of both are grey, else 3.
+    """Both parts of a dataset before resizing. `channels` is 1 where all images are grey, else 3; None of a table.
 
+    features: what each number of a table's row is.
     remarks: kind -> names of the images concerned, filled while the images are iterated over.
     """
 
     train: RawPart
     test: RawPart
     class_names: tuple[str, ...]
-    channels: int
+    channels: int | None
     remarks: dict[Remark, list[str]] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
 
     @property
     def attributes(self) -> Attributes:

@@ -1,5 +1,7 @@
 """Batches without workers: images stay on the device as uint8, a batch is indexed, augmented and normalised there.
 
+The rows of a table are float32 as they were decoded, and served as they are: there is nothing to augment.
+
 Shuffling and augmentation are drawn from a CPU generator, so that every device sees the same samples in the same
 order with the same crops; the arithmetic on them is exact up to the two roundings of normalisation.
 """
@@ -20,29 +22,29 @@ from deepunlearn.core.batches import blocks, training_batches
 from deepunlearn.core.errors import DataError
 from deepunlearn.core.forget import Indices, Split
 from deepunlearn.core.schema import CHANNELS, DatasetConfig
-from deepunlearn.data.decoded import Decoded
+from deepunlearn.data.decoded import Arrays, Decoded
 from deepunlearn.kernels.choice import layout
 
 STATISTICS_BLOCK = 1024  # images squared at a time
 
 
 class ResidentData:
-    """The images of `rows` with their labels, to be gathered in any order.
+    """The images, or a table's rows, of `rows` with their labels, to be gathered in any order.
 
-    Resident: one uint8 tensor [N, C, S, S] on `device`. Otherwise they stay memory-mapped on the host and each gathered
-    batch is copied to `device`; the results are the same.
+    Resident: one tensor on `device`, uint8 [N, C, S, S] or float32 [N, D]. Otherwise they stay memory-mapped on the
+    host and each gathered batch is copied to `device`; the results are the same.
     """
 
     def __init__(
         self,
-        images: npt.NDArray[np.uint8],
+        images: Arrays,
         labels: npt.NDArray[np.int64],
         rows: Indices,
         device: torch.device,
         resident: bool,
     ) -> None:
         self.device, self.resident = device, resident
-        self.image_size = images.shape[-1]
+        self.shape = images.shape[1:]
         self.labels = torch.from_numpy(labels[rows]).to(device)
         self._mapped, self._rows = images, rows
         self._tensor = torch.from_numpy(images[rows]).to(device) if resident else None
@@ -53,7 +55,7 @@ class ResidentData:
         return self.device if self.resident else torch.device("cpu")
 
     def gather(self, positions: Tensor) -> Tensor:
-        """uint8 [B, C, S, S] on the device; `positions` int64 [B] into the rows, on `index_device`."""
+        """uint8 [B, C, S, S] or float32 [B, D] on the device; `positions`: int64 [B], rows, on `index_device`."""
         if self._tensor is not None:
             return self._tensor.index_select(0, positions)
         return _uploaded(torch.from_numpy(self._mapped[self._rows[positions.numpy()]]), self.device)
@@ -120,7 +122,7 @@ class GivenData:
     def __init__(self, inputs: Tensor, labels: Tensor, device: torch.device) -> None:
         """inputs: [N, ...]; labels: int64 [N]."""
         self.device = self.index_device = device
-        self.image_size = inputs.shape[-1]
+        self.shape = tuple(inputs.shape[1:])
         self.labels = labels.to(device)
         self._inputs = inputs.to(device)
 
@@ -130,7 +132,7 @@ class GivenData:
 
 
 class Untransformed:
-    """Leaves inputs as they are; there is nothing to augment."""
+    """Leaves inputs as they are; there is nothing to augment. For tables, and for what a caller has prepared."""
 
     def draw(self, samples: int, generator: torch.Generator) -> None:
         """No draws."""
@@ -160,14 +162,15 @@ class Part:
         return self._data.device
 
     @property
-    def image_size(self) -> int:
-        """Height and width in pixels."""
-        return int(self._data.image_size)
+    def shape(self) -> tuple[int, ...]:
+        """Of a sample as it is stored: [C, S, S], or [D] of a table."""
+        return self._data.shape
 
     def batches(
         self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass of training (x, y): x float32 [B, 3, S, S] in channels-last memory, y int64 [B], both on the device.
+        """One pass of training (x, y), both on the device: x float32 [B, 3, S, S] in channels-last memory, [B, D]
+        of a table, y int64 [B].
 
         Shuffled with `generator` (a CPU one), in order without; everything random is drawn by this call, before the
         first batch. `augment` crops and flips as the dataset says and needs a generator. No batch is so small that it
@@ -230,16 +233,16 @@ def make_parts(
 ) -> dict[str, Part]:
     """The parts retain, forget, val, test and train (retain and forget, in the order of the training part).
 
-    Labels are those that training sees: wrong where the split says so. The images the split uses move to `device` where
-    they take at most `budget_bytes` together, and stay memory-mapped otherwise. Mean and standard deviation come from
-    the config or, if null there, from retain, forget and val.
+    Labels are those that training sees: wrong where the split says so. The samples the split uses move to `device`
+    where they take at most `budget_bytes` together, and stay memory-mapped otherwise. Mean and standard deviation of
+    images come from the config or, if null there, from retain, forget and val; tables were standardised when decoded.
     """
     learnt = np.union1d(split.train, split.val)
-    mean, std = _statistics(config, decoded.train_images, learnt)
+    transform = _transform(config, decoded, learnt, device)
     used = np.union1d(learnt, split.test) if split.test_of_train else learnt
-    transform = Transform(config, mean, std, device)
     size = len(used) + (0 if split.test_of_train else len(split.test))
-    resident = size * int(np.prod(decoded.train_images.shape[1:])) <= budget_bytes
+    one = decoded.train_images.dtype.itemsize * int(np.prod(decoded.train_images.shape[1:]))
+    resident = size * one <= budget_bytes
     labels = split.labels_in_training(decoded.train_labels)
     train = ResidentData(decoded.train_images, labels, used, device, resident)
     members = {"retain": split.retain, "forget": split.forget, "val": split.val, "train": split.train}
@@ -252,6 +255,15 @@ def make_parts(
         return parts
     test = ResidentData(decoded.test_images, decoded.test_labels, split.test, device, resident)
     return {**parts, "test": Part(test, torch.arange(len(split.test)), transform)}
+
+
+def _transform(
+    config: DatasetConfig, decoded: Decoded, used: Indices, device: torch.device
+) -> Transform | Untransformed:
+    if config.is_table:
+        return Untransformed()
+    mean, std = _statistics(config, decoded.train_images, used)
+    return Transform(config, mean, std, device)
 
 
 def _statistics(

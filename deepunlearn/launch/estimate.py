@@ -24,7 +24,8 @@ def cluster_speeds(planner: Planner, launcher: SlurmLauncher) -> list[Speed]:
     assumed = Speed(launcher.images_per_second, INFERENCE_RATIO * launcher.images_per_second)
     gpu = bool(launcher.gpus or launcher.gres)
     kernels = planner.sweep.runtime.cpu_kernels
-    names = [speed_name(cell, "|", kernels).split("|") for cell in planner.sweep.cells]
+    cells = enumerate(planner.sweep.cells)
+    names = [speed_name(cell, planner.network_inputs(number), "|", kernels).split("|") for number, cell in cells]
     stored = [known.like(start, end, gpu) for start, end in names]
     return [timed.speed if timed else assumed for timed in stored]
 

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from deepunlearn import archs
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.provenance import commit
-from deepunlearn.core.schema import CHANNELS, CellConfig
-from deepunlearn.data.loader import Part, ResidentData, Transform
+from deepunlearn.core.schema import CellConfig, Features, Inputs, named_inputs, shape_of
+from deepunlearn.data.loader import Part, ResidentData, Transform, Untransformed
 from deepunlearn.launch.load import Watch, cores
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import CROWD, Conditions, Speed, SpeedFile, Timed, speed_name
@@ -66,7 +66,8 @@ class Timing:
         """What the speed of a cell is kept under."""
         facts = self.runtime.describe()
         where = f"{facts['machine']} {facts['device']} {facts['threads']}"
-        return speed_name(self.planner.sweep.cells[cell], where, self.runtime.config.cpu_kernels)
+        inputs, kernels = self.planner.network_inputs(cell), self.runtime.config.cpu_kernels
+        return speed_name(self.planner.sweep.cells[cell], inputs, where, kernels)
 
     def _stored(self, name: str) -> Timed | None:
         timed = self.known.get(name)
@@ -75,9 +76,9 @@ class Timing:
 
     def _probe(self, cell: int) -> Probe:
         config = self.planner.sweep.cells[cell]
-        size = config.dataset.image_size
-        self.progress.say(f"timing a few steps of {config.arch.name} at {size}x{size}")
-        return Probe(config, self.planner.keys[cell].classes, self.runtime)
+        inputs = self.planner.network_inputs(cell)
+        self.progress.say(f"timing a few steps of {config.arch.name} at {named_inputs(inputs)}")
+        return Probe(config, inputs, self.planner.keys[cell].classes, self.runtime)
 
     def _time(self, name: str, probe: Probe, seconds: float) -> Timed:
         timed = measure(probe, seconds)
@@ -92,7 +93,8 @@ class Timing:
         return Speed(speed.train * ratio, speed.predict * ratio)
 
     def _operations(self, cell: int) -> int:
-        return operations(self.planner.sweep.cells[cell], self.planner.keys[cell].classes)
+        config, inputs = self.planner.sweep.cells[cell], self.planner.network_inputs(cell)
+        return operations(config, inputs, self.planner.keys[cell].classes)
 
 
 def versions() -> tuple[str, str]:
@@ -100,11 +102,11 @@ def versions() -> tuple[str, str]:
     return torch.__version__, torch.backends.cpu.get_cpu_capability()
 
 
-def operations(cell: CellConfig, classes: int) -> int:
-    """Floating-point operations of passing two images through a cell's network."""
-    model, size = archs.build(cell.arch, classes, cell.dataset.image_size, 0).eval(), cell.dataset.image_size
+def operations(cell: CellConfig, inputs: Inputs, classes: int) -> int:
+    """Floating-point operations of passing two samples through a cell's network."""
+    model = archs.build(cell.arch, classes, inputs, 0).eval()
     with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(2, CHANNELS, size, size))
+        model(torch.zeros(2, *shape_of(inputs)))
     return int(counter.get_total_flops())
 
 
@@ -172,14 +174,14 @@ class Steps(NamedTuple):
 class Probe:
     """A cell's network with noise to pass through it: what images show changes nothing."""
 
-    def __init__(self, cell: CellConfig, classes: int, runtime: Runtime) -> None:
-        self.runtime, size = runtime, cell.dataset.image_size
-        self.batches = cell.train.batch_size, inference_batch(size)
-        self.smallest = min(8 if size <= 64 else 2, cell.train.batch_size)
+    def __init__(self, cell: CellConfig, inputs: Inputs, classes: int, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.batches = cell.train.batch_size, inference_batch(shape_of(inputs))
+        self.smallest = min(8 if self.batches[1] > 64 else 2, cell.train.batch_size)
         self.on_cpu = runtime.device.type == "cpu"
         self.needed = runtime.threads if self.on_cpu else 1
-        self.part = _noise(cell, max(self.batches), classes, runtime)
-        self.model = runtime.to_device(archs.build(cell.arch, classes, size, 0)).train()
+        self.part = _noise(cell, inputs, max(self.batches), classes, runtime)
+        self.model = runtime.to_device(archs.build(cell.arch, classes, inputs, 0)).train()
         optimizer = sgd(self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0)
         self.step = classification_step(self.model, optimizer, runtime)
         self.generator = torch.Generator().manual_seed(0)
@@ -268,9 +270,10 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _noise(cell: CellConfig, count: int, classes: int, runtime: Runtime) -> Part:
-    generator, size = torch.Generator().manual_seed(0), cell.dataset.image_size
-    images = torch.randint(256, (count, CHANNELS, size, size), dtype=torch.uint8, generator=generator).numpy()
-    rows = torch.arange(count)
-    data = ResidentData(images, rows.numpy() % classes, rows.numpy(), runtime.device, resident=True)
-    return Part(data, rows, Transform(cell.dataset, (0.5,), (0.25,), runtime.device))
+def _noise(cell: CellConfig, inputs: Inputs, count: int, classes: int, runtime: Runtime) -> Part:
+    generator, table = torch.Generator().manual_seed(0), isinstance(inputs, Features)
+    values = torch.randint(256, (count, *shape_of(inputs)), dtype=torch.uint8, generator=generator)
+    samples, rows = (values / 128 - 1 if table else values).numpy(), torch.arange(count)
+    data = ResidentData(samples, rows.numpy() % classes, rows.numpy(), runtime.device, resident=True)
+    transform = Untransformed() if table else Transform(cell.dataset, (0.5,), (0.25,), runtime.device)
+    return Part(data, rows, transform)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from deepunlearn.core.paths import write_atomically
-from deepunlearn.core.schema import CellConfig, CpuKernels
+from deepunlearn.core.schema import CellConfig, CpuKernels, Features, Inputs
 
 DAYS = 7.0  # after these a speed is measured again
 CROWD = 0.25  # cores by which a machine may be short before timings count as made beside others
@@ -118,9 +118,10 @@ class SpeedFile:
         write_atomically(self.path, json.dumps({key: one.as_json() for key, one in entries.items()}, indent=1) + "\n")
 
 
-def speed_name(cell: CellConfig, where: str, cpu_kernels: CpuKernels = "auto") -> str:
-    """What a speed is kept under: it holds for one network, image size, batch size and precision somewhere."""
-    recipe = f"{cell.arch.name} {cell.dataset.image_size} {cell.train.batch_size}"
+def speed_name(cell: CellConfig, inputs: Inputs, where: str, cpu_kernels: CpuKernels = "auto") -> str:
+    """What a speed is kept under: it holds for one network, size of inputs, batch size and precision somewhere."""
+    size = f"{inputs.number}f" if isinstance(inputs, Features) else inputs
+    recipe = f"{cell.arch.name} {size} {cell.train.batch_size}"
     return f"{recipe} {where} {cell.precision}" + ("" if cpu_kernels == "auto" else f" cpu_kernels={cpu_kernels}")
 
 
@@ -165,4 +166,4 @@ def _crowd(worst: Conditions) -> Iterator[str]:
 
 def _network(cell: CellConfig) -> str:
     size = cell.dataset.image_size
-    return f"{cell.arch.name} at {size}x{size}"
+    return f"{cell.arch.name} on {cell.dataset.name}" if size is None else f"{cell.arch.name} at {size}x{size}"

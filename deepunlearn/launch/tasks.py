@@ -16,7 +16,7 @@ from deepunlearn.core.forget import Role, Splits
 from deepunlearn.core.keys import CellKey, canonical_json
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.schema import Features, Inputs, SweepConfig
 from deepunlearn.core.store import Place, Store
 from deepunlearn.data.decoded import Digest, as_published, digest_of
 
@@ -77,6 +77,11 @@ class TaskList:
         data = self.data(cell)
         sizes, stored = partial(self._sizes_of, cell), Store(self.results.store).has
         return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names), sizes, data, stored=stored)
+
+    def network_inputs(self, cell: int) -> Inputs:
+        """What the network of a cell is built for."""
+        features, size = self.data(cell).features, self.sweep.cells[cell].dataset.image_size
+        return Features(len(features or ())) if size is None else size
 
     @property
     def timed(self) -> bool:

@@ -43,18 +43,18 @@ class ReferenceStage(DataStage):
         """What the trainings of `seed` begin with: it depends on (architecture, classes, seed) only."""
         classes = len(self.decoded.class_names)
         initial = derive_seed("init", self.cell.arch.name, classes, seed)
-        return self.runtime.to_device(archs.start(self.cell.arch, classes, self.cell.dataset.image_size, initial))
+        return self.runtime.to_device(archs.start(self.cell.arch, classes, self.decoded.inputs, initial))
 
     def _another(self) -> nn.Module:
         """A network drawn from the global random state."""
         classes = len(self.decoded.class_names)
-        return self.runtime.to_device(archs.build(self.cell.arch, classes, self.cell.dataset.image_size))
+        return self.runtime.to_device(archs.build(self.cell.arch, classes, self.decoded.inputs))
 
     @cached_property
     def blocks(self) -> int:
         """How many blocks the network has; 0 where they cannot be told, which methods that count them refuse."""
         arch, classes = self.cell.arch, len(self.decoded.class_names)
-        return arch.blocks or inspected(arch, classes, self.cell.dataset.image_size).blocks or 0
+        return arch.blocks or inspected(arch, classes, self.decoded.inputs).blocks or 0
 
     def reference(self, role: Role, seed: int) -> Entry:
         """An original or retrained model: weights, logits on all parts, history."""

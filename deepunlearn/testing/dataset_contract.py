@@ -9,7 +9,7 @@ import pytest
 
 from deepunlearn.core.errors import DataError
 from deepunlearn.core.schema import DatasetConfig
-from deepunlearn.data.images import RawData, resized
+from deepunlearn.data.images import RawData, RawPart, resized
 from deepunlearn.data.sources import find, read
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.random import RandomForget
@@ -33,15 +33,29 @@ def test_files_that_are_missing_are_an_error_that_says_so(dataset: DatasetConfig
 
 def test_images_and_labels_are_of_the_types_that_are_read(dataset: DatasetConfig) -> None:
     data = raw(dataset)
-    assert data.channels in (1, 3)
     for part in (data.train, data.test):
         assert isinstance(part.labels, np.ndarray) and part.labels.dtype == np.int64 and part.labels.ndim == 1
-        count = 0
-        for image in part.images:
-            assert image.dtype == np.uint8 and image.ndim in (2, 3)
-            assert resized(image, dataset.image_size, data.channels).shape[0] == data.channels
-            count += 1
-        assert count == len(part.labels), "as many images as labels"
+        if dataset.is_table:
+            check_rows(data, part)
+        else:
+            check_images(data, part, dataset.image_size)
+
+
+def check_rows(data: RawData, part: RawPart) -> None:
+    rows = part.images
+    assert isinstance(rows, np.ndarray) and rows.dtype == np.float32 and np.isfinite(rows).all()
+    assert rows.shape == (len(part.labels), len(data.features)), "a row for each label, a name for each number"
+    assert data.channels is None and len(set(data.features)) == len(data.features)
+
+
+def check_images(data: RawData, part: RawPart, size: int | None) -> None:
+    assert data.channels in (1, 3) and size is not None
+    count = 0
+    for image in part.images:
+        assert image.dtype == np.uint8 and image.ndim in (2, 3)
+        assert resized(image, size, data.channels).shape[0] == data.channels
+        count += 1
+    assert count == len(part.labels), "as many images as labels"
 
 
 def test_it_reads_the_same_twice(dataset: DatasetConfig) -> None:

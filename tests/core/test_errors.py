@@ -30,6 +30,7 @@ NO_ACTION = {
 MADE_FROM_PARTS = {  # functions whose callers give the text, as the test of their own file shows
     "analysis.external": "_unfit: the remedy depends on the column",
     "data.given": "_relabelling: the remedy depends on what the labels are",
+    "data.tables": "unfit: its callers say what to do, as the tests of bad tables show",
     "launch.slurm": "sbatch.remedy: it depends on what SLURM says",
     "core.slurm_options": "_refused: its callers say what to do",
 }

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import shipped
-from deepunlearn.core.schema import DatasetConfig, TrainConfig
+from deepunlearn.core.schema import OF_IMAGES, OF_TABLES, CellConfig, DatasetConfig, TrainConfig
 from deepunlearn.core.validation import validate
 from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.forget.random import RandomForget
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "utkface", "folder")
+TABLES = ("iris", "wine", "breast_cancer")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # classes, image size, crop padding, flip, (mean, std)
 DATASETS = {
@@ -41,8 +43,9 @@ def read(group: str, name: str) -> dict:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_datasets(name):
+    """Every option can be seen in the file."""
     values = read("dataset", name)
-    assert set(values) == set(DatasetConfig.model_fields) - {"module"}  # every option can be seen in the file
+    assert set(values) == set(DatasetConfig.model_fields) - {"module", *OF_TABLES}
     config = validate(DatasetConfig, values, "dataset")
     found = (config.classes, config.image_size, config.crop_padding, config.flip, (config.mean, config.std))
     assert found == DATASETS[name]
@@ -56,6 +59,38 @@ def test_recipes(name):
     config = validate(TrainConfig, read("train", name), "train")
     assert (config.epochs, config.lr, config.batch_size) == RECIPES[name]
     assert (config.momentum, config.weight_decay) == (0.9, 5e-4)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_show_their_own_options_and_none_of_images(name):
+    values = read("dataset", name)
+    sizes = {"train_images", "test_images"}
+    assert set(values) == set(DatasetConfig.model_fields) - {"module", *OF_IMAGES, *sizes}
+    assert validate(DatasetConfig, values, "dataset").is_table
+    assert validate(TrainConfig, read("train", name), "train").batch_size == 16
+
+
+@pytest.mark.parametrize("option", [{"flip": True}, {"crop_padding": 4}, {"mean": [0.5], "std": [0.2]}])
+def test_what_images_have_is_taught_for_a_table(option):
+    with pytest.raises(ConfigError) as error:
+        validate(DatasetConfig, {**read("dataset", "iris"), **option}, "dataset")
+    assert "iris is a table" in str(error.value)
+    assert all(f"dataset.{name}" in str(error.value.remedy) for name in option)
+
+
+def test_what_tables_have_is_taught_for_images():
+    with pytest.raises(ConfigError, match=r"digits is images") as error:
+        validate(DatasetConfig, {**read("dataset", "digits"), "missing": "mean"}, "dataset")
+    assert error.value.remedy == "leave dataset.missing out"
+
+
+def test_a_network_for_images_is_refused_for_a_table():
+    arch = {"name": "resnet18", "title": "", "module": "deepunlearn.archs.resnet"}
+    cell = {"dataset": read("dataset", "iris"), "train": read("train", "iris"), "forget": read("forget", "random")}
+    with pytest.raises(ConfigError, match="resnet18 takes images, and dataset iris is a table") as error:
+        validate(CellConfig, {**cell, "arch": arch, "precision": "fp32"}, "cell")
+    assert error.value.remedy == "give arch=mlp"
+    validate(CellConfig, {**cell, "arch": {**arch, "tables": True}, "precision": "fp32"}, "cell")
 
 
 def test_a_tenth_is_forgotten():

@@ -15,9 +15,9 @@ def test_estimates_rest_on_what_nodes_of_that_kind_measured(tmp_path: Path) -> N
     launcher, (cell,) = planner.sweep.launcher, planner.sweep.cells
     assert isinstance(launcher, SlurmLauncher)
     known = SpeedFile(planner.results.cache)
-    known.put(speed_name(cell, "Some Processor cpu 4"), Timed(Speed(50, 100)))
+    known.put(speed_name(cell, 32, "Some Processor cpu 4"), Timed(Speed(50, 100)))
     assert cluster_speeds(planner, launcher) == [Speed(1000, 3000)], "a login node's CPU says nothing about GPUs"
-    known.put(speed_name(cell, "Some Processor NVIDIA X 4"), Timed(Speed(7000, 9000)))
+    known.put(speed_name(cell, 32, "Some Processor NVIDIA X 4"), Timed(Speed(7000, 9000)))
     assert cluster_speeds(planner, launcher) == [Speed(7000, 9000)]
     on_cpus = launcher.model_copy(update={"gpus": 0})
     assert cluster_speeds(planner, on_cpus) == [Speed(50, 100)]

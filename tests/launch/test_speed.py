@@ -17,7 +17,7 @@ import torch
 
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.schema import Features, SweepConfig
 from deepunlearn.launch.load import STAT, Watch, cores
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed import Probe, Sample, Timing, _seconds, measure, versions
@@ -85,7 +85,7 @@ def test_a_watch_tells_its_own_work_from_that_of_others() -> None:
 def test_busy_processes_hardly_change_a_measured_speed(tmp_path: Path) -> None:
     """Threads that wait for each other's cores made it 14 times slower on two cores, and estimates so much higher."""
     one = timing(tmp_path)
-    probe = Probe(one.planner.sweep.cells[0], one.planner.keys[0].classes, one.runtime)
+    probe = Probe(one.planner.sweep.cells[0], one.planner.network_inputs(0), one.planner.keys[0].classes, one.runtime)
     alone = measure(probe, 5)
     with busy_processes():
         beside = measure(probe, 5)
@@ -202,8 +202,9 @@ def test_threads_kernels_and_precision_have_speeds_of_their_own(tmp_path: Path) 
     for changed in ({"threads": 1}, {"cpu_kernels": "off"}):
         other = Timing(one.planner, Runtime(composed().runtime.model_copy(update=changed)), one.progress)
         assert one.name(0) != other.name(0)
-    assert not speed_name(cell, "x", "off").endswith(speed_name(cell, "|").split("|")[1]), "not taken for it"
-    assert speed_name(cell, "x") != speed_name(cell.model_copy(update={"precision": "bf16"}), "x")
+    assert not speed_name(cell, 32, "x", "off").endswith(speed_name(cell, 32, "|").split("|")[1]), "not taken for it"
+    assert speed_name(cell, 32, "x") != speed_name(cell.model_copy(update={"precision": "bf16"}), 32, "x")
+    assert speed_name(cell, 32, "x") != speed_name(cell, Features(32), "x")
 
 
 def test_speeds_of_earlier_versions_are_read_and_measured_again(

@@ -1,7 +1,8 @@
-"""Where images come from: a file of two functions for each `dataset.source`, here or in a plug-in.
+"""Where images and tables come from: a file of two functions for each `dataset.source`, here or in a plug-in.
 
 `find(config) -> Inventory` says which files there are, quickly: it raises DataError where they are missing and imports
-nothing heavy unless it has to download. `read(config, inventory) -> RawData` hands over images and labels.
+nothing heavy unless it has to download. `read(config, inventory) -> RawData` hands over images and labels. A source of
+tables says `READS = "tables"`; its `read` hands over rows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def known() -> list[str]:
 
 def find(config: DatasetConfig) -> Inventory:
     """The files of the dataset. Raises DataError (missing or unfit files), ConfigError (a source that cannot serve)."""
-    inventory = _source(config)["find"](config)
+    source = _source(config)
+    _check_kind(config, getattr(load(_module(config)), "READS", "images"))
+    inventory = source["find"](config)
     if not isinstance(inventory, Inventory):
         raise _wrong("find", config, inventory, Inventory)
     if not _is_plugin(config):
@@ -41,17 +44,17 @@ def read(config: DatasetConfig, inventory: Inventory) -> RawData:
     raw = _source(config)["read"](config, inventory)
     if not isinstance(raw, RawData):
         raise _wrong("read", config, raw, RawData)
-    classes = len(raw.class_names)
+    classes, what = len(raw.class_names), "row" if config.is_table else "image"
     for part, name in ((raw.train, "training"), (raw.test, "test")):
         if len(part.labels) == 0:
-            raise unfit(config, inventory, f"the {name} part is empty", "at least one image")
+            raise unfit(config, inventory, f"the {name} part is empty", f"at least one {what}")
         low, high = int(part.labels.min()), int(part.labels.max())
         if low < 0 or high >= classes:
             raise unfit(config, inventory, f"labels of the {name} part go from {low} to {high}", f"0 to {classes - 1}")
     missing = [raw.class_names[label] for label in np.setdiff1d(np.arange(classes), raw.train.labels)]
     if missing:
-        given = f"no training image of class {', '.join(missing[:10])}"
-        raise unfit(config, inventory, given, "at least one training image per class")
+        given = f"no training {what} of class {', '.join(missing[:10])}"
+        raise unfit(config, inventory, given, f"at least one training {what} per class")
     return raw
 
 
@@ -60,13 +63,33 @@ def _is_plugin(config: DatasetConfig) -> bool:
 
 
 def _source(config: DatasetConfig) -> Mapping[str, Callable[..., Any]]:
+    return functions(load(_module(config)), ("find", "read"), f"dataset {config.name!r}")
+
+
+def _module(config: DatasetConfig) -> str:
     if config.module is not None and _is_plugin(config):
-        module = config.module
-    elif config.source in known():
-        module = f"{__name__}.{config.source}"
-    else:
+        return config.module
+    if config.source not in known():
         raise unknown("dataset.source", config.source, known())
-    return functions(load(module), ("find", "read"), f"dataset {config.name!r}")
+    return f"{__name__}.{config.source}"
+
+
+def _check_kind(config: DatasetConfig, reads: str) -> None:
+    if (reads == "tables") == config.is_table:
+        return
+    if config.is_table:
+        problem, remedy = f"dataset {config.name} has images, and no size for them", "give dataset.image_size=32"
+    else:
+        problem, remedy = f"dataset {config.name} is a table, and tables have no image size", "leave it out"
+    if config.name == "folder" or config.source == "table":
+        remedy += "; dataset=table reads tables, dataset=folder images"
+    size = "null" if config.image_size is None else config.image_size
+    raise ConfigError(
+        problem,
+        given=f"dataset.image_size={size}, dataset.source={config.source}, which reads {reads}",
+        allowed="dataset.image_size=null for tables, a number of pixels for images",
+        remedy=remedy,
+    )
 
 
 def _wrong(function: str, config: DatasetConfig, given: object, wanted: type) -> ConfigError:
