@@ -5,9 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from deepunlearn.metrics.catalogue import Catalogue
+from deepunlearn.metrics.mia import FOLDS
 from deepunlearn.metrics.noise import Floor, contradiction, disc_auc_floor_of, floor_of
 
 NO_DIFFERENCE = "no difference"  # in place of a method
+NO_ATTACK = "the attack has too few samples"
 EXPLAINED = (
     "no difference: what the attack gives for as many samples of one distribution, its mean and, in brackets, where "
     "95 % of models lie; all seeds share their samples, so the floor of a mean over seeds is no narrower. What the "
@@ -22,8 +24,10 @@ def floors(rows: pd.DataFrame) -> dict[str, float]:
 
 def _floors(rows: pd.DataFrame) -> dict[str, Floor]:
     first = rows.iloc[0]
-    auc = disc_auc_floor_of(int(first["n_forget"]), int(first["n_test"]))
-    return {"Indisc": floor_of(int(_sizes(rows).iloc[0])), "Disc_AUC": auc}
+    members, others = int(first["n_forget"]), int(_unseen(rows).iloc[0])
+    if min(members, others) < FOLDS:
+        return {}
+    return {"Indisc": floor_of(int(_sizes(rows).iloc[0])), "Disc_AUC": disc_auc_floor_of(members, others)}
 
 
 def floor_line(rows: pd.DataFrame, catalogue: Catalogue) -> dict[str, str]:
@@ -36,8 +40,8 @@ def floor_line(rows: pd.DataFrame, catalogue: Catalogue) -> dict[str, str]:
         for column in catalogue.shown
         if column.name in found
     }
-    size, first = _sizes(rows).iloc[0], rows.iloc[0]
-    why = f"{size} samples on each side; of Disc_AUC {first['n_forget']} and {first['n_test']}"
+    size, others, first = _sizes(rows).iloc[0], _unseen(rows).iloc[0], rows.iloc[0]
+    why = f"{size} samples on each side; of Disc_AUC {first['n_forget']} and {others}" if found else NO_ATTACK
     return {"method": NO_DIFFERENCE, **told, "why": why}
 
 
@@ -46,11 +50,17 @@ def contradicted(rows: pd.DataFrame) -> pd.Series[bool]:
 
     Chance: what Indisc falls short of 1 in 5 % of models where nothing differs.
     """
-    chance = _sizes(rows).map({size: 1 - floor_of(size).end for size in set(_sizes(rows))})
+    sizes = _sizes(rows)
+    chance = sizes.map({size: 1 - floor_of(size).end for size in set(sizes) if size >= FOLDS}).astype(float)
     gap = pd.Series(contradiction(rows["Indisc"].to_numpy(float), rows["Disc_AUC"].to_numpy(float)), index=rows.index)
     return (gap > chance) | rows["MIA_understated"].fillna(False).astype(bool)
 
 
 def _sizes(rows: pd.DataFrame) -> pd.Series[int]:
     """What the attack trims the larger side to."""
-    return rows[["n_forget", "n_test"]].min(axis="columns")
+    return rows["n_forget"].combine(_unseen(rows), min).astype("int64")
+
+
+def _unseen(rows: pd.DataFrame) -> pd.Series[int]:
+    """How many test samples the attack looks at."""
+    return rows["n_unseen_test"].fillna(rows["n_test"]).astype("int64")

@@ -88,7 +88,8 @@ SCORES = (*PARTS, *RETRAINED, "MIA")  # may be empty where a model is not usable
 NOTED = ("source", *RETRAINED, "seconds", "retrain_seconds")  # have no column in a row and go into its notes
 CELL = (
     *("dataset", "dataset_title", "arch", "arch_title", "train_epochs", "train_batch_size", "train_lr", "limit"),
-    *("forget_ratio", "n_retain", "n_forget", "n_val", "n_test", "classes", "precision"),
+    *("forget_kind", "forget_title", "forget_remarks", "forget_ratio"),
+    *("n_retain", "n_forget", "n_val", "n_test", "n_unseen_test", "classes", "precision"),
 )
 JOINED = ("cell", "result_set", *KIND, *CELL)  # what a joined row has in common with those of its result set
 _READ = {name: TypeAdapter(kind.accepts) for name, kind in KINDS.items()}

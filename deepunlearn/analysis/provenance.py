@@ -30,6 +30,7 @@ FACTS = {  # what every caption states -> column of the rows
     "batch size": "train_batch_size",
     "learning rate": "train_lr",
     "limit": "limit",
+    "forget set": "forget_title",
     "forget ratio": "forget_ratio",
     "precision": "precision",
     "machine": "machine",
@@ -45,6 +46,8 @@ def describe(rows: pd.DataFrame) -> dict[str, str]:
     rows = rows[rows["machine"] != external.ELSEWHERE]  # these have conditions of their own: `external.remark`
     rows = rows.assign(limit=rows["limit"].astype("string").fillna("none"))
     facts = {name: values_of(rows[column]) for name, column in FACTS.items()}
+    if rows["forget_remarks"].notna().any():
+        facts["the attack's unseen samples"] = values_of(rows["forget_remarks"])
     if validated := _validated(rows):
         facts["given validation images"] = f"{', '.join(validated)} (a search takes these images as never seen)"
     facts["seeds"] = _ranges(sorted(set(rows["seed"].tolist())))

@@ -75,8 +75,8 @@ class Records:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """Every measure that the rows have columns of."""
-        return measured.catalogue(self.measures)
+        """Every measure that the rows have columns of; shown are columns in which some row has a value."""
+        return measured.catalogue(self.measures).of_values(rows.with_values(self.rows))
 
     def write(self, results: Path) -> None:
         """Write each table below `results`; readers see the old file or the new one, never a part."""

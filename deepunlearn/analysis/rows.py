@@ -33,12 +33,23 @@ def collect(results: Path) -> pd.DataFrame:
 
 
 def with_derived(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with `Disc_AUC`, `gap` and `ToW` also where a row has only what they follow from."""
+    """`frame` with `Disc_AUC`, `gap`, `ToW` and the forget set also where a row has only what they follow from.
+
+    Earlier versions left them out, and forgot at random.
+    """
     retrained = frame[frame["method"] == "retrained"].drop_duplicates(["cell", "seed"], keep="last")
     beside = frame[["cell", "seed"]].merge(retrained[["cell", "seed", *PARTS]], "left", ["cell", "seed"])
     sides = frame[[*PARTS]].to_numpy(float), beside[[*PARTS]].to_numpy(float)
     derived = {"Disc_AUC": (2 * frame["MIA_AUC"] - 1).abs(), "gap": gap(*sides), "ToW": tug_of_war(*sides)}
-    return frame.assign(**{name: frame[name].fillna(pd.Series(new, frame.index)) for name, new in derived.items()})
+    titles = frame["forget_ratio"].map(lambda ratio: f"random {100 * ratio:g} %").astype("string")
+    known = {name: frame[name].fillna(pd.Series(new, frame.index)) for name, new in derived.items()}
+    kinds = frame["forget_kind"].fillna("random")
+    return frame.assign(**known, forget_kind=kinds, forget_title=frame["forget_title"].fillna(titles))
+
+
+def with_values(frame: pd.DataFrame) -> list[str]:
+    """The columns in which some row has a value."""
+    return [str(name) for name in frame if frame[name].notna().any()]
 
 
 def current(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,10 @@ import pandas as pd
 from deepunlearn.analysis.provenance import values_of
 from deepunlearn.analysis.rows import KIND
 
-RECIPE = ["train_epochs", "train_batch_size", "train_lr", "limit", "forget_ratio", "n_forget", "precision"]
+RECIPE = [
+    *("train_epochs", "train_batch_size", "train_lr", "limit", "forget_title", "forget_ratio", "n_forget", "precision")
+]
+FOLLOW = ("forget_ratio", "n_forget")  # not said beside titles that differ
 WORDS = {  # column -> how a value of it is said
     "search": "search {}",
     "protocol": "protocol {}",
@@ -20,6 +23,7 @@ WORDS = {  # column -> how a value of it is said
     "train_batch_size": "batch size {}",
     "train_lr": "learning rate {}",
     "limit": "limit {}",
+    "forget_title": "{}",
     "forget_ratio": "forget ratio {}",
     "n_forget": "{} samples to forget",
     "precision": "{}",
@@ -37,6 +41,8 @@ def told_apart(rows: pd.DataFrame, by: str, columns: Sequence[str]) -> dict[str,
         return dict.fromkeys(map(str, groups.groups), "")
     said = pd.DataFrame({name: groups[name].agg(values_of) for name in columns})
     differing = [name for name in columns if said[name].nunique() > 1]
+    if "forget_title" in differing:
+        differing = [name for name in differing if name not in FOLLOW]
     words = {str(key): _words(line, differing) for key, line in said.iterrows()}
     alike = [text for text in words.values() if list(words.values()).count(text) > 1]
     return {key: _with_id(text, by, key) if text in alike else text for key, text in words.items()}
@@ -84,8 +90,10 @@ def asked_for(rows: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns(sets: pd.DataFrame, rows: pd.DataFrame) -> pd.Series[str]:
-    """Dataset and architecture, and what tells cells apart that share these."""
+    """Dataset, architecture and, of several, the forget set, and what tells cells apart that share these."""
     names = _titled(sets, rows, "dataset") + " " + _titled(sets, rows, "arch")
+    if rows["forget_title"].nunique() > 1:
+        names += sets["cell"].map(forgotten_by(rows)).map(" {}".format, na_action="ignore").fillna("")
     several = sets.groupby(names)["cell"].transform("nunique") > 1
     for name in names[several].unique():
         cells = sets.loc[names == name, "cell"]
@@ -93,6 +101,11 @@ def _columns(sets: pd.DataFrame, rows: pd.DataFrame) -> pd.Series[str]:
         texts = cells.map(said).fillna("cell " + cells.str[:8])
         names = names.mask(names.index.isin(cells.index), name + " (" + texts.reindex(names.index) + ")")
     return names
+
+
+def forgotten_by(rows: pd.DataFrame) -> dict[str, str]:
+    """Cell -> title of its forget set; of cells without rows none."""
+    return dict(zip(rows["cell"].tolist(), rows["forget_title"].tolist(), strict=True))
 
 
 def _titled(sets: pd.DataFrame, rows: pd.DataFrame, name: str) -> pd.Series[str]:

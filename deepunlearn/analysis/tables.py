@@ -20,7 +20,7 @@ from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.ranking_tables import over_cells, rte_parts
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
-from deepunlearn.analysis.rows import KIND, REFERENCES, current
+from deepunlearn.analysis.rows import KIND, REFERENCES, current, with_values
 from deepunlearn.analysis.search_spread import METHOD, spread
 from deepunlearn.analysis.sets import RECIPE, told_apart
 from deepunlearn.analysis.ulira_results import attack_tables
@@ -45,8 +45,9 @@ def legend(catalogue: Catalogue) -> str:
         "Mean ± standard deviation over the usable models. F: fewer usable models than report seeds. "
         f"n/a: not measured on every usable model. {missing}Unlearning was timed with no other worker of its sweep on "
         "the device, or on the machine if that is a CPU. Seconds of original and retrained are training times; moved: "
-        f"relative weight distance to the original. undefined: the retrained model gets nothing right, so that no "
-        "ratio to it exists. ¹ best and ² second best method that did not fail, by the models' mean distance: "
+        "relative weight distance to the original. undefined: the retrained model gets nothing right, or does not know "
+        "a class that was forgotten whole, so that no ratio to it exists. ¹ best and ² second best method that did not "
+        "fail, by the models' mean distance: "
         f"{_best(catalogue.shown)}."
     )
 
@@ -121,6 +122,7 @@ def _score_table(
     facts = describe(own)
     ids = f"result set {first['result_set'] or 'none'}; cell {first['cell']}"
     more = {name.replace(" ", "_"): value for name, value in facts.items() if name not in lines}
+    catalogue = catalogue.of_values(with_values(own))
     shown = _shown(lines, own, catalogue)
     if len(own):
         shown = _with_line(shown, floor_line(own, catalogue), int(lines["method"].isin(REFERENCES).sum()))

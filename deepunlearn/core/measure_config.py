@@ -36,6 +36,7 @@ class Column(Frozen):
     word: str = ""  # what the best methods are called in captions: lowest, highest or this
     digits: Annotated[str, Field(pattern=r"^\.\d+[fg]$")] = ".3f"
     shown: bool = True  # false: in rows and records only
+    sparse: bool = False  # true: shown only in tables where some model has a value
 
     @model_validator(mode="after")
     def _ideal_is_known(self) -> Column:

@@ -15,6 +15,7 @@ from sklearn.metrics import auc, roc_curve
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column, Measure
 from deepunlearn.metrics.accuracy import Floats, Integers
+from deepunlearn.metrics.counted import too_few
 from deepunlearn.registry import digest, functions, load
 
 FALSE_RATE = 0.01  # of an attack's column of hits
@@ -45,9 +46,11 @@ class NotAsked(Mapping[str, Any]):
 class Outputs:
     """What a measure may look at.
 
-    Of a measure that needs logits, by part (retain, forget, val, test): logits of the model, [N, K], finite; original,
-    retrained: of the references of its seed. Of one that needs weights: weights of `model`, `original` and `retrained`,
-    each tensor under its name. Of any: labels by part, [N]; seed: to draw by, the same for all models of a seed.
+    Of a measure that needs logits, by part (retain, forget, val, test; unseen_val and unseen_test: those samples of val
+    and test that are like the forgotten ones, which attacks compare these with): logits of the model, [N, K], finite;
+    original, retrained: of the references of its seed. Of one that needs weights: weights of `model`, `original` and
+    `retrained`, each tensor under its name. Of any: labels by part, [N]; seed: to draw by, the same for all models of a
+    seed.
     """
 
     labels: Mapping[str, Integers]
@@ -98,9 +101,14 @@ def membership(attack: Measure, logits: Floats, labels: Integers) -> Floats:
     return scores.astype(np.float64)
 
 
-def _told_apart(attack: Measure, outputs: Outputs) -> dict[str, float]:
-    """How well an attack tells D_F from D_T: area under its ROC curve, and its hits where 1 % of D_T is above."""
-    sides = [membership(attack, outputs.logits[part], outputs.labels[part]) for part in ("forget", "test")]
+def _told_apart(attack: Measure, outputs: Outputs) -> dict[str, float | None]:
+    """How well an attack tells D_F from D_T: area under its ROC curve, and its hits where 1 % of D_T is above.
+
+    None where either has too few samples for an attack.
+    """
+    if too_few(len(outputs.labels["forget"]), len(outputs.labels["unseen_test"]), "test"):
+        return {column.name: None for column in attack.columns}
+    sides = [membership(attack, outputs.logits[part], outputs.labels[part]) for part in ("forget", "unseen_test")]
     members = np.repeat([1, 0], list(map(len, sides)))
     false, true, _ = roc_curve(members, np.concatenate(sides), drop_intermediate=False)
     area, hits = (column.name for column in attack.columns)

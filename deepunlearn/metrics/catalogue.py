@@ -6,7 +6,8 @@ rows are made from it, so that a new column needs no other file of the analysis.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Collection, Iterable
 
 import yaml
 
@@ -32,6 +33,12 @@ class Catalogue:
         names = [column.name for column in self.columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise taken_twice(twice, [measure.name for measure in self.measures])
+
+    def of_values(self, known: Collection[str]) -> Catalogue:
+        """The same, without showing sparse columns that are not among `known`, those with a value."""
+        made = copy.copy(self)
+        made.shown = tuple(column for column in self.shown if not column.sparse or column.name in known)
+        return made
 
     def __getitem__(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def retention(acc_u: float, acc_r: float) -> float | None:
     """RR, FR or TR: accuracy of the unlearned model / accuracy of the retrained one on the same part; >= 0, ideal 1.
@@ -20,8 +22,18 @@ def ret_dev(rr: float | None, fr: float | None, tr: float | None) -> float | Non
     return abs(rr - 1) + abs(fr - 1) + abs(tr - 1)
 
 
-def undefined(rr: float | None, fr: float | None, tr: float | None) -> str | None:
-    """The reason to put in a row without RetDev, naming the parts; None where RetDev is defined."""
+def undefined(
+    rr: float | None, fr: float | None, tr: float | None, *, forgotten_classes: Sequence[int] = ()
+) -> str | None:
+    """The reason to put in a row without RetDev, naming the parts; None where RetDev is defined.
+
+    forgotten_classes: those that the forget set took whole. The retrained model does not know them, and what it gets
+    right there by chance is no measure: FR has no meaning, whatever its accuracy.
+    """
+    if forgotten_classes:
+        classes = "class" if len(forgotten_classes) == 1 else "classes"
+        numbers = ", ".join(map(str, forgotten_classes))
+        return f"RetDev undefined: {classes} {numbers} forgotten whole, which the retrained model does not know"
     parts = {"retain": rr, "forget": fr, "test": tr}
     names = [name for name, value in parts.items() if value is None]
     return f"RetDev undefined: the retrained model's accuracy is 0 on {', '.join(names)}" if names else None

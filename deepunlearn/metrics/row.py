@@ -80,15 +80,28 @@ class Labels(BaseModel):
     train_batch_size: Count = Field(description="samples per step of originals and retrains")
     train_lr: Number = Field(description="initial learning rate of originals and retrains")
     limit: Count | None = Field(None, description="size of the training part where it was limited")
+    forget_kind: Text | None = Field(None, description="kind of forget set; null in rows of earlier versions: random")
+    forget_title: Text | None = Field(
+        None, description="the forget set as people write it; null in rows of earlier versions"
+    )
+    forget_remarks: Text | None = Field(None, description="what captions must say of the forget set")
     forget_ratio: Share = Field(description="forget set / training part without validation")
     n_retain: Count = Field(description="size of D_R")
     n_forget: Count = Field(description="size of D_F")
     n_val: Count = Field(description="size of D_V")
     n_test: Count = Field(description="size of D_T")
+    n_unseen_test: Count | None = Field(
+        None, description="samples of D_T that are like the forgotten ones, which the attack looks at; null: all"
+    )
     classes: Count = Field(description="number of classes")
     precision: Text = Field(description="arithmetic of training and unlearning: fp32 or bf16")
-    usable: bool = Field(description="finite weights and logits, TA above 1.1 x share of the commonest test class")
-    reason: Text | None = Field(None, description="why the model is not usable or RetDev is not defined")
+    usable: bool = Field(
+        description="finite weights and logits, TA above 1.1 x share of the commonest test class, both on classes that "
+        "are not forgotten whole"
+    )
+    reason: Text | None = Field(
+        None, description="why the model is not usable, RetDev is not defined or the attack is n/a"
+    )
     machine: Text = Field(description="processor of the machine")
     device: Text = Field(description="processor or accelerator")
     threads: Count = Field(description="CPU threads")

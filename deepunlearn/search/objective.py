@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.metrics.accuracy import accuracy, losses
+from deepunlearn.metrics.accuracy import losses
+from deepunlearn.metrics.counted import Counted, too_few
 from deepunlearn.metrics.mia import discernibility, mia_accuracy
-from deepunlearn.stages.data import SEARCH_PARTS
+from deepunlearn.metrics.scores import SEARCH_PARTS, searched_accuracies
 
 WEIGHT = 1 / 3  # a = b = c of the paper; d = 1
 
@@ -20,32 +21,53 @@ Labels = dict[str, npt.NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Losses:
-    """retain, forget, val: weighted accuracy gaps to the retrained model in [0, 1/3]; mia: Disc(D_V) in [0, 1]."""
+    """retain, forget, val: weighted accuracy gaps to the retrained model in [0, 1/3]; mia: Disc(D_V) in [0, 1].
+
+    mia is None where there are too few samples for the attack; sum and norm are then of the other three.
+    """
 
     retain: float
     forget: float
     val: float
-    mia: float
+    mia: float | None
 
     @property
-    def four(self) -> tuple[float, float, float, float]:
+    def four(self) -> tuple[float, float, float, float | None]:
         return self.retain, self.forget, self.val, self.mia
 
     @property
+    def defined(self) -> tuple[float, ...]:
+        return tuple(one for one in self.four if one is not None)
+
+    @property
     def sum(self) -> float:
-        return math.fsum(self.four)
+        return math.fsum(self.defined)
 
     @property
     def norm(self) -> float:
-        """Euclidean norm of the four: the paper's rule picks the trial where it is smallest."""
-        return math.hypot(*self.four)
+        """Euclidean norm of the losses: the paper's rule picks the trial where it is smallest."""
+        return math.hypot(*self.defined)
 
 
-def score(unlearned: Arrays, retrained_accuracies: dict[str, float], labels: Labels, seed: int) -> Losses:
-    """Losses from the logits of an unlearned model on retain, forget and val. Equations: the paper, section 4."""
-    retain, forgotten, val = (
-        WEIGHT * abs(accuracy(unlearned[part], labels[part]) - retrained_accuracies[part]) for part in SEARCH_PARTS
-    )
-    forget = losses(unlearned["forget"], labels["forget"])
-    mia = mia_accuracy(forget, losses(unlearned["val"], labels["val"]), seed)
+COMPONENTS = tuple(Losses.__dataclass_fields__)
+
+
+def score(
+    unlearned: Arrays, retrained_accuracies: dict[str, float], labels: Labels, counted: Counted, seed: int
+) -> Losses:
+    """Losses from the logits of an unlearned model on retain, forget and val. Equations: the paper, section 4.
+
+    Of val, accuracies are of the classes that are not forgotten whole, and the attack is on samples like the forgotten.
+    """
+    own = searched_accuracies(unlearned, labels, counted)
+    retain, forgotten, val = (WEIGHT * abs(own[part] - retrained_accuracies[part]) for part in SEARCH_PARTS)
+    sides = {part: losses(unlearned[part], labels[part]) for part in ("forget", "val")}
+    if unattacked(labels, counted) is not None:
+        return Losses(retain, forgotten, val, None)
+    mia = mia_accuracy(sides["forget"], counted.attacked("val", sides["val"]), seed)
     return Losses(retain, forgotten, val, discernibility(mia))
+
+
+def unattacked(labels: Labels, counted: Counted) -> str | None:
+    """Why the search leaves the attack out; None where it does not."""
+    return too_few(len(labels["forget"]), len(counted.attacked("val", labels["val"])), "val")

@@ -18,7 +18,7 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import Entry
-from deepunlearn.search.objective import Losses
+from deepunlearn.search.objective import COMPONENTS, Losses
 from deepunlearn.search.samplers import generation_of
 from deepunlearn.search.study import SlotStudy, score_model
 from deepunlearn.stages.evaluation import Experiment
@@ -133,7 +133,7 @@ def _outcomes(studies: list[SlotStudy]) -> str:
 def write_trials(path: Path, studies: list[SlotStudy]) -> None:
     """All finished trials as CSV: search seed, slot, state, reason, losses, seconds, hyper-parameters (JSON),
     NSGA-III's generation (0: random)."""
-    names = [*Losses.__dataclass_fields__]
+    names = COMPONENTS
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["seed", "slot", "state", "reason", *names, "seconds", "params", "generation"])

@@ -28,10 +28,10 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.search.objective import Losses, score
+from deepunlearn.metrics.scores import SEARCH_PARTS
+from deepunlearn.search.objective import COMPONENTS, Losses, score, unattacked
 from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes
 from deepunlearn.search.slots import finished_slots, open_storage, storage_url, study_name
-from deepunlearn.stages.data import SEARCH_PARTS
 from deepunlearn.stages.evaluation import Experiment
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
@@ -47,10 +47,15 @@ class SlotStudy:
         self.key = experiment.keys.study(method, search, seed)
         self.name = study_name(self.key, experiment.cell, search)
         self.storage = open_storage(storage_url(search, experiment.results.search, self.name))
-        directions = [StudyDirection.MINIMIZE] * (4 if search.objective == "four" else 1)
+        directions = [StudyDirection.MINIMIZE] * (self._objectives() if search.objective == "four" else 1)
         optuna.create_study(storage=self.storage, study_name=self.name, directions=directions, load_if_exists=True)
         self._claims = Claims(experiment.results.search / "claims" / self.name)
         self._errors: Counter[str] = Counter()
+
+    def _objectives(self) -> int:
+        """How many losses a trial has: one less where the attack is n/a."""
+        data = self.experiment.split_data(self.seed)
+        return len(COMPONENTS) - (unattacked(data.labels, data.counted) is not None)
 
     def run(self) -> None:
         """Finish slots until none is left that nobody else is at.
@@ -149,7 +154,7 @@ class SlotStudy:
             if max(self._errors.values()) >= ERRORS_ALIKE:
                 raise
             return "error"
-        values = losses.four if self.search.objective == "four" else losses.sum
+        values = losses.defined if self.search.objective == "four" else losses.sum
         study.tell(trial, values, skip_if_finished=True)
         return f"sum {losses.sum:.3f}"
 
@@ -198,6 +203,7 @@ def score_model(experiment: Experiment, model: nn.Module, seed: int) -> Losses:
         logits,
         experiment.retrained_accuracies(seed),
         split_data.labels,
+        split_data.counted,
         derive_seed32("mia-val", experiment.keys.randomness_of(seed)),
     )
 

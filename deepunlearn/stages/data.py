@@ -16,17 +16,17 @@ from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.store import Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts
+from deepunlearn.metrics.counted import EVERYTHING, Counted
 from deepunlearn.runtime import Runtime
 
 PARTS = ("retain", "forget", "val", "test")
-SEARCH_PARTS = ("retain", "forget", "val")  # the parts that a search may look at
 
 
 class SplitData:
     """The data as one or more models divide it."""
 
-    def __init__(self, parts: dict[str, Part]) -> None:
-        self.parts = parts
+    def __init__(self, parts: dict[str, Part], counted: Counted = EVERYTHING) -> None:
+        self.parts, self.counted = parts, counted
 
     @cached_property
     def labels(self) -> dict[str, npt.NDArray[np.int64]]:
@@ -106,7 +106,8 @@ class DataStage:
         return self._cut(self._split_data, self.split, self.shared_split)
 
     def _uploaded(self, split: Split) -> SplitData:
-        return SplitData(make_parts(self.decoded, split, self.cell.dataset, self.runtime.device, self.data_budget))
+        parts = make_parts(self.decoded, split, self.cell.dataset, self.runtime.device, self.data_budget)
+        return SplitData(parts, Counted.of(split))
 
     def _cut(self, data: SplitData, by: Split, wanted: Split) -> SplitData:
         """`data`, divided by another split with the same training samples: nothing is uploaded twice."""
@@ -114,7 +115,7 @@ class DataStage:
             name: data.parts["train"].subset(np.searchsorted(by.train, rows))
             for name, rows in (("retain", wanted.retain), ("forget", wanted.forget))
         }
-        return SplitData({**data.parts, **own})
+        return SplitData({**data.parts, **own}, Counted.of(wanted))
 
     @property
     def data_budget(self) -> int:

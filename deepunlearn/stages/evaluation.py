@@ -22,12 +22,11 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.core.store import Entry, Place, find_row
 from deepunlearn.metrics import VERSION as METRICS_VERSION
-from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.row import check_row
-from deepunlearn.metrics.scores import ACCURACIES, completed, score
+from deepunlearn.metrics.scores import accuracies, completed, score
 from deepunlearn.stages.references import Logits
 from deepunlearn.stages.unlearning import UnlearningStage, distances
 from deepunlearn.training import load_weights
@@ -46,12 +45,12 @@ class Experiment(UnlearningStage):
             return stored
         self.runtime.watch_memory()
         logits = self._logits_of(subject, entry, seed)
-        labels, drawn = self.split_data(seed).labels, self._drawn("mia", seed)
-        scores = score(logits, self.logits("retrained", seed), labels, drawn)
+        data, drawn = self.split_data(seed), self._drawn("mia", seed)
+        scores = score(logits, self.logits("retrained", seed), data.labels, drawn, counted=data.counted)
         scores.update(self._distances(entry, seed))
         with self.store.writing(key, place, self._facts()) as draft:
             draft.write_json("metrics.json", scores)
-            draft.write_json("losses.json", loss_histograms(logits, labels))
+            draft.write_json("losses.json", loss_histograms(logits, data.labels))
         return self._stored(key, place)
 
     def _drawn(self, what: str, seed: int) -> int:
@@ -89,13 +88,15 @@ class Experiment(UnlearningStage):
     def _outputs(self, measure: Measure, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Outputs:
         """What `measure` needs of a stored model, and nothing else."""
         given: dict[str, Any] = {}
+        data = self.split_data(seed)
         if "logits" in measure.needs:
-            given["logits"] = self._logits_of(subject, entry, seed)
-            given.update({role: self.logits(role, seed) for role in REFERENCES})
+            references = {str(role): self.logits(role, seed) for role in REFERENCES}
+            models = {"logits": self._logits_of(subject, entry, seed), **references}
+            given.update({name: data.counted.with_attacked(one) for name, one in models.items()})
         if "weights" in measure.needs:
-            references = {str(role): self.reference(role, seed) for role in REFERENCES}
-            given["weights"] = {name: _weights(one) for name, one in {"model": entry, **references}.items()}
-        return Outputs(labels=self.split_data(seed).labels, seed=self._drawn(measure.name, seed), **given)
+            entries = {"model": entry, **{str(role): self.reference(role, seed) for role in REFERENCES}}
+            given["weights"] = {name: _weights(one) for name, one in entries.items()}
+        return Outputs(labels=data.counted.with_attacked(data.labels), seed=self._drawn(measure.name, seed), **given)
 
     def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
         """L2 distances of a stored model to the original and the retrained model of its seed."""
@@ -188,11 +189,10 @@ class Experiment(UnlearningStage):
             draft.write_json("row.json", row)
         return self._row(search, scores, subject, place, labels)  # another command's may have come first
 
-    def _reference_accuracies(self, seed: int | None) -> dict[str, float]:
-        """`ACCURACIES` of the retrained model."""
+    def _reference_accuracies(self, seed: int | None) -> dict[str, float | None]:
+        """`metrics.scores.accuracies` of the retrained model."""
         assert seed is not None
-        logits, labels = self.logits("retrained", seed), self.split_data(seed).labels
-        return {name: accuracy(logits[part], labels[part]) for name, part in ACCURACIES.items()}
+        return accuracies(self.logits("retrained", seed), self.split_data(seed).labels)
 
     def _cell_fields(self) -> dict[str, Any]:
         cell = self.cell
@@ -206,10 +206,14 @@ class Experiment(UnlearningStage):
             "train_batch_size": cell.train.batch_size,
             "train_lr": cell.train.lr,
             "limit": cell.dataset.limit,
+            "forget_kind": cell.forget.name,
+            "forget_title": cell.forget.titled(self.decoded.class_names),
+            "forget_remarks": "; ".join(self.split.remarks) or None,
             "forget_ratio": self._forget_ratio(),
             "classes": len(self.decoded.class_names),
             "precision": cell.precision,
             **{f"n_{name}": size for name, size in self.split.sizes.items()},
+            "n_unseen_test": None if self.split.unseen_test is None else len(self.split.unseen_test),
             **dict.fromkeys(
                 (
                     "result_set",

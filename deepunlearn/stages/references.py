@@ -22,10 +22,10 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.store import Draft, Entry, Place
-from deepunlearn.metrics.accuracy import accuracy
+from deepunlearn.metrics.scores import searched_accuracies
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.confidence import Confidence
-from deepunlearn.stages.data import PARTS, SEARCH_PARTS, DataStage, SplitData
+from deepunlearn.stages.data import PARTS, DataStage, SplitData
 from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, train
 
 Logits = dict[str, npt.NDArray[np.float32]]
@@ -195,5 +195,5 @@ def recut(stored: Logits, by: Split, wanted: Split) -> Logits:
 
 
 def accuracies(logits: Logits, split_data: SplitData) -> dict[str, float]:
-    """By part, without the test part."""
-    return {part: accuracy(logits[part], split_data.labels[part]) for part in SEARCH_PARTS}
+    """By part, without the test part: what `search.objective` holds trials against."""
+    return searched_accuracies(logits, split_data.labels, split_data.counted)

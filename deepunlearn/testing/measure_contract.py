@@ -10,20 +10,20 @@ import pytest
 
 from deepunlearn.core.measure_config import Column, Measure
 from deepunlearn.metrics.added import Outputs, computed
+from deepunlearn.metrics.counted import EVERYTHING
 
 CLASSES = 5
 SIZES = {"retain": 200, "forget": 60, "val": 60, "test": 80}
-LABELS = {part: np.arange(size) % CLASSES for part, size in SIZES.items()}
+UNSEEN = EVERYTHING.with_attacked  # adds, as further parts, what the attack looks at
+LABELS = UNSEEN({part: np.arange(size) % CLASSES for part, size in SIZES.items()})
 
 
 def logits(forget: float, others: float = 2.0) -> dict[str, np.ndarray]:
     """Of a model that favours the true label by this much on D_F, and by `others` elsewhere (more on D_R)."""
     favour = {"retain": 4.0, "forget": forget, "val": others, "test": others}
     noise = {part: np.random.RandomState(size).randn(size, CLASSES) for part, size in SIZES.items()}
-    return {
-        part: (noise[part] + favour[part] * np.eye(CLASSES)[labels]).astype(np.float32)
-        for part, labels in LABELS.items()
-    }
+    values = {part: noise[part] + favour[part] * np.eye(CLASSES)[LABELS[part]] for part in SIZES}
+    return UNSEEN({part: value.astype(np.float32) for part, value in values.items()})
 
 
 ORIGINAL, RETRAINED = logits(forget=4.0), logits(forget=2.0)
@@ -70,7 +70,7 @@ def test_it_leaves_what_it_is_given_as_it_is(measure: Measure) -> None:
 
 
 def test_what_cannot_tell_anything_gives_a_number_or_none(measure: Measure) -> None:
-    values(measure, {part: np.zeros((size, CLASSES), np.float32) for part, size in SIZES.items()})
+    values(measure, {part: np.zeros((len(labels), CLASSES), np.float32) for part, labels in LABELS.items()})
     values(measure, {part: 50 * output for part, output in ORIGINAL.items()})
 
 

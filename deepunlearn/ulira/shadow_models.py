@@ -22,8 +22,9 @@ from deepunlearn.core.schema import CellConfig, SweepConfig
 from deepunlearn.core.store import STATISTIC, Draft, Entry, Place
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.forget.halves import Halves, HalvesForget
+from deepunlearn.metrics.scores import SEARCH_PARTS
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages.data import SEARCH_PARTS, SplitData
+from deepunlearn.stages.data import SplitData
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.references import accuracies
 from deepunlearn.training import predict, save_weights

@@ -53,6 +53,17 @@ def test_rows_from_before_gap_and_tow_have_them_too(shelf: Shelf) -> None:
     assert found.loc[[("msg", 0), ("ct", 2)], ["gap", "ToW"]].isna().all(axis=None), "no accuracies, no retrained model"
 
 
+def test_rows_from_before_other_forget_sets_are_of_a_random_one(shelf: Shelf) -> None:
+    names = ("forget_kind", "forget_title", "forget_remarks", "n_unseen_test")
+    path = shelf.add(forget_ratio=0.05)
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in stored.items() if name not in names}))
+    shelf.add(seed=1, forget_kind="classes", forget_title="class 3")
+    found = collect(shelf.root)
+    assert found["forget_title"].tolist() == ["random 5 %", "class 3"]
+    assert found["forget_kind"].tolist() == ["random", "classes"]
+
+
 def test_an_empty_folder_has_the_same_columns(tmp_path: Path, shelf: Shelf) -> None:
     empty = collect(tmp_path / "nothing")
     shelf.add()

@@ -272,7 +272,8 @@ def attack(folder: Path, code: str = ATTACK, yaml: str = ATTACK_YAML) -> Measure
 
 
 def attacked(measure: Measure, forget: list[float], test: list[float]) -> dict[str, float | bool | None]:
-    logits = {part: np.asarray(scores)[:, None] for part, scores in (("forget", forget), ("test", test))}
+    """Of ten samples for each number, since an attack needs ten."""
+    logits = {part: np.repeat(scores, 10)[:, None] for part, scores in (("forget", forget), ("unseen_test", test))}
     return computed(measure, Outputs({part: np.zeros(len(one), int) for part, one in logits.items()}, 0, logits))
 
 

@@ -1,0 +1,58 @@
+"""Which samples count for what, as the forget set has it (protocol section 5): for accuracies and for the attack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from deepunlearn.core.forget import Split
+from deepunlearn.metrics.mia import FOLDS
+
+Array = TypeVar("Array", bound=npt.NDArray[Any])
+UNSEEN = {"val": "unseen_val", "test": "unseen_test"}
+PARTS = {"val": "validation", "test": "test"}  # in words
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """forgotten_classes: that the forget set took whole. unseen: of val and test the positions [n] of the samples that
+    are like the forgotten ones, which the attack holds these against; of a part that is not there, all samples.
+    """
+
+    forgotten_classes: tuple[int, ...] = ()
+    unseen: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, split: Split) -> Counted:
+        """What `split` says."""
+        rows = {part: (getattr(split, part), getattr(split, name)) for part, name in UNSEEN.items()}
+        unseen = {part: np.searchsorted(every, own) for part, (every, own) in rows.items() if own is not None}
+        return cls(split.forgotten_classes, unseen)
+
+    def attacked(self, part: str, values: Array) -> Array:
+        """Of `values` [N, ...] of a part those that the attack looks at."""
+        return values[self.unseen[part]] if part in self.unseen else values  # type: ignore[return-value]
+
+    def with_attacked(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """Values by part, and as further parts `unseen_val` and `unseen_test` what the attack looks at."""
+        return {**values, **{name: self.attacked(part, values[part]) for part, name in UNSEEN.items()}}
+
+    def retained(self, labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+        """Which samples [N] are of a class that is not forgotten whole; labels [N]."""
+        return ~np.isin(labels, self.forgotten_classes)
+
+
+EVERYTHING = Counted()
+"""No class is forgotten whole, and the attack looks at all samples: random forget sets, and all before others came."""
+
+
+def too_few(forgotten: int, unseen: int, part: str) -> str | None:
+    """Why the attack is n/a on `forgotten` samples against `unseen` ones of a part; None where there are enough."""
+    if min(forgotten, unseen) >= FOLDS:
+        return None
+    of = f"{unseen} samples of the {PARTS[part]} part match the forgotten ones"
+    return f"attack n/a: {f'{forgotten} samples are forgotten' if forgotten < FOLDS else of}, and it needs {FOLDS}"
