@@ -1,27 +1,33 @@
-"""Figures (SVG and PNG) and one self-contained page, <results>/index.html, from all stored results."""
+"""Figures for a paper and one self-contained page, <results>/index.html, from all stored results."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deepunlearn.analysis import figures, inputs, page, tables
+from deepunlearn.analysis.figures.style import FORMATS, PAGE, WIDTHS, Picture, Sheet, captions
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.cli import run_main, wants_help
 from deepunlearn.config import method_configs
+from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.provenance import commit
 from deepunlearn.core.store import now
 
+INCHES = tuple(f"{width:g}" for width in WIDTHS)
+OPTIONS = {**inputs.OPTIONS, "figures.width": INCHES[0], "format": FORMATS[0]}
 USAGE = f"""{__doc__}
 usage: python -m deepunlearn.report [OPTION=VALUE ...]
 
 {inputs.HELP}
+  figures.width=W   inches: {" (one column) or ".join(INCHES)} (two); draw at the width at which it is printed
+  format=F          of the figures' files: {", ".join(FORMATS)}; fonts are embedded
 
 The page holds all tables (click a header to sort), the figures, and a view for each method with its scores, its
-hyper-parameters and its failures. It needs no network. Figures go to <results>/figures/ as well."""
+hyper-parameters and its failures. It needs no network. Figures go to <results>/figures/ as well, with captions.md."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,21 +35,41 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
-    options = parse_options(arguments, inputs.OPTIONS)
+    options = parse_options(arguments, OPTIONS)
+    sheet = read_sheet(options)
     results = Path(str(options["results"]))
     records = inputs.load_records(options)
     ranked = rankings(records.rows, records.cases)
     pictures = figures.draw(records, ranked)
-    for path in (results / "figures").glob("*"):
-        path.unlink()
-    for picture in pictures:
-        picture.write(results / "figures")
+    write_figures(pictures if sheet == PAGE else figures.draw(records, ranked, sheet), results / "figures")
     made = tables.build(records, ranked, options["compare"] == "paper")
     about = {name: f"{method.paper}; reads {', '.join(method.reads)}" for name, method in method_configs().items()}
     by = f"page made {now()[:10]} by commit {commit()}"
     write_atomically(results / "index.html", page.build(records, made, pictures, about, by))
     print(f"{results / 'index.html'}: {len(made)} tables, {len(pictures)} figures (also in {results / 'figures'})")
     return 0
+
+
+def read_sheet(options: Mapping[str, str | bool]) -> Sheet:
+    """What the figures' files are drawn for. Raises ConfigError for another width or format."""
+    for name, allowed in {"figures.width": INCHES, "format": FORMATS}.items():
+        if options[name] not in allowed:
+            raise ConfigError(
+                f"figures cannot be drawn with {name}={options[name]}",
+                given=f"{name}={options[name]}",
+                allowed=", ".join(allowed),
+                remedy=f"give one of these, e.g. {name}={allowed[0]}",
+            )
+    return Sheet(float(options["figures.width"]), str(options["format"]))
+
+
+def write_figures(pictures: Sequence[Picture], folder: Path) -> None:
+    """Each figure and their captions, in place of what an earlier report left."""
+    for path in folder.glob("*"):
+        path.unlink()
+    for picture in pictures:
+        picture.write(folder)
+    write_atomically(folder / "captions.md", captions(pictures))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,14 @@ def differences(one: Floats, other: Floats) -> Floats:
     return np.where(np.abs(found) <= ROUNDING * np.maximum(np.abs(one), np.abs(other)), 0.0, found)
 
 
+def mean_interval(values: Floats) -> tuple[float, float] | None:
+    """95 % interval (Student's t) of the mean of values [seeds]; None below `FEWEST_SEEDS`."""
+    if len(values) < FEWEST_SEEDS:
+        return None
+    half = float(t.ppf(1 - LEVEL / 2, len(values) - 1)) * values.std(ddof=1) / len(values) ** 0.5
+    return float(values.mean() - half), float(values.mean() + half)
+
+
 class Verdict(NamedTuple):
     """p: after the correction, NaN where nothing can be tested."""
 

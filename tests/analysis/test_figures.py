@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import xml.etree.ElementTree as ET
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
 from deepunlearn.analysis import figures, records
-from deepunlearn.analysis.figures import scores
-from deepunlearn.analysis.figures.style import COLOURS, INK, Picture, in_order, looks
+from deepunlearn.analysis.figures import labels, over_cells, scores, search, style, trade_off
+from deepunlearn.analysis.figures.style import (
+    COLOURS,
+    FORMATS,
+    INK,
+    WIDTHS,
+    Picture,
+    Sheet,
+    Subject,
+    captions,
+    in_order,
+    looks,
+    plain,
+)
 from deepunlearn.analysis.ranking import rankings
+from deepunlearn.analysis.search_spread import completed
 from deepunlearn.config import method_configs
 from deepunlearn.metrics.histograms import LOSS_EDGES
 
@@ -65,8 +82,7 @@ def test_every_figure_is_drawn_and_readable(shelf: Shelf) -> None:
     assert set(pictures) == kinds | {f"{kind}-digits-resnet18" for kind in own}
     for picture in pictures.values():
         assert "FT" in text_of(picture) or "KDE" in text_of(picture), picture.name
-        with Image.open(io.BytesIO(picture.png)) as image:
-            assert image.width > 350 and len(image.convert("RGB").getcolors(1_000_000) or []) > 10
+        assert picture.file.startswith(b"%PDF") and picture.suffix == ".pdf"
         assert picture.group == ("" if picture.name in kinds else "digits-resnet18")
 
 
@@ -74,9 +90,7 @@ def test_every_figure_is_drawn_and_readable(shelf: Shelf) -> None:
 def test_equal_rows_make_equal_files(shelf: Shelf) -> None:
     fill(shelf)
     one, other = drawn(shelf), drawn(shelf)
-    assert {name: (picture.svg, picture.png) for name, picture in one.items()} == {
-        name: (picture.svg, picture.png) for name, picture in other.items()
-    }
+    assert one == other
 
 
 @pytest.mark.slow
@@ -91,20 +105,196 @@ def test_many_result_sets_are_drawn_by_processes_alike(shelf: Shelf, monkeypatch
 
 
 @pytest.mark.slow
-def test_clouds_hold_every_usable_model(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, list[tuple[float, float]]] = {}
-    cloud = scores._cloud
+def test_marks_hold_every_usable_model(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seeds: themselves and their means, no interval."""
+    seen: list[list[tuple[float, float]]] = []
+    mark = trade_off._mark
 
-    def watching(axes: Axes, own: object, title: str, look: object, hollow: bool) -> None:
-        cloud(axes, own, title, look, hollow)  # type: ignore[arg-type]
+    def watching(axes: Axes, values: np.ndarray, look: object, hollow: bool) -> None:
+        mark(axes, values, look, hollow)  # type: ignore[arg-type]
+        assert not axes.lines
         small, large = axes.collections[-2:]
-        seen[title] = [tuple(point) for point in [*small.get_offsets(), *large.get_offsets()]]
+        seen.append([tuple(point) for point in [*small.get_offsets(), *large.get_offsets()]])
 
-    monkeypatch.setattr(scores, "_cloud", watching)
+    monkeypatch.setattr(trade_off, "_mark", watching)
     fill(shelf)
-    drawn(shelf)
-    assert seen["FT"] == [(0.1, 0.9), (1.1, 0.9), (pytest.approx(0.6), pytest.approx(0.9))]
-    assert "CT" not in seen and {"original", "retrained", "MSG"} <= set(seen)
+    text = text_of(drawn(shelf)["retdev-indisc-digits-resnet18"])
+    assert [(0.1, 0.9), (1.1, 0.9), (pytest.approx(0.6), pytest.approx(0.9))] in seen
+    assert len(seen) == 5 and all(title in text for title in ("FT", "original", "retrained", "MSG"))
+    assert "no usable model: CT: F, 0 of 2" in text
+
+
+def scored(values: list[float], method: str = "ft", title: str = "FT") -> pd.DataFrame:
+    lines = [
+        {"method": method, "method_title": title, "seed": seed, "RetDev": value, "Indisc": 1 - value / 10}
+        for seed, value in enumerate(values)
+    ]
+    return pd.DataFrame(lines)
+
+
+def test_means_have_intervals_where_there_are_five_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1, 2, 3, 4, 5: 3 ± 2.776 x sd 1.581 / sqrt 5."""
+    lines: list[list[float]] = []
+    plot = Axes.plot
+    monkeypatch.setattr(
+        Axes, "plot", lambda self, *data, **style: (lines.append(list(data[0])), plot(self, *data, **style))[1]
+    )
+    picture = trade_off.trade_off(scored([1, 2, 3, 4, 5.0]), {}, Sheet(), Subject("", "s", "S"))
+    assert [pytest.approx(3 - 1.963, abs=1e-3), pytest.approx(3 + 1.963, abs=1e-3)] in lines
+    assert "95 % intervals" in picture.title
+
+
+@pytest.mark.parametrize(
+    ("means", "linear_to"),
+    [([0.2, 0.5], math.inf), ([0.01, 0.02, 0.9], 0.01), ([0.0, 0.0], math.inf), ([1e-9, 0.5, 2.0], 0.001)],
+)
+def test_the_axis_is_logarithmic_where_means_span_ten_times(means: list[float], linear_to: float) -> None:
+    assert trade_off.scale_of(np.array(means), max(means)).linear_to == pytest.approx(linear_to)
+
+
+NAMES = [
+    "FT",
+    "GA",
+    "SCRUB",
+    "SalUn",
+    "PRMQ",
+    "NG+",
+    "original",
+    "retrained",
+    "CF-k",
+    "EU-k",
+    "LF",
+    "MSG",
+    "KDE: F, 8 of 10",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_labels_touch_neither_each_other_nor_marks(width: float) -> None:
+    """A dozen methods where good ones lie together, at both widths."""
+    generator = np.random.default_rng(0)
+    rows = pd.concat(
+        scored(list(0.05 * np.exp(0.4 * generator.normal(size=2)) + 0.01), name, name) for name in NAMES
+    ).assign(Indisc=lambda rows: 0.97 + 0.01 * generator.normal(size=len(rows)))
+    boxes, marks = [], []
+    place = labels.place
+
+    def watching(scene: labels.Scene, sizes: np.ndarray) -> labels.Places:
+        places = place(scene, sizes)
+        boxes.extend(zip(places.centres - sizes / 2, places.centres + sizes / 2, strict=True))
+        marks.extend(scene.marks)
+        low, high = scene.frame
+        assert all((low <= start).all() and (end <= high).all() for start, end in boxes), "inside the axes"
+        return places
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels, "place", watching)
+        trade_off.trade_off(rows, {}, Sheet(width), Subject("", "s", "S"))
+    assert len(boxes) == len(NAMES)
+    for (start, end), (other_start, other_end) in combinations(boxes, 2):
+        assert ((start >= other_end) | (other_start >= end)).any()
+    for (start, end), mark in product(boxes, marks):
+        assert ((mark <= start) | (mark >= end)).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_text_is_at_least_seven_points_and_inside_its_figure(
+    shelf: Shelf, width: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Text] = []
+
+    def watching(figure: Any, *rest: Any) -> bytes:
+        figure.draw_without_rendering()
+        renderer, page = FigureCanvasAgg(figure).get_renderer(), figure.bbox
+        assert figure.get_figwidth() == width
+        seen.extend(text for text in figure.findobj(Text) if text.get_text())
+        for axes in figure.axes:
+            box = axes.get_tightbbox(renderer)  # with all that is written in and around it
+            assert box.x0 > -1 and box.x1 < page.width + 1 and box.y0 > -1 and box.y1 < page.height + 1, rest
+        return b""
+
+    monkeypatch.setattr(style, "_png", watching)
+    fill(shelf)
+    shelf.add(method="ga", method_title="GA: a long name ‡", RTE=1234.0, seconds=1234.0)
+    found = records.collect(shelf.root)
+    figures.draw(found, rankings(found.rows, found.cases), Sheet(width, "png"))
+    assert len(seen) > 60 and all(text.get_fontsize() >= 7 for text in seen)
+
+
+@pytest.mark.slow
+def test_files_have_the_format_and_the_fonts(shelf: Shelf) -> None:
+    """A PDF has its fonts as TrueType (Type 42); an SVG for a paper has shapes, that of the page text."""
+    for seed in (0, 1):
+        shelf.add(seed=seed)
+    found = records.collect(shelf.root)
+    made = {name: figures.draw(found, [], Sheet(WIDTHS[1], name))[-1] for name in FORMATS}
+    assert b"/FontFile2" in made["pdf"].file and b"/Type3" not in made["pdf"].file
+    assert b"/MediaBox [ 0 0 489.6 " in made["pdf"].file
+    assert b"<text" not in made["svg"].file and "<text" in made["svg"].svg
+    with Image.open(io.BytesIO(made["png"].file)) as image:
+        assert image.width == pytest.approx(6.8 * 300, abs=1)
+    assert {name: picture.suffix for name, picture in made.items()} == {name: f".{name}" for name in FORMATS}
+
+
+@pytest.mark.slow
+def test_groups_are_in_order_of_ranks_and_shaded_by_shares(shelf: Shelf) -> None:
+    """GA is best and certainly so; CT and FT change places between seeds."""
+    for seed in range(6):
+        for name, value in {"ga": 0.01, "ft": 0.5 + 0.1 * (seed % 2), "ct": 0.7 - 0.1 * (seed % 2), "bt": 3.0}.items():
+            shelf.add(method=name, method_title=name.upper(), seed=seed, RetDev=value + 0.001 * seed)
+    found = records.collect(shelf.root)
+    ranking = next(one for one in rankings(found.rows, found.cases) if one.scope == "all cells")
+    order = over_cells.by_rank(ranking, "RetDev")
+    assert order[0] == "ga" and order[-1] == "bt"
+    shades = dict(zip(order, over_cells.shades_of(ranking, "RetDev", order)[:, 0], strict=True))
+    assert shades["ga"] == 0 < shades["ft"] < shades["bt"] and shades["bt"] == pytest.approx(2)
+
+
+def test_shades_stay_apart_without_colour() -> None:
+    """Of G1, G2, G3 and F, printed in grey, the next is always lighter; letters can be read on each."""
+    red, green, blue, _ = np.array([over_cells.SHADES(group / 3) for group in range(4)]).T
+    grey = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    assert (np.diff(grey) > 0.08).all()
+    assert grey[0] < 0.4 and grey[2] > 0.6
+
+
+def test_times_are_sorted_and_failed_methods_last(shelf: Shelf) -> None:
+    for name, seconds in {"ft": 3.0, "ct": 1.0, "ga": 2.0, "bt": 0.5}.items():
+        for seed in (0, 1):
+            usable = name != "bt" or seed == 0
+            shelf.add(method=name, method_title=name.upper(), seconds=seconds, seed=seed, usable=usable)
+    text = text_of(drawn(shelf)["seconds-digits-resnet18"])
+    places = [text.index(name) for name in ("CT", "GA", "FT", "BT: F, 1 of 2")]
+    assert places == sorted(places)
+
+
+def test_searches_are_small_multiples_with_the_same_axes(shelf: Shelf) -> None:
+    zero = {"seed": 0, "state": "COMPLETE", "retain": 0.0, "forget": 0.0, "val": 0.0}
+    best = {"ft": 0.1, "ga": 0.9}
+    done = completed(
+        pd.DataFrame(
+            [{**zero, "method": name, "slot": slot, "mia": mia} for name, mia in best.items() for slot in (0, 1)]
+        )
+    )
+    seen: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "finish", lambda figure, *rest: seen.append(figure))
+        search._history(done, {"ft": "FT", "ga": "GA"}, Sheet(), Subject("", "s", "S"))
+    one, other = seen[0].axes
+    assert (one.get_title(loc="left"), other.get_title(loc="left")) == ("FT", "GA")
+    assert one.get_ylim() == other.get_ylim() and one.get_ylim()[0] == 0 and one.get_ylim()[1] > 0.9
+
+
+def test_captions_say_what_is_drawn_and_of_what() -> None:
+    one = Picture("seconds-x", "X: wall time", "seeds: 0-1.", "x", "", b"", ".pdf")
+    assert "## seconds-x\n\nX: wall time. seeds: 0-1.\n" in captions([one])
+
+
+def test_numbers_of_axes_are_plain() -> None:
+    told = [plain(value) for value in (0.25, 12.345, 1234.5, 1e-4, 3e-6, 1.0)]
+    assert told == ["0.25", "12.3", "1,234", "10⁻⁴", "3·10⁻⁶", "1"]
 
 
 def test_histograms_are_shares_of_the_samples(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +349,7 @@ def test_files_are_written_whole(shelf: Shelf, tmp_path: Path) -> None:
     fill(shelf)
     for picture in drawn(shelf).values():
         picture.write(tmp_path)
-        assert (tmp_path / f"{picture.name}.svg").read_text(encoding="utf-8") == picture.svg
-        assert (tmp_path / f"{picture.name}.png").read_bytes() == picture.png
+        assert (tmp_path / f"{picture.name}.pdf").read_bytes() == picture.file
 
 
 @pytest.mark.slow

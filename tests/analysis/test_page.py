@@ -130,7 +130,7 @@ def test_records_alone_make_the_same_page(shelf: Shelf, tmp_path: Path) -> None:
     assert run_main(main, [f"records={shelf.root}", f"results={tmp_path / 'elsewhere'}"]) == 0
     copy = Page((tmp_path / "elsewhere" / "index.html").read_text(encoding="utf-8"))
     assert copy.views == page.views
-    assert {path.suffix for path in (tmp_path / "elsewhere" / "figures").iterdir()} == {".svg", ".png"}
+    assert {path.suffix for path in (tmp_path / "elsewhere" / "figures").iterdir()} == {".pdf", ".md"}
 
 
 @pytest.mark.slow
@@ -141,7 +141,7 @@ def test_old_figures_do_not_stay(shelf: Shelf) -> None:
     shelf.add(result_set="1" * 16, seconds=3.0)
     page_of(shelf)
     after = {path.name for path in (shelf.root / "figures").iterdir()}
-    assert "seconds-digits-resnet18.png" in before - after
+    assert "seconds-digits-resnet18.pdf" in before - after
 
 
 @pytest.mark.parametrize("header", [column.header for column in BUILT_IN.shown])
@@ -157,3 +157,15 @@ def test_explanations_belong_to_their_headers() -> None:
 
 def test_the_guide_has_the_glossary() -> None:
     assert to_markdown() in (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("option", "allowed"),
+    [("figures.width=5", "3.3, 6.8"), ("figures.width=3.30", "3.3, 6.8"), ("format=jpg", "pdf, svg, png")],
+)
+def test_another_width_or_format_is_refused_before_anything_is_read(
+    option: str, allowed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(main, [option, f"results={tmp_path / 'none'}"]) == 2
+    said = capsys.readouterr().err
+    assert option in said and allowed in said and "no results" not in said

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deepunlearn.analysis import ulira_results
+from deepunlearn.analysis.figures.style import Sheet
 from deepunlearn.analysis.figures.ulira import attack_figures
 from deepunlearn.analysis.records import attack_table
 from deepunlearn.cli import run_main
@@ -71,7 +72,7 @@ def test_each_design_has_a_table_and_a_figure_of_its_own() -> None:
     lines = [line(), line(halvings=16, cell="e" * 16), line(dataset="mnist", cell="d" * 16)]
     found = attack_table(lines)
     names = [table.name for table in ulira_results.attack_tables(found, "")]
-    assert names == [picture.name for picture in attack_figures(found)]
+    assert names == [picture.name for picture in attack_figures(found, Sheet())]
     assert len(set(names)) == 3 and "ulira-mnist-resnet18" in names
 
 

@@ -9,8 +9,9 @@ import pytest
 from matplotlib.axes import Axes
 
 from deepunlearn.analysis import figures
-from deepunlearn.analysis.figures import scores, search
+from deepunlearn.analysis.figures import search, trade_off
 from deepunlearn.analysis.figures.search import best_so_far
+from deepunlearn.analysis.figures.style import Picture, Sheet, Subject
 from deepunlearn.analysis.rank import group
 from deepunlearn.analysis.ranking import Ranking, rankings
 from deepunlearn.analysis.records import collect
@@ -162,10 +163,10 @@ def test_search_curves_never_rise(shelf: Shelf, monkeypatch: pytest.MonkeyPatch)
     drawn: list[np.ndarray] = []
     monkeypatch.setattr(Axes, "step", lambda self, x, y, **style: drawn.append(np.asarray(y, float)))
     found = collect(shelf.root)
-    shown = list(search.search_figures(found.trials, {"ft": "FT"}, "digits-resnet18", "Digits"))
+    shown = list(search.search_figures(found.trials, {"ft": "FT"}, Sheet(), Subject("", "digits-resnet18", "Digits")))
     (curve,) = drawn
     assert len(shown) == 1
-    assert curve.tolist() == [pytest.approx(0.5)]
+    assert curve.tolist() == [pytest.approx(0.5)] * 2, "one step, from its begin to its end"
 
 
 def test_groups_are_blind_to_rounding() -> None:
@@ -176,10 +177,13 @@ def test_groups_are_blind_to_rounding() -> None:
 @pytest.mark.slow
 def test_the_axis_of_retdev_is_marked_as_far_as_values_reach(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks: list[float] = []
-    finish = scores.finish
-    monkeypatch.setattr(
-        scores, "finish", lambda axes, *rest: (ticks.append(max(axes.get_xticks())), finish(axes, *rest))[1]
-    )
+    finish = trade_off.finish
+
+    def watching(figure: Any, *rest: Any) -> Picture:
+        ticks.append(max(figure.axes[0].get_xticks()))
+        return finish(figure, *rest)
+
+    monkeypatch.setattr(trade_off, "finish", watching)
     shelf.references(0)
     shelf.add(RetDev=400.0)
     figures.draw(collect(shelf.root), [])

@@ -148,7 +148,7 @@ def test_the_attack_is_stored_printed_and_tabulated(done: Done) -> None:
     for name in ("tables", "report"):
         assert run_command(name, done.folder).returncode == 0
     assert (done.folder / "results" / "tables" / "ulira-digits-smallnet.csv").is_file()
-    assert (done.folder / "results" / "figures" / "ulira-digits-smallnet.svg").is_file()
+    assert (done.folder / "results" / "figures" / "ulira-digits-smallnet.pdf").is_file()
     assert "attacks-ga" in (done.folder / "results" / "index.html").read_text(encoding="utf-8")
 
 

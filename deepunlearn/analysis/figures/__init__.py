@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import chain
 from multiprocessing import get_context
 
@@ -14,8 +15,9 @@ from deepunlearn.analysis.aggregate import result_set_rows, with_names
 from deepunlearn.analysis.figures.over_cells import cell_figures
 from deepunlearn.analysis.figures.scores import score_figures
 from deepunlearn.analysis.figures.search import search_figures
-from deepunlearn.analysis.figures.style import Picture, titles_of
+from deepunlearn.analysis.figures.style import PAGE, Picture, Sheet, Subject, titles_of
 from deepunlearn.analysis.figures.ulira import attack_figures
+from deepunlearn.analysis.provenance import caption_text, describe
 from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.rows import REFERENCES
@@ -26,20 +28,20 @@ MOST_WORKERS = 4  # each takes a fifth of a gigabyte
 Drawing = tuple[str, pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
-def draw(records: Records, ranked: list[Ranking]) -> list[Picture]:
+def draw(records: Records, ranked: list[Ranking], sheet: Sheet = PAGE) -> list[Picture]:
     """The figures over all cells, then those of each result set; many result sets are shared out to processes."""
-    sets = list(_result_sets(records))
+    sets, draw_one = list(_result_sets(records)), partial(_draw, sheet=sheet)
     if len(sets) <= FEW:
-        return [*_over_sets(records, ranked), *chain.from_iterable(map(_draw, sets))]
+        return [*_over_sets(records, ranked, sheet), *chain.from_iterable(map(draw_one, sets))]
     workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        drawn = pool.map(_draw, sets)  # under way while the first are drawn here
-        return [*_over_sets(records, ranked), *chain.from_iterable(drawn)]
+        drawn = pool.map(draw_one, sets)  # under way while the first are drawn here
+        return [*_over_sets(records, ranked, sheet), *chain.from_iterable(drawn)]
 
 
-def _over_sets(records: Records, ranked: list[Ranking]) -> Iterator[Picture]:
-    yield from cell_figures(ranked, records.rows, records.cases)
-    yield from attack_figures(records.attacks)
+def _over_sets(records: Records, ranked: list[Ranking], sheet: Sheet) -> Iterator[Picture]:
+    yield from cell_figures(ranked, records.rows, records.cases, sheet)
+    yield from attack_figures(records.attacks, sheet)
 
 
 def _result_sets(records: Records) -> Iterator[Drawing]:
@@ -50,8 +52,9 @@ def _result_sets(records: Records) -> Iterator[Drawing]:
         yield str(name), subset, losses, records.trials[records.trials["result_set"] == subset["result_set"].iloc[0]]
 
 
-def _draw(drawing: Drawing) -> list[Picture]:
+def _draw(drawing: Drawing, sheet: Sheet) -> list[Picture]:
     name, rows, losses, trials = drawing
-    cell_title = f"{rows['dataset_title'].iloc[0]}, {rows['arch_title'].iloc[0]}"
     methods = titles_of(rows[~rows["method"].isin(REFERENCES)])
-    return [*score_figures(rows, losses, name), *search_figures(trials, methods, name, cell_title)]
+    cell_title = f"{rows['dataset_title'].iloc[0]}, {rows['arch_title'].iloc[0]}"
+    subject = Subject(caption_text(describe(rows)), name, cell_title)
+    return [*score_figures(rows, losses, sheet, subject), *search_figures(trials, methods, sheet, subject)]

@@ -3,47 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator
 
 from deepunlearn.analysis.figures.style import (
     INK,
-    Look,
+    LINE,
     Picture,
+    Sheet,
+    Subject,
     canvas,
     finish,
     in_order,
+    key_above,
+    key_lines,
+    logarithmic,
     looks,
+    plain,
     rows_of,
     titles_of,
 )
+from deepunlearn.analysis.figures.trade_off import hollow_style, trade_off
+from deepunlearn.analysis.inference import Floats
 from deepunlearn.analysis.rows import REFERENCES
 from deepunlearn.metrics.histograms import LOSS_EDGES
 
-RETDEV_TICKS = (0, 0.05, 0.1, 0.3)  # then 1, 3, 10, 30 ... as far as values reach
-LINEAR_TO = 0.1  # RetDev's axis: linear up to here, where good methods lie, logarithmic above
 RIDGE = 0.85  # height of a histogram in lines of the list
+RIDGE_LINE = 0.24  # inches
+FORGET, TEST = "forget set", "test images"
 
 
-def score_figures(rows: pd.DataFrame, losses: pd.DataFrame, name: str) -> Iterator[Picture]:
+def score_figures(rows: pd.DataFrame, losses: pd.DataFrame, sheet: Sheet, subject: Subject) -> Iterator[Picture]:
     """Of one result set with its references. rows: as `aggregate.result_set_rows`; losses: as `Records.losses`."""
-    cell_title = f"{rows['dataset_title'].iloc[0]}, {rows['arch_title'].iloc[0]}"
     failed = failures(rows)
     scored = rows[rows["usable"] & rows["RetDev"].notna() & rows["Indisc"].notna()]
     if len(scored):
-        yield _clouds(scored, failed, name, cell_title)
+        yield trade_off(scored, failed, sheet, subject)
     timed = rows[rows["usable"] & rows["seconds"].notna()]
     if len(timed):
-        yield _seconds(timed, failed, name, cell_title)
+        yield _seconds(timed, failed, sheet, subject)
     kept = rows.merge(losses, on="metrics_key")
     kept = kept[(kept["forget"].str.len() > 0) & (kept["test"].str.len() > 0)]
     if len(kept):
-        yield _losses(kept, name, cell_title)
+        yield _losses(kept, sheet, subject)
 
 
 def failures(rows: pd.DataFrame) -> dict[str, str]:
@@ -54,98 +60,66 @@ def failures(rows: pd.DataFrame) -> dict[str, str]:
     return {name: f"{title}: F, {usable[name]} of {seeds}" for name, title in titles.items() if usable[name] < seeds}
 
 
-def _clouds(scored: pd.DataFrame, failed: dict[str, str], name: str, cell_title: str) -> Picture:
-    titles = titles_of(scored)
-    look = looks([*titles, *failed])
-    with canvas(7.2, 4.6) as axes:
-        for method, title in titles.items():
-            own = scored[scored["method"] == method]
-            _cloud(axes, own, failed.get(method, title), look[method], method in failed)
-        for method in failed.keys() - titles.keys():  # no model to draw, but in the key
-            axes.scatter([], [], s=80, label=failed[method], marker=look[method].marker, **_hollow(look[method]))
-        axes.set_xscale("symlog", linthresh=LINEAR_TO)
-        highest = max(1.3 * scored["RetDev"].max(), LINEAR_TO)
-        axes.set_xticks(_ticks(highest), minor=False)
-        axes.set_xticks([], minor=True)
-        axes.set_xlim(-0.008, highest)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.set_xlabel(f"RetDev, best 0 (linear to {LINEAR_TO}, logarithmic above)")
-        axes.set_ylabel("Indisc, best 1")
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        title = (
-            f"{cell_title}: accuracy kept against the attack; small marks are seeds, large ones means, hollow: failed"
-        )
-        return finish(axes, f"retdev-indisc-{name}", title, name)
-
-
-def _ticks(highest: float) -> list[float]:
-    decades = range(max(1, math.ceil(math.log10(highest)) + 1))
-    above = [lead * 10.0**power for power in decades for lead in (1, 3)]
-    return [tick for tick in (*RETDEV_TICKS, *above) if tick <= highest]
-
-
-def _hollow(look: Look) -> dict[str, Any]:
-    return {"facecolors": "none", "edgecolors": look.colour, "linewidths": 1.2}
-
-
-def _cloud(axes: Axes, own: pd.DataFrame, title: str, look: Look, hollow: bool) -> None:
-    x, y = own["RetDev"].to_numpy(float), own["Indisc"].to_numpy(float)
-    axes.scatter(x, y, s=14, alpha=0.4, linewidths=0, color=look.colour, marker=look.marker)
-    style: dict[str, Any] = _hollow(look) if hollow else {"edgecolors": "white", "color": look.colour}
-    axes.scatter(x.mean(), y.mean(), s=80, label=title, marker=look.marker, **style)
-
-
-def _seconds(rows: pd.DataFrame, failed: dict[str, str], name: str, cell_title: str) -> Picture:
+def _seconds(rows: pd.DataFrame, failed: Mapping[str, str], sheet: Sheet, subject: Subject) -> Picture:
     """rows: of usable models; methods that failed have a line with the count, and the dots of what is usable."""
     known = {**titles_of(rows), **failed}
-    titles = {method: known[method] for method in in_order(known)}
-    look = looks(titles)
-    with canvas(7.2, 0.6 + 0.24 * len(titles)) as axes:
-        means = rows[~rows["method"].isin(failed)].groupby("method")["seconds"].mean().reindex(list(titles)).tolist()
-        lowest = rows["seconds"].min() / 2
-        axes.set_xscale("log")
-        axes.barh(range(len(titles)), np.array(means) - lowest, left=lowest, height=0.62, alpha=0.75,
-                  color=[look[method].colour for method in titles])  # fmt: skip
-        heights = rows["method"].map({method: line for line, method in enumerate(titles)})
-        axes.scatter(rows["seconds"], heights, s=6, color=INK, zorder=3, linewidths=0)
-        for line, mean in enumerate(means):
-            told = "" if math.isnan(mean) else f"{mean:.3g} s"
-            axes.text(1.01, line, told, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
-        rows_of(axes, list(titles.values()))
-        axes.set_xlim(left=lowest)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("seconds (logarithmic); training for original and retrained, unlearning for methods")
-        title = f"{cell_title}: wall time; bars are means, dots are seeds (of usable models); F: failed"
-        return finish(axes, f"seconds-{name}", title, name)
+    means = rows.groupby("method")["seconds"].mean()
+    order = sorted(in_order(known), key=lambda method: (method in failed, means.get(method, math.inf)))
+    look = looks(order)
+    with canvas(sheet, 0.5 + LINE * len(order)) as axes:
+        for line, method in enumerate(order):
+            own = rows.loc[rows["method"] == method, "seconds"]
+            axes.scatter(own, [line] * len(own), s=5, alpha=0.5, linewidths=0, color=INK)
+            if not len(own):
+                continue
+            one = look[method]
+            style: dict[str, Any] = hollow_style(one) if method in failed else {"color": one.colour, "linewidths": 0}
+            axes.scatter(own.mean(), line, s=26, marker=one.marker, zorder=3, **style)
+            told = "" if method in failed else f"{plain(own.mean())} s"
+            axes.text(1.01, line, told, transform=axes.get_yaxis_transform(), va="center")
+        rows_of(axes, [known[method] for method in order])
+        logarithmic(axes, rows["seconds"].min() / 1.3, rows["seconds"].max() * 1.3)
+        axes.set_xlabel("seconds (logarithmic)")
+        title = (
+            f"{subject.title}: wall time, of training for original and retrained, of unlearning for methods; large "
+            "marks are means, dots are seeds (of usable models); F, hollow: failed"
+        )
+        return finish(axes.figure, sheet, f"seconds-{subject.group}", title, subject)
 
 
-def _losses(kept: pd.DataFrame, name: str, cell_title: str) -> Picture:
+def _losses(kept: pd.DataFrame, sheet: Sheet, subject: Subject) -> Picture:
     titles = titles_of(kept)
     look = looks(titles)
-    with canvas(7.2, 0.9 + 0.36 * len(titles)) as axes:
+    lines, columns = key_lines(sheet, (FORGET, TEST))
+    with canvas(sheet, 0.55 + RIDGE_LINE * len(titles) + LINE * lines) as axes:
         for line, method in enumerate(titles):
             own = kept[kept["method"] == method]
             forget, test = (np.sum(own[part].to_list(), axis=0, dtype=float) for part in ("forget", "test"))
-            scale = RIDGE / max((forget / forget.sum()).max(), (test / test.sum()).max())
-            colour = look[method].colour
+            highest = _highest(forget / forget.sum(), test / test.sum())
+            scale, colour = RIDGE / highest, look[method].colour
             _ridge(axes, line, test / test.sum() * scale, color=INK, alpha=0.22, linewidth=0)
-            _ridge(axes, line, forget / forget.sum() * scale, facecolor="none", edgecolor=colour, linewidth=1.3)
+            _ridge(axes, line, forget / forget.sum() * scale, facecolor="none", edgecolor=colour, linewidth=1.0)
+            axes.text(1.01, line, f"{highest:.0%}", transform=axes.get_yaxis_transform(), va="center")
         rows_of(axes, list(titles.values()))
-        axes.set_ylim(len(titles) - 0.5, -1.0)
-        axes.set_xscale("log")
-        axes.set_xlim(LOSS_EDGES[0], LOSS_EDGES[-1])
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("cross-entropy of a sample, nats (logarithmic; the ends hold what lies beyond)")
+        logarithmic(axes, LOSS_EDGES[0], LOSS_EDGES[-1])
+        axes.plot([], [], color=INK, linewidth=1.0, label=FORGET)
+        axes.fill_between([], [], [], color=INK, alpha=0.22, linewidth=0, label=TEST)
+        key_above(axes, lines, columns, RIDGE_LINE)
+        axes.set_xlabel("cross-entropy, nats (logarithmic)")
         title = (
-            f"{cell_title}: losses of the forget set (line) and of test images (shade); "
-            "where they agree the attack fails"
+            f"{subject.title}: losses of the forget set and of test images; where they agree the attack fails. Each "
+            "line has a scale of its own, at its right the share of the samples in its highest bin. The outermost bins "
+            "hold all that lies beyond and are cut off at that height"
         )
-        return finish(axes, f"losses-{name}", title, name)
+        return finish(axes.figure, sheet, f"losses-{subject.group}", title, subject)
 
 
-def _ridge(axes: Axes, line: int, heights: np.ndarray, **style: Any) -> None:
+def _highest(forget: Floats, test: Floats) -> float:
+    """The largest share that is drawn to scale: of the bins between the outermost, unless all losses are in these."""
+    inner = max(forget[1:-1].max(), test[1:-1].max())
+    return float(inner or max(forget.max(), test.max()))
+
+
+def _ridge(axes: Axes, line: int, heights: Floats, **style: Any) -> None:
     top = line + 0.4
-    axes.stairs(top - heights, LOSS_EDGES, baseline=top, fill=True, **style)
+    axes.stairs(top - np.minimum(heights, RIDGE), LOSS_EDGES, baseline=top, fill=True, **style)

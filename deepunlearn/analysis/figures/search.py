@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -19,7 +20,20 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
 from pydantic import TypeAdapter
 
-from deepunlearn.analysis.figures.style import INK, Picture, canvas, finish, in_order, looks, rows_of
+from deepunlearn.analysis.figures.style import (
+    INK,
+    LINE,
+    Look,
+    Picture,
+    Sheet,
+    Subject,
+    blank,
+    canvas,
+    finish,
+    in_order,
+    looks,
+    rows_of,
+)
 from deepunlearn.analysis.inference import Floats
 from deepunlearn.analysis.search_spread import completed
 from deepunlearn.core.params import Range
@@ -30,43 +44,69 @@ FEWEST_TRIALS = 20  # with fewer no importance is told from chance
 BEST_SHARE, FEWEST_BEST = 0.1, 8  # trials that PED-ANOVA holds against all; 6 are in one of 4 classes by chance
 CHANCE = 0.04  # of searches in which no hyper-parameter matters and one is shown
 _RANGES: TypeAdapter[dict[str, Range]] = TypeAdapter(dict[str, Range])
-SHADES = (0.9, 0.7, 0.5, 0.35, 0.22)
-LABELLED = 0.13  # share of a bar that its name fits into
+SHADES = (0.55, 0.42, 0.3, 0.2, 0.12)  # light enough for a name on them
+BARS = 0.7  # share of a figure's width that the axis of importances has, about
+PANEL = 1.0  # inches: width of a small multiple at least
+PANEL_HEIGHT = 0.72
 
 
-def search_figures(trials: pd.DataFrame, titles: dict[str, str], name: str, cell_title: str) -> Iterator[Picture]:
-    """trials: of one result set, as `Records.trials`; titles: of its methods; cell_title: the cell in words."""
+def search_figures(trials: pd.DataFrame, titles: dict[str, str], sheet: Sheet, subject: Subject) -> Iterator[Picture]:
+    """trials: of one result set, as `Records.trials`; titles: of its methods."""
     done = completed(trials)
     if done.empty:
         return
-    yield _history(done, titles, name, cell_title)
+    yield _history(done, titles, sheet, subject)
     importance = {
         str(method): importances(subset) for method, subset in done.groupby("method") if len(subset) >= FEWEST_TRIALS
     }
     if any(importance.values()):
-        yield _importance(
-            {method: importance[method] for method in in_order(map(str, importance))}, titles, name, cell_title
-        )
+        ordered = {method: importance[method] for method in in_order(map(str, importance))}
+        yield _importance(ordered, titles, sheet, subject)
 
 
-def _history(done: pd.DataFrame, titles: dict[str, str], name: str, cell_title: str) -> Picture:
+def _history(done: pd.DataFrame, titles: dict[str, str], sheet: Sheet, subject: Subject) -> Picture:
+    """A panel for each method, all with the same axes, the others' means in grey behind."""
     methods = in_order(done["method"])
     look = looks(methods)
-    with canvas(7.2, 4.2) as axes:
-        for method in methods:
-            best = best_so_far(done[done["method"] == method]).mean(axis=1, skipna=False).dropna()
-            style: Any = {"color": look[method].colour, "linestyle": look[method].line}
-            axes.step(
-                best.dropna().index + 1, best.dropna(), where="post", label=titles[method], linewidth=1.4, **style
-            )
-        axes.set_xlabel("trial")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylabel("best norm of the losses so far, best 0")
-        axes.set_ylim(bottom=0)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        title = f"{cell_title}: history of the searches, mean over search seeds, from where each has a completed trial"
-        return finish(axes, f"search-{name}", title, name)
+    best = {method: best_so_far(done[done["method"] == method]) for method in methods}
+    means = {method: table.mean(axis=1, skipna=False).dropna() for method, table in best.items()}
+    lowest = pd.DataFrame(means).ffill().min(axis=1)
+    columns = min(len(methods), int(sheet.width / PANEL))
+    lines = math.ceil(len(methods) / columns)
+    with blank(sheet, 0.4 + PANEL_HEIGHT * lines) as figure:
+        panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for method, axes in zip(methods, panels, strict=False):
+            _panel(axes, best[method].loc[means[method].index], means[method], lowest, look[method])
+            axes.set_title(titles[method], loc="left", pad=2)
+        for number, axes in enumerate(panels):
+            axes.set_visible(number < len(methods))
+            axes.tick_params(labelbottom=number + columns >= len(methods))
+        panels[0].set_ylim(bottom=0)
+        panels[0].xaxis.set_major_locator(MaxNLocator(3, integer=True))
+        panels[0].yaxis.set_major_locator(MaxNLocator(3))
+        figure.supxlabel("trial")
+        figure.supylabel("best norm so far")
+        title = (
+            f"{subject.title}: best norm of the losses so far (0 is best), mean and range over search seeds, from "
+            "where each has a completed trial; grey: the best of all methods"
+        )
+        return finish(figure, sheet, f"search-{subject.group}", title, subject)
+
+
+def _panel(axes: Axes, best: pd.DataFrame, mean: pd.Series[float], lowest: pd.Series[float], look: Look) -> None:
+    """best [slots, seeds]: as `best_so_far`; mean: over its seeds; lowest: the lowest mean of all methods."""
+    axes.plot(*_steps(lowest).T, drawstyle="steps-post", color=INK, alpha=0.35, linewidth=0.7)
+    band = _steps(pd.DataFrame({"low": best.min(axis=1), "high": best.max(axis=1)}))
+    axes.fill_between(band[:, 0], band[:, 1], band[:, 2], step="post", color=look.colour, alpha=0.25, linewidth=0)
+    axes.step(*_steps(mean).T, where="post", linewidth=1.2, color=look.colour)
+    axes.grid(alpha=0.3)
+
+
+def _steps(values: pd.Series[float] | pd.DataFrame) -> Floats:
+    """[n, (trial, values)]: where a step begins, and the end of the last one."""
+    table = np.column_stack([values.index.to_numpy(float) + 0.5, values.to_numpy(float)])
+    begins = np.append(True, (np.diff(table[:, 1:], axis=0) != 0).any(axis=1))
+    return np.concatenate([table[begins], [[table[-1, 0] + 1, *table[-1, 1:]]]])
 
 
 def best_so_far(done: pd.DataFrame) -> pd.DataFrame:
@@ -160,21 +200,25 @@ def _distribution(limits: Range, values: pd.Series) -> BaseDistribution:
     return FloatDistribution(float(limits.low), float(limits.high), log=limits.log)
 
 
-def _importance(shares: dict[str, dict[str, float]], titles: dict[str, str], name: str, cell_title: str) -> Picture:
+def _importance(shares: dict[str, dict[str, float]], titles: dict[str, str], sheet: Sheet, subject: Subject) -> Picture:
     look = looks(shares)
-    with canvas(7.2, 0.9 + 0.26 * len(shares)) as axes:
+    room = BARS * sheet.letters  # letters that a share of 1 has room for
+    with canvas(sheet, 0.5 + 1.2 * LINE * len(shares)) as axes:
         for line, (method, own) in enumerate(shares.items()):
             left = 0.0
             for number, (parameter, share) in enumerate(sorted(own.items(), key=lambda item: -item[1])):
                 shade = SHADES[min(number, len(SHADES) - 1)]
-                axes.barh(line, share, left=left, height=0.7, color=look[method].colour, alpha=shade, edgecolor="none")
-                if share >= LABELLED:
-                    axes.text(left + share / 2, line, parameter, ha="center", va="center", fontsize=7)
+                axes.barh(line, share, left=left, height=0.8, color=look[method].colour, alpha=shade, edgecolor="none")
+                if share * room > len(parameter) + 1:
+                    axes.text(left + share / 2, line, parameter, ha="center", va="center_baseline")
                 left += share
             if not own:
-                axes.text(0.01, line, "none told from chance", ha="left", va="center", fontsize=7, color=INK)
+                axes.text(0.01, line, "none told from chance", ha="left", va="center_baseline", color=INK)
         rows_of(axes, [titles[method] for method in shares])
         axes.set_xlim(0, 1)
-        axes.set_xlabel("share of each hyper-parameter in what makes a trial good (PED-ANOVA)")
-        title = f"{cell_title}: importance told from chance; shares below {LABELLED:.0%} carry no name"
-        return finish(axes, f"importance-{name}", title, name)
+        axes.set_xlabel("share of importance (PED-ANOVA)")
+        title = (
+            f"{subject.title}: importance of hyper-parameters, of those that are told from chance; a share without a "
+            "name was too small for it"
+        )
+        return finish(axes.figure, sheet, f"importance-{subject.group}", title, subject)
