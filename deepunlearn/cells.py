@@ -292,18 +292,22 @@ class CellKeys:
         return "search" if sweep.search.sampler and self.ranges(method, sweep.search) else "default"
 
     def given(self, sweep: SweepConfig, method: MethodConfig) -> dict[str, Value]:
-        """The values where none are searched. Raises ConfigError where hparams=FILE lacks this cell and method."""
+        """The values where none are searched. Raises ConfigError where hparams=FILE lacks this cell and method.
+
+        What the file says of dataset, architecture and method alone is of all forget sets that it does not name.
+        """
         if not sweep.hparams:
             return method.complete({})
         name = f"{self.cell.name}/{method.name}"
-        if name not in sweep.hparams:
+        found = next((one for one in (name, f"{self.cell.short_name}/{method.name}") if one in sweep.hparams), None)
+        if found is None:
             raise ConfigError(
                 f"the hparams file has no entry for {name}",
                 given=name,
                 allowed=", ".join(sorted(sweep.hparams)),
                 remedy="add it to the file, or leave this method or cell out of the sweep",
             )
-        return method.complete(sweep.hparams[name])
+        return method.complete(sweep.hparams[found])
 
     def check_blocks(self, method: MethodConfig, values: Mapping[str, Value], blocks: int | None) -> None:
         """Raises ConfigError where a value counts more of the network's blocks than there are; null: not known."""

@@ -39,8 +39,8 @@ Train originals and retrains, search hyper-parameters, unlearn, score and store;
   python -m deepunlearn.sweep sweep=demo
   python -m deepunlearn.sweep method=ft,ct,msg dataset=mnist arch=resnet18,tinyvit search=quick seeds=3 plan=true
 
-dataset=, arch= and method= may each name several options (a,b): every combination runs. Every other option takes one
-value; a list is written [a,b].
+dataset=, arch=, method= and forget= may each name several options (a,b), and forget.NAME= several values: every
+combination runs. Every other option takes one value; a list is written [a,b].
 """
 
 
@@ -83,7 +83,7 @@ _OPTIONS = {
     "hparams=FILE": "use these hyper-parameters and do not search",
     "dataset.root=, dataset.source=, dataset.download=true, dataset.limit=N": "where images come from, and how many",
     "dataset.duplicates=warn|error|drop, dataset.background=black|white": "copies in the data; behind transparency",
-    "forget.ratio=0.1": "size of the forget set",
+    "forget.ratio=0.1, forget.NAME=, forget.KIND.NAME=": "values of forget sets, several of them a grid; of one kind",
     "runtime.device=, runtime.precision=, runtime.threads=, runtime.compile=": "where and how it runs",
     "runtime.cpu_kernels=auto|off": "off: plain PyTorch on the CPU, slower; the results are the same within rounding",
     "launcher=slurm, launcher.partition=, launcher.gpus=, ...": "jobs on a cluster; see conf/launcher/slurm.yaml",

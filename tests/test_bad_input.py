@@ -31,7 +31,7 @@ CASES = {  # arguments, what the message must name
         ["dataset.root=${oc.env:NO_SUCH_VARIABLE}/x"],
         ["dataset.root", "NO_SUCH_VARIABLE", "export NO_SUCH_VARIABLE="],
     ),
-    "a grid of seeds": (["-m", "seeds=0,1"], ["only dataset, arch and method", "seeds=[0,1]"]),
+    "a grid of seeds": (["-m", "seeds=0,1"], ["only dataset, arch, method and forget", "seeds=[0,1]"]),
     "a job that could only requeue itself": (
         ["launcher=slurm", "launcher.minutes=2", "launcher.signal_seconds=120"],
         ["launcher.minutes=2", "launcher.signal_seconds=120"],

@@ -23,7 +23,8 @@ LISTS = re.compile(
     r"seeds|measures|chain\.steps|launcher\.setup|dataset\.(mean|std|categories|ignore)|method\.[\w.]+\.(choices|between)"
 )
 VALUES = re.compile(r"chain\.|method\.(\w+\.)?params\.")  # what a search chooses where nothing is given
-GRIDS = "only dataset, arch and method may be grids"
+GRIDS = "only dataset, arch, method and forget, with its values, may be grids"
+FORGET = "forget."
 
 
 def without_multirun(arguments: Iterable[str]) -> list[str]:
@@ -68,12 +69,30 @@ def check(argument: str) -> None:
     key, value = parsed(argument)
     override = _override(argument)
     if override.is_sweep_override():
-        raise _no_grid(key, value)
+        if not key.startswith(FORGET):
+            raise _no_grid(key, value)
+        each(argument)
     if key in GROUPS:
         _check_group(key, value)
     group, _, field = key.partition(".")
     if group in GROUPS and field == "name":
         raise named_by_choice(group, key, value)
+
+
+def each(argument: str) -> list[str]:
+    """The overrides that a grid stands for: `forget.ratio=0.1,0.2` are two."""
+    override = _override(argument)
+    if not override.is_sweep_override():
+        return [argument]
+    try:
+        return [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]
+    except (HydraException, TypeError):
+        raise ConfigError(
+            f"{override.key_or_group} is a grid whose values cannot be counted",
+            given=argument,
+            allowed="values with commas between them, or range(FROM,TO,STEP)",
+            remedy=f"write e.g. {override.key_or_group}=A,B",
+        ) from None
 
 
 def named_by_choice(group: str, key: str, value: str) -> ConfigError:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +11,14 @@ from typing import Any, NamedTuple
 from hydra import initialize_config_dir
 
 from deepunlearn.config import arguments as words
+from deepunlearn.config import forget_sets
 from deepunlearn.config.architectures import identified
 from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.datasets import named
 from deepunlearn.config.files import AXES, read_yaml, sweep_files
-from deepunlearn.config.forget_sets import forget_set
+from deepunlearn.config.forget_sets import Chosen, forget_set
+from deepunlearn.config.known import default_of
 from deepunlearn.config.measures import added_measures, check_kept
 from deepunlearn.config.methods import compose_method, typed_values
 from deepunlearn.config.plugins import offer
@@ -34,7 +35,7 @@ from deepunlearn.core.schema import (
     SweepConfig,
 )
 from deepunlearn.core.validation import Frozen, validate
-from deepunlearn.registry import Folders, registered
+from deepunlearn.registry import Folders, Registered, registered
 
 STEP = re.compile(r"chain\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step
 MOST_SEEDS = 10_000  # each is a training of two networks
@@ -53,9 +54,17 @@ class Flags(Frozen):
 class SweepFile(Frozen):
     """`sweeps/<name>.yaml`: a grid. Its header comment says cost, expected outcome and the command."""
 
-    cells: tuple[dict[str, str], ...] = ()
+    cells: tuple[dict[str, Any], ...] = ()
     methods: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+
+
+class Cell(NamedTuple):
+    """Of a grid. Null: sweep.yaml's default."""
+
+    dataset: str | None
+    arch: str | None
+    forget: Chosen
 
 
 class Command(NamedTuple):
@@ -78,8 +87,10 @@ def read_command(arguments: Sequence[str]) -> Command:
     offer(folders)  # first, as what a group may be depends on it
     for override in overrides:
         words.check(override)
+    cells = _cells(file, axes, _forget_settings(file, given))
+    overrides = [override for override in overrides if not forget_sets.is_forget(override)]
     with initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute())):
-        sweep, flags = _build(_cells(file, axes), methods, overrides, folders)
+        sweep, flags = _build(cells, methods, overrides, folders)
     return Command(sweep, flags, name)
 
 
@@ -105,43 +116,65 @@ def _sweep_file(names: list[str]) -> tuple[SweepFile, str]:
 
 def _refuse_axis(override: str) -> None:
     key, _ = parsed(override)
-    if key in (*AXES, "sweep"):
+    if key in (*AXES, "sweep") and key != "forget":
         raise ConfigError(
             "a sweep file's overrides cannot set an axis",
             given=override,
-            allowed="options; datasets, archs and methods stand in cells: and methods:",
+            allowed="options, and forget=; datasets, archs and methods stand in cells: and methods:",
             remedy=f"move {key} out of overrides: into cells: or methods:",
         )
 
 
-def _cells(file: SweepFile, axes: dict[str, list[str]]) -> list[tuple[str | None, str | None]]:
-    """Pairs of dataset and arch; an axis given on the command line replaces the file's. None: sweep.yaml's default."""
+def _forget_settings(file: SweepFile, given: list[tuple[str, str]]) -> list[forget_sets.Setting]:
+    own = [f"{key}={value}" for key, value in given]
+    return [
+        *forget_sets.read_settings(file.overrides, from_file=True),
+        *forget_sets.read_settings(own, from_file=False),
+    ]
+
+
+def _cells(file: SweepFile, axes: dict[str, list[str]], settings: list[forget_sets.Setting]) -> list[Cell]:
+    """The cells of a grid; an axis given on the command line replaces the file's."""
     for cell in file.cells:
-        if set(cell) != {"dataset", "arch"}:
+        if not {"dataset", "arch"} <= set(cell) <= {"dataset", "arch", "forget"} or not _named(cell):
             raise ConfigError(
                 "a cell of a sweep file does not name a dataset and an arch",
                 given=str(cell),
-                allowed="{dataset: NAME, arch: NAME}",
+                allowed="{dataset: NAME, arch: NAME}, and forget: NAME or {name: NAME, VALUE: ...}",
                 remedy="correct the list cells: in the sweep file",
             )
-    default: list[str | None] = [None]
-    if not file.cells:
-        return list(itertools.product(axes.get("dataset") or default, axes.get("arch") or default))
-    pairs = [
-        (dataset, arch)
-        for cell in file.cells
-        for dataset in axes.get("dataset") or [cell["dataset"]]
-        for arch in axes.get("arch") or [cell["arch"]]
+    forget = axes.get("forget") or forget_sets.kinds_of(file.overrides) or [default_of("forget")]
+    triples = [
+        (dataset, arch, named)
+        for cell in file.cells or [{}]
+        for dataset in _along("dataset", axes, cell)
+        for arch in _along("arch", axes, cell)
+        for named in (forget if "forget" in axes or "forget" not in cell else [cell["forget"]])
     ]
-    return list(dict.fromkeys(pairs))
+    kinds = forget_sets.kinds_in([named for *_, named in triples])
+    forget_sets.check_settings(settings, kinds, replaced="forget" in axes)
+    cells = [
+        Cell(dataset, arch, chosen)
+        for dataset, arch, named in triples
+        for chosen in forget_sets.forget_sets(named, settings)
+    ]
+    return [cell for number, cell in enumerate(cells) if cell not in cells[:number]]
 
 
-def _build(
-    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str], folders: Folders
-) -> tuple[SweepConfig, Flags]:
+def _along(axis: str, axes: dict[str, list[str]], cell: dict[str, Any]) -> Sequence[str | None]:
+    return axes.get(axis) or [cell.get(axis)]
+
+
+def _named(cell: dict[str, Any]) -> bool:
+    """Whether a cell names one dataset and one arch."""
+    return isinstance(cell["dataset"], str) and isinstance(cell["arch"], str)
+
+
+def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders: Folders) -> tuple[SweepConfig, Flags]:
     steps = [override for override in overrides if STEP.match(override)]
     overrides = _opened([override for override in overrides if override not in steps])
     shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]
+    shared += _of_forget(cells[0])
     registry = registered("method", folders)
     settings = read_settings(overrides, registry)
     at_once = _at_once(cells, methods, overrides, settings)
@@ -151,13 +184,13 @@ def _build(
     names = methods or [base["method"]["name"]]
     if steps and "chain" not in names:
         raise _no_chain(steps, names)
-    base["forget"] = forget_set(base["forget"], registered("forget", folders))
     check_methods(settings, names, base["chain"]["steps"] if "chain" in names else ())
     given = Given(names, shared, settings, steps)
     chosen = [compose_method(name, given, registry, at_once) for name in names]
-    built = [_cell(at_once or _composed_cell(dataset, arch, overrides), overrides, base) for dataset, arch in cells]
+    kinds = registered("forget", folders)
+    built = [_cell(at_once or _composed_cell(cell, overrides), cell, overrides, kinds) for cell in cells]
     values = {
-        "cells": built,
+        "cells": [cell for number, cell in enumerate(built) if cell not in built[:number]],
         "methods": chosen,
         "seeds": _seeds(base),
         "results": base["results"],
@@ -175,30 +208,34 @@ def _build(
 
 
 def _at_once(
-    cells: list[tuple[str | None, str | None]], methods: list[str], overrides: list[str], settings: list[Setting]
+    cells: list[Cell], methods: list[str], overrides: list[str], settings: list[Setting]
 ) -> dict[str, Any] | None:
     """Everything of a command with one cell and one method, composed once and not thrice: half of the time of reading.
 
     Null where there are more, where one value may refer to another, and where something is wrong: the parts tell what.
     """
-    alone = len(cells) == 1 and len(methods) <= 1 and not any("${" in override for override in overrides)
+    said = [*overrides, *cells[0].forget.overrides]
+    alone = len(cells) == 1 and len(methods) <= 1 and not any("${" in override for override in said)
     if not alone or (not methods and any(one.method for one in settings)):
         return None
     with suppress(ConfigError, KeyError):  # of a method that there is not
         own = settings_of(methods[0], settings, methods) if methods else settings
         method = [*(f"method={name}" for name in methods), *(one.override for one in own)]
-        return _composed_cell(*cells[0], overrides, method)
+        return _composed_cell(cells[0], overrides, method)
     return None
 
 
-def _composed_cell(
-    dataset: str | None, arch: str | None, overrides: list[str], method: Sequence[str] = ()
-) -> dict[str, Any]:
-    named = [f"{axis}={name}" for axis, name in (("dataset", dataset), ("arch", arch)) if name]
-    return composed([*named, *(override for override in overrides if not override.startswith("method.")), *method])
+def _composed_cell(cell: Cell, overrides: list[str], method: Sequence[str] = ()) -> dict[str, Any]:
+    named = [f"{axis}={name}" for axis, name in (("dataset", cell.dataset), ("arch", cell.arch)) if name]
+    others = [override for override in overrides if not override.startswith("method.")]
+    return composed([*named, *_of_forget(cell), *others, *method])
 
 
-def _cell(values: dict[str, Any], overrides: list[str], base: dict[str, Any]) -> CellConfig:
+def _of_forget(cell: Cell) -> list[str]:
+    return [f"forget={cell.forget.kind}", *cell.forget.overrides]
+
+
+def _cell(values: dict[str, Any], cell: Cell, overrides: list[str], kinds: Mapping[str, Registered]) -> CellConfig:
     fields = {name: values[name] for name in ("dataset", "arch", "train")}
     if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
         fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
@@ -206,7 +243,8 @@ def _cell(values: dict[str, Any], overrides: list[str], base: dict[str, Any]) ->
     fields["arch"] = identified(fields["arch"])
     for name in ("dataset", "arch", "train"):
         validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]
-    return validate(CellConfig, {**fields, "forget": base["forget"], "precision": base["runtime"]["precision"]}, "cell")
+    forget = forget_set(cell.forget.merged(values["forget"]), kinds)
+    return validate(CellConfig, {**fields, "forget": forget, "precision": values["runtime"]["precision"]}, "cell")
 
 
 def _launcher(values: dict[str, Any]) -> LocalLauncher | SlurmLauncher:

@@ -12,8 +12,8 @@ from deepunlearn.config.references import unresolved
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import shipped
 
-AXES = ("dataset", "arch", "method")
-GROUPS = (*AXES, "search", "protocol", "forget", "train", "launcher", "runtime")
+AXES = ("dataset", "arch", "method", "forget")
+GROUPS = (*AXES, "search", "protocol", "train", "launcher", "runtime")
 
 
 def options(group: str) -> dict[str, str]:

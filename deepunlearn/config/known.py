@@ -145,6 +145,11 @@ def _chosen(overrides: Iterable[str]) -> dict[str, str]:
     return {group: chosen["dataset"] if choice == "${dataset}" else choice for group, choice in chosen.items()}
 
 
+def default_of(group: str) -> str:
+    """The choice of a group where none is made."""
+    return _chosen(())[group]
+
+
 def _top_level() -> list[str]:
     return [*GROUPS, *(name for name in _defaults() if name != "defaults")]
 

@@ -7,6 +7,8 @@ only what `choose` returns; the rest is for designs of many models, such as U-Li
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -24,6 +26,7 @@ Indices = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
 Column = npt.NDArray[Any]  # int64, float64 or text, one value per sample; missing ones are NaN or ""
 Role = Literal["original", "retrained"]
+LONGEST_SPELLING = 40
 TITLES = {"val": "validation part", "test": "test part"}  # in remarks
 
 
@@ -273,6 +276,15 @@ class ForgetSet(Frozen):
         values = self.model_dump(mode="json", exclude={"name", "module", "code"})
         return " ".join([self.name, *(f"{name}={value}" for name, value in values.items())])
 
+    @property
+    def spelling(self) -> str:
+        """What tells it from others in the name of a cell: the kind and its values, a digest where these are long."""
+        values = self.model_dump(mode="json", exclude={"name", "module", "code"}, exclude_none=True)
+        said = ",".join(f"{name}={_spelled(value)}" for name, value in values.items())
+        if len(said) > LONGEST_SPELLING:
+            said = hashlib.sha256(said.encode()).hexdigest()[:8]
+        return f"{self.name}({said})" if said else self.name
+
     def titled(self, class_names: Sequence[str]) -> str:
         """`title`, with the names of classes where it speaks of classes."""
         return self.title
@@ -371,6 +383,10 @@ class ForgetSet(Frozen):
         Of an original that is shared with other forget sets only the seed counts.
         """
         return {}, seed
+
+
+def _spelled(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def kind_of(name: str, module: str | None = None) -> type[ForgetSet]:

@@ -19,6 +19,7 @@ from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.validation import Frozen, NonNegativeFloat, PositiveFloat, PositiveInt, Ratio, Unfit
 
+UNSAID = ("random", "random(ratio=0.1)")  # the forget set that cells have where nothing is said of it
 CHANNELS = 3  # of the images that a network sees; grey ones are repeated
 
 
@@ -264,6 +265,13 @@ class CellConfig(Frozen):
 
     @property
     def name(self) -> str:
+        """Tells it from other cells, for people and in files of hyper-parameters: digits/resnet18/random(ratio=0.2)."""
+        forget = self.forget.spelling
+        return self.short_name if forget in UNSAID else f"{self.short_name}/{forget}"
+
+    @property
+    def short_name(self) -> str:
+        """Without the forget set: the whole name in files of versions that had one forget set in a sweep."""
         return f"{self.dataset.name}/{self.arch.name}"
 
     def epoch_limit(self, search: SearchConfig) -> int:

@@ -33,20 +33,26 @@ SHARED = {
 
 
 def dataset_lines(planner: Planner) -> Iterator[str]:
-    """Of each dataset whose files are there."""
-    seen = set()
+    """Of each dataset whose files are there, with each of its forget sets."""
+    cells: dict[DatasetConfig, dict[str, int]] = {}
     for number, cell in enumerate(planner.sweep.cells):
-        if cell.dataset.name in planner.missing or cell.dataset in seen:
-            continue
-        seen.add(cell.dataset)
-        data = planner.data(number)
-        yield f"  {cell.dataset.name}: {sizes(data)}"
-        split = ", ".join(f"{name} {size:,}" for name, size in planner.sizes(number).items())
-        splits = len(planner.splits(number).seeds)  # none where the split is not known yet
-        yield f"    {'of these' if splits <= 1 else 'of each model'}: {split}"
-        yield from (f"    {line}" for line in notes(cell.dataset, data))
-        if splits == 1 and data.hashes is not None:
-            yield from (f"    {line}" for line in _shared(planner, number, data))
+        if cell.dataset.name not in planner.missing:
+            cells.setdefault(cell.dataset, {}).setdefault(cell.forget.spelling, number)
+    for config, numbers in cells.items():
+        data = planner.data(next(iter(numbers.values())))
+        yield f"  {config.name}: {sizes(data)}"
+        for spelling, number in numbers.items():
+            yield from (f"    {line}" for line in _divided(planner, number, spelling if len(numbers) > 1 else ""))
+        yield from (f"    {line}" for line in notes(config, data))
+
+
+def _divided(planner: Planner, cell: int, forget: str) -> Iterator[str]:
+    """The parts of one forget set, and what copies of images do to them. forget: its name, where there are several."""
+    split = ", ".join(f"{name} {size:,}" for name, size in planner.sizes(cell).items())
+    splits, data = len(planner.splits(cell).seeds), planner.data(cell)  # none where the split is not known yet
+    yield f"{'of these' if splits <= 1 else 'of each model'}{forget and f', {forget}'}: {split}"
+    if splits == 1 and data.hashes is not None:
+        yield from _shared(planner, cell, data)
 
 
 def sizes(data: Digest) -> str:

@@ -91,7 +91,8 @@ class TaskList:
     @cached_property
     def tasks(self) -> list[Task]:
         """All tasks in an order in which each comes after what it needs."""
-        return [task for stage in STAGES for cell in range(len(self.sweep.cells)) for task in self._tasks(stage, cell)]
+        cells = range(len(self.sweep.cells))
+        return list(dict.fromkeys(task for stage in STAGES for cell in cells for task in self._tasks(stage, cell)))
 
     def _tasks(self, stage: Stage, cell: int) -> Iterator[Task]:
         config = self.sweep.cells[cell]

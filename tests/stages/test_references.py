@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepunlearn.analysis import records
+from deepunlearn.analysis.coverage import require_complete
 from deepunlearn.core.forget import Split
 from deepunlearn.stages.references import recut
-from tests.commands import called
-from tests.launch.sweeps import rows
+from tests.commands import called, until
+from tests.launch.sweeps import owners, rows
 
 NONE = np.empty(0, dtype=np.int64)
 SMALL = (
-    "dataset=digits", "arch=smallnet", "train.epochs=1", "seeds=1", "dataset.limit=300", "runtime.threads=1",
-    "keep=logits", "method=ft", "search=none",
+    "dataset=digits", "arch=smallnet", "train.epochs=20", "seeds=1", "dataset.limit=300", "runtime.threads=1",
+    "keep=logits", "method=ft", "search=none", "runtime.checkpoint_seconds=0",
 )  # fmt: skip
 RATIOS = ("0.1", "0.05", "0.2")
 
@@ -48,19 +54,38 @@ def test_outputs_on_other_samples_are_not_taken_for_these() -> None:
         recut({"retain": np.zeros((1, 2)), "forget": np.zeros((1, 2))}, one, other)
 
 
+def killed_once(folder: Path, *arguments: str) -> int:
+    """Run a sweep with two workers, one of which is killed while it trains; the exit code."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deepunlearn.sweep", *SMALL, *arguments, "launcher.workers=2"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    training = until(lambda: [one for one in owners(folder / "results" / "work") if one.pid != process.pid])
+    os.kill(training[0].pid, signal.SIGKILL)
+    return process.wait(timeout=300)
+
+
 @pytest.mark.slow
-def test_whoever_trains_the_original_stores_the_same_and_the_scores_are_those_of_a_sweep_alone(tmp_path: Path) -> None:
-    """Forwards, backwards and one ratio alone."""
-    folders = {name: tmp_path / name for name in ("forwards", "backwards", "0.05")}
-    for name, folder in folders.items():
+def test_a_grid_trains_one_original_and_gives_the_rows_of_sweeps_alone(tmp_path: Path) -> None:
+    """A worker at the grid is killed; the ratios run one after another, backwards, and one in a folder alone."""
+    grid, backwards, alone = (tmp_path / name for name in ("grid", "backwards", "alone"))
+    for folder in (grid, backwards, alone):
         folder.mkdir()
-        for ratio in {"forwards": RATIOS, "backwards": RATIOS[::-1]}.get(name, (name,)):
+    assert killed_once(grid, f"forget.ratio={','.join(RATIOS)}") == 0
+    for folder, ratios in ((backwards, RATIOS[::-1]), (alone, RATIOS[1:2])):
+        for ratio in ratios:
             done = called(folder, *SMALL, f"forget.ratio={ratio}")
             assert done.returncode == 0, done.stderr
-    together, alone = rows(folders["forwards"]), rows(folders["0.05"])
-    assert len(together) == 9 and together == rows(folders["backwards"])
-    assert len(alone) == 3 and alone.items() <= together.items()
-    trained = [path.parent.parent.name for path in folders["forwards"].rglob("history.json")]
-    assert sorted(trained) == ["original"] + 3 * ["retrained"]
-    logits = [path.read_bytes() for one in folders.values() for path in one.rglob("reference/original/*/logits.npz")]
-    assert len(logits) == 3 and len(set(logits)) == 1
+    assert len(rows(grid)) == 9 and rows(grid) == rows(backwards)
+    assert len(rows(alone)) == 3 and rows(alone).items() <= rows(grid).items()
+    for folder in (grid, backwards):
+        trained = [path.parent.parent.name for path in folder.rglob("history.json")]
+        assert sorted(trained) == ["original"] + 3 * ["retrained"]
+    logits = [path.read_bytes() for path in tmp_path.rglob("reference/original/*/logits.npz")]
+    assert len(logits) == 3 and len(set(logits)) == 1, "whoever trains it stores the same"
+    found = records.collect(grid / "results")
+    require_complete(found.cases)
+    assert sorted(found.rows["forget_ratio"].unique()) == [0.05, 0.1, 0.2]
