@@ -71,8 +71,11 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
 
 
 def sync_contents(folder: Path) -> None:
-    """Make the files in `folder`, and their being there, durable."""
+    """Make the files in `folder` and in folders in it, and their being there, durable."""
     for path in folder.iterdir():
+        if path.is_dir():
+            sync_contents(path)
+            continue
         with path.open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(folder)

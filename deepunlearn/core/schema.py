@@ -51,9 +51,11 @@ class DatasetConfig(Frozen):
     source: str  # how its files are read: a file of deepunlearn/data/sources/, or its own name for code of its own
     module: str | None = None  # of a plug-in: where its code is
     reader: str | None = None  # source torchvision: the class of torchvision.datasets
-    subset: str | int | None = (
-        None  # where a source has several of one name: EMNIST's letters, a configuration of a hub's
-    )
+    path: str | None = None  # source huggingface: a folder that save_to_disk wrote, or a name on the hub
+    subset: str | int | None = None  # where a source has several of one name: EMNIST's letters, a hub's configurations
+    image: str | None = None  # source huggingface: the column of images, where there are several
+    train_part: str | None = None  # source huggingface: the part that is trained on; null: train
+    test_part: str | None = None  # source huggingface: the part that tests; null: test, or else validation
     target: str | None = None  # what is to be learnt, where the data have several: an attribute, a column
     root: str | None = None  # directory of the files, or a table's file; null where none is needed
     download: bool = False

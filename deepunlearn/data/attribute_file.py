@@ -32,7 +32,7 @@ def read_columns(root: Path, paths: Sequence[str]) -> dict[str, Column]:
     _same(path, lines, paths)
     row = {name: number for number, name in enumerate(lines)}
     ordered = table.iloc[[row[name] for name in paths]]
-    return {str(name): _column(ordered[name]) for name in table.columns if name != FILE}
+    return {str(name): column_of(ordered[name]) for name in table.columns if name != FILE}
 
 
 def _parsed(path: Path) -> pd.DataFrame:
@@ -70,8 +70,8 @@ def _some(what: str, names: Sequence[str]) -> str:
     return f"{what}: {len(different):,} ({', '.join(different[:SHOWN])}{', ...' if len(different) > SHOWN else ''})"
 
 
-def _column(values: pd.Series) -> Column:
-    """int64 where all are whole, float64 where all are numbers, else text."""
+def column_of(values: pd.Series) -> Column:
+    """int64 where all are whole, float64 where all are numbers, else text; missing is NaN or an empty text."""
     kind = values.dtype.kind
     if kind in "biu":
         return np.asarray(values, dtype=np.int64)

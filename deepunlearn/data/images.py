@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import zlib
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,13 @@ DAMAGED = (
     Image.DecompressionBombError,
 )
 DAMAGED_EXIF = (*DAMAGED, KeyError, TypeError, AttributeError, ArithmeticError)
+
+
+class Stored(NamedTuple):
+    """An image file that another file holds; `content` None: it lies at the path `name`, if anywhere."""
+
+    name: str
+    content: bytes | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +119,13 @@ class ImageFiles:
                 self.remarks.setdefault(remark, []).append(name)
 
 
-def decode(path: Path, background: Background = "black", remarks: list[Remark] | None = None) -> Pixels:
-    """The image in `path` as uint8 [H, W] (grey) or [H, W, 3] (RGB): the first frame, upright, on the background.
+def decode(source: Path | Stored, background: Background = "black", remarks: list[Remark] | None = None) -> Pixels:
+    """The image in `source` as uint8 [H, W] (grey) or [H, W, 3] (RGB): the first frame, upright, on the background.
 
     remarks: takes what had to be done to the image; nothing to an ordinary one.
     """
     done = [] if remarks is None else remarks
-    with _refusing_truncated_images(), _naming(path), Image.open(path) as image:
+    with _refusing_truncated_images(), _opened(source) as image:
         done += _first_and_upper_part(image)
         image.load()
         mode = "L" if _is_grey(image) else "RGB"
@@ -125,9 +133,9 @@ def decode(path: Path, background: Background = "black", remarks: list[Remark] |
         return np.array(plain if plain.mode == mode else plain.convert(mode))
 
 
-def all_grey(paths: Iterable[Path]) -> bool:
+def all_grey(sources: Iterable[Path | Stored]) -> bool:
     """Whether every file is a grey image, by the mode in its header; reads no further than the first colour image."""
-    return all(_grey_file(path) for path in paths)
+    return all(_grey_file(source) for source in sources)
 
 
 def resized(image: Pixels, size: int, channels: int) -> Pixels:
@@ -186,8 +194,8 @@ def _refusing_truncated_images() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _grey_file(path: Path) -> bool:
-    with _naming(path), Image.open(path) as image:
+def _grey_file(source: Path | Stored) -> bool:
+    with _opened(source) as image:
         return _is_grey(image)
 
 
@@ -198,12 +206,15 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _opened(source: Path | Stored) -> Iterator[Image.Image]:
+    """The image, undecoded. Raises DataError with its name, also for what is raised while it is decoded."""
+    name, content = source if isinstance(source, Stored) else (source, None)
     try:
-        yield
+        with Image.open(name if content is None else io.BytesIO(content)) as image:
+            yield image
     except DAMAGED as error:
         raise DataError(
-            f"{path} cannot be decoded",
+            f"{name} cannot be decoded",
             given=f"{type(error).__name__}: {error}",
             allowed=f"complete images with 8 bits per channel, {ORDINARY}",
             remedy="restore the file from its source, convert it, or remove it",

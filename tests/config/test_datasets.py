@@ -13,6 +13,11 @@ NAMES = {
         "EMNIST (letters)",
     ),
     ("dataset=torchvision", "dataset.reader=DTD", "dataset.subset=7"): ("torchvision-DTD-7", "DTD (7)"),
+    ("dataset=huggingface", "dataset.path=uoft-cs/cifar10"): ("huggingface-cifar10", "cifar10"),
+    ("dataset=huggingface", "dataset.path=/data/my-saved", "dataset.target=kind"): (
+        "huggingface-my_saved-kind",
+        "my-saved (kind)",
+    ),
     ("dataset=celeba",): ("celeba", "CelebA"),
     ("dataset=celeba", "dataset.target=Male"): ("celeba-Male", "CelebA (Male)"),
     ("dataset=celeba", "dataset.target=Male", "dataset.title=Faces"): ("celeba-Male", "Faces"),
