@@ -12,6 +12,7 @@ from deepunlearn.config.architectures import is_many
 from deepunlearn.config.files import first_line
 from deepunlearn.config.measures import added_measures
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.forget import kind_of
 from deepunlearn.registry import KINDS, Folders, get, registered
 
 CHECKED = ("method", "arch", "dataset", "forget", "measure", "attack")
@@ -82,7 +83,8 @@ def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[s
         if kind == "arch" and not names and is_many(name):
             continue  # none of these is named
         if kind not in ("method", *OF_MODELS):
-            yield getattr(read_command([f"{kind}={name}", *given, *settings]).sweep.cells[0], kind)
+            own = kind_of(name, registered(kind, folders)[name].module).contract if kind == "forget" else ()
+            yield getattr(read_command([f"{kind}={name}", *given, *own, *settings]).sweep.cells[0], kind)
         elif name in read:
             yield read[name]
         elif names:  # a chain is made of methods and is none; measures of every row are computed together

@@ -127,4 +127,6 @@ def forget_set(values: dict[str, Any], registry: Mapping[str, Registered]) -> Fo
     name = values["name"]
     module = registry[name].module
     code = None if module is None else digest([module])
-    return validate(kind_of(name, module), {**values, "module": module, "code": code}, "forget")
+    forget = validate(kind_of(name, module), {**values, "module": module, "code": code}, "forget")
+    forget.check()
+    return forget

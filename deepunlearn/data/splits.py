@@ -23,6 +23,7 @@ from deepunlearn.core.forget import (
     Samples,
     Split,
     Splits,
+    classes_of,
 )
 from deepunlearn.metrics import USABLE_MARGIN
 
@@ -72,7 +73,7 @@ def make_splits(
     for one in map(splits.of, splits.seeds):
         _check_classes(one, forget, one.labels_in_training(train_labels))
         if forget.scored:
-            _check_majority((train_labels if one.test_of_train else test_labels)[one.test])
+            _check_majority((train_labels if one.test_of_train else test_labels)[one.test], one.forgotten_classes)
     return splits
 
 
@@ -158,11 +159,21 @@ def _check_test(size: int, of: int, limit: int | None, train: int) -> None:
 
 
 def _check_sizes(sizes: Mapping[str, int], forget: ForgetSet, val_ratio: float) -> None:
-    allowed, of = f"at least {LEAST_PER_SIDE} samples", sizes["retain"] + sizes["forget"] + sizes["val"]
+    allowed, trained_on = f"at least {LEAST_PER_SIDE} samples", sizes["retain"] + sizes["forget"]
+    of = trained_on + sizes["val"]
+    given = forget.model_dump(mode="json", exclude={"module", "code"}, exclude_none=True)
+    if sizes["retain"] < LEAST_PER_SIDE:
+        raise ConfigError(
+            "the forget set is everything, or nearly: too few samples are left to retrain on",
+            given=f"{given}: {sizes['forget']} of {trained_on} samples that are trained on",
+            allowed=f"at least {LEAST_PER_SIDE} retained samples",
+            remedy=forget.reduce,
+        )
     if sizes["forget"] < LEAST_PER_SIDE:
         raise ConfigError(
-            "the forget set is too small for the membership attack's 10 folds",
-            given=f"{forget.model_dump(exclude={'module', 'code'})}: {sizes['forget']} of {of} training samples",
+            f"the forget set is {'too small' if sizes['forget'] else 'empty: too small'} for the membership attack's "
+            "10 folds",
+            given=f"{given}: {sizes['forget']} of {of} training samples",
             allowed=allowed,
             remedy=f"use more data (raise dataset.limit, lower dataset.val_ratio), or {forget.enlarge}",
         )
@@ -184,24 +195,27 @@ def _check_sizes(sizes: Mapping[str, int], forget: ForgetSet, val_ratio: float) 
 
 
 def _check_classes(split: Split, forget: ForgetSet, train_labels: npt.NDArray[np.int64]) -> None:
-    missing = np.setdiff1d(np.unique(train_labels), train_labels[split.retain])
-    missing = np.setdiff1d(missing, np.array(split.forgotten_classes, dtype=np.int64))
-    if len(missing):
+    missing = classes_of(train_labels) - classes_of(train_labels[split.retain]) - set(split.forgotten_classes)
+    if missing:
+        names = ", ".join(map(str, sorted(missing)[:10]))
         raise ConfigError(
             "the retain set has no sample of some classes, so the retrained model could not learn them",
-            given=f"no sample of class {', '.join(map(str, missing[:10]))} among {len(split.retain)} retained ones",
+            given=f"no sample of class {names} among {len(split.retain)} retained ones",
             allowed="at least one retained sample of each class that is not forgotten whole",
             remedy=f"raise dataset.limit, draw another split with dataset.split_seed, or {forget.reduce}",
         )
 
 
-def _check_majority(test_labels: npt.NDArray[np.int64]) -> None:
-    counts = np.bincount(test_labels)
+def _check_majority(test_labels: npt.NDArray[np.int64], forgotten: tuple[int, ...]) -> None:
+    """Whether a model can be usable: by the samples of the classes that the retrained model knows."""
+    test_labels = test_labels[~np.isin(test_labels, forgotten)]
+    counts = np.bincount(test_labels, minlength=1)
     if USABLE_MARGIN * counts.max() >= len(test_labels):
         raise ConfigError(
             f"nearly all test samples are of one class, so no model could be usable: "
             f"that takes a TA above {USABLE_MARGIN} x its share",
-            given=f"{counts.max()} of {len(test_labels)} test samples are of class {counts.argmax()}",
+            given=f"{counts.max()} of {len(test_labels)} test samples {'of retained classes ' if forgotten else ''}"
+            f"are of class {counts.argmax()}",
             allowed=f"less than {1 / USABLE_MARGIN:.0%} of them",
             remedy="add test images of the other classes, or leave some of this class out",
         )

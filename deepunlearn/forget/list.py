@@ -1,0 +1,209 @@
+"""The samples of a file are forgotten, as a deletion request names them: by the names of their files, or by number."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import field_validator
+
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Samples, Unseen
+from deepunlearn.core.paths import PACKAGE
+from deepunlearn.core.validation import Unfit
+from deepunlearn.forget.matching import matched_by_class, taken_whole
+
+COLUMNS = ("file", "id")
+SHOWN = 10  # entries that an error lists
+
+
+class Listed(NamedTuple):
+    """Entries of a file, and what they are: names of image files, or numbers of training samples."""
+
+    entries: list[str]
+    of: Literal["file", "id"]
+
+
+class ListForget(ForgetSet):
+    """A CSV file with a column `file` or `id`; other columns are ignored. A file without a header has one column.
+
+    `id` counts the training samples from 0 as the source has them; `file` is a name relative to the dataset's folder.
+    Entries that are in the validation part are not trained on: they stay, and a remark says how many.
+    """
+
+    enlarge: ClassVar[str] = "list more samples in forget.file"
+    reduce: ClassVar[str] = "list fewer samples in forget.file"
+    contract: ClassVar[tuple[str, ...]] = (f"forget.file={PACKAGE / 'testing' / 'ids.csv'}",)
+
+    file: str
+
+    @property
+    def title(self) -> str:
+        return f"{len(read(Path(self.file)).entries):,} listed samples"
+
+    def check(self) -> None:
+        """That the file can be read, before any data are."""
+        read(Path(self.file))
+
+    def choose(self, candidates: Candidates) -> npt.NDArray[np.integer[Any]]:
+        return np.flatnonzero(np.isin(candidates.rows, self.rows(candidates.data)))
+
+    def unseen(self, candidates: Candidates, chosen: npt.NDArray[np.bool_], among: Samples) -> Unseen:
+        return matched_by_class(candidates, chosen, among)
+
+    def whole_classes(self, candidates: Candidates) -> Sequence[int]:
+        listed = self.rows(candidates.data)
+        return taken_whole(candidates, *(np.isin(part.rows, listed) for part in (candidates, candidates.val)))
+
+    def remarks(self, candidates: Candidates) -> Sequence[str]:
+        listed = self.rows(candidates.data)
+        idle = len(listed) - int(np.isin(candidates.rows, listed).sum())
+        return [f"{idle:,} of {len(listed):,} listed samples are not trained on anyway"] if idle else []
+
+    def identity(self, data: Data) -> dict[str, Any]:
+        return {"samples": hashlib.sha256(self.rows(data).astype("<i8").tobytes()).hexdigest()}
+
+    def rows(self, data: Data) -> Indices:
+        """The listed samples, sorted. Raises ConfigError for entries that are unknown or there twice."""
+        listed = read(Path(self.file))
+        _refuse_twice(self.file, listed.entries)
+        find = _by_name if listed.of == "file" else _by_number
+        rows = find(self.file, listed.entries, data)
+        _refuse_twice(self.file, rows)  # 7 and 07, a.png and ./a.png
+        return np.array(sorted(rows), dtype=np.int64)
+
+    @field_validator("file", mode="before")
+    @classmethod
+    def _absolute(cls, file: Any) -> Any:
+        """Jobs may start elsewhere."""
+        if file is None:
+            raise Unfit(
+                "forget.file does not say which samples are forgotten",
+                given="forget.file=null",
+                allowed="a CSV file with a column file or id",
+                remedy="give forget.file=FILE",
+            )
+        return str(Path(file).expanduser().absolute()) if isinstance(file, str) else file
+
+
+def read(file: Path) -> Listed:
+    """The entries of a file, as they stand there. Raises ConfigError."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            lines = [[cell.strip() for cell in line] for line in csv.reader(text)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unfit(file, f"{type(error).__name__}: {error}", "an existing file in UTF-8") from error
+    lines = [line for line in lines if any(line)]
+    if not lines:
+        raise _unfit(file, "no entry", "at least one entry")
+    header = [name.lower() for name in lines[0]]
+    known = [name for name in COLUMNS if name in header]
+    if len(known) == 1:
+        return _of_column(file, lines[1:], header.index(known[0]), "file" if known == ["file"] else "id")
+    if known or max(map(len, lines)) > 1:
+        raise _unfit(file, f"columns {', '.join(lines[0])}", "one column named file or id; others are ignored")
+    entries = [line[0] for line in lines]
+    return Listed(entries, "id" if all(one.isdecimal() for one in entries) else "file")
+
+
+def _of_column(file: Path, lines: list[list[str]], place: int, of: Literal["file", "id"]) -> Listed:
+    short = [str(number) for number, line in enumerate(lines, start=2) if len(line) <= place or not line[place]]
+    if short or not lines:
+        given = f"no {of} in line {', '.join(short[:SHOWN])}" if short else "a header and no entry"
+        raise _unfit(file, given, f"a value of {of} in each line")
+    return Listed([line[place] for line in lines], of)
+
+
+def _by_number(file: str, entries: list[str], data: Data) -> list[int]:
+    size = len(data.train_labels)
+    unknown = [one for one in entries if not one.isdecimal() or int(one) >= size]
+    if unknown:
+        raise _unknown(file, unknown, f"numbers of training samples, 0 to {size - 1}", "correct the column id")
+    return [int(one) for one in entries]
+
+
+def _by_name(file: str, entries: list[str], data: Data) -> list[int]:
+    names = data.attributes.train_names
+    if names is None:
+        raise ConfigError(
+            "the samples of this dataset have no names, so a list cannot name them",
+            given=f"forget.file={file}: {', '.join(entries[:3])}",
+            allowed="numbers of training samples, from 0, in a column named id",
+            remedy="list numbers, or read the images as files with dataset.source=folder",
+        )
+    wanted = {str(PurePosixPath(one)): one for one in entries}
+    found = [(name, row) for row, name in enumerate(_texts(names)) if name in wanted]
+    _refuse_ambiguous(file, found)
+    rows = dict(found)
+    unknown = [one for name, one in wanted.items() if name not in rows]
+    if unknown:
+        remedy = _hint(unknown, names, data.attributes.test_names)
+        raise _unknown(file, unknown, f"names of training files, such as {names[0]}", remedy)
+    return [rows[str(PurePosixPath(one))] for one in entries]
+
+
+def _hint(unknown: list[str], names: Sequence[str], tests: Sequence[str] | None) -> str:
+    """What the first unknown names may be; names: of the training files, tests: of the test part's."""
+    in_test = [] if tests is None else sorted(set(unknown) & set(_texts(tests)))
+    if in_test:
+        return f"leave out those of the test part, which no model is trained on: {', '.join(in_test[:SHOWN])}"
+    tails = {PurePosixPath(one).name for one in unknown[:SHOWN]}
+    alike = [one for one in _texts(names) if one.rpartition("/")[2] in tails]
+    near = f"; did you mean {', '.join(alike[:3])}?" if alike else ""
+    return f"give names relative to the dataset's folder{near}"
+
+
+def _texts(names: Sequence[str]) -> list[str]:
+    """Names as Python's texts, which are quicker to look up one after the other than numpy's."""
+    texts: list[str] = np.asarray(names).tolist()
+    return texts
+
+
+def _refuse_twice(file: str, entries: Iterable[str | int]) -> None:
+    twice = [str(one) for one, times in Counter(entries).items() if times > 1]
+    if twice:
+        raise ConfigError(
+            f"{len(twice):,} samples are listed twice in forget.file",
+            given=f"{file}: {_first(twice)}",
+            allowed="each sample once",
+            remedy="remove the second entries, or correct them: one of them may be meant for another sample",
+        )
+
+
+def _refuse_ambiguous(file: str, found: list[tuple[str, int]]) -> None:
+    twice = [name for name, times in Counter(name for name, _ in found).items() if times > 1]
+    if twice:
+        raise ConfigError(
+            "several training samples have a name that is listed in forget.file",
+            given=f"{file}: {_first(twice)}",
+            allowed="names that one sample has",
+            remedy="list numbers of training samples in a column named id",
+        )
+
+
+def _unknown(file: str, entries: list[str], allowed: str, remedy: str) -> ConfigError:
+    return ConfigError(
+        f"forget.file lists {len(entries):,} samples that there are not",
+        given=f"{file}: {_first(entries)}",
+        allowed=allowed,
+        remedy=remedy,
+    )
+
+
+def _first(entries: list[str]) -> str:
+    return ", ".join(entries[:SHOWN]) + (f", ... ({len(entries):,} in all)" if len(entries) > SHOWN else "")
+
+
+def _unfit(file: Path, given: str, allowed: str) -> ConfigError:
+    return ConfigError(
+        "forget.file cannot be used",
+        given=f"{file}: {given}",
+        allowed=allowed,
+        remedy="give forget.file=FILE with a column file (names of image files) or id (numbers of training samples)",
+    )
