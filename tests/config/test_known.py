@@ -41,7 +41,7 @@ def test_all_options_of_the_chosen_launcher_are_listed() -> None:
         (["launcher.partition=gpu"], "of launcher=slurm, not of launcher=local", "add launcher=slurm"),
         (["launcher.extra.exclude=a"], "of launcher=slurm, not of launcher=local", "add launcher=slurm"),
         (["forget.parts=5"], "of forget=halves, not of forget=random", "add forget=halves"),
-        (["forget=halves", "forget.ratio=0.1"], "random, not of forget=halves", "add forget="),
+        (["forget=halves", "forget.count=20"], "of forget=random, not of forget=halves", "add forget=random"),
         (["method=ft", "method.params.init_rate=1"], "of method=msg, not of method=ft", "add method=msg"),
         (["method=ft,ff", "method.params.lr=0.1"], "not of method=ff", "write method.ft.params.lr=VALUE for ft alone"),
         (["method=ft", "method.space.init_rate.low=1"], "of method=msg, not of method=ft", "add method=msg"),
