@@ -64,8 +64,8 @@ def _unmoved(scored: pd.DataFrame) -> pd.Series[str]:
 
 
 def _undefined(scored: pd.DataFrame) -> pd.Series[str]:
-    """Says of usable models without RetDev why they have none."""
-    bare = scored[scored["usable"] & scored["RetDev"].isna() & scored["reason"].notna()]
+    """Says of usable models without RetDev or attack why they have none."""
+    bare = scored[scored["usable"] & scored["reason"].notna()]
     return bare.groupby(GROUP)["reason"].agg(lambda reasons: f"; {len(reasons)} {reasons.iloc[0]}")
 
 

@@ -16,7 +16,7 @@ from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.metrics.catalogue import BUILT_IN
 
 LINKAGES = ("average", "complete")
-MEASURES = {"RetDev": ("gap", "ToW"), "Indisc": ("Disc_AUC",)}  # in place of -> names
+MEASURES = {"RetDev": ("gap", "ToW"), "gap": ("ToW",), "Indisc": ("Disc_AUC",)}  # in place of -> names
 EXPLAINED = (
     "What other choices would have made of the same models: average or complete linkage in place of Ward's; mean "
     "places over cells in place of counts of groups; in place of RetDev the gap (mean of the absolute differences of "

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deepunlearn.analysis import external, records
+from deepunlearn.analysis.compare import FORGOTTEN
 from deepunlearn.analysis.coverage import require_complete
 from deepunlearn.analysis.records import Records
 from deepunlearn.core.errors import ConfigError, unknown
@@ -49,6 +50,13 @@ def load_records(options: Mapping[str, str | bool]) -> Records:
     if options["extra"]:
         rows, cases = external.join(asked.rows, asked.cases, Path(str(options["extra"])))
         asked = replace(asked, rows=rows, cases=cases)
+    if options["compare"] == "paper" and not asked.rows.empty and FORGOTTEN not in set(asked.rows["forget_title"]):
+        raise ConfigError(
+            "compare=paper puts results beside those of the paper, which forgets at random",
+            given=f"forget sets: {', '.join(sorted(set(asked.rows['forget_title'])))}",
+            allowed=f"results of which some are of {FORGOTTEN}",
+            remedy="leave compare= out",
+        )
     if options["partial"] is not True:
         require_complete(asked.cases)
     return asked

@@ -51,7 +51,8 @@ def as_the_paper_prints(ranked: list[Ranking], timed: list[RtePart], remark: str
     """Both for each ranking over all cells whose places have intervals; table 2 where its network was timed."""
     made: list[Table] = []
     for ranking in ranked:
-        if ranking.scope == "all cells" and all(len(ranking.interval(metric)) for metric in METRICS):
+        usual = ranking.scope == "all cells" and ranking.metrics == tuple(METRICS)
+        if usual and all(len(ranking.interval(metric)) for metric in METRICS):
             made.append(_first(ranking, remark))
             parts = [part for part in timed if part.comparable and _belongs(part, ranking)]
             made += [_second(ranking, part, remark) for part in parts]

@@ -26,6 +26,7 @@ FAILED = "F"
 COUNTED = (*GROUPS, FAILED)
 NOT_APPLICABLE, UNDEFINED = "n/a", "undefined"  # states of a method in a cell that count for nothing
 LOWER_IS_BETTER: Mapping[str, bool] = {name: BUILT_IN[name].better == "lower" for name in ("RetDev", "Indisc")}
+INSTEAD = {"RetDev": "gap"}  # what ranks where the former is not defined in any cell
 RESAMPLES = 1000
 
 

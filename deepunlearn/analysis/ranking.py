@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
 from deepunlearn.analysis.aggregate import INCOMPLETE, aggregate
-from deepunlearn.analysis.rank import LOWER_IS_BETTER, NOT_APPLICABLE, UNDEFINED, Scores, count_groups
+from deepunlearn.analysis.rank import INSTEAD, LOWER_IS_BETTER, NOT_APPLICABLE, UNDEFINED, Scores, count_groups
 from deepunlearn.analysis.rows import REFERENCES, current
-from deepunlearn.analysis.sets import asked_for, kind_names, kinds
+from deepunlearn.analysis.sets import asked_for, forgotten_by, kind_names, kinds
 from deepunlearn.analysis.trust import Judged, judge
+from deepunlearn.metrics.catalogue import BUILT_IN
 
 
 @dataclass(frozen=True)
@@ -19,16 +21,18 @@ class Ranking:
     """Methods ranked over the cells of a scope by each metric.
 
     scope: e.g. "all cells"; kind: how hyper-parameters were chosen, in words, where there are several ways, else "";
-    name: of its files; rows: that it rests on; left_out: methods and cells that could not take part, in words; titles:
-    of the methods that were run in every cell. By metric: scores (of all of these), ranked (of those that can be
-    ranked), groups (methods x cells; a state where there is no group), judged (ranks and how far to trust them),
-    neighbours and best (each method against the next and against the best of its cell).
+    name: of its files; rows: that it rests on; in_place: which metric ranks in place of which and why, in words, or "";
+    left_out: methods and cells that could not take part, in words; titles: of the methods that were run in every cell.
+    By metric: scores (of all of these), ranked (of those that can be ranked), groups (methods x cells; a state where
+    there is no group), judged (ranks and how far to trust them), neighbours and best (each method against the next and
+    against the best of its cell).
     """
 
     name: str
     scope: str
     kind: str
     rows: pd.DataFrame
+    in_place: str
     left_out: str
     titles: dict[str, str]
     scores: dict[str, Scores]
@@ -39,17 +43,23 @@ class Ranking:
     best: dict[str, pd.DataFrame]
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """What ranks: RetDev and Indisc, or what stands in their place."""
+        return tuple(self.judged)
+
+    @property
     def ranks(self) -> dict[str, pd.Series[int]]:
-        """By metric, the rank of each method that has one."""
-        return {metric: one.ranks for metric, one in self.judged.items()}
+        """By metric, the rank of each method that has one; of RetDev nobody's where another ranks in its place."""
+        nobody = {metric: pd.Series(dtype="int64") for metric in LOWER_IS_BETTER if metric not in self.judged}
+        return {metric: one.ranks for metric, one in self.judged.items()} | nobody
 
     @property
     def trust(self) -> str:
-        """A sentence per metric, one where they are the same."""
+        """Which metric ranks, where it is another than usual; a sentence per metric, one where they are the same."""
         said = {metric: one.sentence for metric, one in self.judged.items()}
         if len(set(said.values())) == 1:
-            return next(iter(said.values()))
-        return " ".join(f"{metric}: {sentence}" for metric, sentence in said.items())
+            return self.in_place + next(iter(said.values()))
+        return self.in_place + " ".join(f"{metric}: {sentence}" for metric, sentence in said.items())
 
     def counts(self, metric: str) -> pd.DataFrame:
         return count_groups(self.groups[metric])
@@ -62,7 +72,7 @@ class Ranking:
 
     def disagree(self, method: str) -> bool:
         """Whether the intervals of the metrics have no place in common; never where there are none."""
-        intervals = [self.interval(metric) for metric in LOWER_IS_BETTER]
+        intervals = [self.interval(metric) for metric in self.metrics]
         if not all(method in one.index for one in intervals):
             return False
         lines = [one.loc[method] for one in intervals]
@@ -70,7 +80,7 @@ class Ranking:
 
 
 def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
-    """One per way of choosing hyper-parameters and scope: all cells; with several, each architecture and each dataset.
+    """One per way of choosing hyper-parameters and scope: all cells; of several each architecture, dataset, forget set.
 
     Cells are those that were asked for: one in which every method failed counts. A scope of which no method has run in
     every cell has no ranking.
@@ -97,11 +107,19 @@ def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
 
 def _scopes(sets: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     yield "", "all cells", sets
+    by_forget_set = sets.groupby(sets["cell"].map(forgotten_by(rows)))
+    if len(by_forget_set) > 1:
+        yield from ((f"-forget-{_slug(str(title))}", f"forgotten: {title}", own) for title, own in by_forget_set)
     for field in ("arch", "dataset"):
         titles = dict(zip(rows[field].tolist(), rows[f"{field}_title"].tolist(), strict=True))
         subsets = sets.groupby(field)
         if len(subsets) > 1:
             yield from ((f"-{name}", str(titles.get(str(name), name)), subset) for name, subset in subsets)
+
+
+def _slug(title: str) -> str:
+    """Of a file name."""
+    return re.sub("[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def _one_set_per_cell(sets: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -130,7 +148,8 @@ def _ranking(
     titles = dict(zip(own["method"], own["method_title"], strict=True))
     remarks = [*left_out, *_missing(states, complete, titles)]
     metrics: dict[str, _Metric] = {}
-    for metric in LOWER_IS_BETTER:
+    in_place = {metric: _in_place(rows, metric) for metric in LOWER_IS_BETTER}
+    for metric in (INSTEAD[metric] if why else metric for metric, why in in_place.items()):
         metrics[metric], more = _metric(rows, complete, metric, titles)
         remarks += more
     trials = rows["trials"].dropna()
@@ -141,6 +160,7 @@ def _ranking(
         scope=scope,
         kind=kind,
         rows=rows,
+        in_place="".join(in_place.values()),
         left_out="; ".join(dict.fromkeys(remarks)),
         titles={str(method): titles[method] for method in complete.index},
         scores={name: one.every for name, one in metrics.items()},
@@ -150,6 +170,16 @@ def _ranking(
         neighbours={name: one.every.neighbours() for name, one in metrics.items()},
         best={name: one.every.against_best() for name, one in metrics.items()},
     )
+
+
+def _in_place(rows: pd.DataFrame, metric: str) -> str:
+    """That and why another metric ranks in place of `metric`: that has no value in any cell, and the other has."""
+    instead, usable = INSTEAD.get(metric), rows[rows["usable"]]
+    if instead is None or usable[metric].notna().any() or usable[instead].isna().all():
+        return ""
+    reasons = usable["reason"].dropna().str.split(";").str[0]
+    why = f" ({reasons.iloc[0]})" if len(reasons) else ""
+    return f"Ranked by {instead} in place of {metric}, which is not defined in any cell here{why}. "
 
 
 def _missing(states: pd.DataFrame, complete: pd.DataFrame, titles: dict[str, str]) -> list[str]:
@@ -172,7 +202,7 @@ def _metric(rows: pd.DataFrame, states: pd.DataFrame, metric: str, titles: dict[
     bare = {key for key, status in own.items() if status == "" and key[1] not in values[key[0]]}
     said = dict.fromkeys(bare, UNDEFINED) | {key: NOT_APPLICABLE for key, one in own.items() if one == NOT_APPLICABLE}
     methods = [str(name) for name in states.index]
-    every = Scores(values, methods, LOWER_IS_BETTER[metric], said)
+    every = Scores(values, methods, BUILT_IN[metric].better == "lower", said)
     empty = [column for column, table in values.items() if not table.shape[1] and any(key[0] == column for key in bare)]
     remarks = [f"{metric} is not defined in {column} ({_reason(rows, column)})" for column in empty]
     alone = sorted({name for column, name in bare if column not in empty})

@@ -13,7 +13,7 @@ from deepunlearn.analysis import choices
 from deepunlearn.analysis.aggregate import aggregate
 from deepunlearn.analysis.inference import FEWEST_SEEDS, LEVEL, CriticalDifference
 from deepunlearn.analysis.provenance import caption_text, describe
-from deepunlearn.analysis.rank import COUNTED, FAILED, LOWER_IS_BETTER, NOT_APPLICABLE, mid_places
+from deepunlearn.analysis.rank import COUNTED, FAILED, NOT_APPLICABLE, mid_places
 from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, current
@@ -82,10 +82,10 @@ def _difference(metric: str, neighbours: CriticalDifference) -> str:
 
 
 def _ranks(ranking: Ranking) -> pd.DataFrame:
-    """A line per method, best RetDev rank first; for each metric counts, mean, rank, place and its interval."""
+    """A line per method, best rank by the first metric first; by metric counts, mean, rank, place and its interval."""
     columns: dict[str, pd.Series[Any]] = {}
     methods = list(ranking.titles)
-    for metric in LOWER_IS_BETTER:
+    for metric in ranking.metrics:
         counts, ranks = ranking.counts(metric).reindex(methods), ranking.ranks[metric].astype("Int64")
         columns |= {f"{metric}_{name}": counts[name] for name in COUNTED}
         columns |= {f"{metric}_mean": ranking.scores[metric].means().mean(axis=1, skipna=False)}
@@ -100,13 +100,13 @@ def _ranks(ranking: Ranking) -> pd.DataFrame:
     data.insert(1, "method_title", data["method"].map(ranking.titles))
     data["disagree"] = [ranking.disagree(method) for method in methods]
     order = data["method_title"].str.casefold()
-    keys = ["RetDev_rank", "Indisc_rank", "RetDev_mean", "order"]
+    keys = [*(f"{metric}_rank" for metric in ranking.metrics), f"{ranking.metrics[0]}_mean", "order"]
     return data.assign(order=order).sort_values(keys).drop(columns="order").reset_index(drop=True)
 
 
 def _ranks_shown(ranking: Ranking, data: pd.DataFrame) -> pd.DataFrame:
     shown: dict[str, Any] = {"method": data["method_title"]}
-    for metric in LOWER_IS_BETTER:
+    for metric in ranking.metrics:
         shown |= {f"{metric} {name}": data[f"{metric}_{name}"] for name in COUNTED}
         shown[f"{metric} mean"] = data[f"{metric}_mean"].map(lambda mean: "n/a" if pd.isna(mean) else f"{mean:.3f}")
         none = "not told" if ranking.judged[metric].refused else "n/a"

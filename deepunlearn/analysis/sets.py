@@ -104,7 +104,7 @@ def _columns(sets: pd.DataFrame, rows: pd.DataFrame) -> pd.Series[str]:
 
 
 def forgotten_by(rows: pd.DataFrame) -> dict[str, str]:
-    """Cell -> title of its forget set; of cells without rows none."""
+    """Cell -> title of its forget set, of cells with rows."""
     return dict(zip(rows["cell"].tolist(), rows["forget_title"].tolist(), strict=True))
 
 

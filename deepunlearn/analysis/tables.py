@@ -127,7 +127,8 @@ def _score_table(
     if len(own):
         shown = _with_line(shown, floor_line(own, catalogue), int(lines["method"].isin(REFERENCES).sum()))
     data = lines.drop(columns="name").assign(**more, **(floors(own) if len(own) else {}))
-    title = f"{_title(own, 'dataset', first)}, {_title(own, 'arch', first)}: unlearning scores"
+    places = [_title(own, "dataset", first), _title(own, "arch", first), *_forgotten(own)]
+    title = f"{', '.join(places)}: unlearning scores"
     if first["name"] != f"{first['dataset']}-{first['arch']}":  # others are of the same
         title += f" ({apart.get(first['result_set']) or _named_by_id(first)})"
     caption = f"{remark}{legend(catalogue)} {EXPLAINED} {caption_text(facts, ids)}"
@@ -226,6 +227,11 @@ def _number(mean: float, sd: float, digits: str, missing: str) -> str:
     if math.isnan(mean):
         return missing
     return f"{mean:{digits}}" if math.isnan(sd) else f"{mean:{digits}} ± {sd:{digits}}"
+
+
+def _forgotten(rows: pd.DataFrame) -> list[str]:
+    """The title of a forget set that is not the usual, random one."""
+    return sorted(set(rows.loc[rows["forget_kind"] != "random", "forget_title"]))
 
 
 def _title(rows: pd.DataFrame, name: str, first: pd.Series) -> str:

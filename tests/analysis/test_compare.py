@@ -12,6 +12,7 @@ from deepunlearn.analysis.coverage import outcomes
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import collect
+from deepunlearn.cli import run_main
 from deepunlearn.config import method_configs
 from deepunlearn.tables import main
 
@@ -134,3 +135,12 @@ def test_the_papers_ranks_are_among_the_methods_that_were_run() -> None:
     """Of FT, CT and GA the counts of Table 1 give 1, 2 and 3, not 1, 3 and 11."""
     assert published_ranks(["ft", "ct", "ga"])["RetDev"].to_dict() == {"ft": 1, "ct": 2, "ga": 3}
     assert published_ranks()["RetDev"][["ft", "ct", "ga"]].tolist() == [1, 3, 11]
+
+
+def test_what_forgot_something_else_is_not_put_beside_the_paper(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf.add(forget_kind="classes", forget_title="class 3")
+    assert run_main(main, [f"results={shelf.root}", "compare=paper"]) == 2
+    told = capsys.readouterr().err
+    assert "forget sets: class 3" in told and "random 10 %" in told

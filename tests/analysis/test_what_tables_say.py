@@ -83,6 +83,90 @@ def test_undefined_is_neither_failed_nor_ranked(shelf: Shelf) -> None:
     assert scored.loc["FT", "RetDev ↓ (best 0)"] == "undefined" and why in scored.loc["FT", "why"]
 
 
+CLASS = {"forget_kind": "classes", "forget_title": "class 3", "TA_retained": 0.9, "TA_forgotten": 0.1}
+WHOLE = "RetDev undefined: class 3 forgotten whole, which the retrained model does not know"
+
+
+def forgotten_whole(shelf: Shelf, place: dict[str, Any], values: dict[str, float]) -> None:
+    """Models without RetDev, whose gap is half of `values`, beside their references."""
+    bare = {"RetDev": None, "FR": None, "reason": WHOLE, **CLASS, **place}
+    for name in ("original", "retrained"):
+        shelf.add(method=name, method_title=name, **{**bare, "result_set": None})
+    for method, value in values.items():
+        for seed in (0, 1):
+            own = {"gap": value / 2 + 0.001 * seed, "ToW": 1 - value, "Indisc": 1 - value / 2}
+            shelf.add(method=method, method_title=method.upper(), seed=seed, **own, **bare)
+
+
+def test_where_retdev_is_not_defined_in_any_cell_gap_ranks(shelf: Shelf) -> None:
+    forgotten_whole(shelf, DIGITS, {"ft": 0.5, "ga": 0.1, "ct": 0.9})
+    (ranking,) = ranked(shelf).values()
+    assert ranking.metrics == ("gap", "Indisc") and ranking.ranks["RetDev"].empty
+    assert ranking.ranks["gap"].to_dict() == {"ga": 1, "ft": 2, "ct": 3}
+    assert ranking.counts("gap")["F"].tolist() == [0, 0, 0]
+    told = f"Ranked by gap in place of RetDev, which is not defined in any cell here ({WHOLE}). "
+    assert ranking.trust.startswith(told)
+    made = tables_of(shelf)
+    shown = made["ranking"].shown.set_index("method")
+    assert shown["gap rank"].tolist() == ["1", "2", "3"] and not any("RetDev" in name for name in shown)
+    assert made["ranking"].caption.startswith(told) and "forget set: class 3;" in made["ranking"].caption
+    assert set(made["choices"].data["choice"]) >= {"as it is", "ToW in its place"}
+    scored = made["digits-resnet18"]
+    line = scored.shown.set_index("method").loc["GA"]
+    assert line["RetDev ↓ (best 0)"] == line["FR (ideal 1)"] == "undefined" and line["status"] == ""
+    assert line["TR (ideal 1)"].startswith("1.000") and WHOLE in line["why"]
+    assert line["TA_retained"].startswith("0.900") and line["TA_forgotten"].startswith("0.101")
+    assert scored.title == "Digits, ResNet18, class 3: unlearning scores"
+
+
+def test_cells_of_several_forget_sets_are_told_apart_and_ranked_each(shelf: Shelf) -> None:
+    """Over all cells RetDev ranks where it is defined; the class's own ranking goes by gap."""
+    fine(shelf, DIGITS, {"ft": 0.1, "ga": 0.5, "ct": 0.9})
+    forgotten_whole(shelf, {"cell": "2" * 16, "result_set": "6" * 16}, {"ft": 0.5, "ga": 0.1, "ct": 0.9})
+    made = ranked(shelf)
+    assert set(made) == {"ranking", "ranking-forget-class-3", "ranking-forget-random-10"}
+    assert list(made["ranking"].groups["Indisc"]) == ["Digits ResNet18 class 3", "Digits ResNet18 random 10 %"]
+    assert made["ranking"].metrics == ("RetDev", "Indisc") and WHOLE in made["ranking"].left_out
+    assert made["ranking-forget-class-3"].metrics == ("gap", "Indisc")
+    assert made["ranking-forget-class-3"].scope == "forgotten: class 3"
+    scores = [table for table in tables_of(shelf).values() if table.name.startswith("digits-resnet18")]
+    assert [table.title.partition(": ")[2] for table in scores] == [
+        "unlearning scores (random 10 %)", "unlearning scores (class 3)",
+    ]  # fmt: skip
+    random, class_ = scores
+    assert "TA_retained" not in random.shown and "TA_retained" in class_.shown
+    compared = [table.name for table in build(collect(shelf.root), list(made.values()), compare=True)]
+    assert [name for name in compared if name.startswith("paper-")] == ["paper-forget-random-10"]
+
+
+def test_an_attack_on_too_few_is_said_and_has_no_floor(shelf: Shelf) -> None:
+    why = "attack n/a: 4 samples of the test part match the forgotten ones, and it needs 10"
+    none = dict.fromkeys(("MIA", "Disc", "Indisc", "MIA_AUC", "Disc_AUC", "MIA_understated"))
+    for method, value in {"ft": 0.1, "ga": 0.5, "ct": 0.9}.items():
+        for seed in (0, 1):
+            own = {"RetDev": value + 0.001 * seed, "reason": why, "n_unseen_test": 4, **none}
+            shelf.add(method=method, method_title=method.upper(), seed=seed, forget_title="2 persons", **own, **DIGITS)
+    made = tables_of(shelf)
+    shown = made["digits-resnet18"].shown.set_index("method")
+    assert shown.loc["FT", "Indisc ↑ (best 1)"] == "n/a" and why in shown.loc["FT", "why"]
+    assert shown.loc["FT", "status"] == "" and shown.loc["FT", "RetDev ↓ (best 0)"].startswith("0.101")
+    assert shown.loc["no difference", "why"] == "the attack has too few samples"
+    ranking = ranked(shelf)["ranking"]
+    assert ranking.ranks["RetDev"].to_dict() == {"ft": 1, "ga": 2, "ct": 3} and ranking.ranks["Indisc"].empty
+
+
+def test_the_floor_is_that_of_the_samples_that_the_attack_looks_at(shelf: Shelf) -> None:
+    shelf.add(n_unseen_test=30, n_forget=122, **DIGITS)
+    told = tables_of(shelf)["digits-resnet18"].shown.set_index("method").loc["no difference", "why"]
+    assert told == "30 samples on each side; of Disc_AUC 122 and 30"
+
+
+def test_captions_say_how_unseen_samples_were_matched(shelf: Shelf) -> None:
+    said = "test part: matched by class, since it has no picture of these persons"
+    shelf.add(forget_remarks=said, **DIGITS)
+    assert f"the attack's unseen samples: {said};" in tables_of(shelf)["digits-resnet18"].caption
+
+
 def test_not_applicable_is_no_failure(shelf: Shelf) -> None:
     fine(shelf, DIGITS, {"ft": 0.1, "ga": 0.5, "ct": 0.9, "bt": 0.3})
     fine(shelf, MNIST, {"ft": 0.1, "ga": 0.5, "ct": 0.9})
