@@ -14,6 +14,8 @@ _ENDINGS = """
 .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm
 """
 SUFFIXES = frozenset(_ENDINGS.split())
+# folders that systems put beside anybody's files: archives of macOS, network storage, bins of Windows and Linux
+SYSTEM = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 ORDINARY = "jpg, png, webp, gif, bmp, tiff and whatever else Pillow decodes"
 EXAMPLES = 3  # named
 
@@ -31,6 +33,8 @@ def kind_of(path: str) -> str:
     ending = name.suffix.lower()
     if name.name.startswith("."):
         return "hidden"
+    if name.name in SYSTEM:
+        return "folders of a system"
     if path.endswith("/"):
         return "folders that are no class"
     if ending in SUFFIXES:

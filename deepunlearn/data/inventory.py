@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData
 from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data.endings import SYSTEM
 
 if TYPE_CHECKING:
     from deepunlearn.core.progress import Progress
@@ -107,14 +108,14 @@ class Listing(NamedTuple):
 
     images: list[FileStamp]
     folders: list[str]  # names
-    others: list[str]  # files of other kinds and hidden ones, relative to the root
+    others: list[str]  # files of other kinds, hidden ones and folders of a system, relative to the root
 
 
 def listing(root: Path, folder: str, suffixes: Container[str]) -> Listing:
     """What is in `root / folder` (not below); images are the files that end in one of `suffixes`.
 
-    Upper case is read as lower case; hidden files and folders are no images. A dangling link is an error, not one image
-    fewer. Raises DataError where something cannot be read.
+    Upper case is read as lower case; what is hidden is no image, nor is what lies in a folder of a system. A dangling
+    link is an error, not one image fewer. Raises DataError where something cannot be read.
     """
     prefix = f"{folder}/" if folder else ""
     listed = Listing([], [], [])
@@ -122,7 +123,9 @@ def listing(root: Path, folder: str, suffixes: Container[str]) -> Listing:
         if entry.name.startswith("."):
             listed.others.append(prefix + entry.name)
         elif entry.is_dir():
-            listed.folders.append(entry.name)
+            listed.others.append(f"{prefix}{entry.name}/") if entry.name in SYSTEM else listed.folders.append(
+                entry.name
+            )
         elif PurePath(entry.name).suffix.lower() in suffixes:
             listed.images.append(_stamp_of(entry, prefix))
         else:

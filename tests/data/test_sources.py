@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
@@ -14,6 +16,8 @@ from PIL import ExifTags, Image, ImageFile
 from sklearn.datasets import load_digits
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData
+from deepunlearn.data.decoded import load
+from deepunlearn.data.endings import counted
 from deepunlearn.data.folders import age_group
 from deepunlearn.data.images import decode, resized
 from deepunlearn.data.sources import find, read
@@ -364,6 +368,157 @@ def test_a_damaged_image_in_a_folder_is_named(config, tmp_path):
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(DataError, match=r"b/0003\.jpg cannot be decoded"):
         read_all(config("folder", root=str(tmp_path)))
+
+
+# ----------------------------------------------------------------------------------- odd files in an ordinary folder
+
+COLOUR = (200, 120, 40)
+COPPER = Image.new("RGB", (24, 16), COLOUR)
+GREY = round(0.299 * 200 + 0.587 * 120 + 0.114 * 40)
+
+
+def on_its_side(path):
+    """Left half in our colour, right half black, stored upright: a viewer shows the colour at the top."""
+    image = Image.new("RGB", (24, 16))
+    image.paste(COLOUR, (0, 0, 12, 16))
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = 6
+    image.save(path, exif=tags, quality=100, subsampling=0)
+
+
+def see_through_palette(path):
+    image = Image.new("P", (24, 16), 1)
+    image.putpalette([9, 9, 9, *COLOUR])
+    image.putpixel((23, 15), 0)
+    image.save(path, transparency=0)
+
+
+def animated(path):
+    COPPER.save(path, save_all=True, append_images=[Image.new("RGB", (24, 16), level) for level in ("red", "blue")])
+
+
+def linked(path):
+    COPPER.save(path.parents[2] / "elsewhere.png")
+    path.symlink_to(path.parents[2] / "elsewhere.png")
+
+
+def cut(path):
+    Image.fromarray(noise(1, 40, 40, 3)).save(path)
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+READ = {  # name of the file -> how it is made, colour at its upper left
+    "grey.jpg": (lambda path: COPPER.convert("L").save(path, quality=100), (GREY,) * 3),
+    "cmyk.jpg": (lambda path: COPPER.convert("CMYK").save(path, quality=100), COLOUR),
+    "cmyk.tif": (lambda path: COPPER.convert("CMYK").save(path), COLOUR),
+    "bits.png": (lambda path: Image.new("1", (24, 16), 1).save(path), (255,) * 3),
+    "palette.gif": (lambda path: COPPER.quantize(4).save(path), COLOUR),
+    "see-through.png": (see_through_palette, COLOUR),
+    "animated.gif": (animated, COLOUR),
+    "animated.webp": (animated, COLOUR),
+    "on-its-side.jpg": (on_its_side, COLOUR),
+    "UPPER.JPG": (lambda path: COPPER.save(path, quality=100), COLOUR),
+    "two.dots.Png": (COPPER.save, COLOUR),
+    "a png.jpg": (lambda path: COPPER.save(path, "PNG"), COLOUR),
+    "Zoë 東京 🙂.png": (COPPER.save, COLOUR),
+    "with\ttab and 'quotes'.png": (COPPER.save, COLOUR),
+    "link.png": (linked, COLOUR),
+}
+REFUSED = {
+    "page.jpg": lambda path: path.write_text("<!DOCTYPE html><title>404 Not Found</title>"),
+    "nothing.png": lambda path: path.write_bytes(b""),
+    "cut.jpg": cut,
+    "cut.png": cut,
+    "zeros.jpg": lambda path: path.write_bytes(bytes(1000)),
+    "deep.png": lambda path: Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(path),
+    "float.tiff": lambda path: Image.fromarray(np.full((8, 8), 0.5, dtype=np.float32)).save(path),
+}
+LEFT_OUT = {  # path in the folder of a class
+    ".DS_Store": lambda path: path.write_bytes(b"\0\0\0\1Bud1"),
+    "._photo.jpg": lambda path: path.write_bytes(b"\0\5\x16\7"),
+    "Thumbs.db": lambda path: path.write_bytes(b"\xd0\xcf\x11\xe0"),
+    "desktop.ini": lambda path: path.write_text("[.ShellClassInfo]"),
+    "movie.mp4": lambda path: path.write_bytes(b"ftyp"),
+    "notes": lambda path: path.write_text("no ending"),
+}
+
+
+@pytest.fixture
+def odd_folder(config, tmp_path):
+    """(class folder to put a file into, the configuration)"""
+    write_classes(tmp_path / "images", {"a": 5, "b": 5})
+    return tmp_path / "images/a", config("folder", root=str(tmp_path / "images"))
+
+
+@pytest.mark.parametrize("name", READ)
+def test_odd_images_are_read_rightly(odd_folder, name):
+    folder, config = odd_folder
+    write, colour = READ[name]
+    write(folder / name)
+    raw = read(config, find(config))
+    found = {path: image for part in (raw.train, raw.test) for path, image in zip(part.names, part.images, strict=True)}
+    assert len(found) == 11 and find(config).left_out == ()
+    image = found[f"a/{name}"]
+    pixel = np.broadcast_to(image[1, 1], 3).astype(int)
+    assert np.abs(pixel - colour).max() <= 2
+    if name == "on-its-side.jpg":
+        assert image.shape == (24, 16, 3) and image[1, -2].max() > 100 and image[-2, 1].max() < 50
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_whole_image_is_refused_by_name(odd_folder, name, tmp_path, progress):
+    folder, config = odd_folder
+    REFUSED[name](folder / name)
+    with pytest.raises(DataError) as error:
+        load(config, tmp_path / "cache", progress)
+    assert f"a/{name} cannot be decoded" in str(error.value)
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_files_of_systems_and_other_kinds_are_left_out_by_name(odd_folder, name):
+    folder, config = odd_folder
+    LEFT_OUT[name](folder / name)
+    inventory = find(config)
+    assert inventory.left_out == (f"a/{name}",) and len(inventory.files) == 10
+
+
+@pytest.mark.parametrize("own_test", [False, True])
+def test_folders_of_systems_are_no_classes(config, tmp_path, own_test):
+    """An archive that macOS packed unpacks with a second tree, of files that look like images and are none."""
+    counts = {"a": 5, "b": 5}
+    write_classes(
+        tmp_path, {f"{part}/{name}": 2 for part in ("train", "test") for name in "ab"} if own_test else counts
+    )
+    for name in ("__MACOSX", "a/@eaDir", "$RECYCLE.BIN", "lost+found", ".Trash-1000"):
+        folder = tmp_path / "train" / name if own_test else tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "photo.jpg").write_bytes(b"\0\5\x16\7")
+    inventory = find(config("folder", root=str(tmp_path)))
+    assert len(inventory.files) == (8 if own_test else 10)
+    assert len(inventory.left_out) == 5 and any("__MACOSX/" in path for path in inventory.left_out)
+    assert "4 folders of a system" in counted(inventory.left_out)
+
+
+def test_a_class_folder_may_be_a_link_and_links_in_a_circle_are_left_out(config, tmp_path):
+    write_classes(tmp_path, {"store/a": 5, "images/b": 5})
+    (tmp_path / "images/a").symlink_to(tmp_path / "store/a")
+    (tmp_path / "images/b/again").symlink_to(tmp_path / "images")
+    inventory = find(config("folder", root=str(tmp_path / "images")))
+    assert len(inventory.files) == 10 and inventory.left_out == ("b/again/",)
+
+
+def test_names_that_are_no_text_are_read_and_kept(odd_folder, tmp_path, progress):
+    """Linux takes any bytes as names; those of an old archive are in no encoding of ours."""
+    folder, config = odd_folder
+    name = b"caf\xe9.png"
+    COPPER.save(tmp_path / "plain.png")
+    try:
+        (tmp_path / "plain.png").rename(Path(os.fsdecode(os.fsencode(folder) + b"/" + name)))
+    except OSError:
+        pytest.skip("this file system has texts as names")
+    data = load(config, tmp_path / "cache", progress)
+    names = [*data.attributes.train_names, *data.attributes.test_names]
+    assert f"a/{os.fsdecode(name)}" in names
 
 
 # ------------------------------------------------------------------------------------------------------------ UTKFace
