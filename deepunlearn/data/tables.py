@@ -28,7 +28,6 @@ from deepunlearn.data.folders import TEST_SEED, held_out
 from deepunlearn.data.images import RawData, RawPart, Remark
 from deepunlearn.data.splits import stratified
 
-ENCODING = 1  # bump when the same table would become other rows
 MOST_CATEGORIES = 1000  # of a column: each is a number that every row has
 MOST_CLASSES = 1000
 LONGEST = 1000  # characters of a text that is kept as an attribute
@@ -39,12 +38,6 @@ SHOWN = 3  # rows or columns that a message names
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-
-
-def facts(config: DatasetConfig) -> tuple[str, ...]:
-    """What decides beside the file which rows are read from it."""
-    chosen = {name: getattr(config, name) for name in ("target", "missing", "categories", "ignore")}
-    return (f"encoding={ENCODING}", *(f"{name}={value}" for name, value in chosen.items()))
 
 
 def table_data(config: DatasetConfig, table: pa.Table, target: str | None, test: Indices | None = None) -> RawData:

@@ -1,4 +1,4 @@
-"""What a plan says of the data: images per part and class, what was not read, what was done to images, copies."""
+"""What a plan says of the data: images or rows per part and class, what was not read, what was done to them, copies."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ REMARKS = {
     "blended": "images with transparent pixels, put on {background} (dataset.background)",
     "frames": "images with several frames, of which the first is read",
     "cut": "images with 16 bits per channel, of which the upper 8 are read",
+    "incomplete": "rows that are left out, as values are missing (dataset.missing=drop)",
+    "filled": "rows with missing values, filled with the mean of the training part (dataset.missing=mean)",
+    "unseen": "test rows with a category that no training row has",
 }
-WARNINGS = frozenset({"frames", "cut"})  # where something of an image is lost
+WARNINGS = frozenset({"frames", "cut", "unseen"})  # where something of an image is lost
 COPIES = {
-    "in test": "training images that are in the test part too",
-    "repeated": "training images that are equal to an earlier one",
-    "other labels": "images whose label is not that of the first image equal to them",
+    "in test": "training {what}s that are in the test part too",
+    "repeated": "training {what}s that are equal to an earlier one",
+    "other labels": "{what}s whose label is not that of the first {what} equal to them",
 }
 SHARED = {
     "forget": "forget samples with a copy among the retained, so that nobody can tell whether they were forgotten",
@@ -56,12 +59,16 @@ def _divided(planner: Planner, cell: int, forget: str) -> Iterator[str]:
 
 
 def sizes(data: Digest) -> str:
-    """How many images there are, and of which classes fewest and most."""
+    """How many images or rows there are, and of which classes fewest and most."""
     train, test = data.train_labels, data.test_labels
     return (
-        f"{len(train):,} training and {len(test):,} test images, {len(data.class_names)} classes; "
+        f"{len(train):,} training and {len(test):,} test {_what(data)}s, {len(data.class_names)} classes; "
         f"per class {_range(data.class_names, train)} in training, {_range(data.class_names, test)} in test"
     )
+
+
+def _what(data: Digest) -> str:
+    return "image" if data.features is None else "row"
 
 
 def _range(names: tuple[str, ...], labels: npt.NDArray[np.int64]) -> str:
@@ -81,7 +88,7 @@ def notes(config: DatasetConfig, data: Digest) -> Iterator[str]:
         yield _line(text, remark["count"], remark["examples"], warning=kind in WARNINGS)
     absent = np.setdiff1d(data.train_labels, data.test_labels)
     if len(absent):
-        yield f"warning: no test image of {', '.join(data.class_names[label] for label in absent[:10])}"
+        yield f"warning: no test {_what(data)} of {', '.join(data.class_names[label] for label in absent[:10])}"
     yield from _copies(config, data)
 
 
@@ -95,11 +102,13 @@ def _copies(config: DatasetConfig, data: Digest) -> Iterator[str]:
     dropped = config.duplicates == "drop"
     for kind, one in copies.items():
         pairs = [" = ".join(pair) for pair in one.examples]
-        yield _line(COPIES[kind], one.count, pairs, warning=not dropped or kind == "other labels")
+        yield _line(
+            COPIES[kind].format(what=_what(data)), one.count, pairs, warning=not dropped or kind == "other labels"
+        )
     if copies and dropped:
-        yield f"training images that take no part (dataset.duplicates=drop): {len(data.dropped):,}"
+        yield f"training {_what(data)}s that take no part (dataset.duplicates=drop): {len(data.dropped):,}"
     elif copies:
-        yield "dataset.duplicates=drop leaves these training images out, dataset.duplicates=error refuses them"
+        yield f"dataset.duplicates=drop leaves these training {_what(data)}s out, dataset.duplicates=error refuses them"
 
 
 def _shared(planner: Planner, cell: int, data: Digest) -> Iterator[str]:

@@ -31,6 +31,7 @@ MADE_FROM_PARTS = {  # functions whose callers give the text, as the test of the
     "analysis.external": "_unfit: the remedy depends on the column",
     "data.given": "_relabelling: the remedy depends on what the labels are",
     "data.tables": "unfit: its callers say what to do, as the tests of bad tables show",
+    "data.table_files": "unreadable: likewise",
     "launch.slurm": "sbatch.remedy: it depends on what SLURM says",
     "core.slurm_options": "_refused: its callers say what to do",
 }

@@ -13,7 +13,7 @@ from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.forget.random import RandomForget
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "utkface", "folder")
-TABLES = ("iris", "wine", "breast_cancer")
+TABLES = {"iris": 16, "wine": 16, "breast_cancer": 16, "table": 64, "uci": 64, "openml": 64}  # and batch size
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # classes, image size, crop padding, flip, (mean, std)
 DATASETS = {
@@ -67,7 +67,7 @@ def test_tables_show_their_own_options_and_none_of_images(name):
     sizes = {"train_images", "test_images"}
     assert set(values) == set(DatasetConfig.model_fields) - {"module", *OF_IMAGES, *sizes}
     assert validate(DatasetConfig, values, "dataset").is_table
-    assert validate(TrainConfig, read("train", name), "train").batch_size == 16
+    assert validate(TrainConfig, read("train", name), "train").batch_size == TABLES[name]
 
 
 @pytest.mark.parametrize("option", [{"flip": True}, {"crop_padding": 4}, {"mean": [0.5], "std": [0.2]}])

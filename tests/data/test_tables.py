@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError, DataError
 from deepunlearn.core.schema import DatasetConfig
-from deepunlearn.data.tables import attribute, facts, table_data
+from deepunlearn.data.table_files import facts
+from deepunlearn.data.tables import attribute, table_data
 
 ROWS = 40
 TEST = np.arange(30, ROWS)  # the last ten rows are the test part, so that known answers can be told

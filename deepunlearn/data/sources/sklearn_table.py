@@ -12,7 +12,7 @@ from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.folders import held_out
 from deepunlearn.data.images import RawData
 from deepunlearn.data.inventory import Inventory
-from deepunlearn.data.tables import facts, table_data
+from deepunlearn.data.table_files import facts
 
 READS = "tables"
 TARGET = "class"
@@ -37,6 +37,8 @@ def read(config: DatasetConfig, inventory: Inventory) -> RawData:
     """All columns, and the names of the classes as column `class`; a stratified share is cut off for testing."""
     import pyarrow as pa  # noqa: PLC0415 - only needed while decoding
     from sklearn import datasets  # noqa: PLC0415 - a second
+
+    from deepunlearn.data.tables import table_data  # noqa: PLC0415
 
     bunch = getattr(datasets, LOADERS[config.name])()
     columns = {str(name): bunch.data[:, number] for number, name in enumerate(bunch.feature_names)}
