@@ -116,7 +116,8 @@ class DatasetConfig(Frozen):
         return self.image_size is None
 
 
-OF_IMAGES = ("reader", "subset", "crop_padding", "flip", "mean", "std", "background")  # what a table has not
+OF_HUB = ("path", "image", "train_part", "test_part")  # what only sets of Hugging Face have
+OF_IMAGES = ("reader", "subset", *OF_HUB, "crop_padding", "flip", "mean", "std", "background")  # what a table has not
 OF_TABLES = ("id", "missing", "categories", "ignore")  # what images have not
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import shipped
-from deepunlearn.core.schema import OF_IMAGES, OF_TABLES, CellConfig, DatasetConfig, TrainConfig
+from deepunlearn.core.schema import OF_HUB, OF_IMAGES, OF_TABLES, CellConfig, DatasetConfig, TrainConfig
 from deepunlearn.core.validation import validate
 from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.forget.random import RandomForget
@@ -45,7 +45,7 @@ def read(group: str, name: str) -> dict:
 def test_datasets(name):
     """Every option can be seen in the file."""
     values = read("dataset", name)
-    assert set(values) == set(DatasetConfig.model_fields) - {"module", *OF_TABLES}
+    assert set(values) == set(DatasetConfig.model_fields) - {"module", *OF_HUB, *OF_TABLES}
     config = validate(DatasetConfig, values, "dataset")
     found = (config.classes, config.image_size, config.crop_padding, config.flip, (config.mean, config.std))
     assert found == DATASETS[name]
