@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from deepunlearn.analysis import figures, records
-from deepunlearn.analysis.figures import labels, over_cells, scores, search, style, trade_off
+from deepunlearn.analysis.figures import labels, over_cells, scores, search, sizes, style, trade_off
 from deepunlearn.analysis.figures.style import (
     COLOURS,
     FORMATS,
@@ -363,3 +363,84 @@ def test_mean_places_are_drawn_over_several_cells(shelf: Shelf) -> None:
     picture = drawn(shelf)["places-retdev"]
     assert text_of(picture).index("FT") < text_of(picture).index("GA")
     assert "no two can be told apart" in picture.title and "2 cells" in text_of(picture)
+
+
+# ------------------------------------------------------------------------------------------------- sizes of forget sets
+
+SIZES = {0.05: 50, 0.2: 200}
+
+
+def of_sizes(shelf: Shelf, seeds: int, titles: tuple[str, ...] = ("random 5 %", "random 20 %"), **changes: Any) -> None:
+    """Two methods at two sizes: FT's RetDev is the ratio plus a hundredth of the seed."""
+    for number, (ratio, size) in enumerate(SIZES.items()):
+        split = {"cell": f"{number}" * 16, "forget_ratio": ratio, "n_forget": size, "forget_title": titles[number]}
+        for seed in range(seeds):
+            for method in ("original", "retrained"):
+                shelf.add(method=method, method_title=method, seed=seed, **split)
+            own = {**split, "result_set": f"{number + 2}" * 16, "seed": seed, **changes}
+            shelf.add(RetDev=ratio + seed / 100, **own)
+            shelf.add(method="ga", method_title="GA", RetDev=1.0, **own)
+
+
+def panels_of(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
+    kept: list[Axes] = []
+    monkeypatch.setattr(sizes, "finish", lambda figure, *rest: kept.extend(figure.axes))
+    list(sizes.size_figures(records.collect(shelf.root).rows, style.PAGE))
+    return kept
+
+
+def lines_of(axes: Axes, method: str) -> list[np.ndarray]:
+    """[points, (x, y)] of the lines in the colour of a method, those of the key left out."""
+    colour = looks([method])[method].colour
+    lines = [
+        np.column_stack([*line.get_data()]).astype(float) for line in axes.get_lines() if line.get_color() == colour
+    ]
+    return [line for line in lines if len(line)]
+
+
+def test_scores_are_drawn_against_the_size_of_the_forget_set(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_sizes(shelf, seeds=5)
+    retdev = panels_of(shelf, monkeypatch)[0]
+    means, *intervals = lines_of(retdev, "ft")
+    assert np.allclose(means[:, 0], list(SIZES.values()), rtol=0.1)
+    assert np.allclose(means[:, 1], [0.07, 0.22]), "the mean over seeds 0 to 4 is the ratio and two hundredths"
+    half = 2.7764451 * np.std([0, 0.01, 0.02, 0.03, 0.04], ddof=1) / 5**0.5  # t with 4 degrees of freedom
+    assert np.allclose([bar[:, 1] for bar in intervals], [[0.07 - half, 0.07 + half], [0.22 - half, 0.22 + half]])
+    assert np.allclose(lines_of(retdev, "ga")[0][:, 1], 1.0)
+
+
+def test_with_few_seeds_the_seeds_are_shown_and_no_interval(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_sizes(shelf, seeds=2)
+    assert "dots single seeds" in drawn(shelf)["sizes-digits-resnet18"].title
+    retdev = panels_of(shelf, monkeypatch)[0]
+    assert len(lines_of(retdev, "ft")) == 1 and len(retdev.collections) == 2 * 4, "two sizes of four methods"
+
+
+@pytest.mark.parametrize(
+    ("titles", "drawn_once"),
+    [
+        (("random 5 %", "random 20 %"), True),
+        (("50 random samples", "200 random samples"), True),
+        (("class 3", "class 4"), False),
+        (("class cat", "class dog"), False),
+        (("hardest 5 % by confidence", "easiest 20 % by confidence"), False),
+        (("random 5 %", "200 random samples"), False),
+    ],
+)
+def test_sizes_are_those_of_one_kind(shelf: Shelf, titles: tuple[str, str], drawn_once: bool) -> None:
+    of_sizes(shelf, seeds=1, titles=titles)
+    assert len(list(sizes.series(records.collect(shelf.root).rows))) == int(drawn_once)
+
+
+def test_sweeps_of_one_size_and_cells_with_other_recipes_have_no_figure_of_sizes(shelf: Shelf) -> None:
+    fill(shelf)
+    shelf.add(cell="9" * 16, forget_title="random 20 %", forget_ratio=0.2, n_forget=200, train_epochs=99)
+    assert not list(sizes.series(records.collect(shelf.root).rows))
+
+
+def test_models_that_are_not_usable_are_named_and_not_averaged(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_sizes(shelf, seeds=5)
+    shelf.add(cell="0" * 16, result_set="2" * 16, seed=5, n_forget=50, forget_ratio=0.05, forget_title="random 5 %",
+              RetDev=9.0, usable=False, reason="broken")  # fmt: skip
+    assert "not drawn: FT at 50 (1)" in drawn(shelf)["sizes-digits-resnet18"].title
+    assert np.allclose(lines_of(panels_of(shelf, monkeypatch)[0], "ft")[0][:, 1], [0.07, 0.22])

@@ -15,6 +15,7 @@ from deepunlearn.analysis.aggregate import result_set_rows, with_names
 from deepunlearn.analysis.figures.over_cells import cell_figures
 from deepunlearn.analysis.figures.scores import score_figures
 from deepunlearn.analysis.figures.search import search_figures
+from deepunlearn.analysis.figures.sizes import size_figures
 from deepunlearn.analysis.figures.style import PAGE, Picture, Sheet, Subject, titles_of
 from deepunlearn.analysis.figures.ulira import attack_figures
 from deepunlearn.analysis.provenance import caption_text, describe
@@ -41,6 +42,7 @@ def draw(records: Records, ranked: list[Ranking], sheet: Sheet = PAGE) -> list[P
 
 def _over_sets(records: Records, ranked: list[Ranking], sheet: Sheet) -> Iterator[Picture]:
     yield from cell_figures(ranked, records.rows, records.cases, sheet)
+    yield from size_figures(records.rows, sheet)
     yield from attack_figures(records.attacks, sheet)
 
 
