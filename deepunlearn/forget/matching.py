@@ -51,9 +51,10 @@ def matched_by_rule(candidates: Candidates, chosen: Mask, among: Samples, matchi
     """
     if matching is None:
         return matched_by_class(candidates, chosen, among, f"it lacks what {rule} asks for")
-    if matching.sum() >= ENOUGH:
+    count = int(matching.sum())
+    if count >= ENOUGH:
         return Unseen(np.flatnonzero(matching))
-    how_many = "no sample" if not matching.any() else f"{matching.sum()} sample{'s'[: matching.sum() > 1]}"
+    how_many = "no sample" if not count else f"{count} sample{'s' if count > 1 else ''}"
     return matched_by_class(candidates, chosen, among, f"it has {how_many} of {rule}")
 
 

@@ -44,13 +44,13 @@ def picture(label: int, height: int = 12, width: int = 16) -> np.ndarray:
     return pixels
 
 
-def labels_of(part: str, classes: int) -> np.ndarray:
-    return np.tile(np.arange(classes), 2 if part == "train" else 1)
+def labels_of(part: str, classes: int, times: int = 1) -> np.ndarray:
+    return np.tile(np.arange(classes), 2 * times if part == "train" else times)
 
 
-def arrays(part: str, classes: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(images uint8 [N, size, size], labels)"""
-    labels = labels_of(part, classes)
+def arrays(part: str, classes: int, size: int, times: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """(images uint8 [N, size, size], labels), `times` as many as otherwise"""
+    labels = labels_of(part, classes, times)
     return np.stack([picture(label, size, size) for label in labels]), labels
 
 
@@ -126,7 +126,7 @@ def qmnist(root: Path, _: pytest.MonkeyPatch) -> None:
         )
 
 
-def cifar(name: str, classes: int) -> Callable[[Path, pytest.MonkeyPatch], None]:
+def cifar(name: str, classes: int, times: int = 1) -> Callable[[Path, pytest.MonkeyPatch], None]:
     def write(root: Path, patch: pytest.MonkeyPatch) -> None:
         reader = getattr(torchvision.datasets, name)
         folder = root / reader.base_folder
@@ -137,7 +137,7 @@ def cifar(name: str, classes: int) -> Callable[[Path, pytest.MonkeyPatch], None]
             return md5(folder / file)
 
         def batches(part: str, files: list[str]) -> list[list[str]]:
-            images, labels = arrays(part, classes, 32)
+            images, labels = arrays(part, classes, 32, times)
             rows = np.array_split(np.arange(len(labels)), len(files))
             key = "labels" if name == "CIFAR10" else "fine_labels"
             coarse = (
