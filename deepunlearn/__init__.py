@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deepunlearn.judgement import evaluate
     from deepunlearn.library import unlearn
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "unlearn"]
+__all__ = ["__version__", "evaluate", "unlearn"]
+_HOME = {"evaluate": "deepunlearn.judgement", "unlearn": "deepunlearn.library"}
 
 
 def __getattr__(name: str) -> Any:
-    """`deepunlearn.unlearn`, imported when it is first used: torch takes seconds."""
-    if name != "unlearn":
+    """`deepunlearn.unlearn` and `evaluate`, imported when they are first used: torch takes seconds."""
+    if name not in _HOME:
         raise AttributeError(f"module 'deepunlearn' has no attribute {name!r}")
-    from deepunlearn.library import unlearn  # noqa: PLC0415
-
-    return unlearn
+    return getattr(importlib.import_module(_HOME[name]), name)

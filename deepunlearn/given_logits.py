@@ -30,7 +30,29 @@ def classes_of(model: nn.Module, x: Tensor, frozen: Set[str]) -> int:
     return classes
 
 
+def classes_to_judge(model: nn.Module, x: Tensor) -> int:
+    """K of the logits, finite or not, that `model` gives for a batch `x` in evaluation mode; it stays as it is.
+
+    Raises ConfigError for other outputs, or where it cannot be called.
+    """
+    with torch.inference_mode():
+        return _shaped(copied_model(model).eval(), x, "evaluation", "K").shape[1]
+
+
 def _logits(model: nn.Module, x: Tensor, mode: str, classes: str) -> Tensor:
+    """The same of `_shaped`, finite."""
+    logits = _shaped(model, x, mode, classes)
+    if not torch.isfinite(logits).all():
+        raise ConfigError(
+            f"the model's logits are not finite in {mode} mode",
+            given=f"{logits[0].tolist()[:5]} on a sample",
+            allowed="finite logits",
+            remedy="see what the model makes of your inputs",
+        )
+    return logits
+
+
+def _shaped(model: nn.Module, x: Tensor, mode: str, classes: str) -> Tensor:
     """The output for `x`, which must be of shape (B, classes); "K" stands for any number from 2 on."""
     output = _output(model, x, mode)
     good = isinstance(output, Tensor) and output.is_floating_point() and output.dim() == 2 and len(output) == len(x)
@@ -43,13 +65,6 @@ def _logits(model: nn.Module, x: Tensor, mode: str, classes: str) -> Tensor:
             "(aux_logits=False)",
         )
     logits: Tensor = output
-    if not torch.isfinite(logits).all():
-        raise ConfigError(
-            f"the model's logits are not finite in {mode} mode",
-            given=f"{logits[0].tolist()[:5]} on a sample",
-            allowed="finite logits",
-            remedy="see what the model makes of your inputs",
-        )
     return logits
 
 

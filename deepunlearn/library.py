@@ -74,7 +74,7 @@ def unlearn(
     config = _config(method, val, Folders(plugins, extra_methods))
     params = config.complete({name: _plain(value) for name, value in hyper_parameters.items()})
     seed, model = _whole(seed), unwrapped(model)
-    dtype, runtime = dtype_of(model), _runtime_of(model, cpu_kernels)
+    dtype, runtime = dtype_of(model), runtime_of(model, cpu_kernels)
     check_weights(model)
     frozen = frozenset() if train_frozen else _frozen(model)
     with runtime.visit(dtype), seeded_sources(fresh, derive_seed("library", seed), runtime):
@@ -194,7 +194,8 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic | Tensor) and value.ndim == 0 else value
 
 
-def _runtime_of(model: nn.Module, cpu_kernels: CpuKernels) -> Runtime:
+def runtime_of(model: nn.Module, cpu_kernels: CpuKernels = "auto") -> Runtime:
+    """On the model's device. Raises ConfigError for an unknown choice of kernels."""
     if cpu_kernels not in (choices := get_args(CpuKernels)):
         raise unknown("choice of CPU kernels", str(cpu_kernels), choices)
     device = device_of(tensor.device for tensor in itertools.chain(model.parameters(), model.buffers()))
@@ -207,11 +208,12 @@ def _classes(original: nn.Module, data: Mapping[str, Part], frozen: Set[str]) ->
     two, _ = next(data["retain"].joined(data["forget"]).blocks(2))
     classes = classes_of(original, two, frozen)
     for name, part in data.items():
-        _check_labels(name, part.labels, classes)
+        check_labels(name, part.labels, classes)
     return classes
 
 
-def _check_labels(name: str, labels: Tensor, classes: int) -> None:
+def check_labels(name: str, labels: Tensor, classes: int) -> None:
+    """Raises DataError for labels [N] that are no number of a logit."""
     outside = labels[labels >= classes]
     if len(outside):
         raise DataError(

@@ -34,6 +34,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["given_model"],
     ["given_logits"],
     ["library"],
+    ["judgement"],
     ["launch"],
     ["ulira.attack_stage"],
     ["cli"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -30,10 +30,18 @@ class Given(NamedTuple):
     shared: list[str]
 
 
-def read_given(given: Mapping[str, Data], dtype: torch.dtype, seed: int, runtime: Runtime) -> Given:
+def read_given(
+    given: Mapping[str, Data],
+    dtype: torch.dtype,
+    seed: int,
+    runtime: Runtime,
+    *,
+    alike: Collection[tuple[str, str]] = (),
+) -> Given:
     """All data in one place on the device, so that methods can join parts of it. Raises DataError.
 
-    Inputs of floating point become `dtype`. Whatever is random in reading them follows `seed`.
+    Inputs of floating point become `dtype`. Whatever is random in reading them follows `seed`. alike: pairs of parts
+    that may hold the same samples.
     """
     read = {name: _samples(name, data, dtype, seed, runtime) for name, data in given.items()}
     _check_alike({name: samples.inputs for name, samples in read.items()})
@@ -42,7 +50,7 @@ def read_given(given: Mapping[str, Data], dtype: torch.dtype, seed: int, runtime
     ends = [0, *itertools.accumulate(len(samples.labels) for samples in read.values())]
     spans = zip(read, itertools.pairwise(ends), strict=True)
     parts = {name: part_of(together, range(*span)) for name, span in spans}
-    return Given(parts, _shared({name: samples.digests for name, samples in read.items()}))
+    return Given(parts, _shared({name: samples.digests for name, samples in read.items()}, alike))
 
 
 class _Samples(NamedTuple):
@@ -66,10 +74,12 @@ def _samples(name: str, data: Data, dtype: torch.dtype, seed: int, runtime: Runt
     )
 
 
-def _shared(contents: Mapping[str, list[bytes]]) -> list[str]:
+def _shared(contents: Mapping[str, list[bytes]], alike: Collection[tuple[str, str]]) -> list[str]:
     """Inputs with the same values are the same sample, whatever their labels."""
     faults = []
     for one, other in itertools.combinations(contents, 2):
+        if (one, other) in alike:
+            continue
         known = set(contents[one])
         if count := sum(digest in known for digest in contents[other]):
             faults.append(

@@ -38,8 +38,12 @@ class Counted:
         return values[self.unseen[part]] if part in self.unseen else values  # type: ignore[return-value]
 
     def with_attacked(self, values: Mapping[str, Array]) -> dict[str, Array]:
-        """Values by part, and as further parts `unseen_val` and `unseen_test` what the attack looks at."""
-        return {**values, **{name: self.attacked(part, values[part]) for part, name in UNSEEN.items()}}
+        """Values by part, and as further parts `unseen_val` and `unseen_test` what the attack looks at.
+
+        Those that are there stay as they are, and there are none of a part that is not there.
+        """
+        there = {name: part for part, name in UNSEEN.items() if part in values}
+        return {**{name: self.attacked(part, values[part]) for name, part in there.items()}, **values}
 
     def retained(self, labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
         """Which samples [N] are of a class that is not forgotten whole; labels [N]."""

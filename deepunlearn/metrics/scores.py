@@ -34,9 +34,10 @@ def score(
 ) -> dict[str, Any]:
     """`SCORES` (protocol section 5), `usable` and `reason`. The mappings have the parts retain, forget, val and test.
 
-    logits and retrained are [N, K] per part, labels [N]; `seed` shuffles the attack's samples; without `retrained`
-    what needs it is None. Without a val part, what needs that. Logits that are not finite make every score None and the
-    model unusable; broken logits of the retrained model raise Diverged.
+    logits and retrained are [N, K] per part, labels [N]; `seed` shuffles the attack's samples. Without `retrained` or
+    without a val part, what needs it is None; a part `unseen_test`, where given, is the attack's other side. Logits
+    that are not finite make every score None and the model unusable; broken logits of the retrained model raise
+    Diverged.
     """
     good, reason = usable(weights_finite, logits, labels["test"], counted)
     if broken_parts(logits):
@@ -117,8 +118,8 @@ def _attack_scores(
     logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed: int, counted: Counted
 ) -> tuple[dict[str, Any], str | None]:
     """`AGAINST_TEST` and `AGAINST_VAL`, and why the former are None; equal for equal logits and seeds."""
-    sides = {part: losses(logits[part], labels[part]) for part in ("forget", "val", "test") if part in logits}
-    forget, test = sides["forget"], counted.attacked("test", sides["test"])
+    sides = counted.with_attacked({part: losses(one, labels[part]) for part, one in logits.items() if part != "retain"})
+    forget, test = sides["forget"], sides["unseen_test"]
     scores: dict[str, Any] = dict.fromkeys((*AGAINST_TEST, *AGAINST_VAL))
     why = too_few(len(forget), len(test), "test")
     if why is None:
@@ -126,7 +127,7 @@ def _attack_scores(
         scores |= {"MIA": mia, "Disc": discernibility(mia), "Indisc": indiscernibility(mia)}
         scores |= {"MIA_AUC": auc, "Disc_AUC": discernibility(auc)}
         scores |= {"MIA_understated": understated(forget, test, seed)}
-    val = counted.attacked("val", sides["val"]) if "val" in sides else np.empty(0)
+    val = sides.get("unseen_val", np.empty(0))
     if too_few(len(forget), len(val), "val") is None:
         mia = mia_accuracy(forget, val, seed)
         scores |= {"MIA_val": mia, "Disc_val": discernibility(mia), "MIA_AUC_val": loss_auc(forget, val)}
