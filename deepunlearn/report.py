@@ -9,6 +9,7 @@ from pathlib import Path
 from deepunlearn.analysis import figures, inputs, page, tables
 from deepunlearn.analysis.figures.style import FORMATS, PAGE, WIDTHS, Picture, Sheet, captions
 from deepunlearn.analysis.options import parse_options
+from deepunlearn.analysis.page.methods import About
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.cli import run_main, wants_help
 from deepunlearn.config import method_configs
@@ -43,9 +44,12 @@ def main(arguments: Sequence[str]) -> int:
     pictures = figures.draw(records, ranked)
     write_figures(pictures if sheet == PAGE else figures.draw(records, ranked, sheet), results / "figures")
     made = tables.build(records, ranked, options["compare"] == "paper")
-    about = {name: f"{method.paper}; reads {', '.join(method.reads)}" for name, method in method_configs().items()}
+    about = {
+        name: About(method.full_name, f"{method.paper}; reads {', '.join(method.reads)}")
+        for name, method in method_configs().items()
+    }
     by = f"page made {now()[:10]} by commit {commit()}"
-    write_atomically(results / "index.html", page.build(records, made, pictures, about, by))
+    write_atomically(results / "index.html", page.build(records, ranked, made, pictures, about=about, made=by))
     print(f"{results / 'index.html'}: {len(made)} tables, {len(pictures)} figures (also in {results / 'figures'})")
     return 0
 

@@ -33,6 +33,7 @@ class MethodConfig(Frozen):
     name: str
     version: PositiveInt  # bumped by hand when the maths changes
     title: str
+    full_name: str = Field("", exclude=True)  # the title spelled out; for people alone, of no identity
     paper: str
     reads: tuple[Literal["retain", "forget", "val"], ...]
     epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
