@@ -17,6 +17,7 @@ from deepunlearn.report import main
 if TYPE_CHECKING:
     from tests.analysis.conftest import Shelf
 
+PACKED = "data:application/gzip;base64"
 NASTY = '<script>alert("x")</script> & co'
 
 
@@ -68,8 +69,10 @@ def test_every_link_leads_somewhere_and_every_id_is_one(shelf: Shelf) -> None:
     fill(shelf)
     page = page_of(shelf)
     assert len(page.ids) == len(set(page.ids))
-    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
-    assert {"overview", "digits-resnet18", "coverage", "methods", "method-ft", "method-ct", "glossary"} <= set(
+    inside = {link.removeprefix("#") for link in page.links if link.startswith("#")}
+    assert inside and inside <= set(page.ids)
+    assert {link.partition(",")[0] for link in page.links if not link.startswith("#")} == {PACKED}
+    assert {"summary", "digits-resnet18", "coverage", "methods", "method-ft", "method-ct", "glossary"} <= set(
         page.views
     )
 
@@ -120,7 +123,7 @@ def test_holes_are_refused_or_marked(shelf: Shelf) -> None:
     shelf.expect("run2", {"method": "ga"})
     assert run_main(main, [f"results={shelf.root}"]) == 2
     assert not (shelf.root / "index.html").exists()
-    assert "1 missing" in page_of(shelf, "partial=true").views["overview"]
+    assert "1 missing" in page_of(shelf, "partial=true").views["summary"]
 
 
 @pytest.mark.slow

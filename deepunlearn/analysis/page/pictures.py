@@ -18,6 +18,7 @@ NEEDLESS = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|(?<=>)\s+(?=<)", re.
 PATH = re.compile(r'(?<=\bd=")[^"]*')
 STRAIGHT = re.compile(r"(?:[ML] *-?[\d.]+ -?[\d.]+ *\n?)+[zZ]? *\n?")  # a path of straight lines alone
 POINT = re.compile(r"([ML]) *(-?[\d.]+) (-?[\d.]+)")
+PLACE = re.compile(r'( (?:x|y|width|height)=")(-?\d+\.\d{2,})')
 IDENTITY = re.compile(r' id="([^"]*)"')
 USE = re.compile(r'(url\(#|href="#)([^")]*)')
 STYLE = re.compile(r'style="([^"]*)"')
@@ -37,13 +38,16 @@ class Gallery:
 
     def __init__(self) -> None:
         self._classes: dict[str, str] = {}
+        self._count = 0
 
     def inline(self, picture: Picture) -> Inlined:
         """The SVG element itself, in the page's text colour, without what browsers do not need."""
         svg = picture.svg[picture.svg.index("<svg") :].replace(INK, "currentColor")
         least = _least(svg)
         svg = PATH.sub(lambda found: short_path(found.group()), NEEDLESS.sub("", svg))
-        svg = STYLE.sub(lambda found: f'class="{self._class(found[1])}"', _renamed(svg, picture.name))
+        svg = PLACE.sub(lambda found: found[1] + _tenth(float(found[2])), svg)
+        svg = STYLE.sub(lambda found: f'class="{self._class(found[1])}"', _renamed(svg, f"f{self._count}"))
+        self._count += 1
         return Inlined(picture.title, Markup(svg), least)
 
     def _class(self, style: str) -> str:

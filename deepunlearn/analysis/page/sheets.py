@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,8 +16,10 @@ from deepunlearn.core.measure_config import Column, Term
 from deepunlearn.metrics.catalogue import Catalogue
 
 METHOD_COLUMNS = ("method", "better", "worse")  # columns that hold titles of methods
+MAY_BE_EMPTY = ("status", "why")  # columns that are left out where they say nothing
 REASONS = ("why",)  # columns whose cells are markers that open
 LONG = 40  # characters of a cell on one line
+TWO_PARTS = re.compile(r"(\S+(?: [↓↑])?) (± .*|\(.*\))")  # a number and what stands small below it, or a header
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Header:
     """tip: what it means. ideal: the best value, for sorting by distance to it; first: which way it sorts first."""
 
     text: str
+    under: str = ""
     tip: str = ""
     ideal: float | None = None
     first: str = "up"
@@ -31,9 +35,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Cell:
-    """link: an id in the page; opens: whether the text is behind a marker; long: whether it wraps."""
+    """under: stands small below; link: an id in the page; opens: the text is behind a marker; long: it wraps."""
 
     text: str
+    under: str = ""
     link: str = ""
     opens: bool = False
     long: bool = False
@@ -63,6 +68,7 @@ class Printer:
 
     def of(self, shown: pd.DataFrame, name: str, title: str, caption: str) -> Sheet:
         """shown: text alone."""
+        shown = shown[[column for column in shown if column not in MAY_BE_EMPTY or shown[column].ne("").any()]]
         names = [str(column) for column in shown]
         headers = [self._header(column, shown) for column in names]
         texts = shown.astype(str).to_numpy().tolist()
@@ -73,14 +79,21 @@ class Printer:
         column = self.columns.get(name)
         tip = explain(name, self.terms)
         if column is None:
-            return Header(name, tip)
+            return Header(name, "", tip)
         ideal = _ideal(column, name, shown)
-        return Header(name, tip, ideal, "down" if column.better == "higher" and ideal is None else "up")
+        return Header(*in_two(name), tip, ideal, "down" if column.better == "higher" and ideal is None else "up")
 
     def _cell(self, column: str, text: str) -> Cell:
         linked = column in (*METHOD_COLUMNS, "result set")
         opens = column in REASONS and bool(text)
-        return Cell(text, self.links.get(text, "") if linked else "", opens, len(text) > LONG)
+        first, under = in_two(text) if not opens else (text, "")
+        return Cell(first, under, self.links.get(text, "") if linked else "", opens, len(text) > LONG)
+
+
+def in_two(text: str) -> tuple[str, str]:
+    """What stands first and what below it: "0.98 ± 0.01 ¹" -> "0.98", "± 0.01 ¹"."""
+    found = TWO_PARTS.fullmatch(text)
+    return (found[1], found[2]) if found else (text, "")
 
 
 def _ideal(column: Column, name: str, shown: pd.DataFrame) -> float | None:

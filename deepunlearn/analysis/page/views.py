@@ -17,7 +17,7 @@ from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES
 
 RANKINGS = r"(ranking|findings)(-|$).*|rte-.*"  # names of tables that come first over cells
-OF_RANKING = r"(ranking|groups|choices|differences|neighbours|places-\w+|groups-(?:retdev|indisc))(-.*)?"
+OF_RANKING = r"(ranking|(?:groups|places)-(?:retdev|indisc)|groups|choices|differences|neighbours)(-.*)?"
 UNTESTED = {"not testable", "best"}  # verdicts of a table that tells nothing
 COVERAGE, VALUES = "coverage", "hyper-parameters"
 VALUES_MEAN = (
