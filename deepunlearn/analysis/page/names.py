@@ -37,15 +37,9 @@ def labels_of(rows: pd.DataFrame) -> Labels:
     return Labels(
         values_of(rows["dataset_title"]),
         values_of(rows["arch_title"]),
-        forget_title(first),
+        values_of(rows["forget_title"]),
         SEARCHES.get(search, f"{search} search"),
     )
-
-
-def forget_title(row: pd.Series) -> str:
-    """The forget set in words; rows that do not name theirs have a random one."""
-    named = row.get("forget_title")
-    return f"random {100 * row['forget_ratio']:.3g} %" if named is None or pd.isna(named) else str(named)
 
 
 def titles_of(rows: pd.DataFrame) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pandas as pd
 from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_names
 from deepunlearn.analysis.inference import Floats
 from deepunlearn.analysis.page.names import Labels, labels_of, titles_of
+from deepunlearn.analysis.rank import LOWER_IS_BETTER
 from deepunlearn.analysis.ranking import Ranking, rankings
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.rows import REFERENCES
@@ -51,6 +52,11 @@ class ResultSet:
             return UNRANKED
         left = self.ranking.left_out
         return f"{self.ranking.trust} {left[0].upper()}{left[1:]}." if left else self.ranking.trust
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is ranked by, RetDev and Indisc or what stands in their place."""
+        return tuple(LOWER_IS_BETTER) if self.ranking is None else self.ranking.metrics
 
     @property
     def metrics_ranked(self) -> list[str]:

@@ -16,13 +16,13 @@ from deepunlearn.analysis.page.result_sets import ResultSet
 from deepunlearn.analysis.page.scales import Scale, scale_of
 from deepunlearn.analysis.page.strips import axis, strip
 from deepunlearn.analysis.provenance import UNDERSTATED, UNDERSTATES
-from deepunlearn.analysis.rank import LOWER_IS_BETTER
 from deepunlearn.analysis.rows import REFERENCES
 from deepunlearn.core.measure_config import Column
 from deepunlearn.metrics.catalogue import Catalogue
 
-WORDS = {  # what a stranger must know of the two metrics of every ranking
+WORDS = {  # what a stranger must know of the metrics of a ranking
     "RetDev": "distance from retraining, best 0",
+    "gap": "distance from retraining, best 0",
     "Indisc": "hidden from the attack, best 1",
 }
 
@@ -97,7 +97,7 @@ def summary(own: ResultSet, catalogue: Catalogue, names: Mapping[str, str]) -> S
 def shown_columns(own: ResultSet, catalogue: Catalogue) -> list[Column]:
     """The metrics of the ranking, then what measures of the reader's own found here."""
     added = [column for column in catalogue.added if column.shown and own.methods[f"{column.name}_mean"].notna().any()]
-    return [*(catalogue[name] for name in LOWER_IS_BETTER), *added]
+    return [*(catalogue[name] for name in own.metrics), *added]
 
 
 def measure_scale(own: ResultSet, column: Column) -> Scale:
@@ -112,11 +112,11 @@ def _possible(column: Column, value: float) -> bool:
 
 
 def in_order(own: ResultSet) -> pd.DataFrame:
-    """The lines of methods: by rank of RetDev, of Indisc, then by the mean of RetDev; who failed comes last."""
+    """The lines of methods: by rank of the first metric, of the second, then by the first mean; who failed is last."""
     lines = own.methods
-    keys = {f"{metric}_rank": lines["method"].map(_ranks(own, metric)) for metric in LOWER_IS_BETTER}
+    keys = {f"{metric}_rank": lines["method"].map(_ranks(own, metric)) for metric in own.metrics}
     keyed = lines.assign(**keys, failed=lines["status"] != "", by_title=lines["method_title"].str.casefold())
-    order = ["failed", *keys, *(f"{metric}_mean" for metric in LOWER_IS_BETTER), "by_title"]
+    order = ["failed", *keys, *(f"{metric}_mean" for metric in own.metrics), "by_title"]
     return keyed.sort_values(order)
 
 
@@ -144,7 +144,7 @@ def _line(
 def _measured(own: ResultSet, line: pd.Series, column: Column, scale: Scale) -> Measured:
     seeds = own.values(str(line["method"]), column.name)
     mean = None if pd.isna(line[f"{column.name}_mean"]) else float(line[f"{column.name}_mean"])
-    rank = _ranks(own, column.name).get(line["method"]) if column.name in LOWER_IS_BETTER else None
+    rank = _ranks(own, column.name).get(line["method"]) if column.name in own.metrics else None
     doubt = f" {UNDERSTATED}" if column.name in UNDERSTATES and line["n_contradicted"] else ""
     return Measured(
         rank="" if rank is None else str(rank),
@@ -163,7 +163,7 @@ def _heading(own: ResultSet, column: Column, scale: Scale) -> Heading:
         better=column.better,
         ideal=column.best if column.better == "ideal" else None,
         ranked=column.name in own.metrics_ranked,
-        rankable=column.name in LOWER_IS_BETTER,
+        rankable=column.name in own.metrics,
     )
 
 
@@ -177,6 +177,6 @@ def _remarks(own: ResultSet) -> Iterator[str]:
         f"({int(own.rows['n_forget'].iloc[0])} forgotten samples)."
     )
     if own.metrics_ranked:
-        yield "Methods of one group share a rank; within it the smaller RetDev stands first."
+        yield f"Methods of one group share a rank; within it the smaller {own.metrics[0]} stands first."
     if own.methods["n_contradicted"].any():
         yield f"{UNDERSTATED} the order of the losses contradicts this Indisc: read Disc_AUC among all scores."

@@ -1,4 +1,4 @@
-"""The trade-off of one result set: RetDev against Indisc, a mark per method with its name beside it."""
+"""The trade-off of one result set: its two metrics against each other, a mark per method with its name beside it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ class TradeOff:
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
     band: tuple[float, float]
-    note: str
+    x_title: str
+    y_title: str
     frame: Box = FRAME
     width: int = WIDTH
     height: int = HEIGHT
@@ -71,7 +72,7 @@ class TradeOff:
 
 def trade_off(own: ResultSet, scales: Mapping[str, Scale]) -> TradeOff | None:
     """None where no method has both values. scales: as of the summary."""
-    x, y = scales["RetDev"], scales["Indisc"]
+    x, y = (scales[metric] for metric in own.metrics)
     marks = list(_marks(own, x, y))
     if all(mark.kind == "reference" for mark in marks):
         return None
@@ -81,7 +82,8 @@ def trade_off(own: ResultSet, scales: Mapping[str, Scale]) -> TradeOff | None:
         x_ticks=[(_x(x, tick), f"{tick:g}") for tick in x.ticks],
         y_ticks=[(_y(y, tick), f"{tick:g}") for tick in y.ticks],
         band=(_y(y, 1.0), _y(y, max(floor, y.low))),
-        note=x.note,
+        x_title=", ".join([own.metrics[0], *([x.note] if x.note else [])]),
+        y_title=own.metrics[1],
     )
 
 
@@ -95,12 +97,12 @@ def _y(scale: Scale, value: float) -> float:
 
 def _marks(own: ResultSet, x: Scale, y: Scale) -> Iterator[Mark]:
     for line in own.lines.to_dict("records"):
-        retdev, indisc = line["RetDev_mean"], line["Indisc_mean"]
-        if not (math.isnan(retdev) or math.isnan(indisc)):
+        first, second = (float(line[f"{metric}_mean"]) for metric in own.metrics)
+        if not (math.isnan(first) or math.isnan(second)):
             kind = "reference" if line["method"] in REFERENCES else "failed" if line["status"] == FAILED else "method"
-            tip = f"{line['method_title']}: RetDev {retdev:.3f}, Indisc {indisc:.3f}"
+            tip = f"{line['method_title']}: {own.metrics[0]} {first:.3f}, {own.metrics[1]} {second:.3f}"
             tip += f"; failed, {line['usable']} usable" if kind == "failed" else ""
-            yield Mark(line["method"], line["method_title"], tip, _x(x, retdev), _y(y, indisc), kind)
+            yield Mark(line["method"], line["method_title"], tip, _x(x, first), _y(y, second), kind)
 
 
 def labelled(marks: Sequence[Mark]) -> list[Mark]:

@@ -8,12 +8,15 @@ from typing import Any
 import pandas as pd
 
 from deepunlearn.analysis.page.names import labels_of, titles_of
+from deepunlearn.analysis.rows import with_derived
+from deepunlearn.metrics.row import DTYPES, NAMES
 from tests.analysis.conftest import row
 
 
 def rows(*sets: dict[str, Any]) -> pd.DataFrame:
     """A row of each of some sets, called s0, s1, ..."""
-    return pd.DataFrame([row(**changes) | {"name": f"s{number}"} for number, changes in enumerate(sets)])
+    named = [row(**changes) | {"name": f"s{number}"} for number, changes in enumerate(sets)]
+    return with_derived(pd.DataFrame(named, columns=[*NAMES, "name"]).astype(DTYPES))
 
 
 def test_one_set_is_named_by_dataset_architecture_forget_set_and_search() -> None:

@@ -111,11 +111,21 @@ def test_the_plot_has_every_method_with_both_values(shelf: Shelf) -> None:
     assert places["msg"][1] < places["ft"][1] < places["ga"][1], "and further up"
 
 
-def test_without_a_defined_value_there_is_no_plot_but_a_line(shelf: Shelf) -> None:
+def test_another_metric_stands_in_the_place_of_one_that_is_not_defined(shelf: Shelf) -> None:
     shelf.references(0, 1)
     for seed in (0, 1):
         shelf.add(seed=seed, RetDev=None, FR=None, reason="RetDev undefined: FA of the retrained model is 0")
     own, told = answer(shelf)
+    assert [heading.name for heading in told.headings] == ["gap", "Indisc"]
+    plot = trade_off(own, told.scales)
+    assert plot is not None and plot.x_title == "gap"
+    assert "undefined" in by_method(told)["ft"].why
+
+
+def test_without_a_defined_value_there_is_no_plot_but_a_line(shelf: Shelf) -> None:
+    shelf.references(0, 1)
+    for seed in (0, 1):
+        shelf.add(seed=seed, **dict.fromkeys(("MIA", "Disc", "Indisc", "MIA_AUC", "Disc_AUC")))
+    own, told = answer(shelf)
     assert trade_off(own, told.scales) is None
-    line = by_method(told)["ft"]
-    assert line.measures[0].text == "n/a" and "undefined" in line.why
+    assert [measure.text for measure in by_method(told)["ft"].measures] == ["0.000", "n/a"]
