@@ -308,3 +308,28 @@ def test_searches_run_on_the_protocols_seeds(protocol: str, first: int) -> None:
     sweep = read_command(["search=paper", f"protocol={protocol}"]).sweep
     assert sweep.search_seeds(sweep.cells[0]) == (first, first + 1, first + 2)
     assert sweep.seeds == tuple(range(10))
+
+
+# ---------------------------------------------------------------------------------------------- a class is forgotten
+
+
+@pytest.mark.slow
+def test_retrained_networks_never_see_a_class_that_is_forgotten(tmp_path: Path) -> None:
+    """From the command line through split, references and unlearning; images 30 to 59 are of class b."""
+    tasks = [reference("original", 0), reference("retrained", 0), report(0)]
+    options = ("forget=classes", "forget.classes=[b]", "search=none", "seeds=1")
+    done = swept(tmp_path, *options, wanted=tasks)
+    split, of_class = done.experiment.split, set(range(30, 60))
+    assert set(split.forget.tolist()) == of_class - set(split.val.tolist()) and split.forgotten_classes == (1,)
+
+    def trained_on(task: Task) -> set[int]:
+        return {number for look in done.seen[task] if look.training for number in look.numbers}
+
+    assert trained_on(reference("original", 0)) & of_class == set(split.forget.tolist())
+    assert trained_on(reference("retrained", 0)) == set(split.retain.tolist())
+    stored = done.experiment._stored(done.experiment.keys.split, done.experiment.keys.place())
+    again = Split.of_arrays(stored.arrays("split.npz"))
+    assert again.forgotten_classes == (1,) and again.unseen_test is not None and again.unseen_val is not None
+    assert np.array_equal(again.unseen_test, np.arange(10, 20))
+    assert set(again.unseen_val.tolist()) == of_class & set(split.val.tolist())
+    assert done.row(report(0))["forget_ratio"] == pytest.approx(len(split.forget) / len(split.train))

@@ -59,6 +59,7 @@ KINDS = {  # pydantic's types of errors -> what a person would have to give
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
     **dict.fromkeys(("tuple_type", "list_type"), "a list, e.g. [1,2]"),
     **dict.fromkeys(("dict_type", "model_type"), "names with values, e.g. {name: value}"),
+    "too_short": "a list that is not empty",
     "string_type": "text",
     "string_too_short": "text that is not empty",
     "missing": "a value",

@@ -33,7 +33,7 @@ class ClassesForget(ForgetSet):
     def titled(self, class_names: Sequence[str]) -> str:
         names = tuple(class_names)
         numbers = [one if isinstance(one, int) else names.index(one) if one in names else None for one in self.classes]
-        known = [one for one in numbers if one is not None]
+        known = sorted(one for one in numbers if one is not None)
         title = named(known, names) if len(known) == len(numbers) else named([*range(len(numbers))], self._spelled)
         return title if self.share == 1 else f"{100 * self.share:g} % of {title}"
 

@@ -51,10 +51,10 @@ def matched_by_rule(candidates: Candidates, chosen: Mask, among: Samples, matchi
     """
     if matching is None:
         return matched_by_class(candidates, chosen, among, f"it lacks what {rule} asks for")
-    count = int(matching.sum())
-    if count >= ENOUGH:
-        return Unseen(np.flatnonzero(matching))
-    how_many = "no sample" if not count else f"{count} sample{'s' if count > 1 else ''}"
+    positions = np.flatnonzero(matching)
+    if len(positions) >= ENOUGH:
+        return Unseen(positions)
+    how_many = f"{len(positions) or 'no'} sample{'s'[: len(positions) > 1]}"
     return matched_by_class(candidates, chosen, among, f"it has {how_many} of {rule}")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.forget import Candidates, Column, Data, ForgetSet, Samples, Unseen
@@ -41,6 +41,11 @@ class Span(BaseModel):
                 remedy="correct it",
             )
         return self
+
+    @model_serializer
+    def _written(self) -> dict[str, Any]:
+        """As it is read."""
+        return {name: end for name, end in (("from", self.first), ("to", self.last)) if end is not None}
 
     @property
     def low(self) -> float:
@@ -115,20 +120,27 @@ class WhereForget(ForgetSet):
                 allowed="attributes with values, lists of values or ranges: {identity: [2820, 3227], age: {from: 60}}",
                 remedy="give 'forget.where={NAME: VALUE}'; an unknown name is answered with those that there are",
             )
-        return {name: one if isinstance(one, list | tuple | Mapping | Span) else (one,) for name, one in where.items()}
+        return {str(name): _condition(str(name), given) for name, given in where.items()}
 
-    @field_validator("where")
-    @classmethod
-    def _not_empty(cls, where: dict[str, Condition]) -> dict[str, Condition]:
-        for name, condition in where.items():
-            if condition == ():
-                raise Unfit(
-                    "a list of values in forget.where is empty",
-                    given=f"{name}: []",
-                    allowed="at least one value",
-                    remedy="give a value, or leave the attribute out",
-                )
-        return where
+
+def _condition(name: str, given: Any) -> Any:
+    """A value as a list of one. Raises Unfit for what is neither a value, nor a list of values, nor a range."""
+    values = [given] if _is_value(given) else given
+    ends = isinstance(given, Mapping) and bool(given) and given.keys() <= {"from", "to"}
+    numbers = ends and all(_is_value(end) and not isinstance(end, bool | str) for end in given.values())
+    plain = isinstance(values, list | tuple) and bool(values) and all(map(_is_value, values))
+    if not (isinstance(given, Span) or numbers or plain):
+        raise Unfit(
+            "a condition in forget.where cannot be used",
+            given=f"{name}: {given}",
+            allowed="a value, a list of values such as [2820, 3227], or a range such as {from: 10, to: 20}",
+            remedy=f"correct forget.where.{name}",
+        )
+    return values
+
+
+def _is_value(given: Any) -> bool:
+    return isinstance(given, bool | int | str) or (isinstance(given, float) and math.isfinite(given))
 
 
 def digest(columns: Sequence[Column]) -> str:

@@ -72,6 +72,32 @@ def test_what_is_known_before_the_confidence_is_does_not_change(forget: ForgetSe
         assert list(before.seeds) == list(known.seeds), "a kind that waits for the confidence says so"
 
 
+def test_a_job_elsewhere_reads_the_same_from_the_plan(forget: ForgetSet) -> None:
+    again = type(forget).model_validate_json(forget.model_dump_json())
+    assert again == forget and again.key_fields(DATA) == forget.key_fields(DATA) and again.title == forget.title
+
+
+def test_unseen_samples_are_of_the_parts_that_no_model_is_trained_on(forget: ForgetSet) -> None:
+    splits = splits_of(forget)
+    for split in map(splits.of, splits.seeds):
+        for unseen, part in ((split.unseen_val, split.val), (split.unseen_test, split.test)):
+            if unseen is not None:
+                assert unseen.dtype == np.int64 and bool((np.diff(unseen) > 0).all()), "sorted, each sample once"
+                assert bool(np.isin(unseen, part).all())
+
+
+def test_retain_lacks_a_class_only_where_the_forget_set_took_it_whole(forget: ForgetSet) -> None:
+    splits = splits_of(forget)
+    for split in map(splits.of, splits.seeds):
+        lost = set(TRAIN[split.forget].tolist()) - set(TRAIN[split.retain].tolist())
+        assert lost == set(split.forgotten_classes)
+
+
+def test_it_has_a_title(forget: ForgetSet) -> None:
+    for title in (forget.title, forget.titled(DATA.class_names)):
+        assert 0 < len(title) < 100 and "\n" not in title
+
+
 def test_its_values_are_in_its_key(forget: ForgetSet) -> None:
     fields = forget.key_fields(DATA)
     json.loads(canonical_json(fields))
