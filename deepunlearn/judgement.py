@@ -18,6 +18,7 @@ from deepunlearn.given_logits import classes_to_judge
 from deepunlearn.given_model import check_weights, copied_model, dtype_of, not_finite, unwrapped
 from deepunlearn.library import check_labels, runtime_of
 from deepunlearn.metrics.catalogue import BUILT_IN
+from deepunlearn.metrics.corrected import CORRECTED
 from deepunlearn.metrics.counted import Counted
 from deepunlearn.metrics.scores import AGAINST_VAL, RELATIVE, SCORES, score
 from deepunlearn.runtime import Runtime
@@ -87,7 +88,7 @@ def _scores(models: Mapping[str, nn.Module], parts: Mapping[str, Part], runtime:
     lengths, unlike = _lengths(models)
     bare = None if "retrained" in models else f"no retrained model was given: {', '.join(RELATIVE)} are held against it"
     reasons = [one for one in (scores["reason"], bare, unlike) if one]
-    kept = {name: value for name, value in scores.items() if name not in ON_VAL}
+    kept = {name: value for name, value in scores.items() if name not in (*ON_VAL, *CORRECTED)}
     return {**kept, **lengths, "reason": "; ".join(reasons) or None}
 
 

@@ -36,7 +36,8 @@ class Split:
 
     test_of_train: `test` are samples of the training part, too.
     unseen_val, unseen_test: those of val and test that are like the forget set, which the attack compares it with;
-    None: all of them. There may be too few for the attack.
+    None: all of them. There may be too few for the attack. unseen_val_labels, unseen_test_labels: the labels under
+    which it looks at them; None: their own.
     forgotten_classes: those that retain lacks because the forget set took them whole; remarks: what a caption must say.
     wrong: training samples whose labels are wrong in training, sorted; wrong_labels: the labels that training sees.
     """
@@ -51,6 +52,8 @@ class Split:
     remarks: tuple[str, ...] = ()
     wrong: Indices | None = None
     wrong_labels: Labels | None = None
+    unseen_val_labels: Labels | None = None
+    unseen_test_labels: Labels | None = None
     test_of_train: bool = False
 
     @property

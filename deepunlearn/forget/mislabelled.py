@@ -6,18 +6,19 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from deepunlearn.core.forget import Candidates, ForgetSet, Indices, Labels, OneSplit
+from deepunlearn.core.forget import Candidates, ForgetSet, Indices, Labels, OneSplit, Samples, Unseen
 from deepunlearn.core.validation import Ratio
 
 
 class MislabelledForget(ForgetSet):
     """Corrective unlearning (Goel et al. 2024): of the samples with wrong labels, a share is known and to be forgotten.
 
-    The others stay in retain with their wrong labels, so that the retrained model sees these, too. Wrong are, of each
-    model alike, the labels of a share of the candidates: drawn from the other classes (uniform), or the next class in
-    their order, the first after the last (pairs).
+    The others stay in retain with their wrong labels, so that the retrained model sees these, too. Wrong labels are
+    drawn from the other classes (uniform), or are the next class in their order, the first after the last (pairs); they
+    are the same for all models.
     """
 
     enlarge: ClassVar[str] = "raise forget.noise or forget.known"
@@ -47,12 +48,27 @@ class MislabelledForget(ForgetSet):
         right = super().split(candidates, val, test).of(0)
         wrong = candidates.rows[: self._wrong(candidates)]
         order = np.argsort(wrong)
-        labels = self._flipped(candidates)
-        return OneSplit(replace(right, wrong=wrong[order], wrong_labels=labels[order]))
+        labels, *unseen = (
+            self._flipped(of, candidates)
+            for of in (candidates.labels[: len(wrong)], candidates.val.labels, candidates.test.labels)
+        )
+        return OneSplit(
+            replace(
+                right,
+                wrong=wrong[order],
+                wrong_labels=labels[order],
+                unseen_val_labels=unseen[0],
+                unseen_test_labels=unseen[1],
+            )
+        )
 
-    def _flipped(self, candidates: Candidates) -> Labels:
-        """The wrong labels, in the order of the candidates."""
-        classes = np.unique(candidates.labels)
-        place = np.searchsorted(classes, candidates.labels[: self._wrong(candidates)])
+    def _flipped(self, labels: Labels, candidates: Candidates) -> Labels:
+        """A wrong label for each of these."""
+        classes = np.unique(candidates.data.train_labels)
+        place = np.searchsorted(classes, labels)
         further = candidates.random.randint(1, len(classes), size=len(place)) if self.flip == "uniform" else 1
         return np.asarray(classes[(place + further) % len(classes)], dtype=np.int64)
+
+    def unseen(self, candidates: Candidates, chosen: npt.NDArray[np.bool_], among: Samples) -> Unseen:
+        """All, each under a wrong label of the same kind: else the attack would tell wrong labels from right ones."""
+        return Unseen(remark="the attack looks at its samples under wrong labels, drawn as those of the forgotten ones")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepunlearn.metrics.accuracy import Floats, Integers, accuracy, losses
+from deepunlearn.metrics.corrected import CORRECTED
 from deepunlearn.metrics.counted import EVERYTHING, Counted, too_few
 from deepunlearn.metrics.gaps import PARTS, gap, tug_of_war
 from deepunlearn.metrics.mia import discernibility, indiscernibility, loss_auc, mia_accuracy, understated
@@ -20,7 +21,7 @@ RELATIVE = ("RR", "FR", "TR", "RetDev", "gap", "ToW")  # need the retrained mode
 AGAINST_TEST = ("MIA", "Disc", "Indisc", "MIA_AUC", "Disc_AUC", "MIA_understated")
 SEARCH_PARTS = ("retain", "forget", "val")  # the parts that a search may look at
 AGAINST_VAL = ("MIA_val", "Disc_val", "MIA_AUC_val")
-SCORES = (*ACCURACIES, *BY_CLASS, *RELATIVE, *AGAINST_TEST, *AGAINST_VAL)
+SCORES = (*ACCURACIES, *BY_CLASS, *RELATIVE, *AGAINST_TEST, *AGAINST_VAL, *CORRECTED)
 
 
 def score(
@@ -35,9 +36,9 @@ def score(
     """`SCORES` (protocol section 5), `usable` and `reason`. The mappings have the parts retain, forget, val and test.
 
     logits and retrained are [N, K] per part, labels [N]; `seed` shuffles the attack's samples. Without `retrained` or
-    without a val part, what needs it is None; a part `unseen_test`, where given, is the attack's other side. Logits
-    that are not finite make every score None and the model unusable; broken logits of the retrained model raise
-    Diverged.
+    without a val part, what needs it is None, as are `CORRECTED` here, which need true labels; a part `unseen_test`,
+    where given, is the attack's other side. Logits that are not finite make every score None and the model unusable;
+    broken logits of the retrained model raise Diverged.
     """
     good, reason = usable(weights_finite, logits, labels["test"], counted)
     if broken_parts(logits):
@@ -48,7 +49,7 @@ def score(
         relative, bare = _relative(own, accuracies(retrained, labels, counted), counted)
     attack, unattacked = _attack_scores(logits, labels, seed, counted)
     reasons = [one for one in (reason, bare, unattacked) if one]
-    return {**own, **relative, **attack, "usable": good, "reason": "; ".join(reasons) or None}
+    return {**dict.fromkeys(SCORES), **own, **relative, **attack, "usable": good, "reason": "; ".join(reasons) or None}
 
 
 def accuracies(
@@ -83,7 +84,7 @@ def completed(stored: Mapping[str, Any], retrained: Callable[[], Mapping[str, fl
     auc, bare = stored.get("MIA_AUC"), stored.get("RA") is None
     gaps = dict.fromkeys(("gap", "ToW")) if bare or "gap" in stored else _gaps(stored, retrained())
     disc = None if auc is None else discernibility(auc)
-    return {**dict.fromkeys(BY_CLASS), "Disc_AUC": disc, **gaps, **stored}
+    return {**dict.fromkeys((*BY_CLASS, *CORRECTED)), "Disc_AUC": disc, **gaps, **stored}
 
 
 def _relative(
@@ -118,8 +119,7 @@ def _attack_scores(
     logits: Mapping[str, Floats], labels: Mapping[str, Integers], seed: int, counted: Counted
 ) -> tuple[dict[str, Any], str | None]:
     """`AGAINST_TEST` and `AGAINST_VAL`, and why the former are None; equal for equal logits and seeds."""
-    sides = counted.with_attacked({part: losses(one, labels[part]) for part, one in logits.items() if part != "retain"})
-    forget, test = sides["forget"], sides["unseen_test"]
+    forget, test = losses(logits["forget"], labels["forget"]), counted.unseen_losses("test", logits, labels)
     scores: dict[str, Any] = dict.fromkeys((*AGAINST_TEST, *AGAINST_VAL))
     why = too_few(len(forget), len(test), "test")
     if why is None:
@@ -127,7 +127,7 @@ def _attack_scores(
         scores |= {"MIA": mia, "Disc": discernibility(mia), "Indisc": indiscernibility(mia)}
         scores |= {"MIA_AUC": auc, "Disc_AUC": discernibility(auc)}
         scores |= {"MIA_understated": understated(forget, test, seed)}
-    val = sides.get("unseen_val", np.empty(0))
+    val = counted.unseen_losses("val", logits, labels)
     if too_few(len(forget), len(val), "val") is None:
         mia = mia_accuracy(forget, val, seed)
         scores |= {"MIA_val": mia, "Disc_val": discernibility(mia), "MIA_AUC_val": loss_auc(forget, val)}

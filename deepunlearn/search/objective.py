@@ -61,10 +61,10 @@ def score(
     """
     own = searched_accuracies(unlearned, labels, counted)
     retain, forgotten, val = (WEIGHT * abs(own[part] - retrained_accuracies[part]) for part in SEARCH_PARTS)
-    sides = {part: losses(unlearned[part], labels[part]) for part in ("forget", "val")}
     if unattacked(labels, counted) is not None:
         return Losses(retain, forgotten, val, None)
-    mia = mia_accuracy(sides["forget"], counted.attacked("val", sides["val"]), seed)
+    forgotten_losses = losses(unlearned["forget"], labels["forget"])
+    mia = mia_accuracy(forgotten_losses, counted.unseen_losses("val", unlearned, labels), seed)
     return Losses(retain, forgotten, val, discernibility(mia))
 
 

@@ -23,6 +23,7 @@ from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.core.store import Entry, Place, find_row
 from deepunlearn.metrics import VERSION as METRICS_VERSION
 from deepunlearn.metrics.added import Outputs, computed
+from deepunlearn.metrics.corrected import corrected
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.row import check_row
@@ -48,10 +49,15 @@ class Experiment(UnlearningStage):
         data, drawn = self.split_data(seed), self._drawn("mia", seed)
         scores = score(logits, self.logits("retrained", seed), data.labels, drawn, counted=data.counted)
         scores.update(self._distances(entry, seed))
+        scores.update(self._corrected(logits))
         with self.store.writing(key, place, self._facts()) as draft:
             draft.write_json("metrics.json", scores)
             draft.write_json("losses.json", loss_histograms(logits, data.labels))
         return self._stored(key, place)
+
+    def _corrected(self, logits: Logits) -> dict[str, float | None]:
+        """Accuracies on the true labels of what is wrongly labelled in training."""
+        return corrected(logits, self.split, self.decoded.train_labels)
 
     def _drawn(self, what: str, seed: int) -> int:
         """What a measure draws by: the same for all models of a seed."""
@@ -96,7 +102,9 @@ class Experiment(UnlearningStage):
         if "weights" in measure.needs:
             entries = {"model": entry, **{str(role): self.reference(role, seed) for role in REFERENCES}}
             given["weights"] = {name: _weights(one) for name, one in entries.items()}
-        return Outputs(labels=data.counted.with_attacked(data.labels), seed=self._drawn(measure.name, seed), **given)
+        return Outputs(
+            labels=data.counted.with_attacked_labels(data.labels), seed=self._drawn(measure.name, seed), **given
+        )
 
     def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
         """L2 distances of a stored model to the original and the retrained model of its seed."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +13,9 @@ from hypothesis import strategies as st
 from deepunlearn.core.forget import Split
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.mislabelled import MislabelledForget
+from deepunlearn.metrics.accuracy import losses
+from deepunlearn.metrics.counted import Counted
+from tests.commands import called
 
 LABELS = np.random.RandomState(0).permutation(np.arange(1200) % 6)
 
@@ -72,3 +78,39 @@ def test_a_class_that_retain_has_in_name_only_is_no_lost_class(flip: str) -> Non
     """Retain's labels are those that training sees."""
     split = cut(noise=0.9, flip=flip, known=0.05)
     assert len(np.unique(split.labels_in_training(LABELS)[split.retain])) == 6
+
+
+@pytest.mark.parametrize("flip", ["uniform", "pairs"])
+def test_the_attack_looks_at_unseen_samples_under_wrong_labels_of_the_same_kind(flip: str) -> None:
+    split = cut(flip=flip)
+    assert split.unseen_val is None and split.unseen_test is None, "all of them"
+    for rows, own, seen in (
+        (split.val, LABELS, split.unseen_val_labels),
+        (split.test, LABELS[:300], split.unseen_test_labels),
+    ):
+        assert seen is not None and not (seen == own[rows]).any()
+        assert flip == "uniform" or np.array_equal(seen, (own[rows] + 1) % 6)
+    assert len(split.remarks) == 2 and "wrong labels" in split.remarks[1]
+    counted = Counted.of(split)
+    logits = np.random.RandomState(0).normal(size=(300, 6))
+    unseen = counted.unseen_losses("test", {"test": logits}, {"test": LABELS[:300]})
+    assert np.array_equal(unseen, losses(logits, split.unseen_test_labels))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_models_learn_the_wrong_labels_and_are_scored_on_the_true_ones(tmp_path: Path) -> None:
+    """Retrained networks do not know the wrong labels that are forgotten, so that the attack finds nothing there."""
+    small = (
+        "dataset=digits", "arch=smallnet", "method=ft", "search=none", "seeds=1", "train.epochs=8", "keep=logits",
+        "runtime.threads=1", "method.params.epochs=1", "train.lr=0.1",
+    )  # fmt: skip
+    values = "forget.noise=0.45", "forget.flip=pairs", "forget.known=0.7"
+    done = called(tmp_path, *small, "forget=mislabelled", *values)
+    assert done.returncode == 0, done.stderr
+    rows = {row["method"]: row for row in (json.loads(path.read_text()) for path in tmp_path.rglob("row.json"))}
+    original, retrained = rows["original"], rows["retrained"]
+    assert retrained["corrected_known"] > 0.7 > original["corrected_known"] + 0.1
+    assert retrained["corrected_unknown"] > original["corrected_unknown"]
+    assert retrained["FA"] < 0.2 < original["FA"], "on the labels that training sees"
+    assert abs(retrained["MIA_AUC"] - 0.5) < 0.07 < original["MIA_AUC"] - 0.5
+    assert rows["ft"]["forget_title"] == "45 % wrong labels (pairs), 70 % of them known"
