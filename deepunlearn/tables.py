@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from deepunlearn.analysis import inputs, render, tables
+from deepunlearn.analysis import inputs, render, seed_rows, tables
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.cli import run_main, wants_help
@@ -20,7 +20,8 @@ usage: python -m deepunlearn.tables [OPTION=VALUE ...]
 {inputs.HELP}
 
 Opens with a coverage table: what the sweeps asked for, what was found, what failed and why. What the tables are made of
-is kept in <results>/records/, which is small and can be copied and joined."""
+is kept in <results>/records/, which is small and can be copied and joined. README.md among the tables explains the
+files, and the columns of seeds.csv, which has a line for each model."""
 
 
 def show(text: str) -> None:
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     made = tables.build(records, rankings(records.rows, records.cases), options["compare"] == "paper")
     folder = Path(str(options["results"])) / "tables"
     render.write(made, folder)
+    seed_rows.write(records.rows, records.catalogue, folder)
     for table in made:
         show(render.to_markdown(table))
     print(f"written to {folder}", file=sys.stderr)

@@ -69,7 +69,22 @@ def _first(ranking: Ranking, remark: str) -> Table:
         f"{remark}{ranking.trust} {caption_text(describe(ranking.rows))}"
     )
     name = ranking.name.replace("ranking", "paper-table1", 1)
-    return Table(name, f"As table 1 of the paper{ranking.kind}", caption, shown, shown, fragment=True)
+    return Table(name, f"As table 1 of the paper{ranking.kind}", caption, shown, shown, paper=_leaders(shown))
+
+
+def _leaders(shown: pd.DataFrame) -> pd.DataFrame:
+    """Of `table1`, the methods of the first rank marked ¹, those of the second ²."""
+    marked = shown.copy()
+    for header in METRICS.values():
+        marks = shown[f"{header}{SPAN}Rank"].map({"1": " ¹", "2": " ²"}).fillna("")
+        marked[f"{header}{SPAN}Method"] = shown[f"{header}{SPAN}Method"] + marks
+    return marked
+
+
+def _fastest(shown: pd.DataFrame) -> pd.DataFrame:
+    """Of `table2`, the largest value of each column marked ¹, the second ²."""
+    ranks = shown.drop(columns="Unlearner").apply(pd.to_numeric, errors="coerce").rank(ascending=False, method="dense")
+    return shown.assign(**{name: shown[name] + ranks[name].map({1.0: " ¹", 2.0: " ²"}).fillna("") for name in ranks})
 
 
 def _second(ranking: Ranking, part: RtePart, remark: str) -> Table:
@@ -81,7 +96,7 @@ def _second(ranking: Ranking, part: RtePart, remark: str) -> Table:
         f"the layout of the paper's table 2. {remark}{caption_text(describe(part.rows))}"
     )
     name = ranking.name.replace("ranking", "paper-table2", 1)
-    return Table(name, f"As table 2 of the paper{ranking.kind}", caption, shown, shown, fragment=True)
+    return Table(name, f"As table 2 of the paper{ranking.kind}", caption, shown, shown, paper=_fastest(shown))
 
 
 def _belongs(part: RtePart, ranking: Ranking) -> bool:

@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV and a LaTeX document, and the files they go into."""
+"""A table as Markdown, CSV and LaTeX, and the files they go into."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from deepunlearn.core.paths import write_atomically
 OVER_CELLS = re.compile(
     "(ranking|groups|differences|neighbours|choices|rte|reliability|distances|paper|findings)(-|$)"
 )  # tables that may have fallen away
+KEYED = re.compile("(-[0-9a-f]{8})?(-input|-notes)?$")  # what may follow dataset and architecture in a file's name
 PREAMBLE = """\\documentclass{article}
 \\usepackage[T1]{fontenc}
 \\usepackage[PAPER,landscape,margin=12mm]{geometry}
@@ -21,7 +22,13 @@ PREAMBLE = """\\documentclass{article}
 \\setlength{\\tabcolsep}{3pt}
 \\setlength{\\LTcapwidth}{\\textwidth}
 """
-SPAN = ": "  # in a fragment's column names, between a header that spans columns and the column's own
+SPAN = ": "  # in column names for a paper, between a header that spans columns and the column's own
+INPUT, NOTES = "-input.tex", "-notes.tex"  # ends of files' names: what is for a paper, and what it rests on
+MARKED = re.compile(r"(.*?) ([¹²])(.*)", re.DOTALL)
+MOST_AT_EASE = 8  # columns; more come closer to each other
+PARTIAL = re.compile(r"PARTIAL: .*?\)\.")  # what `provenance.remark_on` says of holes; no caption is without it
+EMPHASIS = {"¹": "\\textbf", "²": "\\underline"}
+NUMBER = r"|n/a|undefined|[\d.,]+( ± [\d.e-]+)?( \(> [\d.]+\))?( [¹²])?( †)?"
 MOST_ON_A4 = 12  # columns; more go on A3
 SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -45,8 +52,8 @@ class Table:
     """A table to render: `data` goes into the CSV as it is, `shown` (text only) is what people read.
 
     name: file name without suffix; widths: centimetres of the columns of `shown` that wrap in LaTeX; group: the result
-    set's file name where it is about one, else ""; fragment: its LaTeX is a tabular to \\input into a paper, without
-    caption, with headers that span columns where names of `shown` have a part before SPAN.
+    set's file name where it is about one, else ""; paper: what a paper shows of it (text), to be \\input: ¹ and ² at a
+    value's end mark the best and the second, names of columns may have a part before SPAN, a header over several.
     """
 
     name: str
@@ -56,12 +63,12 @@ class Table:
     shown: pd.DataFrame
     widths: Mapping[str, float] = field(default_factory=dict)
     group: str = ""
-    fragment: bool = False
+    paper: pd.DataFrame | None = None
 
 
 def to_markdown(table: Table) -> str:
     body = table.shown.map(lambda text: text.replace("|", "\\|")).to_markdown(index=False, disable_numparse=True)
-    return f"## {table.title}\n\n{table.caption}\n\n{body}\n"
+    return f"## {table.title}\n\n{body}\n\n{table.caption}\n"
 
 
 def to_latex(table: Table) -> str:
@@ -78,25 +85,50 @@ def to_latex(table: Table) -> str:
     return f"{PREAMBLE.replace('PAPER', paper)}\\begin{{document}}\n\\{size}\n{body}\\end{{document}}\n"
 
 
-def to_fragment(table: Table) -> str:
-    """A tabular between booktabs' rules, for a document that has \\usepackage{booktabs}."""
-    escaped = table.shown.map(escape)
-    names = [tuple(map(escape, str(name).rpartition(SPAN)[::2])) for name in table.shown]
+def to_input(table: Table, paper: pd.DataFrame) -> str:
+    """A table to \\input, with a short caption, for a document that has \\usepackage{booktabs}; its notes are apart."""
+    names = [tuple(map(escape, str(name).rpartition(SPAN)[::2])) for name in paper]
     spans = any(span for span, _ in names)
+    escaped = paper.map(_emphasised)
     escaped.columns = pd.MultiIndex.from_tuples(names) if spans else pd.Index([name for _, name in names])
-    numbers = [bool(shown.str.fullmatch(r"[\d.]*|n/a").all()) for _, shown in table.shown.items()]
-    layout = "".join("r" if number else "l" for number in numbers)
-    body = escaped.style.hide(axis="index").to_latex(hrules=True, column_format=layout, multicol_align="c")
-    return f"% {escape(table.title)}: \\usepackage{{booktabs}}\n{body}"
+    layout = "".join("r" if shown.str.fullmatch(NUMBER).all() else "l" for _, shown in paper.items())
+    caption = " ".join([f"{table.title}.", *PARTIAL.findall(table.caption)])
+    body = escaped.style.hide(axis="index").to_latex(
+        hrules=True, column_format=layout, multicol_align="c", position_float="centering", caption=escape(caption),
+        label=f"tab:{table.name}",
+    )  # fmt: skip
+    if len(layout) > MOST_AT_EASE:
+        body = body.replace("\\centering\n", "\\centering\n\\setlength{\\tabcolsep}{3pt}\n", 1)
+    return f"% needs \\usepackage{{booktabs}}; best bold, second best underlined; notes: {table.name}{NOTES}\n{body}"
+
+
+def to_notes(table: Table) -> str:
+    """The facts of a table as a paragraph to \\input below it, or into an appendix."""
+    caption = table.caption.replace("¹ best and ² second best", "Bold: best, underlined: second best")
+    return f"{{\\footnotesize\\noindent {escape(caption)}\\par}}\n"
+
+
+def _emphasised(text: str) -> str:
+    """`text` for LaTeX, bold where it is marked ¹, underlined where ²; what follows the mark stays."""
+    found = MARKED.fullmatch(text)
+    if found is None:
+        return escape(text)
+    value, mark, rest = found.groups()
+    return f"{EMPHASIS[mark]}{{{escape(value)}}}{escape(rest)}"
 
 
 def write(tables: list[Table], folder: Path) -> list[Path]:
-    """Write each table as .md, .csv and .tex into `folder`, and remove what earlier calls wrote under other names."""
+    """Write each table as .md, .csv and .tex into `folder`, and remove what earlier calls wrote under other names.
+
+    What a paper shows of one goes into NAME-input.tex and NAME-notes.tex.
+    """
     texts: dict[Path, str] = {}
     for table in tables:
-        latex = to_fragment if table.fragment else to_latex
-        renderings = (".md", to_markdown), (".csv", _to_csv), (".tex", latex)
+        renderings = (".md", to_markdown), (".csv", _to_csv), (".tex", to_latex)
         texts.update({folder / f"{table.name}{suffix}": render(table) for suffix, render in renderings})
+        if table.paper is not None:
+            texts[folder / f"{table.name}{INPUT}"] = to_input(table, table.paper)
+            texts[folder / f"{table.name}{NOTES}"] = to_notes(table)
     for path, text in texts.items():
         write_atomically(path, text)
     for path in _stale(folder, texts):
@@ -116,11 +148,11 @@ def _to_csv(table: Table) -> str:
 
 def _stale(folder: Path, written: Mapping[Path, str]) -> list[Path]:
     """Tables of an earlier call, over cells or of the same dataset and arch, whose name this call did not use."""
-    stems = {re.sub("-[0-9a-f]{8}$", "", path.stem) for path in written}
+    stems = {KEYED.sub("", path.stem) for path in written}
     return [
         path
         for path in folder.iterdir()
         if path not in written
         and path.suffix in (".md", ".csv", ".tex")
-        and (OVER_CELLS.match(path.stem) or re.sub("-[0-9a-f]{8}$", "", path.stem) in stems)
+        and (OVER_CELLS.match(path.stem) or KEYED.sub("", path.stem) in stems)
     ]

@@ -33,6 +33,7 @@ SPREAD = {  # column of `search_spread.spread` -> header
     "norm_by_seed": "best norm by search seed",
     "best_trials": "among the best trials",
 }
+IN_A_PAPER = ("RetDev", "Indisc", "RTE")
 RATIOS = ("RR", "FR", "TR", "RetDev")  # to the retrained model's accuracies
 NOT_COMPUTED = "-"  # of an added measure
 EXTREMES = {"lower": "lowest", "higher": "highest"}
@@ -132,7 +133,16 @@ def _score_table(
     if first["name"] != f"{first['dataset']}-{first['arch']}":  # others are of the same
         title += f" ({apart.get(first['result_set']) or _named_by_id(first)})"
     caption = f"{remark}{legend(catalogue)} {EXPLAINED} {caption_text(facts, ids)}"
-    return Table(first["name"], title, caption, data, shown, {"why": 4}, group=first["name"])
+    return Table(first["name"], title, caption, data, shown, {"why": 4}, group=first["name"], paper=_for_a_paper(shown))
+
+
+def _for_a_paper(shown: pd.DataFrame) -> pd.DataFrame:
+    """What a paper shows of a table of scores: `IN_A_PAPER`; a method that failed says so beside its name."""
+    failed = (shown["status"] != "") & (shown["method"] != "")
+    titles = shown["method"] + (" (" + shown["status"] + ", " + shown["usable"] + ")").where(failed, "")
+    headers = {name: str(name).partition(" (")[0] for name in shown if str(name).split(" ")[0] in IN_A_PAPER}
+    scores = shown[list(headers)].rename(columns=headers)
+    return pd.concat([titles.rename("Method"), scores], axis=1)
 
 
 def _with_line(shown: pd.DataFrame, line: dict[str, str], position: int) -> pd.DataFrame:
