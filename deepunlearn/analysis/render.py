@@ -29,7 +29,11 @@ MOST_AT_EASE = 8  # columns; more come closer to each other
 PARTIAL = re.compile(r"PARTIAL: .*?\)\.")  # what `provenance.remark_on` says of holes; no caption is without it
 EMPHASIS = {"¹": "\\textbf", "²": "\\underline"}
 NUMBER = r"|n/a|undefined|[\d.,]+( ± [\d.e-]+)?( \(> [\d.]+\))?( [¹²])?( †)?"
-MOST_ON_A4 = 12  # columns; more go on A3
+PAPERS = {
+    12: ("a4paper", "footnotesize"),
+    17: ("a3paper", "scriptsize"),
+    99: ("a2paper", "scriptsize"),
+}  # up to columns
 SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": "\\textbackslash{}",
@@ -81,7 +85,7 @@ def to_latex(table: Table) -> str:
         column_format="".join(widths),
         caption=escape(f"{table.title}. {table.caption}"),
     )
-    paper, size = ("a4paper", "footnotesize") if len(widths) <= MOST_ON_A4 else ("a3paper", "scriptsize")
+    paper, size = next(found for most, found in PAPERS.items() if len(widths) <= most)
     return f"{PREAMBLE.replace('PAPER', paper)}\\begin{{document}}\n\\{size}\n{body}\\end{{document}}\n"
 
 
