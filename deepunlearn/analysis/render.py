@@ -31,7 +31,7 @@ EMPHASIS = {"¹": "\\textbf", "²": "\\underline"}
 NUMBER = r"|n/a|undefined|[\d.,]+( ± [\d.e-]+)?( \(> [\d.]+\))?( [¹²])?( †)?"
 PAPERS = {
     12: ("a4paper", "footnotesize"),
-    17: ("a3paper", "scriptsize"),
+    18: ("a3paper", "scriptsize"),
     99: ("a2paper", "scriptsize"),
 }  # up to columns
 SPECIAL = {
