@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     ranked = rankings(records.rows, records.cases)
     pictures = figures.draw(records, ranked)
     write_figures(pictures if sheet == PAGE else figures.draw(records, ranked, sheet), results / "figures")
-    made = tables.build(records, ranked, options["compare"] == "paper")
+    made = tables.build(records, ranked, str(options["compare"]))
     about = {
         name: About(method.full_name, f"{method.paper}; reads {', '.join(method.reads)}")
         for name, method in method_configs().items()

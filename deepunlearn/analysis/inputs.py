@@ -9,6 +9,7 @@ from pathlib import Path
 from deepunlearn.analysis import external, records
 from deepunlearn.analysis.compare import FORGOTTEN
 from deepunlearn.analysis.coverage import require_complete
+from deepunlearn.analysis.erasure import of_persons
 from deepunlearn.analysis.records import Records
 from deepunlearn.core.errors import ConfigError, unknown
 
@@ -24,8 +25,9 @@ HELP = """\
   records=DIR,DIR   read the records/ of these folders instead, and join them
   partial=true      go on although expected rows are missing; every table then says which
   compare=paper     put the ranks and RTE of Deep Unlearn's tables 1 and 2 beside ours, and its findings
+  compare=erasure   put the scores of ERASURE's table 1 beside ours of persons of CelebA (sweep=erasure)
   extra=FILE.csv    add methods that were run elsewhere, marked as such (columns: docs/extra.md)"""
-COMPARED = ("none", "paper")
+COMPARED = ("none", "paper", "erasure")
 
 
 def load_records(options: Mapping[str, str | bool]) -> Records:
@@ -57,6 +59,8 @@ def load_records(options: Mapping[str, str | bool]) -> Records:
             allowed=f"results of which some are of {FORGOTTEN}",
             remedy="leave compare= out",
         )
+    if options["compare"] == "erasure":
+        of_persons(asked.rows)
     if options["partial"] is not True:
         require_complete(asked.cases)
     return asked

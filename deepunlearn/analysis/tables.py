@@ -14,6 +14,7 @@ from deepunlearn.analysis.aggregate import UNDEFINED, aggregate, result_set_rows
 from deepunlearn.analysis.attack_noise import EXPLAINED, floor_line, floors
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage
+from deepunlearn.analysis.erasure import against_erasure
 from deepunlearn.analysis.paper_layout import as_the_paper_prints
 from deepunlearn.analysis.provenance import UNDERSTATED, UNDERSTATES, caption_text, describe, remark_on, values_of
 from deepunlearn.analysis.ranking import Ranking
@@ -68,10 +69,11 @@ def _best(columns: Sequence[Column]) -> str:
     return f"closest to {met_by}, {', '.join([*far[:-1], f'or {far[-1]}'])}"
 
 
-def build(records: Records, ranked: list[Ranking], compare: bool = False) -> list[Table]:
+def build(records: Records, ranked: list[Ranking], compare: str = "none") -> list[Table]:
     """All tables: coverage first, then those over all cells, the scores of each result set, and the hyper-parameters.
 
-    ranked: what `ranking.rankings` made of the records. Every caption names missing rows.
+    ranked: what `ranking.rankings` made of the records; compare: as in `inputs.COMPARED`. Every caption names missing
+    rows.
     """
     frame, cases = records.rows, records.cases
     remark = remark_on(frame, cases)
@@ -81,7 +83,8 @@ def build(records: Records, ranked: list[Ranking], compare: bool = False) -> lis
         _coverage_table(frame, cases, remark),
         *over_cells(ranked, frame, cases, remark),
         *as_the_paper_prints(ranked, list(rte_parts(frame, cases)), remark),
-        *(against_paper(ranked, remark) if compare else []),
+        *(against_paper(ranked, remark) if compare == "paper" else []),
+        *(against_erasure(frame, cases, remark) if compare == "erasure" else []),
         *_score_tables(frame, cases, records.catalogue, remark),
         *attack_tables(records.attacks, remark),
         *_winners(frame, records.trials, remark),

@@ -62,6 +62,7 @@ class DatasetConfig(Frozen):
     classes: Annotated[int, Field(ge=2)] | None = None  # null: counted in the data
     train_images: PositiveInt | None = None  # as published: what plan=true counts with where the files are missing
     test_images: PositiveInt | None = None
+    persons: PositiveInt | None = None  # as published, numbered from 1: of whom a plan without the files may speak
     image_size: Annotated[int, Field(ge=8)] | None = 32  # height = width after resizing, pixels; null: a table
     crop_padding: Annotated[int, Field(ge=0)] = 0  # random crop after padding with black, pixels
     flip: bool = False  # random horizontal flip

@@ -131,14 +131,19 @@ def digest_of(config: DatasetConfig, cache: Path, progress: Progress) -> Digest:
 
 
 def as_published(config: DatasetConfig) -> Digest | None:
-    """What planning can assume of a dataset without its files: its size, classes in turn; None where that is unknown.
+    """What planning can assume of a dataset without its files: its size, classes and persons in turn; None if unknown.
 
     The digest is one that no data have, so that nothing stored is taken for it.
     """
     if config.is_table or config.classes is None or config.train_images is None or config.test_images is None:
         return None
     train, test = (np.arange(size) % config.classes for size in (config.train_images, config.test_images))
-    return Digest("0" * 64, tuple(map(str, range(config.classes))), train, test)
+    persons = [
+        {"identity": np.arange(len(one)) % config.persons + 1} if config.persons else {} for one in (train, test)
+    ]
+    return Digest(
+        "0" * 64, tuple(map(str, range(config.classes))), train, test, attributes=Attributes(persons[0], persons[1])
+    )
 
 
 def _mapped(path: Path) -> Arrays:

@@ -36,17 +36,17 @@ SHARED = {
 
 
 def dataset_lines(planner: Planner) -> Iterator[str]:
-    """Of each dataset whose files are there, with each of its forget sets."""
+    """Of each dataset, with each of its forget sets; of one whose files are missing only sizes are known."""
     cells: dict[DatasetConfig, dict[str, int]] = {}
     for number, cell in enumerate(planner.sweep.cells):
-        if cell.dataset.name not in planner.missing:
-            cells.setdefault(cell.dataset, {}).setdefault(cell.forget.spelling, number)
+        cells.setdefault(cell.dataset, {}).setdefault(cell.forget.spelling, number)
     for config, numbers in cells.items():
         data = planner.data(next(iter(numbers.values())))
-        yield f"  {config.name}: {sizes(data)}"
+        missing = config.name in planner.missing
+        yield f"  {config.name}: {'as published' if missing else sizes(data)}"
         for spelling, number in numbers.items():
             yield from (f"    {line}" for line in _divided(planner, number, spelling if len(numbers) > 1 else ""))
-        yield from (f"    {line}" for line in notes(config, data))
+        yield from (f"    {line}" for line in (() if missing else notes(config, data)))
 
 
 def _divided(planner: Planner, cell: int, forget: str) -> Iterator[str]:

@@ -1,0 +1,130 @@
+"""ERASURE's table beside ours, and its sweep: planned without pictures, run on generated ones in CelebA's own files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from deepunlearn.analysis import records
+from deepunlearn.analysis.erasure import against_erasure, published
+from deepunlearn.analysis.inputs import OPTIONS, load_records
+from deepunlearn.analysis.render import Table
+from deepunlearn.analysis.tables import build
+from deepunlearn.config import method_configs, read_command
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.progress import Progress
+from deepunlearn.launch.plan import Planner
+from tests.commands import called, run_command
+from tests.data.celeba_files import write_celeba
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Shelf
+
+PERSONS = {
+    "dataset": "celeba", "dataset_title": "CelebA", "forget_kind": "where", "forget_title": "20 persons",
+    "cell": "d" * 16,
+}  # fmt: skip
+METHODS = ("ngplus", "ft", "cfk", "euk", "srl", "ga")
+
+
+def fill(shelf: Shelf) -> None:
+    for seed in (0, 1):
+        for method in ("original", "retrained"):
+            shelf.add(method=method, method_title=method, seed=seed, TA=0.9, MIA=0.5, seconds=100.0 + seed, **PERSONS)
+        shelf.add(seed=seed, TA=0.8 + seed / 10, MIA=0.6, seconds=10.0 + seed, **PERSONS)
+        shelf.add(seed=seed, method="msg", method_title="MSG", TA=0.7, **PERSONS)
+
+
+def beside(shelf: Shelf) -> Table:
+    found = records.collect(shelf.root)
+    (table,) = against_erasure(found.rows, found.cases, "")
+    return table
+
+
+def line(table: Table, method: str) -> dict[str, str]:
+    (own,) = table.shown[table.shown["method"] == method].to_dict("records")
+    return {str(name): str(value) for name, value in own.items()}
+
+
+def test_what_was_published_is_whole_and_of_methods_that_there_are() -> None:
+    table = published()
+    assert set(table["method"]) - {"original", "retrained"} == set(METHODS) <= set(method_configs())
+    assert table.set_index("title").loc["CF-k"].tolist()[1:] == [257.491, 0.923, 0.949, 100, 49.756, 0.521]
+    assert table["Time"].isna().sum() == 1 and table.drop(columns="Time").notna().all().all()
+
+
+def test_our_means_stand_beside_theirs(shelf: Shelf) -> None:
+    fill(shelf)
+    table = beside(shelf)
+    assert line(table, "FineTuning") == {
+        "method": "FineTuning",
+        "Time ERASURE": "321.668", "Time": "10.500", "Acc ERASURE": "0.918", "Acc": "0.850",
+        "AUS ERASURE": "0.969", "AUS": "not measured here", "RT ERASURE": "4", "RT": "not measured here",
+        "AIN ERASURE": "1.995", "AIN": "not measured here", "UMIA ERASURE": "0.517", "UMIA": "0.600",
+    }  # fmt: skip
+    assert line(table, "Gold Model")["Time"] == "100.500", "training, as they count it"
+    original = line(table, "Original Model")
+    assert (original["Time ERASURE"], original["Time"], original["Acc"]) == ("-", "not measured here", "0.900")
+    assert line(table, "CF-k")["Acc"] == "not run here"
+    assert (line(table, "MSG")["Acc ERASURE"], line(table, "MSG")["Acc"]) == ("-", "0.700")
+
+
+def test_a_score_that_rows_have_of_a_measure_is_put_beside_theirs(shelf: Shelf) -> None:
+    fill(shelf)
+    found = records.collect(shelf.root)
+    rows = found.rows.assign(AUS=0.97)
+    (table,) = against_erasure(rows, found.cases, "")
+    assert line(table, "FineTuning")["AUS"] == "0.970"
+
+
+def test_a_method_that_failed_says_so(shelf: Shelf) -> None:
+    fill(shelf)
+    for seed in (0, 1):
+        shelf.add(
+            seed=seed, method="ga", method_title="GA", usable=False, reason="broken", TA=None, MIA=None, **PERSONS
+        )
+    assert line(beside(shelf), "NegGrad")["Acc"] == "F"
+
+
+def test_other_results_are_not_put_beside_it(shelf: Shelf) -> None:
+    shelf.references(0)
+    shelf.add()
+    with pytest.raises(ConfigError, match="persons of CelebA"):
+        load_records({**OPTIONS, "results": str(shelf.root), "compare": "erasure"})
+
+
+def test_tables_have_it_where_it_is_asked_for(shelf: Shelf) -> None:
+    fill(shelf)
+    found = records.collect(shelf.root)
+    names = {compare: {one.name for one in build(found, [], compare)} for compare in ("none", "erasure")}
+    assert names["erasure"] - names["none"] == {"erasure"}
+
+
+def test_the_sweep_is_planned_without_the_pictures(tmp_path: Path) -> None:
+    command = read_command(["sweep=erasure", f"dataset.root={tmp_path}", f"results={tmp_path / 'out'}", "plan=true"])
+    planner = Planner(command.sweep, Progress(quiet=True), only_plan=True)
+    sizes = planner.sizes(0)
+    assert sum(sizes[part] for part in ("retain", "forget", "val")) == 162_079 and sizes["test"] == 40_520
+    assert 0.9 < sizes["forget"] / (20 * 162_079 / 10_177 * 0.95) < 1.1, "20 persons with as many pictures as others"
+    assert command.sweep.cells[0].forget.title == "20 persons"
+    assert tuple(planner.methods) == METHODS and len(planner.tasks) == 3 * (2 + 2 + 6)
+
+
+@pytest.mark.slow
+def test_the_sweep_runs_on_pictures_in_celebas_own_files(tmp_path: Path) -> None:
+    write_celeba(tmp_path / "datasets", persons=30)
+    small = (
+        "arch=smallnet", "dataset.image_size=32", "train.epochs=2", "train.batch_size=64", "seeds=1",
+        "runtime.threads=1", "dataset.val_ratio=0.1", "method.params.epochs=1", "method.euk.params.epochs=10", "forget.where={identity: [3, 5, 7]}",
+    )  # fmt: skip
+    done = called(tmp_path, "sweep=erasure", *small)
+    assert done.returncode == 0, done.stderr
+    made = run_command("tables", tmp_path, "compare=erasure")
+    assert made.returncode == 0 and "Against ERASURE" in made.stdout, made.stderr
+    table = pd.read_csv(tmp_path / "results" / "tables" / "erasure.csv").set_index("method")
+    ran = ["original", "retrained", *METHODS]
+    assert table.loc[ran, "Acc"].between(0, 1).all() and table.loc["retrained", "Time_ERASURE"] == 2048.487
+    assert table["AUS"].isna().all()
