@@ -330,7 +330,7 @@ class ForgetSet(Frozen):
 
     def _described(self, split: Split, candidates: Candidates, chosen: npt.NDArray[np.bool_]) -> Split:
         """`split` with what follows from these having been chosen: unseen samples like them, classes that are lost."""
-        lost = set(self.whole_classes(candidates)) - classes_of(candidates.labels[~chosen])
+        lost = set(self.whole_classes(candidates)) - classes_of(candidates.data.train_labels[split.retain])
         unseen: dict[str, Any] = {}
         remarks = [*self.remarks(candidates)]
         for part, among in (("val", candidates.val), ("test", candidates.test)):
