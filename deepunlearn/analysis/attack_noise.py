@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from deepunlearn.metrics import FOLDS
 from deepunlearn.metrics.catalogue import Catalogue
-from deepunlearn.metrics.mia import FOLDS
 from deepunlearn.metrics.noise import Floor, contradiction, disc_auc_floor_of, floor_of
 
 NO_DIFFERENCE = "no difference"  # in place of a method

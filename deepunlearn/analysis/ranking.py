@@ -177,7 +177,7 @@ def _in_place(rows: pd.DataFrame, metric: str) -> str:
     instead, usable = INSTEAD.get(metric), rows[rows["usable"]]
     if instead is None or usable[metric].notna().any() or usable[instead].isna().all():
         return ""
-    reasons = usable["reason"].dropna().str.split(";").str[0]
+    reasons = usable["reason"].dropna().str.split(";").str[0].str.removeprefix(f"{metric} undefined: ")
     why = f" ({reasons.iloc[0]})" if len(reasons) else ""
     return f"Ranked by {instead} in place of {metric}, which is not defined in any cell here{why}. "
 

@@ -135,7 +135,7 @@ def _score_table(
     title = f"{', '.join(places)}: unlearning scores"
     if first["name"] != f"{first['dataset']}-{first['arch']}":  # others are of the same
         title += f" ({apart.get(first['result_set']) or _named_by_id(first)})"
-    caption = f"{remark}{legend(catalogue)} {EXPLAINED} {caption_text(facts, ids)}"
+    caption = f"{remark}{legend(catalogue)} {EXPLAINED} {_what_counts(own)}{caption_text(facts, ids)}"
     return Table(first["name"], title, caption, data, shown, {"why": 4}, group=first["name"], paper=_for_a_paper(shown))
 
 
@@ -178,9 +178,19 @@ def _winners(frame: pd.DataFrame, trials: pd.DataFrame, remark: str) -> list[Tab
     caption = (
         f"{remark}Values that each method ran with, and, of those that were searched, the smallest norm of the losses "
         "that each search seed found (0 is best), and the values' ranges among the best tenth of the completed trials, "
-        f"at least 3. {caption_text(describe(methods))}"
+        f"at least 3. {_without_attack(trials)}{caption_text(describe(methods))}"
     )
     return [Table("hyper-parameters", "Hyper-parameters", caption, data, shown.astype("string").fillna(""), widths)]
+
+
+def _without_attack(trials: pd.DataFrame) -> str:
+    """Says of which searches the norm leaves the attack out, as too few samples are like the forgotten ones."""
+    left_out = trials[(trials["state"] == "COMPLETE") & trials["mia"].isna()]
+    if left_out.empty:
+        return ""
+    cells = len(left_out["cell"].unique())
+    the_norm = "The norm" if cells == trials["cell"].nunique() else f"In {cells} of the cells the norm"
+    return f"{the_norm} is of three losses, without the attack, for which too few samples match. "
 
 
 def _params(text: Any) -> str:
@@ -240,6 +250,20 @@ def _number(mean: float, sd: float, digits: str, missing: str) -> str:
     if math.isnan(mean):
         return missing
     return f"{mean:{digits}}" if math.isnan(sd) else f"{mean:{digits}} ± {sd:{digits}}"
+
+
+def _what_counts(rows: pd.DataFrame) -> str:
+    """What a class that was forgotten whole and unseen samples that are like the forgotten ones mean for the scores."""
+    told = ""
+    if rows["TA_retained"].notna().any():
+        told += (
+            "A class was forgotten whole: TR, gap, ToW and usable take TA_retained, the accuracy on the test samples "
+            "of other classes, and the search the same of the validation set. "
+        )
+    if rows["n_unseen_test"].notna().any():
+        looked_at, all_ = values_of(rows["n_unseen_test"]), values_of(rows["n_test"])
+        told += f"The attack compares the forgotten samples with the {looked_at} of {all_} test samples like them. "
+    return told
 
 
 def _forgotten(rows: pd.DataFrame) -> list[str]:

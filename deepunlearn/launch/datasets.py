@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from deepunlearn.core.forget import Split
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.copies import shared
 from deepunlearn.data.decoded import Digest
 from deepunlearn.data.endings import counted
 from deepunlearn.launch.plan import Planner
+from deepunlearn.metrics.counted import UNSEEN, Counted, too_few
 
 REMARKS = {
     "turned": "images turned upright, as their EXIF orientation says",
@@ -56,6 +58,24 @@ def _divided(planner: Planner, cell: int, forget: str) -> Iterator[str]:
     yield f"{'of these' if splits <= 1 else 'of each model'}{forget and f', {forget}'}: {split}"
     if splits == 1 and data.hashes is not None:
         yield from _shared(planner, cell, data)
+    if splits == 1 and planner.sweep.cells[cell].forget.scored:
+        yield from _attacked(planner.splits(cell).of(0))
+
+
+def _attacked(split: Split) -> Iterator[str]:
+    """Which samples the attack compares the forgotten ones with, where these are not all, or too few."""
+    counted, of = Counted.of(split), split.sizes
+    looked_at = {part: len(counted.attacked(part, getattr(split, part))) for part in UNSEEN}
+    if counted.unseen:
+        yield (
+            f"the attack compares the forgotten samples with {looked_at['test']:,} of {of['test']:,} test samples, in "
+            f"the search with {looked_at['val']:,} of {of['val']:,} validation samples: those that are like them"
+        )
+    yield from split.remarks
+    if why := too_few(of["forget"], looked_at["test"], "test"):
+        yield f"warning: {why}; scores have none"
+    if why := too_few(of["forget"], looked_at["val"], "val"):
+        yield f"warning: {why}; the search goes by the losses on retain, forget and validation set alone"
 
 
 def sizes(data: Digest) -> str:

@@ -15,6 +15,9 @@ LEAST_MOVE = 1e-5
 The contract tests hold methods to it, tables mark what does not reach it.
 """
 
+FOLDS = 10
+"""Of the attack's cross-validation: with fewer samples on a side there is none. Here for plans, too."""
+
 USABLE_MARGIN = 1.1
 """A model is usable above so many times the share of the commonest test class, which a constant answer reaches.
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.forget import Split
+from deepunlearn.metrics import FOLDS
 from deepunlearn.metrics.accuracy import Floats, Integers, losses
-from deepunlearn.metrics.mia import FOLDS
 
 Array = TypeVar("Array", bound=npt.NDArray[Any])
 UNSEEN = {"val": "unseen_val", "test": "unseen_test"}

@@ -15,8 +15,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from threadpoolctl import threadpool_limits
 
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
+from deepunlearn.metrics import FOLDS
 
-FOLDS = 10
 LEAST_GAP = 0.1  # of two accuracies: less is no reason for a warning, however many samples show it
 
 Floats = npt.NDArray[np.float64]

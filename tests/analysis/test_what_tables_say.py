@@ -104,7 +104,8 @@ def test_where_retdev_is_not_defined_in_any_cell_gap_ranks(shelf: Shelf) -> None
     assert ranking.metrics == ("gap", "Indisc") and ranking.ranks["RetDev"].empty
     assert ranking.ranks["gap"].to_dict() == {"ga": 1, "ft": 2, "ct": 3}
     assert ranking.counts("gap")["F"].tolist() == [0, 0, 0]
-    told = f"Ranked by gap in place of RetDev, which is not defined in any cell here ({WHOLE}). "
+    why = WHOLE.removeprefix("RetDev undefined: ")
+    told = f"Ranked by gap in place of RetDev, which is not defined in any cell here ({why}). "
     assert ranking.trust.startswith(told)
     made = tables_of(shelf)
     shown = made["ranking"].shown.set_index("method")
@@ -116,6 +117,7 @@ def test_where_retdev_is_not_defined_in_any_cell_gap_ranks(shelf: Shelf) -> None
     assert line["RetDev ↓ (best 0)"] == line["FR (ideal 1)"] == "undefined" and line["status"] == ""
     assert line["TR (ideal 1)"].startswith("1.000") and WHOLE in line["why"]
     assert line["TA_retained"].startswith("0.900") and line["TA_forgotten"].startswith("0.100")
+    assert "TR, gap, ToW and usable take TA_retained" in scored.caption
     assert scored.title == "Digits, ResNet18, class 3: unlearning scores"
 
 
@@ -159,6 +161,17 @@ def test_the_floor_is_that_of_the_samples_that_the_attack_looks_at(shelf: Shelf)
     shelf.add(n_unseen_test=30, n_forget=122, **DIGITS)
     told = tables_of(shelf)["digits-resnet18"].shown.set_index("method").loc["no difference", "why"]
     assert told == "30 samples on each side; of Disc_AUC 122 and 30"
+    assert "compares the forgotten samples with the 30 of 360 test samples like them." in (
+        tables_of(shelf)["digits-resnet18"].caption
+    )
+
+
+def test_searches_without_attack_are_said_to_be(shelf: Shelf) -> None:
+    line = '0,{slot},COMPLETE,,0.3,0.4,0,{mia},1.0,"{{}}"\n'
+    shelf.searched(line.format(slot=0, mia="") + line.format(slot=1, mia=""), **DIGITS)
+    made = tables_of(shelf)["hyper-parameters"]
+    assert "The norm is of three losses, without the attack, for which too few samples match." in made.caption
+    assert made.data["norm_by_seed"].tolist() == ["0.500"]
 
 
 def test_captions_say_how_unseen_samples_were_matched(shelf: Shelf) -> None:

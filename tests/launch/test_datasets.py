@@ -39,6 +39,18 @@ def test_images_are_counted_per_part_and_class(folder: Path) -> None:
     ]
 
 
+def test_whom_the_attack_compares_is_said_and_what_it_cannot(folder: Path) -> None:
+    """Of 33 validation samples too few are eels, as of 28 test samples: 8."""
+    told = lines(folder, "forget=classes", "forget.classes=[eel]")
+    matched = next(line for line in told if line.startswith("the attack compares the forgotten samples with "))
+    assert "8 of 28 test samples" in matched and " of 33 validation samples" in matched
+    few = [line for line in told if line.startswith("warning: attack n/a: ")]
+    assert few[0] == (
+        "warning: attack n/a: 8 samples of the test part match the forgotten ones, and it needs 10; scores have none"
+    )
+    assert not any("attack" in line for line in lines(folder)), "at random all are alike"
+
+
 def test_equal_classes_take_one_number(folder: Path) -> None:
     for name, count in (("cat", 4), ("dog", 0)):
         for index in range(count):
