@@ -42,16 +42,31 @@ def imported(source: str) -> set[str]:
     return {name.partition(".")[0] for name in plain | of}
 
 
+def imported_at_once(source: str) -> set[str]:
+    """Those that importing the file imports: of statements outside of functions."""
+    body = ast.parse(source).body
+    return imported("\n".join(ast.unparse(one) for one in body if isinstance(one, ast.Import | ast.ImportFrom)))
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[\[>=<]", requirement)[0].lower()
+
+
 def test_what_the_package_imports_is_what_it_depends_on() -> None:
     """The development environment has more, so that a library that is not named would only fail at a user's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = {re.split(r"[\[>=<]", line)[0].lower() for line in project["dependencies"]}
+    named = {name_of(line) for line in project["dependencies"]}
+    extra = {
+        name_of(line) for extra, lines in project["optional-dependencies"].items() if extra != "dev" for line in lines
+    }
     names = set().union(*(imported(path.read_text()) for path in (ROOT / "deepunlearn").rglob("*.py")))
     others = names - set(sys.stdlib_module_names) - {"deepunlearn", "pytest"}  # contracts alone need pytest, and say so
     owners = packages_distributions()
     used = {name: {owner.lower() for owner in owners.get(name, [name])} for name in others}
-    assert not {name: of for name, of in used.items() if not of & named}
-    assert named - set().union(*used.values()) == {"pyarrow", "tabulate"}, "pandas imports these"
+    assert not {name: of for name, of in used.items() if not of & (named | extra)}
+    assert named - set().union(*used.values()) == {"tabulate"}, "pandas imports it"
+    at_once = set().union(*(imported_at_once(path.read_text()) for path in (ROOT / "deepunlearn").rglob("*.py")))
+    assert not {name for name in at_once & set(used) if not used[name] & named}, "an extra is imported where it is used"
 
 
 @pytest.mark.slow
