@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deepunlearn.analysis import figures, inputs, page, tables
+from deepunlearn.analysis.figures import kept
 from deepunlearn.analysis.figures.style import FORMATS, PAGE, WIDTHS, Picture, Sheet, captions
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.page.methods import About
 from deepunlearn.analysis.ranking import rankings
+from deepunlearn.analysis.records import FOLDER
 from deepunlearn.cli import run_main, wants_help
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import ConfigError
@@ -41,8 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     results = Path(str(options["results"]))
     records = inputs.load_records(options)
     ranked = rankings(records.rows, records.cases)
-    pictures = figures.draw(records, ranked)
-    write_figures(pictures if sheet == PAGE else figures.draw(records, ranked, sheet), results / "figures")
+    importances = results / FOLDER / kept.FILE
+    pictures = figures.draw(records, ranked, PAGE, importances)
+    write_figures(pictures if sheet == PAGE else figures.draw(records, ranked, sheet, importances), results / "figures")
     made = tables.build(records, ranked, str(options["compare"]))
     about = {
         name: About(method.full_name, f"{method.paper}; reads {', '.join(method.reads)}")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from deepunlearn.analysis import figures
+from deepunlearn.analysis.figures import kept, search
 from deepunlearn.analysis.figures.search import best_so_far, importances
+from deepunlearn.analysis.records import collect
 from deepunlearn.analysis.search_spread import completed, spread
+from deepunlearn.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Shelf
 
 
 def trials(*lines: dict[str, Any]) -> pd.DataFrame:
@@ -135,3 +143,59 @@ def test_nothing_varied_or_no_ranges_nothing_mattered() -> None:
     assert shares([{"params": {"lr": 0.1}}] * 30, {"lr": RANGES["lr"]}) == {}
     without = completed(trials(*searched(np.random.default_rng(0), 30)))
     assert importances(without.assign(ranges=pd.Series(pd.NA, index=without.index, dtype="string"))) == {}
+
+
+def enough() -> pd.DataFrame:
+    """Twenty trials, the learning rate of which decides."""
+    ranges = '{"lr": {"low": 0.0, "high": 20.0}, "epochs": {"low": 1, "high": 3}}'
+    lines = [
+        {"mia": best + number / 20, "params": {"lr": float(number), "epochs": 1 + number % 3}} for number in range(20)
+    ]
+    return trials(*lines).assign(ranges=ranges)
+
+
+def test_importances_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, found = search.all_importances(enough(), {})
+    kept.write(tmp_path / "records" / kept.FILE, found)
+    assert made["ft"].keys() == {"lr"} and len(found) == 1
+    monkeypatch.setattr(search, "importances", lambda done: pytest.fail("computed again"))
+    assert search.all_importances(enough(), kept.read(tmp_path / "records" / kept.FILE)) == (made, found)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mia": 0.5},
+        {"params": '{"lr": 3.5, "epochs": 1}'},
+        {"ranges": '{"lr": {"low": 0.0, "high": 30.0}}'},
+        {"seed": 1},
+    ],
+)
+def test_other_trials_have_other_importances(change: dict[str, Any]) -> None:
+    changed = enough()
+    changed.loc[3, list(change)] = list(change.values())
+    assert kept.digest(completed(changed)) != kept.digest(completed(enough()))
+    assert kept.digest(completed(enough())) == kept.digest(completed(enough()))
+
+
+def test_a_file_of_importances_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / kept.FILE).write_text('{"abc": {"lr": "much"}}')
+    with pytest.raises(StoreError, match=r"importances\.json cannot be used") as error:
+        kept.read(tmp_path / kept.FILE)
+    assert "much" in str(error.value.given) and "delete it" in str(error.value.remedy)
+    assert kept.read(tmp_path / "none.json") == {}
+
+
+@pytest.mark.slow
+def test_a_second_report_draws_the_same_from_what_is_kept(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        f'0,{slot},COMPLETE,,0.0,0.0,0.0,{slot / 20},1.0,"{{""lr"": {0.001 * (slot + 1)}}}"\n' for slot in range(20)
+    ]
+    shelf.searched("".join(lines))
+    found, path = collect(shelf.root), tmp_path / kept.FILE
+    first = figures.draw(found, [], importances=path)
+    monkeypatch.setattr(search, "importances", lambda done: pytest.fail("computed again"))
+    assert figures.draw(found, [], importances=path) == first
+    assert "importance-digits-resnet18" in {picture.name for picture in first}

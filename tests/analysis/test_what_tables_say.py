@@ -260,7 +260,7 @@ def test_search_curves_never_rise(shelf: Shelf, monkeypatch: pytest.MonkeyPatch)
     drawn: list[np.ndarray] = []
     monkeypatch.setattr(Axes, "step", lambda self, x, y, **style: drawn.append(np.asarray(y, float)))
     found = collect(shelf.root)
-    shown = list(search.search_figures(found.trials, {"ft": "FT"}, Sheet(), Subject("", "digits-resnet18", "Digits")))
+    shown = list(search.search_figures(found.trials, {"ft": "FT"}, Sheet(), Subject("", "x", "Digits"), {}))
     (curve,) = drawn
     assert len(shown) == 1
     assert curve.tolist() == [pytest.approx(0.5)] * 2, "one step, from its begin to its end"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
 from pydantic import TypeAdapter
 
+from deepunlearn.analysis.figures.kept import Kept, digest
 from deepunlearn.analysis.figures.style import (
     INK,
     LINE,
@@ -50,18 +51,28 @@ PANEL = 1.0  # inches: width of a small multiple at least
 PANEL_HEIGHT = 0.72
 
 
-def search_figures(trials: pd.DataFrame, titles: dict[str, str], sheet: Sheet, subject: Subject) -> Iterator[Picture]:
-    """trials: of one result set, as `Records.trials`; titles: of its methods."""
+def search_figures(
+    trials: pd.DataFrame, titles: dict[str, str], sheet: Sheet, subject: Subject, shares: Mapping[str, dict[str, float]]
+) -> Iterator[Picture]:
+    """trials: of one result set, as `Records.trials`; titles: of its methods; shares: as `all_importances`."""
     done = completed(trials)
     if done.empty:
         return
     yield _history(done, titles, sheet, subject)
-    importance = {
-        str(method): importances(subset) for method, subset in done.groupby("method") if len(subset) >= FEWEST_TRIALS
+    if any(shares.values()):
+        yield _importance({method: shares[method] for method in in_order(shares)}, titles, sheet, subject)
+
+
+def all_importances(trials: pd.DataFrame, known: Kept) -> tuple[dict[str, dict[str, float]], Kept]:
+    """`importances` by method, of those with enough trials, and the same by digest; what is known is not computed."""
+    done = completed(trials)
+    searches = {str(method): own for method, own in done.groupby("method") if len(own) >= FEWEST_TRIALS}
+    digests = {method: digest(own) for method, own in searches.items()}
+    shares = {
+        method: known[digests[method]] if digests[method] in known else importances(own)
+        for method, own in searches.items()
     }
-    if any(importance.values()):
-        ordered = {method: importance[method] for method in in_order(map(str, importance))}
-        yield _importance(ordered, titles, sheet, subject)
+    return shares, {digests[method]: own for method, own in shares.items()}
 
 
 def _history(done: pd.DataFrame, titles: dict[str, str], sheet: Sheet, subject: Subject) -> Picture:
