@@ -148,10 +148,8 @@ def test_nothing_varied_or_no_ranges_nothing_mattered() -> None:
 def enough() -> pd.DataFrame:
     """Twenty trials, the learning rate of which decides."""
     ranges = '{"lr": {"low": 0.0, "high": 20.0}, "epochs": {"low": 1, "high": 3}}'
-    lines = [
-        {"mia": best + number / 20, "params": {"lr": float(number), "epochs": 1 + number % 3}} for number in range(20)
-    ]
-    return trials(*lines).assign(ranges=ranges)
+    params = [{"lr": float(number), "epochs": 1 + number % 3} for number in range(20)]
+    return trials(*({"mia": one["lr"] / 20, "params": one} for one in params)).assign(ranges=ranges)
 
 
 def test_importances_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,10 +188,8 @@ def test_a_file_of_importances_that_cannot_be_read_is_named(tmp_path: Path) -> N
 def test_a_second_report_draws_the_same_from_what_is_kept(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = [
-        f'0,{slot},COMPLETE,,0.0,0.0,0.0,{slot / 20},1.0,"{{""lr"": {0.001 * (slot + 1)}}}"\n' for slot in range(20)
-    ]
-    shelf.searched("".join(lines))
+    told = [f'0,{slot},COMPLETE,,0,0,0,{slot / 20},1.0,"{{""lr"": {0.001 * (slot + 1)}}}"' for slot in range(20)]
+    shelf.searched("\n".join([*told, ""]))
     found, path = collect(shelf.root), tmp_path / kept.FILE
     first = figures.draw(found, [], importances=path)
     monkeypatch.setattr(search, "importances", lambda done: pytest.fail("computed again"))
