@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys
-from deepunlearn.core.errors import MissingData
+from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.forget import Role, Splits
 from deepunlearn.core.keys import CellKey, canonical_json
 from deepunlearn.core.paths import Results
@@ -194,10 +194,18 @@ class TaskList:
             return digest_of(config, self.results.cache, self.progress)
         except MissingData as error:
             assumed = as_published(config) if self._only_plan else None
-            if assumed is None:
+            if assumed is None or not self._chooses_from(assumed, cell):
                 raise
             self.missing[config.name] = error
             return assumed
+
+    def _chooses_from(self, assumed: Digest, cell: int) -> bool:
+        """Whether these data have what the forget set asks for: of most, attributes and names are in the files."""
+        try:
+            self.sweep.cells[cell].forget.key_fields(assumed)
+        except ConfigError:
+            return False
+        return True
 
     def place(self, task: Task) -> Place:
         return self.keys[task.cell].place(task.method, task.seed)

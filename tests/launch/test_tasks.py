@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from deepunlearn.config import read_command
+from deepunlearn.core.errors import MissingData
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Task
@@ -43,3 +46,17 @@ def test_commands_for_other_forget_sets_know_the_task_by_the_same_name(tmp_path:
     assert ids[0]["original"] == ids[1]["original"] and ids[0]["retrained"] != ids[1]["retrained"]
     evaluated = Task("evaluate", 0, "original", 0)
     assert planned(tmp_path).task_id(evaluated) != planned(tmp_path, "forget.ratio=0.2").task_id(evaluated)
+
+
+def test_a_plan_without_files_assumes_no_attributes(tmp_path: Path) -> None:
+    """What was published of a dataset is its size and its number of classes; the rest is in the files."""
+
+    def planner(*forget: str) -> Planner:
+        command = [f"dataset.root={tmp_path}", "dataset=cifar10", "search=none", f"results={tmp_path}", *forget]
+        return Planner(read_command(command).sweep, Progress(quiet=True), only_plan=True)
+
+    one_class = planner("forget=classes", "forget.classes=[3]")
+    assert one_class.sizes(0)["forget"] == one_class.splits(0).of(0).sizes["forget"] > 4000
+    assert "cifar10" in one_class.missing
+    with pytest.raises(MissingData, match="cifar10 is not there"):
+        planner("forget=where", "forget.where={coarse: fish}").sizes(0)
