@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import field_validator
+from pydantic import PrivateAttr, field_validator
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Samples, Unseen
+from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Samples, Splits, Unseen
 from deepunlearn.core.paths import PACKAGE
 from deepunlearn.core.validation import Unfit
 from deepunlearn.forget.matching import matched_by_class, taken_whole
@@ -42,6 +42,7 @@ class ListForget(ForgetSet):
     contract: ClassVar[tuple[str, ...]] = (f"forget.file={PACKAGE / 'testing' / 'ids.csv'}",)
 
     file: str
+    _found: Indices | None = PrivateAttr(default=None)  # within one split
 
     @property
     def title(self) -> str:
@@ -50,6 +51,12 @@ class ListForget(ForgetSet):
     def check(self) -> None:
         """That the file can be read, before any data are."""
         read(Path(self.file))
+
+    def split(self, candidates: Candidates, val: Indices, test: Indices) -> Splits:
+        """As of any kind; names are looked up once for all that it asks."""
+        found = self.model_copy()
+        found._found = self.rows(candidates.data)
+        return super(ListForget, found).split(candidates, val, test)
 
     def choose(self, candidates: Candidates) -> npt.NDArray[np.integer[Any]]:
         return np.flatnonzero(np.isin(candidates.rows, self.rows(candidates.data)))
@@ -71,6 +78,8 @@ class ListForget(ForgetSet):
 
     def rows(self, data: Data) -> Indices:
         """The listed samples, sorted. Raises ConfigError for entries that are unknown or there twice."""
+        if self._found is not None:
+            return self._found
         listed = read(Path(self.file))
         _refuse_twice(self.file, listed.entries)
         find = _by_name if listed.of == "file" else _by_number

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from common import Options, Others, markdown
 
-SHORT = ("networks", "layers", "steps", "trials", "workers", "startup")
+SHORT = ("networks", "layers", "steps", "trials", "workers", "startup", "splits")
 BENCHMARKS = (*SHORT, "searches")
 
 
