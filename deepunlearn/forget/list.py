@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -146,7 +147,8 @@ def _by_name(file: str, entries: list[str], data: Data) -> list[int]:
             allowed="numbers of training samples, from 0, in a column named id",
             remedy="list numbers, or read the images as files with dataset.source=folder",
         )
-    wanted = {str(PurePosixPath(one)): one for one in entries}
+    plain = [posixpath.normpath(one) for one in entries]
+    wanted = dict(zip(plain, entries, strict=True))
     found = [(name, row) for row, name in enumerate(_texts(names)) if name in wanted]
     _refuse_ambiguous(file, found)
     rows = dict(found)
@@ -154,7 +156,7 @@ def _by_name(file: str, entries: list[str], data: Data) -> list[int]:
     if unknown:
         remedy = _hint(unknown, names, data.attributes.test_names)
         raise _unknown(file, unknown, f"names of training files, such as {names[0]}", remedy)
-    return [rows[str(PurePosixPath(one))] for one in entries]
+    return [rows[name] for name in plain]
 
 
 def _hint(unknown: list[str], names: Sequence[str], tests: Sequence[str] | None) -> str:
@@ -162,7 +164,7 @@ def _hint(unknown: list[str], names: Sequence[str], tests: Sequence[str] | None)
     in_test = [] if tests is None else sorted(set(unknown) & set(_texts(tests)))
     if in_test:
         return f"leave out those of the test part, which no model is trained on: {', '.join(in_test[:SHOWN])}"
-    tails = {PurePosixPath(one).name for one in unknown[:SHOWN]}
+    tails = {posixpath.basename(one) for one in unknown[:SHOWN]}
     alike = [one for one in _texts(names) if one.rpartition("/")[2] in tails]
     near = f"; did you mean {', '.join(alike[:3])}?" if alike else ""
     return f"give names relative to the dataset's folder{near}"
