@@ -149,7 +149,9 @@ def _by_name(file: str, entries: list[str], data: Data) -> list[int]:
         )
     plain = [posixpath.normpath(one) for one in entries]
     wanted = dict(zip(plain, entries, strict=True))
-    found = [(name, row) for row, name in enumerate(_texts(names)) if name in wanted]
+    texts = _texts(names)
+    there = np.fromiter(map(wanted.__contains__, texts), dtype=bool, count=len(texts))
+    found = [(texts[row], row) for row in np.flatnonzero(there).tolist()]
     _refuse_ambiguous(file, found)
     rows = dict(found)
     unknown = [one for name, one in wanted.items() if name not in rows]

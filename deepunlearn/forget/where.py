@@ -160,7 +160,7 @@ def _holds(column: Column, wanted: Wanted) -> Mask:
         return np.asarray((column >= wanted.low) & (column <= wanted.high))
     if column.dtype.kind == "U":  # numpy would sort all texts
         texts = set(wanted)
-        return np.fromiter((value in texts for value in column.tolist()), dtype=bool, count=len(column))
+        return np.fromiter(map(texts.__contains__, column.tolist()), dtype=bool, count=len(column))
     return np.isin(column, np.array(wanted, dtype=column.dtype))
 
 

@@ -55,8 +55,6 @@ def rows(options: Options) -> list[Row]:
 
 
 def _cut(data: Labelled, forget: ForgetSet) -> Split:
-    """The split and its key."""
-    forget.key_fields(data)
     more = {"class_names": data.class_names, "attributes": data.attributes}
     labels = data.train_labels, data.test_labels
     return make_splits(*labels, limit=None, val_ratio=0.15, forget=forget, seed=1, **more).of(0)
