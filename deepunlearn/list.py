@@ -74,6 +74,8 @@ def _chosen(kind: str, names: Sequence[str], folders: Folders) -> Sequence[str]:
 def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[str]) -> Iterator[Any]:
     """The configurations of those chosen, as a sweep under these settings would have them."""
     given = [f"{name}={value}" for name, value in folders._asdict().items() if value is not None]
+    if kind == "dataset":
+        given.append("arch=mlp")  # which takes images and tables
     read: Mapping[str, Any] = {}  # of kinds that a cell has none of
     if kind == "method":
         read = method_configs(folders)

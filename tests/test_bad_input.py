@@ -105,6 +105,34 @@ def test_a_wrong_setting(case: str, tmp_path: Path) -> None:
     )
 
 
+TABLES = {  # likewise, of tables
+    "a network for images on a table": (["dataset=iris", "arch=resnet18"], ["resnet18", "iris is a table", "arch=mlp"]),
+    "an image size for a table": (
+        ["dataset=wine", "dataset.image_size=32"],
+        ["tables have no image size", "dataset.image_size=32", "leave it out"],
+    ),
+    "flips of a table": (
+        ["dataset=iris", "dataset.flip=true"],
+        ["dataset.flip", "not of dataset=iris", "leave dataset.flip out"],
+    ),
+    "a table without a file": (["dataset=table"], ["dataset.root", ".csv"]),
+    "a table of the net that is not there": (
+        ["dataset=uci", "dataset.id=53"],
+        ["table 53 of uci is not there", "dataset.download=true"],
+    ),
+    "an unknown column": (
+        ["dataset=iris", "dataset.ignore=[petal]"],
+        ["petal", "petal length (cm)", "dataset.ignore"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_a_wrong_setting_of_a_table(case: str, tmp_path: Path) -> None:
+    arguments, names = TABLES[case]
+    refused(tmp_path, ["arch=mlp", *arguments], names=names)
+
+
 def images(root: Path, classes: int = 2, per_class: int = 60, tests: int = 20) -> Path:
     """An image folder in train/CLASS and test/CLASS."""
     parts = (("train", per_class), ("test", tests))

@@ -14,7 +14,7 @@ from deepunlearn.core.schema import shape_of
 def build(
     classes: int, image_size: int, width: int | Sequence[int] = 256, depth: int = 2, dropout: float = 0.0
 ) -> nn.Sequential:
-    """`depth` hidden layers of `width` units (a list: of each layer) with ReLU; the first has the size of the images.
+    """`depth` hidden layers of `width` units (a list: of each layer) with ReLU; the first has the size of images.
 
     dropout: the probability with which a hidden unit is left out while training.
     """
@@ -40,7 +40,7 @@ def _network(classes: int, inputs: int, hidden: Sequence[int], dropout: float) -
 
 def _widths(width: int | Sequence[int], depth: int) -> list[int]:
     """The units of each hidden layer. Raises ConfigError."""
-    widths = [width] * _whole("depth", depth, 0) if isinstance(width, int) else list(width)
+    widths = list(width) if isinstance(width, Sequence) else [width] * _whole("depth", depth, 0)
     if len(widths) != depth:
         raise ConfigError(
             "mlp is given the widths of more or fewer hidden layers than it has",

@@ -53,21 +53,16 @@ def table_data(config: DatasetConfig, table: pa.Table, target: str | None, test:
     kept, remarks = _complete(config, classes, columns)
     parts = _parts(config, classes.labels, kept, test)
     train, own_test = parts
-    blocks = [column.encoded(train) for column in columns]
+    features = tuple(name for column in columns for name in column.features(train))
+    rows = _rows(columns, parts, len(features))
     unseen = np.intersect1d(own_test, np.flatnonzero(np.any([column.unseen(train) for column in columns], axis=0)))
     if len(unseen):
         remarks["unseen"] = row_names(unseen)
-    attributes = {name: attribute(name, table) for name in table.column_names}
+    attributes = _attributes(table, parts)
     made, own = (
-        RawPart(
-            classes.labels[rows],
-            _rows(blocks, rows),
-            row_names(rows),
-            {name: values[rows] for name, values in attributes.items()},
-        )
-        for rows in parts
+        RawPart(classes.labels[numbers], rows[part], row_names(numbers), attributes[part])
+        for part, numbers in enumerate(parts)
     )
-    features = tuple(name for column in columns for name in column.features(train))
     return RawData(made, own, classes.names, channels=None, remarks=remarks, features=features)
 
 
@@ -76,13 +71,25 @@ def row_names(rows: Indices) -> list[str]:
     return [f"row {row + 1}" for row in rows.tolist()]
 
 
-def _rows(blocks: Sequence[npt.NDArray[np.float32]], rows: Indices) -> npt.NDArray[np.float32]:
-    """float32 [N, D] of these rows, from one block [all, d] of each column."""
-    made = np.empty((len(rows), sum(block.shape[1] for block in blocks)), dtype=np.float32)
+def _rows(columns: Sequence[Column], parts: tuple[Indices, Indices], features: int) -> list[npt.NDArray[np.float32]]:
+    """float32 [N, D] of each part; filled column by column, as large tables are not twice in memory."""
+    made = [np.empty((len(numbers), features), dtype=np.float32) for numbers in parts]
     start = 0
-    for block in blocks:
-        made[:, start : start + block.shape[1]] = block[rows]
+    for column in columns:
+        block = column.encoded(parts[0])
+        for rows, numbers in zip(made, parts, strict=True):
+            rows[:, start : start + block.shape[1]] = block[numbers]
         start += block.shape[1]
+    return made
+
+
+def _attributes(table: pa.Table, parts: tuple[Indices, Indices]) -> list[dict[str, npt.NDArray[Any]]]:
+    """All columns, of each part."""
+    made: list[dict[str, npt.NDArray[Any]]] = [{} for _ in parts]
+    for name in table.column_names:
+        values = attribute(name, table)
+        for columns, numbers in zip(made, parts, strict=True):
+            columns[name] = values[numbers]
     return made
 
 

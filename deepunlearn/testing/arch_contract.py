@@ -9,6 +9,7 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.core.arch_config import ArchConfig
+from deepunlearn.core.schema import Features
 
 SIZE, CLASSES = 32, 3
 
@@ -71,6 +72,16 @@ def test_a_copy_and_stored_weights_give_the_same_logits(arch: ArchConfig) -> Non
     other.load_state_dict(net.state_dict())
     for same in (copy.deepcopy(net), other):
         assert torch.equal(logits(net, images()), logits(same, images()))
+
+
+def test_it_takes_the_rows_of_tables_if_it_says_so(arch: ArchConfig) -> None:
+    if not arch.tables:
+        return
+    net = archs.build(arch, CLASSES, Features(5), 0)
+    rows = torch.rand(8, 5)
+    assert logits(net.eval(), rows).shape == (8, CLASSES)
+    nn.functional.cross_entropy(net.train()(rows), torch.arange(8) % CLASSES).backward()
+    assert not [name for name, parameter in net.named_parameters() if parameter.grad is None], "never trained"
 
 
 def test_it_draws_while_training_only_if_it_says_so(arch: ArchConfig) -> None:

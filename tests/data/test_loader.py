@@ -360,3 +360,21 @@ def test_images_of_one_shade_are_refused(parts):
     flat = dataclasses.replace(small_decoded(), train_images=np.full((150, 3, 8, 8), 7, dtype=np.uint8))
     with pytest.raises(DataError, match="same single shade"):
         parts(flat, mean=None, std=None)
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+
+
+@pytest.mark.parametrize("budget", [PLENTY, 0.0])
+def test_rows_of_tables_are_served_as_they_are(config, budget) -> None:
+    random = np.random.RandomState(0)
+    train, test = (random.normal(size=(rows, 7)).astype(np.float32) for rows in (120, 40))
+    data = Decoded(train, test, np.arange(120) % 3, np.arange(40) % 3, ("a", "b", "c"), "0" * 64)
+    split = small_split(data)
+    parts = make_parts(data, split, config("iris"), CPU, budget)
+    assert parts["retain"].shape == (7,)
+    for name, rows in (("retain", train[split.retain]), ("val", train[split.val]), ("test", test[split.test])):
+        assert torch.equal(collect(parts[name], 16)[0], torch.from_numpy(rows)), "neither scaled nor turned"
+    given = collect(parts["forget"], 8, torch.Generator().manual_seed(1), augment=True)[0]
+    expected = torch.from_numpy(train[split.forget])
+    assert torch.equal(given.sort(0).values, expected.sort(0).values) and not torch.equal(given, expected), "shuffled"

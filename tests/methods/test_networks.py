@@ -6,8 +6,11 @@ import re
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
+from sklearn.datasets import load_breast_cancer
 from torch import Tensor, nn
 
 import deepunlearn
@@ -15,7 +18,12 @@ from deepunlearn import archs
 from deepunlearn.config import method_configs
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import DeepUnlearnError
+from deepunlearn.core.paths import shipped
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data.decoded import digest_of
 from deepunlearn.testing.small import equal_states, state
+from tests.commands import called
 
 DOCS = Path(__file__).parents[2] / "docs" / "own-models.md"
 CLASSES, SAMPLES = 3, 6
@@ -96,3 +104,32 @@ def test_two_of_its_entries(method: str) -> None:
     table = DOCS.read_text(encoding="utf-8").partition("convnext_atto")[2]
     row = next(line for line in table.splitlines() if line.startswith(f"| {method} |"))
     assert row.strip("| ").split(" | ")[-1] == outcome("mlp", method)
+
+
+@pytest.mark.slow
+def test_every_method_runs_on_the_embedded_tables_or_says_why_not(tmp_path: Path) -> None:
+    tables, own = ("iris", "wine", "breast_cancer"), sorted(set(METHODS) - {"chain"})
+    done = called(tmp_path, f"dataset={','.join(tables)}", "arch=mlp", f"method={','.join(own)}", "search=none",
+                  "seeds=1", "train.epochs=2", "runtime.threads=1", "measures=[]")  # fmt: skip
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.lstrip().startswith("not_applicable:")]
+    for table in tables:
+        refused = {line.split("evaluate ")[1].split()[0]: line for line in lines if f" {table}/" in line}
+        assert set(refused) == {"cfw", "ct", "msg"}, refused
+        assert all("convolution" in line or "transpose" in line for line in refused.values())
+        ran = {path.parts[-3] for path in (tmp_path / "results/store" / table).glob("*/unlearned/*/*/config.json")}
+        assert ran == set(own) - set(refused)
+
+
+@pytest.mark.slow
+def test_a_forget_set_by_a_column_of_a_table(tmp_path: Path) -> None:
+    done = called(tmp_path, "dataset=breast_cancer", "arch=mlp", "method=ft", "search=none", "seeds=1", "measures=[]",
+                  "forget=where", "forget.where={mean radius: {from: 18}}", "train.epochs=2",
+                  "runtime.threads=1")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    radius = load_breast_cancer().data[:, 0]
+    own = DatasetConfig(**yaml.safe_load((shipped("conf") / "dataset" / "breast_cancer.yaml").read_text("utf-8")))
+    columns = digest_of(own, tmp_path / "results" / "cache", Progress(quiet=True)).attributes.train
+    split = np.load(next((tmp_path / "results/store").rglob("split.npz")))
+    assert len(columns["mean radius"]) == 455 and (columns["mean radius"][split["forget"]] >= 18).all()
+    assert not (columns["mean radius"][split["retain"]] >= 18).any()
+    assert set(columns["mean radius"]) <= set(radius), "as it is in the table, not standardised"

@@ -8,5 +8,6 @@ from deepunlearn.list import main
 
 
 @pytest.mark.slow
-def test_the_digits_keep_theirs() -> None:
-    assert main(["dataset", "digits", "--check"]) == 0
+@pytest.mark.parametrize("name", ["digits", "wine"])  # images, and a table
+def test_the_embedded_ones_keep_theirs(name: str) -> None:
+    assert main(["dataset", name, "--check"]) == 0

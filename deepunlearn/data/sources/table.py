@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,18 +66,22 @@ def read(config: DatasetConfig, inventory: Inventory) -> RawData:
     return table_data(config, _joined(inventory, tables), None, np.arange(rows[0], sum(rows)))
 
 
-def _joined(inventory: Inventory, tables: list[object]) -> object:
+def _joined(inventory: Inventory, tables: list[Any]) -> Any:
     import pyarrow as pa  # noqa: PLC0415 - half a second, and only needed while decoding
 
-    names = [set(table.column_names) for table in tables]  # type: ignore[attr-defined]
+    train, test = (set(table.column_names) for table in tables)
+    if train != test:
+        raise _apart(inventory, f"only one of them has {', '.join(sorted(train ^ test)[:5])}")
     try:
-        if names[0] != names[1]:
-            raise ValueError(f"only one of them has {', '.join(sorted(names[0] ^ names[1])[:5])}")
         return pa.concat_tables(tables, promote_options="permissive")
-    except (ValueError, TypeError, pa.ArrowException) as error:
-        raise DataError(
-            f"the tables train and test in {inventory.root} do not fit together",
-            given=str(error)[:300],
-            allowed="the same columns in both, of the same kinds",
-            remedy="correct the names in the first lines, or the values of the column that is named",
-        ) from error
+    except (TypeError, pa.ArrowException) as error:
+        raise _apart(inventory, str(error)) from error
+
+
+def _apart(inventory: Inventory, given: str) -> DataError:
+    return DataError(
+        f"the tables train and test in {inventory.root} do not fit together",
+        given=given[:300],
+        allowed="the same columns in both, of the same kinds",
+        remedy="correct the names in the first lines, or the values of the column that is named",
+    )
