@@ -22,6 +22,8 @@ from deepunlearn.data import decoded, images, sources
 from deepunlearn.data.decoded import digest_of, load
 from tests.data.small_data import noise, write_classes, write_image, write_mnist
 
+GOLDEN = {"mnist": "d190c13f6dbfb688", "cifar10": "d4eebacccaf2de63", "cifar100": "01517f693f90b7cc"}
+
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
@@ -110,6 +112,14 @@ def test_the_digest_of_plain_image_files_never_changes(config, progress, tmp_pat
     expected = "c6b8058095d930c70bd2f3cf5bb1d03152e978d5865444864f24afa5baecc3d7"
     settings = config("folder", root=str(tmp_path / "images"))
     assert digest_of(settings, tmp_path / "cache", progress).digest == expected
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_digest_of_torchvisions_files_is_what_it_was(config, write_cifar, tmp_path, progress, name):
+    """Golden, made when torchvision itself loaded them."""
+    write_mnist(tmp_path) if name == "mnist" else write_cifar(tmp_path, name, per_batch=100)
+    found = digest_of(config(name, root=str(tmp_path)), tmp_path / "cache", progress)
+    assert found.digest[:16] == GOLDEN[name]
 
 
 def test_digest_of_agrees_with_load(config, progress, folder, tmp_path):

@@ -152,7 +152,7 @@ def test_qmnist_knows_who_wrote_each_digit(written):
 
 class Planted:
     def __reduce__(self):
-        return (open, ("/tmp/planted", "w"))
+        return (print, ("called",))
 
 
 def test_a_pickle_that_calls_functions_is_refused_though_its_checksum_is_known(written, tmp_path, monkeypatch):
@@ -167,7 +167,7 @@ def test_a_pickle_that_calls_functions_is_refused_though_its_checksum_is_known(w
     monkeypatch.setattr(reader, "test_list", [["test_batch", hashlib.md5(content).hexdigest()]])
     with pytest.raises(DataError, match="damaged") as error:
         read(config, find(config))
-    assert "open" in error.value.given and "only arrays" in error.value.given
+    assert "print" in error.value.given and "only arrays" in error.value.given
 
 
 @pytest.mark.parametrize("protocol", range(6))
