@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import hashlib
+import math
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import field_validator, model_validator
 
-from deepunlearn.core.forget import Candidates, ForgetSet, Indices, Pending, Splits
-from deepunlearn.core.validation import Ratio
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Pending, Samples, Splits, Unseen
+from deepunlearn.core.validation import Ratio, Unfit
+from deepunlearn.forget.list import Listed, located, read
+from deepunlearn.forget.matching import matched_by_class
 
 Scores = npt.NDArray[np.float64]
 
+SCORE = "score"  # the column of the file
+SHOWN = 10  # samples that an error lists
+
 
 class DifficultyForget(ForgetSet):
-    """By the confidence of the original of seed 0 in each sample over its training; equal ones are taken at random.
+    """By the confidence of the original of seed 0 in each sample over its training, or by scores in a file.
 
-    The mean probability of the label at the end of each epoch (Swayamdipta et al. 2020); a low one is hard.
+    confidence: the mean probability of the label at the end of each epoch (Swayamdipta et al. 2020); a low one is hard.
+    file: a CSV file with a column `score`, where a high one is hard, as memorisation is (Feldman and Zhang 2020; Zhao
+    et al. 2024), beside `file` or `id` as in forget=list. Equal ones are taken at random.
     """
 
     enlarge: ClassVar[str] = "raise forget.ratio"
     reduce: ClassVar[str] = "lower forget.ratio"
 
-    by: Literal["confidence"]
+    by: Literal["confidence", "file"]
+    file: str | None = None
     end: Literal["hardest", "easiest", "middle"]
     ratio: Ratio
 
     @property
     def title(self) -> str:
-        return f"{self.end} {100 * self.ratio:g} %"
+        return f"{self.end} {100 * self.ratio:.6g} %" + (" by given scores" if self.file else "")
 
     @property
     def by_confidence(self) -> bool:
         return self.by == "confidence"
+
+    def check(self) -> None:
+        """That the file can be read, before any data are."""
+        if self.file is not None:
+            _numbers(self.file, read(Path(self.file), SCORE))
 
     def split(self, candidates: Candidates, val: Indices, test: Indices) -> Splits:
         if self.by_confidence and candidates.confidence is None:
@@ -50,6 +68,76 @@ class DifficultyForget(ForgetSet):
         return order[first : first + size]
 
     def _difficulty(self, candidates: Candidates) -> Scores:
-        """[n], higher is harder."""
-        assert candidates.confidence is not None
-        return -candidates.confidence
+        """[n], higher is harder. Raises ConfigError where the file lacks some of the candidates."""
+        if self.file is None:
+            assert candidates.confidence is not None, "without it the split is pending"
+            return -candidates.confidence
+        scores = self._scores(candidates.data)[candidates.rows]
+        if np.isnan(scores).any():
+            raise _without_score(self.file, candidates, np.isnan(scores))
+        return scores
+
+    def _scores(self, data: Data) -> Scores:
+        """Of the whole training part, NaN where the file has none."""
+        assert self.file is not None
+        listed = read(Path(self.file), SCORE)
+        scores = np.full(len(data.train_labels), np.nan)
+        scores[located(self.file, listed, data)] = _numbers(self.file, listed)
+        return scores
+
+    def unseen(self, candidates: Candidates, chosen: npt.NDArray[np.bool_], among: Samples) -> Unseen:
+        return matched_by_class(candidates, chosen, among, "how hard its samples are is not known")
+
+    def identity(self, data: Data) -> dict[str, Any]:
+        """What the file says, in place of its name."""
+        values = self.model_dump(mode="json", exclude={"name", "module", "code", "file"})
+        if self.file is None:
+            return values
+        return {**values, "scores": hashlib.sha256(self._scores(data).astype("<f8").tobytes()).hexdigest()}
+
+    @field_validator("file")
+    @classmethod
+    def _absolute(cls, file: str | None) -> str | None:
+        """Jobs may start elsewhere."""
+        return None if file is None else str(Path(file).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _file_where_it_is_read(self) -> DifficultyForget:
+        if (self.by == "file") != (self.file is not None):
+            raise Unfit(
+                "forget.by and forget.file do not go together",
+                given=f"forget.by={self.by} forget.file={self.file or 'null'}",
+                allowed="forget.by=file with forget.file=FILE, or forget.by=confidence without",
+                remedy="give both, or leave both out",
+            )
+        return self
+
+
+def _numbers(file: str, listed: Listed) -> Scores:
+    """The scores of a file. Raises ConfigError for what is no finite number."""
+    wrong = [f"{entry}: {text}" for entry, text in zip(listed.entries, listed.values, strict=True) if not _finite(text)]
+    if wrong:
+        raise ConfigError(
+            f"{len(wrong):,} scores of forget.file are no numbers",
+            given=f"{file}: {', '.join(wrong[:SHOWN])}",
+            allowed="finite numbers, high for hard samples",
+            remedy=f"correct the column {SCORE}",
+        )
+    return np.array(listed.values, dtype=np.float64)
+
+
+def _finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _without_score(file: str, candidates: Candidates, missing: npt.NDArray[np.bool_]) -> ConfigError:
+    names = candidates.rows if candidates.names is None else candidates.names
+    return ConfigError(
+        f"{missing.sum():,} samples that are trained on have no score in forget.file",
+        given=f"{file}: none for {', '.join(map(str, np.sort(names[missing])[:SHOWN]))}",
+        allowed="a score for each training sample",
+        remedy="add their scores, or choose others with dataset.limit",
+    )

@@ -25,10 +25,14 @@ SHOWN = 10  # entries that an error lists
 
 
 class Listed(NamedTuple):
-    """Entries of a file, and what they are: names of image files, or numbers of training samples."""
+    """Entries of a file, and what they are: names of image files, or numbers of training samples.
+
+    values: what stands beside them in another column that was asked for.
+    """
 
     entries: list[str]
     of: Literal["file", "id"]
+    values: list[str]
 
 
 class ListForget(ForgetSet):
@@ -81,12 +85,7 @@ class ListForget(ForgetSet):
         """The listed samples, sorted. Raises ConfigError for entries that are unknown or there twice."""
         if self._found is not None:
             return self._found
-        listed = read(Path(self.file))
-        _refuse_twice(self.file, listed.entries)
-        find = _by_name if listed.of == "file" else _by_number
-        rows = find(self.file, listed.entries, data)
-        _refuse_twice(self.file, rows)  # 7 and 07, a.png and ./a.png
-        return np.array(sorted(rows), dtype=np.int64)
+        return np.sort(located(self.file, read(Path(self.file)), data))
 
     @field_validator("file", mode="before")
     @classmethod
@@ -102,8 +101,17 @@ class ListForget(ForgetSet):
         return str(Path(file).expanduser().absolute()) if isinstance(file, str) else file
 
 
-def read(file: Path) -> Listed:
-    """The entries of a file, as they stand there. Raises ConfigError."""
+def located(file: str, listed: Listed, data: Data) -> Indices:
+    """The training samples of a list, in its order. Raises ConfigError for entries that are unknown or there twice."""
+    _refuse_twice(file, listed.entries)
+    find = _by_name if listed.of == "file" else _by_number
+    rows = find(file, listed.entries, data)
+    _refuse_twice(file, rows)  # 7 and 07, a.png and ./a.png
+    return np.array(rows, dtype=np.int64)
+
+
+def read(file: Path, beside: str | None = None) -> Listed:
+    """The entries of a file, as they stand there; beside: a further column that is wanted. Raises ConfigError."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             lines = [[cell.strip() for cell in line] for line in csv.reader(text)]
@@ -114,20 +122,25 @@ def read(file: Path) -> Listed:
         raise _unfit(file, "no entry", "at least one entry")
     header = [name.lower() for name in lines[0]]
     known = [name for name in COLUMNS if name in header]
+    if beside is not None and (len(known) != 1 or beside not in header):
+        raise _unfit(file, f"columns {', '.join(lines[0])}", f"a column named file or id, and one named {beside}")
     if len(known) == 1:
-        return _of_column(file, lines[1:], header.index(known[0]), "file" if known == ["file"] else "id")
+        of: Literal["file", "id"] = "file" if known == ["file"] else "id"
+        values = [] if beside is None else _column(file, lines[1:], header.index(beside), beside)
+        return Listed(_column(file, lines[1:], header.index(of), of), of, values)
     if known or max(map(len, lines)) > 1:
         raise _unfit(file, f"columns {', '.join(lines[0])}", "one column named file or id; others are ignored")
     entries = [line[0] for line in lines]
-    return Listed(entries, "id" if all(one.isdecimal() for one in entries) else "file")
+    return Listed(entries, "id" if all(one.isdecimal() for one in entries) else "file", [])
 
 
-def _of_column(file: Path, lines: list[list[str]], place: int, of: Literal["file", "id"]) -> Listed:
+def _column(file: Path, lines: list[list[str]], place: int, of: str) -> list[str]:
+    """The cells of a column, none of them empty."""
     short = [str(number) for number, line in enumerate(lines, start=2) if len(line) <= place or not line[place]]
     if short or not lines:
         given = f"no {of} in line {', '.join(short[:SHOWN])}" if short else "a header and no entry"
         raise _unfit(file, given, f"a value of {of} in each line")
-    return Listed([line[place] for line in lines], of)
+    return [line[place] for line in lines]
 
 
 def _by_number(file: str, entries: list[str], data: Data) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Splits
+from deepunlearn.core.forget import Labelled, Splits
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.validation import validate
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.difficulty import DifficultyForget
 from deepunlearn.launch.plan import Planner
@@ -23,9 +25,10 @@ from deepunlearn.launch.tasks import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.confidence import Confidence
-from tests.commands import called
+from tests.commands import called, refusal
 
 LABELS = np.random.RandomState(0).permutation(np.arange(400) % 4)
+DATA = Labelled(LABELS, LABELS[:200])
 SMALL = (
     "dataset=digits", "arch=smallnet", "method=ft", "search=none", "seeds=1", "train.epochs=3", "dataset.limit=400",
     "runtime.threads=1", "runtime.checkpoint_seconds=0", "method.params.epochs=1", "keep=logits",
@@ -66,6 +69,60 @@ def test_sizes_are_known_before_the_confidence_is() -> None:
         pending.of(0)
     with pytest.raises(ConfigError, match="forget set is too small"):
         cut(forget_of(ratio=0.02), None)
+
+
+# ------------------------------------------------------------------------------------------------------ by a file
+
+
+def by_file(folder: Path, lines: list[str], **more: str) -> DifficultyForget:
+    path = folder / "scores.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    values = {"name": "difficulty", "by": "file", "file": str(path), "end": "hardest", "ratio": 0.1, **more}
+    forget = validate(DifficultyForget, values, "forget")
+    forget.check()
+    return forget
+
+
+def lines_of(scores: npt.NDArray[np.float64]) -> list[str]:
+    return ["id,source,score", *(f"{number},x,{score!r}" for number, score in enumerate(scores.tolist()))]
+
+
+def test_a_high_score_of_a_file_is_hard_whatever_the_order_of_its_lines(tmp_path: Path) -> None:
+    scores = np.random.RandomState(3).normal(size=400)
+    lines = lines_of(scores)
+    forget = by_file(tmp_path, lines)
+    split = cut(forget, None).of(0)
+    assert scores[split.forget].min() > scores[split.retain].max() and len(split.forget) == 36
+    first = forget.key_fields(DATA)
+    shuffled = by_file(tmp_path, [lines[0], *lines[:0:-1]])
+    assert shuffled.key_fields(DATA) == first, "the key holds what a file says"
+    assert by_file(tmp_path, lines_of(scores + 1)).key_fields(DATA) != first
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda lines: lines[:300], r"samples that are trained on have no score(.|\n)*none for 299, "),
+        (lambda lines: [*lines, "7,x,0.5"], r"listed twice(.|\n)*: 7"),
+        (lambda lines: [*lines, "400,x,0.5"], r"lists 1 samples that there are not(.|\n)*400"),
+        (lambda lines: [*lines[:-1], "399,x,high"], r"1 scores of forget.file are no numbers(.|\n)*399: high"),
+        (lambda lines: [*lines[:-1], "399,x,nan"], r"no numbers(.|\n)*399: nan"),
+        (lambda lines: [*lines[:-1], "399,x,"], r"no score in line 401"),
+        (lambda lines: ["id,source,hardness", *lines[1:]], r"a column named file or id, and one named score"),
+        (lambda lines: lines[1:], r"a column named file or id, and one named score"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(
+    change: Callable[[list[str]], list[str]], problem: str, tmp_path: Path
+) -> None:
+    lines = change(lines_of(np.linspace(0, 1, 400)))
+    with pytest.raises(ConfigError, match=problem):
+        cut(by_file(tmp_path, lines), None)
+
+
+@pytest.mark.parametrize("given", [("forget.by=file",), ("forget.file=scores.csv",)])
+def test_a_file_is_given_where_it_is_read(given: tuple[str, ...]) -> None:
+    assert "do not go together" in str(refusal("method=ft", "dataset=digits", "forget=difficulty", *given))
 
 
 # ------------------------------------------------------------------------------------------------- from the command on
