@@ -38,12 +38,13 @@ class Expected(BaseModel):
     arch: str
     method: str
     seed: int
+    forget: str | None = None  # title of the forget set; null in files of earlier versions
 
 
 CASES = {  # column of `outcomes` -> dtype
     **dict.fromkeys(("cell", "result_set", "method"), "string"),
     "seed": "int64",
-    **dict.fromkeys(("dataset", "arch", "run"), "string"),
+    **dict.fromkeys(("dataset", "arch", "forget", "run"), "string"),
     "usable": "bool",
     **dict.fromkeys(("reason", "outcome", "why"), "string"),
 }
@@ -58,12 +59,15 @@ def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     """One line per model that a run asked for or a row exists of: `MODEL`, dataset, arch, run, and what came of it.
 
     frame is what `rows.collect` returned. `run` is the latest run that asked ("" where none did), `outcome` one of
-    `OUTCOMES`, `why` its reason; `usable` and `reason` are those of the row. result_set is "" for references.
+    `OUTCOMES`, `why` its reason; `usable` and `reason` are those of the row. result_set is "" for references, forget the
+    title of the forget set, "" where nothing says it.
     Raises StoreError naming the file for an `expected.json` or `failure.json` that cannot be read.
     """
-    labels = [*MODEL, "dataset", "arch"]
-    latest = current(frame)
+    labels = [*MODEL, "dataset", "arch", "forget"]
+    latest = current(frame).rename(columns={"forget_title": "forget"})
     asked = pd.concat([_expected(results), latest[labels].assign(run="")]).drop_duplicates(MODEL)
+    known = dict(zip(latest["cell"].tolist(), latest["forget"].tolist(), strict=True))
+    asked["forget"] = asked["forget"].fillna(asked["cell"].map(known).astype("string")).fillna("")
     cases = asked.merge(latest[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
     notes, stale = _failures(results), _stale(frame, latest)
     lacking = {model: why for model, (_, why) in notes.items() if why.startswith(f"{MeasureFailed.__name__}: ")}
@@ -138,13 +142,22 @@ def holes(cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def name_holes(cases: pd.DataFrame) -> str:
-    """The missing rows in words, e.g. "digits resnet18 msg seed 1, 2", at most `NAMED_HOLES` groups."""
+    """The missing rows in words, e.g. "digits resnet18 msg seed 1, 2", at most `NAMED_HOLES` groups.
+
+    The forget set is named where there are several.
+    """
+    told_apart = ["dataset", "arch", *(["forget"] if several_forget_sets(cases) else []), "method"]
     groups = [
         f"{' '.join(map(str, names))} seed {', '.join(map(str, sorted(seeds)))}"
-        for names, seeds in holes(cases).groupby(["dataset", "arch", "method"])["seed"]
+        for names, seeds in holes(cases).fillna({"forget": ""}).groupby(told_apart)["seed"]
     ]
     more = [f"and {len(groups) - NAMED_HOLES} more"] if len(groups) > NAMED_HOLES else []
     return "; ".join([*groups[:NAMED_HOLES], *more])
+
+
+def several_forget_sets(cases: pd.DataFrame) -> bool:
+    """Whether cells differ in what is forgotten, so that it has to be said."""
+    return bool(cases["forget"].nunique() > 1)
 
 
 def require_complete(cases: pd.DataFrame) -> None:
@@ -170,7 +183,7 @@ def _expected(results: Path) -> pd.DataFrame:
         for path in sorted(Results(results).runs.glob("*/expected.json"), reverse=True)
         for line in read_json(path, _EXPECTED)
     ]
-    frame = pd.DataFrame(lines, columns=[*MODEL, "dataset", "arch", "run"])
+    frame = pd.DataFrame(lines, columns=[*MODEL, "dataset", "arch", "forget", "run"])
     return frame.astype({name: "string" for name in frame if name != "seed"} | {"seed": "int64"}).drop_duplicates(MODEL)
 
 

@@ -393,7 +393,8 @@ def _gaps(pairs: Sequence[tuple[float | None, float | None]]) -> dict[str, float
 def _cases(added: pd.DataFrame, cases: pd.DataFrame, path: Path) -> pd.DataFrame:
     """A line per joined method and seed of its result set, as in `cases`."""
     seeds = cases[["cell", "result_set", "seed"]].drop_duplicates()
-    asked = added[[*GROUP, "dataset", "arch"]].drop_duplicates().merge(seeds, on=["cell", "result_set"])
+    added = added.rename(columns={"forget_title": "forget"})
+    asked = added[[*GROUP, "dataset", "arch", "forget"]].drop_duplicates().merge(seeds, on=["cell", "result_set"])
     lines = asked.merge(added[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
     there = lines["usable"].notna()
     lines["usable"] = lines["usable"].astype("boolean").fillna(False).astype(bool)

@@ -33,6 +33,7 @@ LOSS_PARTS = ("retain", "forget", "val", "test")
 COMPONENTS = ("retain", "forget", "val", "mia")  # the four losses of a trial
 MAY_BE_MISSING = {
     "rows": NULLABLE,
+    "cases": ("forget",),
     "trials": ("ranges",),
     "attacks": ("attack_version",),
 }  # columns that earlier versions did not write

@@ -13,7 +13,7 @@ from deepunlearn.analysis import external
 from deepunlearn.analysis.aggregate import UNDEFINED, aggregate, result_set_rows, with_names
 from deepunlearn.analysis.attack_noise import EXPLAINED, floor_line, floors
 from deepunlearn.analysis.compare import against_paper
-from deepunlearn.analysis.coverage import coverage
+from deepunlearn.analysis.coverage import coverage, several_forget_sets
 from deepunlearn.analysis.erasure import against_erasure
 from deepunlearn.analysis.paper_layout import as_the_paper_prints
 from deepunlearn.analysis.provenance import UNDERSTATED, UNDERSTATES, caption_text, describe, remark_on, values_of
@@ -96,6 +96,8 @@ def build(records: Records, ranked: list[Ranking], compare: str = "none") -> lis
 
 def _coverage_table(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> Table:
     data = coverage(cases)
+    if several_forget_sets(cases):
+        data.insert(2, "forget_set", data["cell"].map(dict(zip(cases["cell"], cases["forget"], strict=True))))
     shown = data.drop(columns="cell").rename(columns=lambda name: str(name).replace("_", " ")).astype(str)
     caption = remark + "Rows expected of all runs and what came of them. " + caption_text(describe(current(frame)))
     return Table("coverage", "Coverage", caption, data, shown, {"why": 7})

@@ -244,6 +244,7 @@ class TaskList:
                 "cell": self.keys[task.cell].cell_key.short,
                 "dataset": self.sweep.cells[task.cell].dataset.name,
                 "arch": self.sweep.cells[task.cell].arch.name,
+                "forget": self.sweep.cells[task.cell].forget.titled(self.data(task.cell).class_names),
                 "method": task.method,
                 "seed": task.seed,
             }

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis.coverage import counted_once, coverage, outcomes, require_complete
+from deepunlearn.analysis.coverage import counted_once, coverage, name_holes, outcomes, require_complete
 from deepunlearn.analysis.rows import collect
 from deepunlearn.core.errors import ConfigError, StoreError
 
@@ -206,3 +206,28 @@ def _shown(shelf: Shelf) -> set[str]:
     shown, asked = (set(table["result_set"].dropna()) - {""} for table in (frame, cases))
     assert shown == asked and (frame["result_set"].isna().sum() == (cases["result_set"] == "").sum())
     return {name[0] for name in shown}
+
+
+def test_cells_that_differ_in_the_forget_set_are_named_apart(shelf: Shelf) -> None:
+    """Also a cell of which nothing ran, where the run says what it forgets, and in runs of versions that did not."""
+    for number, ratio in enumerate((0.05, 0.2)):
+        shelf.add(cell=f"{number}" * 16, forget_ratio=ratio, forget_title=f"random {100 * ratio:g} %")
+    shelf.expect("run1", {"cell": "0" * 16, "seed": 1}, {"cell": "1" * 16, "seed": 1})
+    names = {
+        "result_set": "9" * 16,
+        "cell": "2" * 16,
+        "dataset": "digits",
+        "arch": "resnet18",
+        "method": "ft",
+        "seed": 0,
+    }
+    shelf._put("runs/run2/expected.json", [{**names, "forget": "class 3"}])
+    frame = collect(shelf.root)
+    cases = outcomes(frame, shelf.root)
+    assert dict(zip(cases["cell"].str[0], cases["forget"], strict=True)) == {
+        "0": "random 5 %", "1": "random 20 %", "2": "class 3",
+    }  # fmt: skip
+    assert name_holes(cases) == (
+        "digits resnet18 class 3 ft seed 0; digits resnet18 random 20 % ft seed 1; digits resnet18 random 5 % ft seed 1"
+    )
+    assert name_holes(cases[cases["cell"] == "0" * 16]) == "digits resnet18 ft seed 1", "nothing to tell apart"
