@@ -59,9 +59,9 @@ def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     """One line per model that a run asked for or a row exists of: `MODEL`, dataset, arch, run, and what came of it.
 
     frame is what `rows.collect` returned. `run` is the latest run that asked ("" where none did), `outcome` one of
-    `OUTCOMES`, `why` its reason; `usable` and `reason` are those of the row. result_set is "" for references, forget the
-    title of the forget set, "" where nothing says it.
-    Raises StoreError naming the file for an `expected.json` or `failure.json` that cannot be read.
+    `OUTCOMES`, `why` its reason; `usable` and `reason` are those of the row. result_set is "" for references, forget
+    the title of the forget set, "" where nothing says it. Raises StoreError naming the file for an `expected.json` or
+    `failure.json` that cannot be read.
     """
     labels = [*MODEL, "dataset", "arch", "forget"]
     latest = current(frame).rename(columns={"forget_title": "forget"})

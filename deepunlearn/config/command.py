@@ -16,7 +16,7 @@ from deepunlearn.config.architectures import identified
 from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.datasets import named
-from deepunlearn.config.files import AXES, read_yaml, sweep_files
+from deepunlearn.config.files import AXES, options, read_yaml, sweep_files
 from deepunlearn.config.forget_sets import Chosen, forget_set
 from deepunlearn.config.known import default_of
 from deepunlearn.config.measures import added_measures, check_kept
@@ -188,7 +188,8 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
     given = Given(names, shared, settings, steps)
     chosen = [compose_method(name, given, registry, at_once) for name in names]
     kinds = registered("forget", folders)
-    built = [_cell(at_once or _composed_cell(cell, overrides), cell, overrides, kinds) for cell in cells]
+    each = [at_once] if at_once else _composed_cells(cells, overrides)
+    built = [_cell(values, cell, overrides, kinds) for cell, values in zip(cells, each, strict=True)]
     values = {
         "cells": [cell for number, cell in enumerate(built) if cell not in built[:number]],
         "methods": chosen,
@@ -223,6 +224,18 @@ def _at_once(
         method = [*(f"method={name}" for name in methods), *(one.override for one in own)]
         return _composed_cell(cells[0], overrides, method)
     return None
+
+
+def _composed_cells(cells: list[Cell], overrides: list[str]) -> list[dict[str, Any]]:
+    """The values of each cell. What forget sets have in common is composed once, unless values may refer to others."""
+    said = [*overrides, *(one for cell in cells for one in cell.forget.overrides)]
+    if any("${" in one for one in said) or not {cell.forget.kind for cell in cells} <= options("forget").keys():
+        return [_composed_cell(cell, overrides) for cell in cells]
+    shared = {cell[:2]: cell for cell in reversed(cells)}
+    pairs = {pair: _composed_cell(cell, overrides) for pair, cell in shared.items()}
+    choices = dict.fromkeys(tuple(_of_forget(cell)) for cell in cells)
+    forget = {choice: composed([*choice])["forget"] for choice in choices}
+    return [{**pairs[cell[:2]], "forget": forget[tuple(_of_forget(cell))]} for cell in cells]
 
 
 def _composed_cell(cell: Cell, overrides: list[str], method: Sequence[str] = ()) -> dict[str, Any]:
