@@ -117,3 +117,16 @@ def test_the_plan_shows_it_and_copies_can_be_refused_there(folder: Path, tmp_pat
     refused = sweep(tmp_path, *arguments, "dataset.duplicates=error")
     assert refused.returncode == 2 and "dataset.duplicates=drop" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_rows_of_tables_are_called_rows(tmp_path: Path) -> None:
+    lines_of = [f"{row % 7}.5,{'red' if row else 'blue'},{'ab'[row % 2]}" for row in range(280)]
+    lines_of[5] = ",red,a"
+    (tmp_path / "t.csv").write_text("\n".join(["length,colour,kind", *lines_of, ""]))
+    given = ["dataset=table", f"dataset.root={tmp_path / 't.csv'}", "dataset.target=kind", "arch=mlp", "method=ft"]
+    options = ["dataset.missing=drop", "dataset.ignore=[colour]", f"results={tmp_path / 'r'}"]
+    planner = Planner(read_command([*given, *options]).sweep, Progress(quiet=True))
+    said = [line.strip() for line in dataset_lines(planner)]
+    assert any("223 training and 56 test rows, 2 classes" in line for line in said), said
+    assert "rows that are left out, as values are missing (dataset.missing=drop): 1 (row 6)" in said
+    assert any(line.startswith("warning: training rows that are equal to an earlier one: ") for line in said)
