@@ -18,8 +18,13 @@ EXPLAINED = (
 
 
 def floors(rows: pd.DataFrame) -> dict[str, float]:
-    """The floors by column name, for the tables' data; rows: of one cell, at least one."""
+    """The floors by column name, none where the attack is n/a; rows: of one cell, at least one."""
     return {f"{name}_floor_{end}": value for name, one in _floors(rows).items() for end, value in one._asdict().items()}
+
+
+def samples_on_each_side(rows: pd.DataFrame) -> int:
+    """Of the attack; rows: of one cell, at least one."""
+    return int(_sizes(rows).iloc[0])
 
 
 def _floors(rows: pd.DataFrame) -> dict[str, Floor]:
@@ -27,7 +32,7 @@ def _floors(rows: pd.DataFrame) -> dict[str, Floor]:
     members, others = int(first["n_forget"]), int(_unseen(rows).iloc[0])
     if min(members, others) < FOLDS:
         return {}
-    return {"Indisc": floor_of(int(_sizes(rows).iloc[0])), "Disc_AUC": disc_auc_floor_of(members, others)}
+    return {"Indisc": floor_of(samples_on_each_side(rows)), "Disc_AUC": disc_auc_floor_of(members, others)}
 
 
 def floor_line(rows: pd.DataFrame, catalogue: Catalogue) -> dict[str, str]:
@@ -40,7 +45,7 @@ def floor_line(rows: pd.DataFrame, catalogue: Catalogue) -> dict[str, str]:
         for column in catalogue.shown
         if column.name in found
     }
-    size, others, first = _sizes(rows).iloc[0], _unseen(rows).iloc[0], rows.iloc[0]
+    size, others, first = samples_on_each_side(rows), _unseen(rows).iloc[0], rows.iloc[0]
     why = f"{size} samples on each side; of Disc_AUC {first['n_forget']} and {others}" if found else NO_ATTACK
     return {"method": NO_DIFFERENCE, **told, "why": why}
 

@@ -28,6 +28,10 @@ from deepunlearn.metrics.mia import discernibility, indiscernibility
 from deepunlearn.metrics.retention import ret_dev, retention, undefined
 
 MARK = "‡"  # after the title of a method that was run elsewhere
+WITHOUT_CLASSES = (
+    "RetDev undefined: a class was forgotten whole, and the file has no test accuracy on the others, which TR, gap and "
+    "ToW take"
+)
 ELSEWHERE = "elsewhere"  # machine, device and torch of such rows
 
 
@@ -354,7 +358,7 @@ def _row(line: Line, file: str, digest: str, date: str) -> dict[str, Any]:
     return {
         **{name: line.belongs_to[name] for name in JOINED},
         **{name: given[name] for name in ("method", "seed", "params", "usable")},
-        **_scores(given),
+        **_scores(given, not pd.isna(line.belongs_to["TA_retained"])),
         **dict.fromkeys(("machine", "device", "torch"), ELSEWHERE),
         "method_title": f"{given['title']} {MARK}",
         "notes": json.dumps(notes, sort_keys=True),
@@ -364,11 +368,17 @@ def _row(line: Line, file: str, digest: str, date: str) -> dict[str, Any]:
     }
 
 
-def _scores(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The scores of a line, and why RetDev has no value or the model does not count."""
+def _scores(given: Mapping[str, Any], class_forgotten: bool) -> dict[str, Any]:
+    """The scores of a line, and why RetDev has no value or the model does not count.
+
+    class_forgotten: whether a class was forgotten whole. Then FR has no meaning, and what takes the test accuracy on
+    the other classes cannot be told from that on all.
+    """
     pairs = [(given[name], given[f"retrained_{name}"]) for name in PARTS]
     kept = [None if own is None or retrained is None else retention(own, retrained) for own, retrained in pairs]
-    mia = given["MIA"]
+    mia, why = given["MIA"], undefined(*kept)
+    if class_forgotten:
+        kept, pairs, why = [kept[0], None, None], [(None, None)], WITHOUT_CLASSES
     return {
         **{name: given[name] for name in PARTS},
         **dict(zip(("RR", "FR", "TR"), kept, strict=True)),
@@ -378,7 +388,7 @@ def _scores(given: Mapping[str, Any]) -> dict[str, Any]:
         "Disc": None if mia is None else discernibility(mia),
         "Indisc": None if mia is None else indiscernibility(mia),
         "RTE": rte(given["retrain_seconds"], given["seconds"]),
-        "reason": undefined(*kept) if given["usable"] else "reported as not usable",
+        "reason": why if given["usable"] else "reported as not usable",
     }
 
 

@@ -17,6 +17,8 @@ from deepunlearn.analysis.coverage import coverage, several_forget_sets
 from deepunlearn.analysis.erasure import against_erasure
 from deepunlearn.analysis.paper_layout import as_the_paper_prints
 from deepunlearn.analysis.provenance import UNDERSTATED, UNDERSTATES, caption_text, describe, remark_on, values_of
+from deepunlearn.analysis.rank import INSTEAD
+from deepunlearn.analysis.rank import UNDEFINED as NOT_DEFINED
 from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.ranking_tables import over_cells, rte_parts
 from deepunlearn.analysis.records import Records
@@ -142,10 +144,16 @@ def _score_table(
 
 
 def _for_a_paper(shown: pd.DataFrame) -> pd.DataFrame:
-    """What a paper shows of a table of scores: `IN_A_PAPER`; a method that failed says so beside its name."""
+    """What a paper shows of a table of scores: `IN_A_PAPER`, or what ranks in place of what is not defined.
+
+    A method that failed says so beside its name.
+    """
     failed = (shown["status"] != "") & (shown["method"] != "")
     titles = shown["method"] + (" (" + shown["status"] + ", " + shown["usable"] + ")").where(failed, "")
-    headers = {name: str(name).partition(" (")[0] for name in shown if str(name).split(" ")[0] in IN_A_PAPER}
+    columns = {str(header).split(" ")[0]: str(header) for header in shown}
+    bare = [name for name in INSTEAD if set(shown[columns[name]]) <= {NOT_DEFINED, ""}]
+    wanted = [INSTEAD[name] if name in bare else name for name in IN_A_PAPER]
+    headers = {columns[name]: columns[name].partition(" (")[0] for name in wanted}
     scores = shown[list(headers)].rename(columns=headers)
     return pd.concat([titles.rename("Method"), scores], axis=1)
 
@@ -218,7 +226,7 @@ def formatted(lines: pd.DataFrame, column: Column) -> pd.Series[str]:
     missing = "n/a" if column.name in NAMES else NOT_COMPUTED
     shown = pd.Series([_number(*pair, column.digits, missing) for pair in pairs], index=lines.index, dtype="object")
     bare = (shown == missing) & lines["reason"].str.contains(UNDEFINED, regex=False)
-    return shown.mask(bare, "undefined") if column.name in RATIOS else shown
+    return shown.mask(bare, NOT_DEFINED) if column.name in RATIOS else shown
 
 
 def _marks(lines: pd.DataFrame, rows: pd.DataFrame, column: Column) -> pd.Series[str]:

@@ -401,3 +401,20 @@ def test_the_example_in_the_docs_can_be_joined(shelf: Shelf, theirs: Path) -> No
     found = made(shelf, theirs)
     assert found["RTE"].tolist() == pytest.approx([8.0, 12.1 / 1.6])
     assert set(found["params"]) == {'{"alpha": 10, "lambda": 1}'}
+
+
+def test_where_a_class_was_forgotten_whole_ratios_are_not_made_of_the_whole_test_part(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    shelf.add(RetDev=None, forget_kind="classes", forget_title="class 3", TA_retained=0.9, TA_forgotten=0.1)
+    row = made(shelf, write(tmp_path / "theirs.csv", [line()])).iloc[0]
+    assert row[["FR", "TR", "RetDev", "gap", "ToW"]].isna().all() and row["RR"] == 0.5
+    assert (
+        row["reason"].startswith("RetDev undefined: a class was forgotten whole") and row["forget_title"] == "class 3"
+    )
+
+
+def test_gap_is_to_the_retrained_model_that_the_line_brings(shelf: Shelf, theirs: Path) -> None:
+    """0.25, 0.4 and 0.1 apart."""
+    row = made(shelf, theirs).iloc[0]
+    assert (row["gap"], row["ToW"]) == pytest.approx((0.25, 0.75 * 0.6 * 0.9))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
+from deepunlearn import report
 from deepunlearn.analysis import figures
 from deepunlearn.analysis.figures import search, trade_off
 from deepunlearn.analysis.figures.search import best_so_far
@@ -18,6 +19,7 @@ from deepunlearn.analysis.records import collect
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.search_spread import completed
 from deepunlearn.analysis.tables import build
+from deepunlearn.cli import run_main
 from tests.analysis.test_search_spread import trials
 
 if TYPE_CHECKING:
@@ -121,6 +123,12 @@ def test_where_retdev_is_not_defined_in_any_cell_gap_ranks(shelf: Shelf) -> None
     assert scored.title == "Digits, ResNet18, class 3: unlearning scores"
 
 
+def test_in_a_paper_gap_stands_where_retdev_is_not_defined(shelf: Shelf) -> None:
+    forgotten_whole(shelf, DIGITS, {"ft": 0.5, "ga": 0.1})
+    paper = tables_of(shelf)["digits-resnet18"].paper
+    assert paper is not None and [name.split(" ")[0] for name in paper] == ["Method", "gap", "Indisc", "RTE"]
+
+
 def test_cells_of_several_forget_sets_are_told_apart_and_ranked_each(shelf: Shelf) -> None:
     """Over all cells RetDev ranks where it is defined; the class's own ranking goes by gap."""
     fine(shelf, DIGITS, {"ft": 0.1, "ga": 0.5, "ct": 0.9})
@@ -155,6 +163,9 @@ def test_an_attack_on_too_few_is_said_and_has_no_floor(shelf: Shelf) -> None:
     assert shown.loc["no difference", "why"] == "the attack has too few samples"
     ranking = ranked(shelf)["ranking"]
     assert ranking.ranks["RetDev"].to_dict() == {"ft": 1, "ga": 2, "ct": 3} and ranking.ranks["Indisc"].empty
+    assert run_main(report.main, [f"results={shelf.root}"]) == 0
+    page = (shelf.root / "index.html").read_text(encoding="utf-8")
+    assert "2 persons" in page and "Where nothing differs" not in page
 
 
 def test_the_floor_is_that_of_the_samples_that_the_attack_looks_at(shelf: Shelf) -> None:

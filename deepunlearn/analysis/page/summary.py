@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from deepunlearn.analysis.aggregate import FAILED
-from deepunlearn.analysis.attack_noise import floors
+from deepunlearn.analysis.attack_noise import floors, samples_on_each_side
 from deepunlearn.analysis.inference import FEWEST_SEEDS, mean_interval
 from deepunlearn.analysis.page.result_sets import ResultSet
 from deepunlearn.analysis.page.scales import Scale, scale_of
@@ -171,11 +171,11 @@ def _remarks(own: ResultSet) -> Iterator[str]:
     least = f"no intervals below {FEWEST_SEEDS} seeds"
     told = "bars are 95 % intervals of the mean" if own.seeds >= FEWEST_SEEDS else least
     yield f"Dots are means over usable models, ticks are seeds, {told}."
-    floor = floors(own.rows)
-    yield (
-        f"Where nothing differs, 95 % of models have an Indisc above {floor['Indisc_floor_end']:.3f} "
-        f"({int(own.rows['n_forget'].iloc[0])} forgotten samples)."
-    )
+    if floor := floors(own.rows):
+        yield (
+            f"Where nothing differs, 95 % of models have an Indisc above {floor['Indisc_floor_end']:.3f} "
+            f"({samples_on_each_side(own.rows)} samples on each side of the attack)."
+        )
     if own.metrics_ranked:
         yield f"Methods of one group share a rank; within it the smaller {own.metrics[0]} stands first."
     if own.methods["n_contradicted"].any():
