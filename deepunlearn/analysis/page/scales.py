@@ -47,9 +47,10 @@ def scale_of(column: Column, values: Sequence[float]) -> Scale:
     if min(known) >= 0 and max(known) > SPANS * LINEAR_TO and column.high is None:
         return _curved(max(known))
     low, high = min(known), max(known)
-    ticks = MaxNLocator(nbins=3, steps=[1, 2, 5, 10], min_n_ticks=2).tick_values(
-        low, high if high > low else low + LINEAR_TO
-    )
+    if low == high:  # equal models, or none: an axis has a length
+        room = column.high is None or low + LINEAR_TO <= column.high
+        low, high = (low, low + LINEAR_TO) if room else (low - LINEAR_TO, high)
+    ticks = MaxNLocator(nbins=3, steps=[1, 2, 5, 10], min_n_ticks=2).tick_values(low, high)
     inside = [float(tick) for tick in ticks if column.high is None or tick <= column.high]
     inside = [tick for tick in inside if column.low is None or tick >= column.low]
     return Scale(min(inside[0], low), max(inside[-1], high), tuple(inside))

@@ -44,3 +44,8 @@ def test_equal_values_have_an_axis() -> None:
 
 def test_what_lies_beyond_is_at_the_end() -> None:
     assert Scale(0, 1, (0, 1)).at(5) == 1.0 and Scale(0, 1, (0, 1)).at(-5) == 0.0
+
+
+def test_an_axis_has_a_length_where_no_model_has_a_value_or_all_are_equal() -> None:
+    for scale in (scale_of(INDISC, []), scale_of(INDISC, [1.0]), scale_of(RETDEV, [])):
+        assert scale.low < scale.high and scale.at(scale.low) == 0 and scale.at(scale.high) == 1
