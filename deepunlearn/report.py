@@ -29,8 +29,8 @@ usage: python -m deepunlearn.report [OPTION=VALUE ...]
   figures.width=W   inches: {" (one column) or ".join(INCHES)} (two); draw at the width at which it is printed
   format=F          of the figures' files: {", ".join(FORMATS)}; fonts are embedded
 
-The page holds all tables (click a header to sort), the figures, and a view for each method with its scores, its
-hyper-parameters and its failures. It needs no network. Figures go to <results>/figures/ as well, with captions.md."""
+The page opens with a summary of each result set: ranks, values with intervals, failures, how far to trust them. Behind
+it are all scores, figures, and a view for each method with its hyper-parameters and failures. It needs no network. Figures go to <results>/figures/ as well, with captions.md."""
 
 
 def main(arguments: Sequence[str]) -> int:

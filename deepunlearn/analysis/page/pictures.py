@@ -14,7 +14,9 @@ from deepunlearn.analysis.figures.style import INK, Picture
 DRAWN_HERE = "retdev-indisc-"  # figures of this name are files alone: the summary draws the same with links
 LEGIBLE = 11  # pixels, on the smallest screens too
 FONT = re.compile(r"font(?:-size)?:[^;\"]*?([\d.]+)px")
-NEEDLESS = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|(?<=>)\s+(?=<)", re.DOTALL)
+NEEDLESS = re.compile(r'<metadata>.*?</metadata>|<!--.*?-->|(?<=>)\s+(?=<)| transform="rotate\(-0 [^"]*"', re.DOTALL)
+EMPTY = re.compile(r"<g/>|<g></g>")
+ALONE = re.compile(r"<g>(<(?:path|use)\b[^>]*/>|<text\b[^>]*>[^<]*</text>)</g>")  # a group of one
 PATH = re.compile(r'(?<=\bd=")[^"]*')
 STRAIGHT = re.compile(r"(?:[ML] *-?[\d.]+ -?[\d.]+ *\n?)+[zZ]? *\n?")  # a path of straight lines alone
 POINT = re.compile(r"([ML]) *(-?[\d.]+) (-?[\d.]+)")
@@ -46,7 +48,9 @@ class Gallery:
         least = _least(svg)
         svg = PATH.sub(lambda found: short_path(found.group()), NEEDLESS.sub("", svg))
         svg = PLACE.sub(lambda found: found[1] + _tenth(float(found[2])), svg)
-        svg = STYLE.sub(lambda found: f'class="{self._class(found[1])}"', _renamed(svg, f"f{self._count}"))
+        svg = _renamed(svg, f"f{self._count}")
+        svg = ALONE.sub(r"\1", ALONE.sub(r"\1", EMPTY.sub("", svg)))
+        svg = STYLE.sub(lambda found: f'class="{self._class(found[1])}"', svg)
         self._count += 1
         return Inlined(picture.title, Markup(svg), least)
 

@@ -18,7 +18,7 @@ from deepunlearn.analysis.rows import REFERENCES
 
 RANKINGS = r"(ranking|findings)(-|$).*|rte-.*"  # names of tables that come first over cells
 OF_RANKING = r"(ranking|(?:groups|places)-(?:retdev|indisc)|groups|choices|differences|neighbours)(-.*)?"
-UNTESTED = {"not testable", "best"}  # verdicts of a table that tells nothing
+UNTESTED = {"not testable", "best", "equal"}  # verdicts of a table that tells nothing
 COVERAGE, VALUES = "coverage", "hyper-parameters"
 VALUES_MEAN = (
     "Values that each method ran with; of those that were searched the smallest norm of the losses that each search "
