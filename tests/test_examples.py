@@ -29,6 +29,12 @@ def test_the_page_is_of_the_committed_records() -> None:
     assert example.MADE_FROM.read_text(encoding="utf-8") == example.digest(), REMAKE
 
 
+def test_the_page_is_small_and_holds_no_pictures_of_dots() -> None:
+    text = (example.PAGE / "index.html").read_text(encoding="utf-8")
+    assert len(text.encode()) < 1_000_000
+    assert "<image" not in text and "image/png" not in text
+
+
 @pytest.mark.slow
 def test_the_tables_are_of_the_committed_records(tmp_path: Path) -> None:
     assert main([f"results={tmp_path}", f"records={example.SHOWN}"]) == 0
