@@ -2,7 +2,7 @@
 
 The paper's full result set (scripts/paper_rows.py) six times under other names: 54 result sets, 18 methods, 10 seeds.
 Prints a Markdown table: milliseconds from the event to the finished layout, the median and the slowest of ten. FOLDER
-keeps the page. All summaries are there; the tables behind them are those of the first nine result sets, and no figures,
+keeps the rows and the page. All summaries are there; the tables behind them are those of the first nine result sets, and no figures,
 since both are laid out only when their view is opened.
 """
 
@@ -57,7 +57,8 @@ def _other(ids: pd.Series, number: int) -> pd.Series:
 
 
 def main(folder: Path) -> None:
-    subprocess.run([sys.executable, "scripts/paper_rows.py", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    if not (folder / "runs").exists():
+        subprocess.run([sys.executable, "scripts/paper_rows.py", str(folder)], check=True, stdout=subprocess.DEVNULL)
     first = collect(folder)
     records, ranked = copied(first), rankings(first.rows, first.cases)
     about = {name: About(one.full_name, one.paper) for name, one in method_configs().items()}

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from deepunlearn.core.measure_config import Column
 
 LINEAR_TO = 0.1  # where good methods lie; a decade above takes as much of the axis
-SPANS = 10.0  # values that reach this many times LINEAR_TO need the logarithm
+SPANS = 4.0  # values that reach this many times LINEAR_TO need the logarithm
 CLOSEST = 0.24  # of the axis: ticks are no nearer to each other
 LEADS = (1, 3)
 
