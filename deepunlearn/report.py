@@ -30,7 +30,8 @@ usage: python -m deepunlearn.report [OPTION=VALUE ...]
   format=F          of the figures' files: {", ".join(FORMATS)}; fonts are embedded
 
 The page opens with a summary of each result set: ranks, values with intervals, failures, how far to trust them. Behind
-it are all scores, figures, and a view for each method with its hyper-parameters and failures. It needs no network. Figures go to <results>/figures/ as well, with captions.md."""
+it are all scores, figures, and a view for each method with its hyper-parameters and failures. It needs no network.
+Figures go to <results>/figures/ as well, with captions.md."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,9 +1,9 @@
 """Pace of the page on 10,800 invented rows, in Chromium: `python scripts/bench_page.py [FOLDER]`.
 
 The paper's full result set (scripts/paper_rows.py) six times under other names: 54 result sets, 18 methods, 10 seeds.
-Prints a Markdown table: milliseconds from the event to the finished layout, the median and the slowest of ten. FOLDER
-keeps the rows and the page. All summaries are there; the tables behind them are those of the first nine result sets, and no figures,
-since both are laid out only when their view is opened.
+Prints a Markdown table: milliseconds from the event to the finished layout, the median and the slowest of ten.
+FOLDER keeps the rows and the page. All summaries are there; the tables behind them are those of the first nine result
+sets, and no figures, since both are laid out only when their view is opened.
 """
 
 from __future__ import annotations
