@@ -17,10 +17,14 @@ from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Labelled, Splits
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.core.validation import validate
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.difficulty import DifficultyForget
+from deepunlearn.launch import slurm
+from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.speed_file import Speed
 from deepunlearn.launch.tasks import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
@@ -156,6 +160,24 @@ def test_the_plan_has_the_watched_training_once_for_all_forget_sets_that_go_by_i
     longer = planner_of(tmp_path, "forget=difficulty", "train.epochs=4").keys[0]
     assert longer.split != planner.keys[0].split, "another training knows other samples to be hard"
     assert not [task for task in planner_of(tmp_path).tasks if task.stage == "confidence"]
+
+
+def test_it_is_the_first_job_on_a_cluster_and_its_cost_is_that_of_the_original_and_a_pass_per_epoch(
+    tmp_path: Path,
+) -> None:
+    planner = planner_of(tmp_path, "forget=random,difficulty", "seeds=2", "launcher=slurm")
+    launcher, speed = planner.sweep.launcher, Speed(train=100, predict=400)
+    assert isinstance(launcher, SlurmLauncher)
+    estimator = Estimator(planner, [speed, speed])
+    watched, *others = planner.tasks
+    first, *_ = slurm.arrays(planner, estimator, planner.open_tasks(), launcher)
+    assert first.stage == "confidence" and first.bundles == [[watched]]
+    references = [task for task in others if task.stage == "reference"]
+    originals = {task.seed: estimator.task(task) for task in references if task.method == "original"}
+    assert set(originals) == {0, 1}, "one of each seed for both forget sets"
+    samples, epochs = 340, 3
+    assert estimator.task(watched) == pytest.approx(epochs * samples * (1 / 100 + 1 / 400), abs=0.5)
+    assert originals[1] - originals[0] == pytest.approx(epochs * samples / 100), "that of seed 0 is there by then"
 
 
 @pytest.mark.slow
