@@ -32,18 +32,23 @@ MADE_FROM_PARTS = {  # functions whose callers give the text, as the test of the
     "data.given": "_relabelling: the remedy depends on what the labels are",
     "data.tables": "unfit: its callers say what to do, as the tests of bad tables show",
     "data.table_files": "unreadable: likewise",
+    "data.splits": "forget.reduce: every kind of forget set has its own, as the tests of its file show",
+    "forget.list": "_unknown: its callers say what to do, as the tests of its file show",
     "launch.slurm": "sbatch.remedy: it depends on what SLURM says",
     "core.slurm_options": "_refused: its callers say what to do",
 }
 OTHERS = {  # what else is raised by name -> why no user meets it
     "AttributeError": "of __getattr__, as Python wants it",
     "AssertionError": "of the contract tests: what is wrong with a method's code",
+    "UnpicklingError": "of a pickle with more than arrays: the source of torchvision's sets says so in a DataError",
+    "LookupError": "of a split that an original has to be trained for: it has no seeds to ask it for",
     "Stopped": "ends a worker that was asked to stop; its caller handles it",
     "TrialPruned": "Optuna's word for a trial that was ended early",
 }
 VALUE_ERRORS = {  # module -> why its ValueErrors meet no user
     "core.params": "range() says which hyper-parameter's range is empty, as a ConfigError",
     "data.images": "its caller names the file, as a DataError",
+    "data.torchvision_files": "likewise the source of torchvision's sets",
     "ulira.attack": "the design that is checked first gives every attack enough observations",
     "ulira.scores": "likewise",
     "metrics.mia": "splits are checked first",
