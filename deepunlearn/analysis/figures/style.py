@@ -158,6 +158,8 @@ def canvas(sheet: Sheet, height: float) -> Iterator[Axes]:
 
 def finish(figure: Any, sheet: Sheet, name: str, title: str, subject: Subject) -> Picture:
     """The figure as a picture. To be called within `blank`."""
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")  # or each of the files would find it anew
     file = {"pdf": _pdf, "svg": _svg_of_shapes, "png": _png}[sheet.format](figure, title)
     figure.patch.set_visible(False)
     for axes in figure.axes:
