@@ -27,6 +27,11 @@ PERSONS = {
     "dataset": "celeba", "dataset_title": "CelebA", "forget_kind": "where", "forget_title": "20 persons",
     "cell": "d" * 16,
 }  # fmt: skip
+STEPS = (
+    "{from: train, by: where, where: {identity: [3, 5, 7]}, into: [forget, others]}",
+    "{from: others, by: share, share: 0.8, into: [kept, test]}",
+    "{from: kept, by: share, share: 0.1, into: [val, retain]}",
+)
 METHODS = ("ngplus", "ft", "cfk", "euk", "srl", "ga")
 
 
@@ -107,8 +112,10 @@ def test_the_sweep_is_planned_without_the_pictures(tmp_path: Path) -> None:
     command = read_command(["sweep=erasure", f"dataset.root={tmp_path}", f"results={tmp_path / 'out'}", "plan=true"])
     planner = Planner(command.sweep, Progress(quiet=True), only_plan=True)
     sizes = planner.sizes(0)
-    assert sum(sizes[part] for part in ("retain", "forget", "val")) == 162_079 and sizes["test"] == 40_520
-    assert 0.9 < sizes["forget"] / (20 * 162_079 / 10_177 * 0.95) < 1.1, "20 persons with as many pictures as others"
+    assert sum(sizes.values()) == 202_396, "all pictures but one in a thousand"
+    assert 0.95 < sizes["forget"] / (20 * 202_396 / 10_177) < 1.05, "20 persons with as many pictures as others"
+    others = 202_396 - sizes["forget"]
+    assert sizes["test"] == round(0.2 * others) and sizes["retain"] == round(0.95 * 0.8 * others)
     assert command.sweep.cells[0].forget.title == "20 persons"
     assert tuple(planner.methods) == METHODS and len(planner.tasks) == 3 * (2 + 2 + 6)
 
@@ -118,7 +125,7 @@ def test_the_sweep_runs_on_pictures_in_celebas_own_files(tmp_path: Path) -> None
     write_celeba(tmp_path / "datasets", persons=30)
     small = (
         "arch=smallnet", "dataset.image_size=32", "train.epochs=2", "train.batch_size=64", "seeds=1",
-        "runtime.threads=1", "dataset.val_ratio=0.1", "method.params.epochs=3", "forget.where={identity: [3, 5, 7]}",
+        "runtime.threads=1", "dataset.test_ratio=0.1", "method.params.epochs=3", f"forget.steps=[{','.join(STEPS)}]",
     )  # fmt: skip
     done = called(tmp_path, "sweep=erasure", *small)
     assert done.returncode == 0, done.stderr
