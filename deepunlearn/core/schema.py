@@ -7,6 +7,7 @@ so that types are settled before hashing and a wrong value is refused with its n
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -307,6 +308,19 @@ class SweepConfig(Frozen):
         first = self.protocol.first_search_seed
         numbers = range(first, first + self.search.seeds) if self.search.sampler else range(0)
         return tuple(cell.forget.search_seed(number) for number in numbers)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> SweepConfig:
+        """Names of cells stand for them in plans, progress and files of hyper-parameters."""
+        counts = Counter(cell.name for cell in self.cells)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise Unfit(
+                "two cells of the sweep have the same name",
+                given=", ".join(twice),
+                allowed="cells that differ in dataset, architecture, or forget set; lists in files of different names",
+                remedy="rename one of the files, or run one sweep after the other",
+            )
+        return self
 
     @model_validator(mode="after")
     def _searched_models_exist(self) -> SweepConfig:

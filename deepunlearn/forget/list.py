@@ -53,6 +53,11 @@ class ListForget(ForgetSet):
     def title(self) -> str:
         return f"{len(read(Path(self.file)).entries):,} listed samples"
 
+    @property
+    def spelling(self) -> str:
+        """By the file's name, wherever it lies: hyper-parameters found on one machine serve on another."""
+        return f"{self.name}({Path(self.file).name})"
+
     def check(self) -> None:
         """That the file can be read, before any data are."""
         read(Path(self.file))

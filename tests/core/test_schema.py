@@ -14,6 +14,7 @@ from deepunlearn.forget.random import RandomForget
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "utkface", "folder")
 TABLES = {"iris": 16, "wine": 16, "breast_cancer": 16, "table": 64, "uci": 64, "openml": 64}  # and batch size
+OF_CELEBA = ("persons",)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # classes, image size, crop padding, flip, (mean, std)
 DATASETS = {
@@ -45,7 +46,7 @@ def read(group: str, name: str) -> dict:
 def test_datasets(name):
     """Every option can be seen in the file."""
     values = read("dataset", name)
-    assert set(values) == set(DatasetConfig.model_fields) - {"module", *OF_HUB, *OF_TABLES}
+    assert set(values) == set(DatasetConfig.model_fields) - {"module", *OF_CELEBA, *OF_HUB, *OF_TABLES}
     config = validate(DatasetConfig, values, "dataset")
     found = (config.classes, config.image_size, config.crop_padding, config.flip, (config.mean, config.std))
     assert found == DATASETS[name]
@@ -65,7 +66,7 @@ def test_recipes(name):
 def test_tables_show_their_own_options_and_none_of_images(name):
     values = read("dataset", name)
     sizes = {"train_images", "test_images"}
-    assert set(values) == set(DatasetConfig.model_fields) - {"module", *OF_IMAGES, *sizes}
+    assert set(values) == set(DatasetConfig.model_fields) - {"module", *OF_CELEBA, *OF_IMAGES, *sizes}
     assert validate(DatasetConfig, values, "dataset").is_table
     assert validate(TrainConfig, read("train", name), "train").batch_size == TABLES[name]
 
@@ -94,7 +95,7 @@ def test_a_network_for_images_is_refused_for_a_table():
 
 
 def test_a_tenth_is_forgotten():
-    assert validate(RandomForget, read("forget", "random"), "forget").ratio == 0.1
+    assert validate(RandomForget, read("forget", "random"), "forget").share == 0.1
     assert validate(HalvesForget, read("forget", "halves"), "forget").models == 80
 
 

@@ -135,3 +135,15 @@ def test_the_file_is_looked_for_as_the_command_is_read(tmp_path: Path, monkeypat
     forget = read_command(["forget=list", "forget.file=ids.csv"]).sweep.cells[0].forget
     monkeypatch.chdir("/")
     assert len(cut(forget).forget) > 10, "a job that starts elsewhere finds it"
+
+
+def test_a_cell_is_named_by_the_file_and_two_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("monday", "friday"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ids.csv").write_text(f"id\n{len(folder)}\n")
+    command = ["method=ft", "dataset=digits", "forget=list"]
+    (cell,) = read_command([*command, f"forget.file={tmp_path}/monday/ids.csv"]).sweep.cells
+    assert cell.name == "digits/resnet18/list(ids.csv)", "nothing of the machine's folders"
+    with pytest.raises(ConfigError, match="same name") as caught:
+        read_command([*command, f"forget.file={tmp_path}/monday/ids.csv,{tmp_path}/friday/ids.csv"])
+    assert caught.value.given == "digits/resnet18/list(ids.csv)" and "rename" in caught.value.remedy
