@@ -27,8 +27,8 @@ from deepunlearn.config import Command
 from deepunlearn.data.sources import find
 from deepunlearn.metrics.accuracy import losses
 from deepunlearn.metrics.mia import mia_accuracy
+from deepunlearn.metrics.scores import SEARCH_PARTS
 from deepunlearn.search.study import SlotStudy, score_model
-from deepunlearn.stages.data import SEARCH_PARTS
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.training import load_weights
 

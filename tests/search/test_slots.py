@@ -24,6 +24,7 @@ from deepunlearn.core.params import Range
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.seeding import derive_seed32
+from deepunlearn.metrics.counted import EVERYTHING
 from deepunlearn.search import study as study_module
 from deepunlearn.search.objective import Losses
 from deepunlearn.search.samplers import GENERATION, generation_of, next_generation
@@ -71,6 +72,10 @@ class FakeExperiment:
             version=1,
         )
         self.keys = SimpleNamespace(study=lambda *_: key)
+
+    def split_data(self, seed: int) -> Any:
+        """Enough samples for the attack, so that a trial has four losses."""
+        return SimpleNamespace(labels=dict.fromkeys(("forget", "val"), np.zeros(20)), counted=EVERYTHING)
 
     def unlearn(self, method: Any, params: dict[str, Any], seed: int, on_epoch: Any = None) -> Any:
         self.asked.append(params)

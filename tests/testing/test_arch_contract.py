@@ -21,7 +21,7 @@ def test_our_architectures_keep_theirs() -> None:
     [
         ("nn.Dropout(0.1), ", "title: M\nblocks: 1\nstochastic: false\n", "give stochastic: true in the YAML"),
         ("", "title: M\nblocks: 2\nstochastic: false\n", "blocks: in the YAML is another number"),
-        ("", "title: M\nblocks: 1\nstochastic: false\n", "7 passed"),
+        ("", "title: M\nblocks: 1\nstochastic: false\n", "8 passed"),
     ],
 )
 def test_an_architecture_that_breaks_it_is_told(
