@@ -114,9 +114,9 @@ def _score_tables(frame: pd.DataFrame, cases: pd.DataFrame, catalogue: Catalogue
 
 
 def _apart(rows: pd.DataFrame) -> dict[str, str]:
-    """Result set -> what tells it from others of its dataset and architecture, in words."""
+    """Result set -> what tells it from others of its dataset, architecture and forget set, in words."""
     methods = rows[rows["result_set"] != ""]
-    result_sets = [lines for _, lines in methods.groupby(["dataset", "arch"])]
+    result_sets = [lines for _, lines in methods.groupby(["dataset", "arch", "forget_title"], dropna=False)]
     return {
         key: text for lines in result_sets for key, text in told_apart(lines, "result_set", [*KIND, *RECIPE]).items()
     }
@@ -135,10 +135,11 @@ def _score_table(
     if len(own):
         shown = _with_line(shown, floor_line(own, catalogue), int(lines["method"].isin(REFERENCES).sum()))
     data = lines.drop(columns="name").assign(**more, **(floors(own) if len(own) else {}))
-    places = [_title(own, "dataset", first), _title(own, "arch", first), *_forgotten(own)]
+    places = [_title(own, "dataset", first), _title(own, "arch", first), *_forgotten(own, rows)]
     title = f"{', '.join(places)}: unlearning scores"
     if first["name"] != f"{first['dataset']}-{first['arch']}":  # others are of the same
-        title += f" ({apart.get(first['result_set']) or _named_by_id(first)})"
+        told = apart.get(first["result_set"], _named_by_id(first))
+        title += f" ({told})" if told else ""
     caption = f"{remark}{legend(catalogue)} {EXPLAINED} {_what_counts(own)}{caption_text(facts, ids)}"
     return Table(first["name"], title, caption, data, shown, {"why": 4}, group=first["name"], paper=_for_a_paper(shown))
 
@@ -276,9 +277,11 @@ def _what_counts(rows: pd.DataFrame) -> str:
     return told
 
 
-def _forgotten(rows: pd.DataFrame) -> list[str]:
-    """The title of a forget set that is not the usual, random one."""
-    return sorted(set(rows.loc[rows["forget_kind"] != "random", "forget_title"]))
+def _forgotten(own: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
+    """The title of the forget set of `own`, where it is not the usual, random one or `rows` has several."""
+    beside = rows[rows["dataset"].isin(own["dataset"]) & rows["arch"].isin(own["arch"])]
+    several = beside["forget_title"].nunique() > 1
+    return sorted(set(own.loc[(own["forget_kind"] != "random") | several, "forget_title"]))
 
 
 def _title(rows: pd.DataFrame, name: str, first: pd.Series) -> str:

@@ -140,8 +140,8 @@ def test_cells_of_several_forget_sets_are_told_apart_and_ranked_each(shelf: Shel
     assert made["ranking-forget-class-3"].metrics == ("gap", "Indisc")
     assert made["ranking-forget-class-3"].scope == "forgotten: class 3"
     scores = [table for table in tables_of(shelf).values() if table.name.startswith("digits-resnet18")]
-    assert [table.title.partition(": ")[2] for table in scores] == [
-        "unlearning scores (random 10 %)", "unlearning scores (class 3)",
+    assert [table.title for table in scores] == [
+        "Digits, ResNet18, random 10 %: unlearning scores", "Digits, ResNet18, class 3: unlearning scores",
     ]  # fmt: skip
     random, class_ = scores
     assert "TA_retained" not in random.shown and "TA_retained" in class_.shown

@@ -31,7 +31,7 @@ from deepunlearn.analysis.figures.style import (
 )
 from deepunlearn.analysis.inference import Floats
 from deepunlearn.analysis.provenance import caption_text, describe
-from deepunlearn.analysis.rank import COUNTED
+from deepunlearn.analysis.rank import COUNTED, UNDEFINED
 from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.ranking_tables import RtePart, rte_parts
 
@@ -55,10 +55,13 @@ def _heatmap(ranking: Ranking, metric: str, sheet: Sheet) -> Picture:
     methods = by_rank(ranking, metric)
     groups = ranking.groups[metric].loc[methods]
     shades = shades_of(ranking, metric, methods)
-    cells = [textwrap.wrap(str(name), CELL_LETTERS) for name in groups]
+    names = [str(name) for name in groups]
+    cells = [textwrap.wrap(name, CELL_LETTERS) for name in names]
     width = (sheet.width * 72 - LETTER * max(map(len, ranking.titles.values()))) / len(cells)  # points
     upright = width > LETTER * max(len(line) for lines in cells for line in lines)
-    tall = LINE * max(map(len, cells)) if upright else LETTER * CELL_LETTERS / 72
+    cells = cells if upright else _on_lines(names, max(1, int(width / (LINE * 72))))
+    longest = max(len(line) for lines in cells for line in lines)
+    tall = LINE * max(map(len, cells)) if upright else LETTER * longest / 72
     with canvas(sheet, 0.1 + LINE * len(methods) + tall) as axes:
         axes.pcolormesh(shades, cmap=SHADES, vmin=0, vmax=len(COUNTED) - 1, edgecolors="white", linewidth=0.6)
         texts = _cell_texts(ranking, metric, wide=width > LETTER * ROOM)
@@ -75,18 +78,28 @@ def _heatmap(ranking: Ranking, metric: str, sheet: Sheet) -> Picture:
             np.arange(len(cells)) + 0.5, ["\n".join(lines) for lines in cells], rotation=0 if upright else 90
         )
         title = (
-            f"{metric}: group of each method in each cell, in order of ranks; G1 (dark) is best, F failed (white). "
+            f"{metric}: group of each method in each cell, in order of ranks; G1 (dark) is best, F failed, – undefined "
+            "(white). "
             f"The shade is that of the mean group over bootstraps, where there are any{ranking.kind}"
         )
         name = ranking.name.replace("ranking", f"groups-{metric.lower()}", 1)
         return finish(axes.figure, sheet, name, title, _subject(ranking))
 
 
+def _on_lines(names: list[str], most: int) -> list[list[str]]:
+    """Each name on at most so many lines, which are as short as that allows."""
+    for letters in range(CELL_LETTERS, max(map(len, names))):
+        lines = [textwrap.wrap(name, letters) for name in names]
+        if max(map(len, lines)) <= most:
+            return lines
+    return [[name] for name in names]
+
+
 def _cell_texts(ranking: Ranking, metric: str, wide: bool) -> pd.DataFrame:
-    """Methods x cells: the group, and the mean where a cell is wide."""
+    """Methods x cells: the group, and the mean where a cell is wide; in others a dash for "undefined"."""
     groups, means = ranking.groups[metric], ranking.scores[metric].means()
     if not wide:
-        return groups
+        return groups.replace(UNDEFINED, "–")
     told = means.map(lambda mean: "" if pd.isna(mean) else f"  {mean:.3f}")
     return groups + told.reindex(index=groups.index, columns=groups.columns).fillna("")
 

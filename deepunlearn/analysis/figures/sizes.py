@@ -9,8 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from deepunlearn.analysis.figures.style import (
+    LETTER,
     LINE,
     Look,
     Picture,
@@ -21,8 +23,10 @@ from deepunlearn.analysis.figures.style import (
     key_lines,
     logarithmic,
     looks,
+    plain,
     titles_of,
 )
+from deepunlearn.analysis.figures.trade_off import SPAN
 from deepunlearn.analysis.inference import FEWEST_SEEDS, Floats, mean_interval
 from deepunlearn.analysis.provenance import caption_text, describe
 from deepunlearn.analysis.rows import KIND, REFERENCES, current
@@ -76,7 +80,8 @@ def _figure(rows: pd.DataFrame, series_name: str, name: str, sheet: Sheet) -> Pi
                 beside = ASIDE ** (number - (len(titles) - 1) / 2)
                 _line(axes, usable[usable["method"] == method], score, look[method], beside)
             logarithmic(axes, low, high)
-            axes.set_title(BUILT_IN[score].header, loc="left", pad=2)
+            _upwards(axes, usable[score].dropna())
+            axes.set_title(_headed(score, sheet), loc="left", pad=2)
             axes.grid(alpha=0.3)
         for number, axes in enumerate(panels):
             axes.set_visible(number < len(drawn))
@@ -112,6 +117,20 @@ def _line(axes: Axes, own: pd.DataFrame, score: str, look: Look, beside: float) 
             axes.plot([place, place], interval, color=look.colour, linewidth=2.2, alpha=0.35)
         elif len(one) > 1:
             axes.scatter(np.full(len(one), place), one, s=5, color=look.colour, alpha=0.5, linewidths=0)
+
+
+def _headed(score: str, sheet: Sheet) -> str:
+    """A panel's title: the header of the score, without its hint where that would not fit."""
+    header = BUILT_IN[score].header
+    return header if LETTER * len(header) < 0.4 * 72 * sheet.width else header.partition(" (")[0]
+
+
+def _upwards(axes: Axes, values: pd.Series) -> None:
+    """A logarithmic y axis where values, all above 0, span a factor of `SPAN`."""
+    if values.min() > 0 and values.max() >= SPAN * values.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: plain(value))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _spread(usable: pd.DataFrame) -> str:
