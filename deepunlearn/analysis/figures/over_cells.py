@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from deepunlearn.analysis.figures.style import (
     INK,
+    KEY,
     LETTER,
     LINE,
     MARKERS,
@@ -162,9 +163,10 @@ def _rte(part: RtePart, sheet: Sheet) -> Picture:
     order = [str(method) for method in part.means.mean(axis=1).sort_values(ascending=False, kind="stable").index]
     titles, means = titles_of(part.rows), part.means.loc[order].to_numpy(float)
     look = looks(titles)
-    lines, columns = key_lines(sheet, list(map(str, part.means)))
+    labels = [textwrap.fill(str(name), int(KEY * sheet.letters)) for name in part.means]
+    lines, columns = key_lines(sheet, labels)
     with canvas(sheet, 0.5 + LINE * (len(order) + lines)) as axes:
-        for number, position in enumerate(map(str, part.means)):
+        for number, position in enumerate(labels):
             axes.scatter(means[:, number], range(len(order)), s=14, facecolors="none", edgecolors=INK, linewidths=0.7,
                          marker=MARKERS[number % len(MARKERS)], label=position, zorder=3)  # fmt: skip
         if means.shape[1] > 1:

@@ -32,6 +32,7 @@ INK = "#1a1b1d"  # text, axes and references; the page puts its own text colour 
 WIDTHS = (3.3, 6.8)  # inches: one column and two of a paper
 FORMATS = ("pdf", "svg", "png")
 FONT = 8.0  # points, of all text, at the final width; on the page a phone shows the narrow figures with 11 px and more
+KEY = 0.62  # of the width of a figure: for a key in a list
 LETTER = 0.56 * FONT  # points: width of a letter on average, a little more than what DejaVu Sans has
 LINE = 0.165  # inches: a line of a list
 MOST_DECADES = 6  # that an axis names
@@ -207,10 +208,12 @@ def dashed(axes: Axes, value: float, lines: int) -> None:
 
 
 def key_lines(sheet: Sheet, labels: Iterable[str]) -> tuple[int, int]:
-    """Lines and columns of a key with these labels in the upper part of a list."""
-    longest, count = max(map(len, labels)), len(list(labels))
-    columns = min(count, max(1, int(0.62 * sheet.letters / (longest + 6))))
-    return math.ceil(count / columns), columns
+    """Lines and columns of a key with these labels in the upper part of a list; labels may be of several lines."""
+    split = [label.splitlines() for label in labels]
+    longest, tallest = max(len(line) for lines in split for line in lines), max(map(len, split))
+    columns = min(len(split), max(1, int(KEY * sheet.letters / (longest + 6))))
+    lines = sum(map(len, split)) if columns == 1 else math.ceil(len(split) / columns) * tallest
+    return lines, columns
 
 
 def key_above(axes: Axes, lines: int, columns: int, line: float = LINE) -> None:
