@@ -223,6 +223,7 @@ def test_hparams_with_an_unknown_name(tmp_path: Path) -> None:
     refused(tmp_path, ["hparams=h.yaml"], names=["learning_rate", "ft.lr"])
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / "results" / "runs" / name).mkdir(parents=True)

@@ -52,6 +52,7 @@ def name_of(requirement: str) -> str:
     return re.split(r"[\[>=<]", requirement)[0].lower()
 
 
+@pytest.mark.slow
 def test_what_the_package_imports_is_what_it_depends_on() -> None:
     """The development environment has more, so that a library that is not named would only fail at a user's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -91,6 +91,7 @@ def test_too_little_is_said_to_be(shelf: Shelf) -> None:
     assert "not defined (2 methods)" in compared(shelf)["paper"].caption
 
 
+@pytest.mark.slow
 def test_the_command(shelf: Shelf) -> None:
     fill(shelf, LIKE_THE_PAPER, datasets=1)
     assert main([f"results={shelf.root}", "compare=paper"]) == 0

@@ -260,6 +260,7 @@ def test_shades_stay_apart_without_colour() -> None:
     assert grey[0] < 0.4 and grey[2] > 0.6
 
 
+@pytest.mark.slow
 def test_times_are_sorted_and_failed_methods_last(shelf: Shelf) -> None:
     for name, seconds in {"ft": 3.0, "ct": 1.0, "ga": 2.0, "bt": 0.5}.items():
         for seed in (0, 1):
@@ -409,6 +410,7 @@ def test_scores_are_drawn_against_the_size_of_the_forget_set(shelf: Shelf, monke
     assert np.allclose(lines_of(retdev, "ga")[0][:, 1], 1.0)
 
 
+@pytest.mark.slow
 def test_with_few_seeds_the_seeds_are_shown_and_no_interval(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     of_sizes(shelf, seeds=2)
     assert "dots single seeds" in drawn(shelf)["sizes-digits-resnet18"].title
@@ -438,6 +440,7 @@ def test_sweeps_of_one_size_and_cells_with_other_recipes_have_no_figure_of_sizes
     assert not list(sizes.series(records.collect(shelf.root).rows))
 
 
+@pytest.mark.slow
 def test_models_that_are_not_usable_are_named_and_not_averaged(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     of_sizes(shelf, seeds=5)
     shelf.add(cell="0" * 16, result_set="2" * 16, seed=5, n_forget=50, forget_ratio=0.05, forget_title="random 5 %",

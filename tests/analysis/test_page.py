@@ -88,6 +88,7 @@ def test_nothing_is_fetched(shelf: Shelf) -> None:
     assert not re.findall(r"url\((?!#)|@import|fetch\(|https?://(?!www\.w3\.org/)", text)
 
 
+@pytest.mark.slow
 def test_tables_are_whole(shelf: Shelf) -> None:
     fill(shelf)
     page_of(shelf)

@@ -72,6 +72,7 @@ def made(shelf: Shelf, tmp_path: Path) -> dict[str, Path]:
     return {path.name: path for path in (shelf.root / "tables").glob("paper-table*")}
 
 
+@pytest.mark.slow
 def test_they_stand_beside_ours_where_places_have_intervals(shelf: Shelf, tmp_path: Path, pdflatex: str) -> None:
     fill(shelf, seeds=6)
     files = made(shelf, tmp_path)

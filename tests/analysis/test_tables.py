@@ -172,6 +172,7 @@ def test_command_writes_and_prints(shelf: Shelf, capsys: pytest.CaptureFixture[s
     assert len(pd.read_parquet(shelf.root / "records" / "rows.parquet")) == len(shelf.rows)
 
 
+@pytest.mark.slow
 def test_tables_of_another_name_are_removed(shelf: Shelf) -> None:
     """With a second result set the first table gets a longer name; its old file would go on telling old numbers."""
     shelf.add(result_set="1" * 16)

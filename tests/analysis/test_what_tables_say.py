@@ -70,6 +70,7 @@ def test_a_cell_in_which_every_method_failed_counts_for_all(shelf: Shelf) -> Non
     assert counts.loc["ft"].tolist() == [1, 0, 0, 1] and counts["F"].tolist() == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_undefined_is_neither_failed_nor_ranked(shelf: Shelf) -> None:
     why = "RetDev undefined: the retrained model's accuracy is 0 on forget"
     fine(shelf, DIGITS, {"ft": 0.1, "ga": 0.5, "ct": 0.9})
@@ -129,6 +130,7 @@ def test_in_a_paper_gap_stands_where_retdev_is_not_defined(shelf: Shelf) -> None
     assert paper is not None and [name.split(" ")[0] for name in paper] == ["Method", "gap", "Indisc", "RTE"]
 
 
+@pytest.mark.slow
 def test_cells_of_several_forget_sets_are_told_apart_and_ranked_each(shelf: Shelf) -> None:
     """Over all cells RetDev ranks where it is defined; the class's own ranking goes by gap."""
     fine(shelf, DIGITS, {"ft": 0.1, "ga": 0.5, "ct": 0.9})
@@ -149,6 +151,7 @@ def test_cells_of_several_forget_sets_are_told_apart_and_ranked_each(shelf: Shel
     assert [name for name in compared if name.startswith("paper-")] == ["paper-forget-random-10"]
 
 
+@pytest.mark.slow
 def test_an_attack_on_too_few_is_said_and_has_no_floor(shelf: Shelf) -> None:
     why = "attack n/a: 4 samples of the test part match the forgotten ones, and it needs 10"
     none = dict.fromkeys(("MIA", "Disc", "Indisc", "MIA_AUC", "Disc_AUC", "MIA_understated"))
@@ -191,6 +194,7 @@ def test_captions_say_how_unseen_samples_were_matched(shelf: Shelf) -> None:
     assert f"the attack's unseen samples: {said};" in tables_of(shelf)["digits-resnet18"].caption
 
 
+@pytest.mark.slow
 def test_not_applicable_is_no_failure(shelf: Shelf) -> None:
     fine(shelf, DIGITS, {"ft": 0.1, "ga": 0.5, "ct": 0.9, "bt": 0.3})
     fine(shelf, MNIST, {"ft": 0.1, "ga": 0.5, "ct": 0.9})
@@ -204,6 +208,7 @@ def test_not_applicable_is_no_failure(shelf: Shelf) -> None:
     assert made["reliability"].shown.set_index("method").loc["BT", "failed in"] == "0 of 2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"trials": 200}, {"protocol": "heldout"}, {"cell": "3" * 16, "train_epochs": 91}], ids=str
 )
@@ -235,6 +240,7 @@ def test_errors_that_cancel_over_seeds_do_not_win(shelf: Shelf) -> None:
         assert shown.loc["MSG", column].endswith("¹") and shown.loc["FT", column].endswith("²")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [

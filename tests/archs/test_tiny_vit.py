@@ -51,6 +51,7 @@ def assert_same(plain: nn.Module, collapsed: nn.Module, maps: Tensor) -> None:
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("window", "height"), [(window, height) for window in (7, 14) for height in range(1, window + 1)]
 )

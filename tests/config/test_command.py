@@ -129,6 +129,7 @@ def apart(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> command.Comm
         return read_command(arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_it_gives_the_same(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []

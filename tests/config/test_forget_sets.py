@@ -45,6 +45,7 @@ def test_values_of_a_kind_are_a_grid() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_kinds_are_an_axis_and_each_takes_the_values_that_it_has() -> None:
     """`ratio` is of the one, `noise` of the other: neither refuses what is not its own."""
     found = values("forget=random,mislabelled", "forget.ratio=0.05,0.2", "forget.noise=0.1,0.3")
@@ -71,6 +72,7 @@ def test_it_multiplies_with_the_other_axes() -> None:
     assert len(made.cells) == 4 and len({cell.name for cell in made.cells}) == 4 and len(made.methods) == 2
 
 
+@pytest.mark.slow
 def test_a_cell_of_a_sweep_file_names_a_forget_set_or_says_its_values(tmp_path: Path) -> None:
     file = sweep_file(
         tmp_path,

@@ -68,6 +68,7 @@ def test_the_documented_method_runs_in_a_sweep_and_is_searched(tmp_path: Path) -
     assert re.search(r"^search +1 +0 +0 +1 ", edited.stdout, re.MULTILINE), "results of the old code would be reused"
 
 
+@pytest.mark.slow
 def test_the_catalogue_and_the_library_know_it(tmp_path: Path) -> None:
     folder = str(write_method(tmp_path / "my_methods"))
     assert "Mine (my write-up)" in run_command("methods", tmp_path, "mine", f"extra_methods={folder}").stdout

@@ -102,6 +102,7 @@ def test_of_several_targets_one_is_to_be_chosen(config, tmp_path, uci) -> None:
     assert raw.class_names == ("0", "1", "2") and "kind=a" not in raw.features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["uci", "openml"])
 def test_a_table_that_is_not_there_names_the_remedies(config, tmp_path, source, monkeypatch) -> None:
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "none"))

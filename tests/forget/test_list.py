@@ -137,6 +137,7 @@ def test_the_file_is_looked_for_as_the_command_is_read(tmp_path: Path, monkeypat
     assert len(cut(forget).forget) > 10, "a job that starts elsewhere finds it"
 
 
+@pytest.mark.slow
 def test_a_cell_is_named_by_the_file_and_two_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ("monday", "friday"):
         (tmp_path / folder).mkdir()

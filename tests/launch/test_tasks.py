@@ -37,6 +37,7 @@ def test_an_original_is_a_task_of_the_first_cell_that_needs_it(tmp_path: Path) -
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_commands_for_other_forget_sets_know_the_task_by_the_same_name(tmp_path: Path) -> None:
     """So that one waits for the other; of the default forget set it is the name that it always had."""
     ids = [

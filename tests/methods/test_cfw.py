@@ -99,6 +99,7 @@ STEMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", STEMS)
 @pytest.mark.parametrize("scope", ["stem", "all"])
 def test_cfw_noise_reaches_the_right_convolutions_of_every_architecture(arch: str, scope: str) -> None:

@@ -40,6 +40,7 @@ def behind(shelf: Shelf) -> dict[str, View]:
     return {view.name: view for view in views(result_sets(records), ranked, made, [], printer)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cells", "told"), [(({},), False), (({}, OTHER), True)])
 def test_a_ranking_of_one_cell_is_the_summarys(shelf: Shelf, cells: tuple[dict[str, str]], told: bool) -> None:
     fill(shelf, *cells)
@@ -48,6 +49,7 @@ def test_a_ranking_of_one_cell_is_the_summarys(shelf: Shelf, cells: tuple[dict[s
     assert "reliability" in names and "differences" not in names, "2 seeds test nothing"
 
 
+@pytest.mark.slow
 def test_hyper_parameters_and_conditions_are_of_the_own_set(shelf: Shelf) -> None:
     fill(shelf, {}, OTHER)
     made = behind(shelf)
@@ -59,6 +61,7 @@ def test_hyper_parameters_and_conditions_are_of_the_own_set(shelf: Shelf) -> Non
     assert made["mnist-resnet18"].facts["dataset"] == "MNIST" and made["mnist-resnet18"].facts["seeds"] == "0-1"
 
 
+@pytest.mark.slow
 def test_only_what_is_listed_has_a_short_name(shelf: Shelf) -> None:
     fill(shelf, {}, OTHER)
     assert {view.short for view in behind(shelf).values()} == {"Over cells", "Coverage", ""}
