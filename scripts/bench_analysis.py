@@ -1,12 +1,13 @@
 """Pace and memory of tables and report over the paper's full result set (invented, scripts/paper_rows.py).
 
-    python scripts/bench_analysis.py [REPEATS]
+    python scripts/bench_analysis.py [--repeats N] [--cells N]
 
 Prints a Markdown table: the median of the repeats, and the highest sum of resident memory of all processes at one time.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -51,13 +52,15 @@ def resident(pid: int) -> int:
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
 
 
-def main(repeats: int) -> None:
+def main(repeats: int, cells: int) -> None:
     print(
-        f"9 cells, 18 methods, 10 seeds, 300 trials per search; {machine()}; commit {commit()}; median of {repeats}\n"
+        f"{cells} cells, 18 methods, 10 seeds, 300 trials per search; {machine()}; commit {commit()}; "
+        f"median of {repeats}\n"
     )
     print("| command | seconds | peak GB, all processes |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, "scripts/paper_rows.py", folder], check=True, stdout=subprocess.DEVNULL)
+        made = [sys.executable, "scripts/paper_rows.py", folder, "--cells", str(cells)]
+        subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
         for command in ("tables", "report"):
             taken = [
                 measure("-m", f"deepunlearn.{command}", f"results={folder}", "compare=paper") for _ in range(repeats)
@@ -67,4 +70,8 @@ def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cells", type=int, default=9, help="only the first so many of the nine")
+    given = parser.parse_args()
+    main(given.repeats, given.cells)

@@ -1,6 +1,6 @@
 """A results folder as the paper's full sweep would leave it, with invented numbers: nine cells, 18 methods, 10 seeds.
 
-    python scripts/paper_rows.py DIR [SEED]
+    python scripts/paper_rows.py DIR [--cells N]
     python scripts/bench_analysis.py
 
 With the 300 trials of each search and the loss histograms of each model. For measuring the pace of the analysis;
@@ -9,13 +9,13 @@ nothing in it was measured.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
 import itertools
 import json
 import math
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +109,13 @@ def search(folder: Path, cell: Any, method: Any, chance: random.Random) -> dict[
     return key
 
 
-def main(folder: Path, seed: int) -> None:
-    chance = random.Random(seed)
+def main(folder: Path, cells: int | None) -> None:
+    chance = random.Random(0)
     sweep = read_command(["sweep=paper"]).sweep
     titles = {"original": "original", "retrained": "retrained"}
     titles |= {method.name: method_configs()[method.name].title for method in sweep.methods}
     expected = []
-    for cell in sweep.cells:
+    for cell in sweep.cells[:cells]:
         for method, title in titles.items():
             reference = method in ("original", "retrained")
             key = None if reference else search(folder, cell, method_configs()[method], chance)
@@ -136,4 +136,8 @@ def main(folder: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cells", type=int, help="only the first so many of the nine")
+    given = parser.parse_args()
+    main(given.folder, given.cells)
