@@ -30,7 +30,7 @@ NO_ACTION = {
 MADE_FROM_PARTS = {  # functions whose callers give the text, as the test of their own file shows
     "analysis.external": "_unfit: the remedy depends on the column",
     "data.given": "_relabelling: the remedy depends on what the labels are",
-    "data.tables": "unfit: its callers say what to do, as the tests of bad tables show",
+    "data.table_columns": "unfit: its callers say what to do, as the tests of bad tables show",
     "data.table_files": "unreadable: likewise",
     "data.splits": "forget.reduce: every kind of forget set has its own, as the tests of its file show",
     "forget.list": "_unknown: its callers say what to do, as the tests of its file show",

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError, DataError
 from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data.table_columns import attribute
 from deepunlearn.data.table_files import facts
-from deepunlearn.data.tables import attribute, table_data
+from deepunlearn.data.tables import table_data
 
 ROWS = 40
 TEST = np.arange(30, ROWS)  # the last ten rows are the test part, so that known answers can be told
