@@ -241,8 +241,8 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str, said: Ite
         seconds = estimator.stage(stage)
         total += seconds
         states = counts[stage]
-        if stage == "confidence" and not states:
-            continue  # few forget sets have it
+        if stage in ("confidence", "measure") and not states:
+            continue  # few forget sets have the former, and few sweeps further measures
         print(
             f"{stage:<10} {states['done']:>6} {states['failed']:>7} {states['skipped']:>8} {states['to do']:>6}  "
             f"{duration(seconds) if seconds else '-'}"

@@ -6,9 +6,10 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -133,6 +134,20 @@ def seconds_per_step(
             step(*next(batches))
         clock.stop()
     return clock.seconds / steps
+
+
+def step_once(
+    model: nn.Module, part: Part, recipe: TrainConfig, runtime: Runtime, around: AbstractContextManager[Any]
+) -> int:
+    """One training step of `recipe` on `part` inside `around`; how many samples its batch had. Changes `model`."""
+    optimizer = sgd(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    step = classification_step(model, optimizer, runtime)
+    model.train()
+    with runtime.seeded(0) as generator:
+        x, y = next(part.batches(recipe.batch_size, generator, augment=True))
+        with around:
+            step(x, y)
+    return len(y)
 
 
 def _step_once_per_size(step: Step, batches: Iterator[tuple[Tensor, Tensor]]) -> None:

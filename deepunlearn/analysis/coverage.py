@@ -70,7 +70,7 @@ def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     asked["forget"] = asked["forget"].fillna(asked["cell"].map(known).astype("string")).fillna("")
     cases = asked.merge(latest[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
     notes, stale = _failures(results), _stale(frame, latest)
-    lacking = {model: why for model, (_, why) in notes.items() if why.startswith(f"{MeasureFailed.__name__}: ")}
+    lacking = {model: why for model, (_, why) in _failures(results, measuring=True).items()}
     models = zip(cases["usable"].notna(), *(cases[name].tolist() for name in MODEL), strict=True)
     explained = [
         ("found", lacking.get(tuple(model), "")) if there else _explain(notes | stale, tuple(model))
@@ -199,17 +199,26 @@ def _as_told_now(note: FailureNote) -> FailureNote:
     return replace(note, kind="infrastructure") if mistaken else note
 
 
-def _failures(results: Path) -> Notes:
-    """What explains missing rows; of several failures of one model the latest, a cause before what it held up."""
+def _failures(results: Path, *, measuring: bool = False) -> Notes:
+    """What explains missing rows, or missing measures of rows that are there.
+
+    Of several failures of one model the latest, a cause before what it held up. Earlier versions measured while they
+    evaluated.
+    """
     notes: Notes = {}
     held_up = ("skipped", "InputMissing")
-    for note in sorted(failure_notes(results), key=lambda note: (not {note.kind, note.error} & {*held_up}, note.date)):
+    found = [note for note in failure_notes(results) if _of_measures(note) == measuring]
+    for note in sorted(found, key=lambda note: (not {note.kind, note.error} & {*held_up}, note.date)):
         every_seed = note.stage in SEARCH_STAGES or note.kind == "not_applicable"
         outcome = _OUTCOME_OF.get(note.kind, note.kind)
         problem = (note.message.strip().splitlines() or [""])[0]
         why = f"search failed: {problem}" if note.kind == "search_failed" else f"{note.error}: {problem}"
         notes[note.cell, note.result_set or "", note.method, None if every_seed else note.seed] = outcome, why
     return notes
+
+
+def _of_measures(note: FailureNote) -> bool:
+    return note.stage == "measure" or note.error == MeasureFailed.__name__
 
 
 def _stale(frame: pd.DataFrame, latest: pd.DataFrame) -> Notes:

@@ -13,11 +13,11 @@ from deepunlearn.metrics.catalogue import SCORED_TOGETHER
 from deepunlearn.metrics.row import with_added
 from deepunlearn.registry import Folders, Registered, digest, registered
 
-GIVEN = ("logits", "weights")  # what a measure of its own may need
+GIVEN = ("logits", "weights", "models", "call")  # what a measure of its own may need
 
 
 def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
-    """Those registered, attacks among them, or `chosen` ones of them, as measures= gives them.
+    """Those registered that are computed unasked, attacks among them, or `chosen` ones, as measures= gives them.
 
     Raises ConfigError where one is not known or cannot be computed, or has a column whose name is taken.
     """
@@ -31,8 +31,8 @@ def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
             remedy="rename yours, so that results of the two cannot be mistaken for each other",
         )
     registry |= attacks
-    names = registry if chosen is None else _chosen(chosen, registry)
-    measures = tuple(_measure(registry[name]) for name in names)
+    measures = tuple(_measure(registry[name]) for name in (registry if chosen is None else _chosen(chosen, registry)))
+    measures = tuple(one for one in measures if one.default) if chosen is None else measures
     with_added(measures)
     return measures
 

@@ -10,6 +10,8 @@ from deepunlearn.core.validation import Frozen, PositiveInt, Unfit
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Text = Annotated[str, Field(min_length=1)]
+Need = Literal["logits", "weights", "models", "call", "training"]
+FOR_PEOPLE = ("default", "slow", "sets", "cost", "limits", "undefined")  # fields that say nothing of stored values
 
 
 class Term(Frozen):
@@ -84,16 +86,27 @@ class Column(Frozen):
 
 
 class Measure(Frozen):
-    """A measure's YAML. kind: how good the model is, what an attack on it finds, or what it cost."""
+    """A measure's YAML. kind: how good the model is, what an attack on it finds, or what it cost.
+
+    default: whether a sweep computes it unasked; slow: whether it takes seconds or more for each model; sets: names of
+    sets that it belongs to, for `measures=`. In words, for people: cost: what computing it takes; limits: what it does
+    not say; undefined: when its columns are None.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     version: PositiveInt  # bump when its values would come out differently
     title: Text
     source: Text
     kind: Literal["score", "attack", "cost"]
-    needs: Annotated[tuple[Literal["logits", "weights", "training"], ...], Field(min_length=1)]  # what it looks at
+    needs: Annotated[tuple[Need, ...], Field(min_length=1)]  # what it looks at
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     terms: tuple[Term, ...] = ()  # where empty, each shown column explains itself
+    default: bool = True
+    slow: bool = False
+    sets: tuple[Name, ...] = ()
+    cost: str = ""
+    limits: str = ""
+    undefined: str = ""
     function: Literal["measure", "membership"] = "measure"  # of its code: gives the values, or scores samples (Attack)
     module: str | None = None  # where its code is, if it is not ours
     code: str | None = None  # digest of that code's files
@@ -113,7 +126,7 @@ class Measure(Frozen):
     @property
     def description(self) -> str:
         """What tables need to know of it, as JSON; kept with its values, which can then be read without its files."""
-        return self.model_dump_json(exclude={"module", "function"}, exclude_defaults=True)
+        return self.model_dump_json(exclude={"module", "function", *FOR_PEOPLE}, exclude_defaults=True)
 
 
 class Attack(Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deepunlearn.cells import REFERENCES
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import SlurmLauncher
@@ -12,6 +13,10 @@ from deepunlearn.launch.tasks import Stage, Task
 
 TASK_OVERHEAD = 0.3  # seconds: loading, hashing and writing results
 SCORING_OVERHEAD = 0.2  # seconds: a model that is stored, against another
+LOADING_OVERHEAD = 0.02  # seconds: the outputs of a model
+MEASURE_OVERHEAD = 0.01  # seconds: a measure of outputs, and storing it
+MODEL_PASSES = 2  # over all parts, of measures that look at networks
+SLOW_EPOCHS = 50  # on D_F, of measures that train: half of the most that there may be
 TRIAL_OVERHEAD = 0.25  # seconds: attack, storage
 CALIBRATION_STEPS = 55  # warm-up included; once per cell and process
 INFERENCE_RATIO = 3  # images per second of inference to those of training, where neither was measured
@@ -35,6 +40,7 @@ class Estimator:
 
     def __init__(self, planner: Planner, speeds: list[Speed]) -> None:
         self.planner, self.speeds = planner, speeds
+        self._took: dict[tuple[str, int, str], float | None] = {}  # measure, cell and method -> seconds of one model
 
     def task(self, task: Task) -> float:
         """Seconds that `task` takes if nothing of it is done; of a search, only the trials that are missing."""
@@ -43,17 +49,31 @@ class Estimator:
         if task.stage == "confidence":
             images = sizes["retain"] + sizes["forget"]
             return self._train_epochs(task) * images * (1 / speed.train + 1 / speed.predict) + TASK_OVERHEAD
-        if task.stage == "reference" and self._comes_with_confidence(task):
-            return everything + TASK_OVERHEAD
         if task.stage == "reference":
             images = sizes["retain"] + (sizes["forget"] if task.method == "original" else 0)
-            return images * self._train_epochs(task) / speed.train + everything + TASK_OVERHEAD
+            epochs = 0 if self._comes_with_confidence(task) else self._train_epochs(task)
+            return images * epochs / speed.train + everything + TASK_OVERHEAD
         if task.stage == "search":
             missing = self.planner.sweep.search.trials - self.planner.trials_done(task)
             return missing * self._trial(task)
         if task.stage == "evaluate" and task.method not in REFERENCES and not self.planner.has_model(task):
             return self._unlearning(task) + everything + TASK_OVERHEAD
+        if task.stage == "measure":
+            return LOADING_OVERHEAD + sum(self._measuring(one, task, everything) for one in self.planner.lacking(task))
         return SCORING_OVERHEAD
+
+    def _measuring(self, measure: Measure, task: Task, everything: float) -> float:
+        """Seconds of one measure of a model: what it took of others here, else by what it needs."""
+        known = measure.name, task.cell, task.method
+        if known not in self._took:
+            self._took[known] = self.planner.measuring_seconds(measure, task)
+        if (took := self._took[known]) is not None:
+            return took
+        passes = MODEL_PASSES * everything if "models" in measure.needs else 0.0
+        calls = self._unlearning(task) if "call" in measure.needs else 0.0
+        sizes, speed = self.planner.sizes(task.cell), self.speeds[task.cell]
+        trained = SLOW_EPOCHS * sizes["forget"] / speed.train if measure.slow and "models" in measure.needs else 0.0
+        return MEASURE_OVERHEAD + passes + calls + trained
 
     def stage(self, stage: Stage, cell: int | None = None) -> float:
         """Seconds of everything of `stage`, in `cell` or all cells, that is not done."""
@@ -97,7 +117,7 @@ class Estimator:
 
     def _epochs(self, task: Task, method: MethodConfig) -> float:
         """Epochs of the known hyper-parameters, else the middle of the searched range."""
-        known = self.planner.params(task.cell, task.method) if task.stage == "evaluate" else method.fixed
+        known = method.fixed if task.stage == "search" else self.planner.params(task.cell, task.method)
         ranges = self.planner.keys[task.cell].ranges(method, self.planner.sweep.search)
         return sum(_middle(name, known or {}, ranges, method) for name in method.with_role("epochs")) or 1.0
 

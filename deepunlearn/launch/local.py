@@ -46,7 +46,7 @@ class Local:
         if stage == "select":
             return 1  # it takes less time than starting a process
         devices = max(1, len(self.gpus))
-        if stage == "evaluate" and self.planner.timed:
+        if stage in self.planner.timed_stages:
             return devices
         launcher = self.planner.sweep.launcher
         return launcher.workers or (devices * launcher.workers_per_gpu if self.gpus else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from deepunlearn.core.errors import MeasureFailed
 from deepunlearn.core.infrastructure import rule_of_note
@@ -12,7 +12,7 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import FailureKind, FailureNote, Failures, now
 from deepunlearn.launch.states import StoredStates
-from deepunlearn.launch.tasks import STAGES, Stage, State, Task
+from deepunlearn.launch.tasks import STAGES, Stage, State, Task, evaluation_of
 
 
 class Planner(StoredStates):
@@ -34,10 +34,11 @@ class Planner(StoredStates):
     def failure(self, task: Task) -> dict[str, Any] | None:
         """The note of what last went wrong with `task`; earlier versions took infrastructure for failures.
 
-        None where measures failed and others lack now: of a new version or code, or added since.
+        None where measures failed and others lack now: of a new version or code, or added since. Earlier versions
+        measured while they evaluated, and noted under that what failed.
         """
-        note = self.failures.find(self.place(task), self.task_id(task))
-        if note is not None and note["error"] == MeasureFailed.__name__ and self.is_scored(task):
+        note = next((note for _, note in self._notes(task)), None)
+        if note is not None and note["error"] == MeasureFailed.__name__:
             return note if all(one.label in note["message"] for one in self.lacking(task)) else None
         if note is not None and note["kind"] == "failed" and rule_of_note(note["error"], note["message"]):
             note["kind"] = "infrastructure"
@@ -80,8 +81,21 @@ class Planner(StoredStates):
         """Set the notes of failed tasks aside, so that they are to do again; how many."""
         failed = [task for task in self.tasks if self.state(task) == "failed"]
         for task in failed:
-            self.failures.settle(self.place(task), self.task_id(task), "earlier")
+            self.settle(task, "earlier")
         return len(failed)
+
+    def settle(self, task: Task, outcome: Literal["earlier", "overcome"]) -> None:
+        """Set the notes of `task` aside: it is about to be tried again, or was overcome."""
+        for one, _ in list(self._notes(task)):
+            self.failures.settle(self.place(task), self.task_id(one), outcome)
+
+    def _notes(self, task: Task) -> Iterator[tuple[Task, dict[str, Any]]]:
+        """What went wrong with `task`, each with the task that it is noted under."""
+        for one in [task, evaluation_of(task)] if task.stage == "measure" else [task]:
+            note = self.failures.find(self.place(task), self.task_id(one))
+            of_measures = note is not None and note["error"] == MeasureFailed.__name__
+            if note is not None and (task.stage == "measure" if of_measures else one == task):
+                yield one, note
 
     def counts(self) -> dict[Stage, Counter[str]]:
         """States by stage."""

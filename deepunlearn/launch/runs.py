@@ -9,11 +9,13 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from deepunlearn.cells import hash_of
 from deepunlearn.core.errors import StoreError
+from deepunlearn.core.measure_config import FOR_PEOPLE
 from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import now, process_alive
@@ -22,8 +24,9 @@ from deepunlearn.launch.plan import Planner
 
 def folder_of(planner: Planner, name: str) -> Path:
     """The folder of a sweep: commands that differ only in where and how they run share it."""
-    how = ("launcher", "runtime", *(() if planner.sweep.measures else ("measures",)))
-    what = planner.sweep.model_dump(mode="json", exclude={**dict.fromkeys(how, True), "search": {"storage"}})
+    measures: Any = {"__all__": {*FOR_PEOPLE}} if planner.sweep.measures else True
+    how: Any = {"launcher": True, "runtime": True, "search": {"storage"}, "measures": measures}
+    what = planner.sweep.model_dump(mode="json", exclude=how)
     return planner.results.runs / f"{name}-{hash_of(what)}"
 
 

@@ -24,7 +24,7 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Stage, Task
 
 # Selections are made by the jobs that need them.
-SUBMITTED: tuple[Stage, ...] = ("confidence", "reference", "search", "evaluate")
+SUBMITTED: tuple[Stage, ...] = ("confidence", "reference", "search", "evaluate", "measure")
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")
 POLL_SECONDS = 10.0
 
@@ -55,13 +55,13 @@ def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: 
             chunk = jobs[start : start + launcher.max_array_size]
             longest = max(sum(map(estimator.task, job)) for job in chunk) / 60
             bundles = [_with_selections(planner, job) for job in chunk]
-            made.append(Array(stage, bundles, longest, stage == "evaluate" and _timed_on_cpus(planner, launcher)))
+            made.append(Array(stage, bundles, longest, stage in planner.timed_stages and _on_cpus(launcher)))
     return made
 
 
-def _timed_on_cpus(planner: Planner, launcher: SlurmLauncher) -> bool:
-    """Whether other jobs on a node would spoil the seconds of unlearning: not on GPUs of its own, nor in U-LiRA."""
-    return planner.timed and not (launcher.gpus or launcher.gres)
+def _on_cpus(launcher: SlurmLauncher) -> bool:
+    """Whether other jobs on a node would spoil what is timed: not on GPUs of its own."""
+    return not (launcher.gpus or launcher.gres)
 
 
 def _bundles(estimator: Estimator, tasks: Iterable[Task], launcher: SlurmLauncher) -> Iterator[list[Task]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
@@ -39,6 +40,8 @@ class StoredStates(TaskList):
             return self.winner(task.cell, task.method) is not None or self.trials_done(task) >= self.sweep.search.trials
         if task.stage == "select":
             return self.winner(task.cell, task.method) is not None
+        if task.stage == "measure":
+            return not self.lacking(task)
         return self._row_stored(task)
 
     def _confidence(self, task: Task) -> Entry | None:
@@ -61,13 +64,9 @@ class StoredStates(TaskList):
         return subject is not None and self.store.find(subject, self.place(task)) is not None
 
     def _row_stored(self, task: Task) -> bool:
-        """Whether the model, its metrics, its row and its further measures are all there."""
+        """Whether the model of an evaluation, its metrics and its row are all there."""
         if not self.sweep.cells[task.cell].forget.scored:
             return self.has_model(task)  # attacked all together, not scored one by one
-        return self.is_scored(task) and not self.lacking(task)
-
-    def is_scored(self, task: Task) -> bool:
-        """Whether the model of an evaluation, its metrics and its row are there."""
         keys, subject = self.keys[task.cell], self._subject(task)
         if subject is None or task.seed is None:
             return False
@@ -78,11 +77,30 @@ class StoredStates(TaskList):
         return row is not None and all(self.store.find(key, place) is not None for key in (subject, metrics))
 
     def lacking(self, task: Task) -> list[Measure]:
-        """The further measures that an evaluated model does not have yet."""
-        keys, subject, place = self.keys[task.cell], self._subject(task), self.place(task)
-        assert subject is not None and task.seed is not None
-        measures = {one.name: keys.measure(subject, task.seed, one) for one in self.sweep.measures}
-        return [one for one in self.sweep.measures if self.store.find(measures[one.name], place) is None]
+        """The further measures that the model of a task does not have yet."""
+        wanted = self.measures_of(task.method)
+        entries = self._measured(wanted, task) if wanted else []
+        return [one for one, entry in zip(wanted, entries, strict=True) if entry is None]
+
+    def _measured(self, measures: Sequence[Measure], task: Task) -> list[Entry | None]:
+        """What is stored of each of these for the model of a task."""
+        keys, subject, place, seed = self.keys[task.cell], self._subject(task), self.place(task), task.seed
+        if subject is None or seed is None:
+            return [None for _ in measures]
+        return [self.store.find(keys.measure(subject, seed, one), place) for one in measures]
+
+    def measuring_seconds(self, measure: Measure, task: Task) -> float | None:
+        """What it took of the first model of the same method that has it; None where none has."""
+        alike = (one for one in self.tasks if (one.stage, one.cell, one.method) == (task.stage, task.cell, task.method))
+        entries = (self._measured([measure], one)[0] for one in alike)
+        return next((float(one.meta["seconds"]) for one in entries if one and "seconds" in one.meta), None)
+
+    def inputs(self, task: Task) -> list[Task]:
+        """A measure needs a model and its references, and no row: that may be of another version."""
+        if task.stage == "measure" and self.has_model(task):
+            assert task.seed is not None
+            return [self._reference(task.cell, role, task.seed) for role in REFERENCES]
+        return super().inputs(task)
 
     def params(self, cell: int, name: str) -> dict[str, Value] | None:
         """The hyper-parameters to evaluate with; None before they are known ("after search")."""

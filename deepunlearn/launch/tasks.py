@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,20 +14,22 @@ from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys
 from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.forget import Role, Splits
 from deepunlearn.core.keys import CellKey, canonical_json
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import Features, Inputs, SweepConfig
 from deepunlearn.core.store import Place, Store
 from deepunlearn.data.decoded import Digest, as_published, digest_of
 
-Stage = Literal["confidence", "reference", "search", "select", "evaluate"]
+Stage = Literal["confidence", "reference", "search", "select", "evaluate", "measure"]
 State = Literal["done", "to do", "failed", "skipped"]
-STAGES: tuple[Stage, ...] = ("confidence", "reference", "search", "select", "evaluate")
+STAGES: tuple[Stage, ...] = ("confidence", "reference", "search", "select", "evaluate", "measure")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A piece of work that stands for itself: one model to train or watch, one study, one selection, one evaluation.
+    """A piece of work that stands for itself: one model to train or watch, one study, one selection, one evaluation, or
+    all further measures of one model.
 
     cell: its number in the sweep; method: a method's name, or original / retrained; seed: of the model or study.
     """
@@ -53,6 +55,11 @@ class Task:
 def role_of(task: Task) -> Role:
     """Which reference a task about one is about."""
     return "original" if task.method == "original" else "retrained"
+
+
+def evaluation_of(task: Task) -> Task:
+    """The evaluation of the model that a task measures."""
+    return replace(task, stage="evaluate")
 
 
 class TaskList:
@@ -84,9 +91,12 @@ class TaskList:
         return Features(len(features or ())) if size is None else size
 
     @property
-    def timed(self) -> bool:
-        """Whether the seconds of unlearning count, so that nothing may run beside it."""
-        return any(cell.forget.scored for cell in self.sweep.cells)
+    def timed_stages(self) -> list[Stage]:
+        """Those in which the cost of unlearning counts, so that nothing may run beside it. U-LiRA times nothing."""
+        if not any(cell.forget.scored for cell in self.sweep.cells):
+            return []
+        calls = any("call" in one.needs for one in self.sweep.measures)
+        return ["evaluate", "measure"] if calls else ["evaluate"]
 
     @cached_property
     def tasks(self) -> list[Task]:
@@ -107,9 +117,16 @@ class TaskList:
             yield from (Task(stage, cell, name, seed) for name in searched for seed in searched_on)
         elif stage == "select":
             yield from (Task(stage, cell, name, None) for name in self._searched(cell))
-        else:
+        elif stage == "evaluate":
             names = [*REFERENCES, *self.methods] if config.forget.scored else [*self.methods]
             yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
+        elif config.forget.scored:
+            names = [name for name in (*REFERENCES, *self.methods) if self.measures_of(name)]
+            yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
+
+    def measures_of(self, method: str) -> list[Measure]:
+        """The further measures of the models of a method, original and retrained among them: these have no call."""
+        return [one for one in self.sweep.measures if "call" not in one.needs or method not in REFERENCES]
 
     def _reference(self, cell: int, role: Role, seed: int) -> Task:
         seed = self.sweep.cells[cell].forget.reference_seed(role, seed)
@@ -159,6 +176,8 @@ class TaskList:
             return []
         if task.stage == "reference":
             return self._watched(task.cell)
+        if task.stage == "measure":
+            return [evaluation_of(task)]
         references = [] if task.seed is None else [self._reference(task.cell, role, task.seed) for role in REFERENCES]
         if task.stage == "search" or task.method in REFERENCES:
             return references

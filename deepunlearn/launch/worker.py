@@ -109,7 +109,7 @@ class Worker:
             return self._ended_by(error, task)
         if task.stage == "search" and not self.planner.is_done(task):
             return None  # other workers are at its last slots
-        self.planner.failures.settle(self.planner.place(task), self.planner.task_id(task), "overcome")
+        self.planner.settle(task, "overcome")
         return "done"
 
     def _perform(self, task: Task) -> None:
@@ -126,12 +126,18 @@ class Worker:
         elif task.stage == "reference":
             experiment.reference(role_of(task), task.seed)
         elif task.method in REFERENCES:
-            experiment.reference_row(role_of(task), task.seed, sweep.measures)
+            self._perform_on_reference(experiment, task, task.seed)
         else:
             params = self.planner.params(task.cell, task.method)
             assert params is not None
-            method = self.planner.methods[task.method]
-            experiment.evaluate(sweep, method, params, task.seed)
+            made = experiment.measure if task.stage == "measure" else experiment.evaluate
+            made(sweep, self.planner.methods[task.method], params, task.seed)
+
+    def _perform_on_reference(self, experiment: Experiment, task: Task, seed: int) -> None:
+        if task.stage == "measure":
+            experiment.measure_reference(role_of(task), seed, self.planner.measures_of(task.method))
+        else:
+            experiment.reference_row(role_of(task), seed)
 
     def _refuse_other_data(self, experiment: Experiment, cell: int) -> None:
         """Results are stored under the images' content: that of others would not be what was planned."""

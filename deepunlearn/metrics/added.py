@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from sklearn.metrics import auc, roc_curve
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column, Measure
+from deepunlearn.core.progress import Progress
 from deepunlearn.metrics.accuracy import Floats, Integers
 from deepunlearn.metrics.counted import too_few
 from deepunlearn.registry import digest, functions, load
@@ -35,11 +37,59 @@ class NotAsked(Mapping[str, Any]):
             remedy=f"add {self.need} to needs:",
         )
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what copying looks for
+            raise AttributeError(name)
+        return self[name]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self[self.need])
 
     def __len__(self) -> int:
         return len(self[self.need])
+
+
+class Models(Protocol):
+    """The networks of one model, of measures that need models.
+
+    Each call gives a fresh one (nn.Module), on the device and in evaluation mode, so that what a measure does to it is
+    seen by no other measure. parts: by name the data (data.loader.Part) of retain, forget, val and test, and of
+    unseen_test. runtime: where networks run (deepunlearn.runtime.Runtime); progress: shows what takes long.
+    """
+
+    @property
+    def parts(self) -> Mapping[str, Any]: ...
+    @property
+    def runtime(self) -> Any: ...
+    @property
+    def progress(self) -> Progress: ...
+
+    def unlearned(self) -> Any:
+        """The model that is measured. Raises NotApplicable where it is not kept and cannot be made again."""
+
+    def original(self) -> Any: ...
+
+    def retrained(self) -> Any: ...
+
+    def random(self) -> Any:
+        """A newly initialised one, the same for all models of a seed."""
+
+    def anatomy(self, model: Any) -> Any:
+        """Stem, blocks and head of any of these (deepunlearn.archs.anatomy.Anatomy)."""
+
+
+class Call(Protocol):
+    """The unlearning call that has made a model, of measures that need it. A reference has none: it is left out."""
+
+    def unlearn(self, around: AbstractContextManager[Any]) -> None:
+        """Unlearn once more inside `around`, with the same seed and values; data and original are loaded before."""
+
+    def retrain_step(self, around: AbstractContextManager[Any]) -> int:
+        """One step of retraining inside `around`; how many samples its batch had."""
+
+    @property
+    def retrain_steps(self) -> int:
+        """Steps that retraining takes."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +99,9 @@ class Outputs:
     Of a measure that needs logits, by part (retain, forget, val, test; unseen_val and unseen_test: those samples of val
     and test that are like the forgotten ones, which attacks compare these with): logits of the model, [N, K], finite;
     original, retrained: of the references of its seed. Of one that needs weights: weights of `model`, `original` and
-    `retrained`, each tensor under its name. Of any: labels by part, [N]; seed: to draw by, the same for all models of a
-    seed.
+    `retrained`, each tensor under its name. Of one that needs models or the call: `models`, `call`. Of any: labels by
+    part, [N]; seed: to draw by, the same for all models of a seed; forgotten_classes: those that are forgotten whole.
+    Arrays cannot be written to: other measures look at the same.
     """
 
     labels: Mapping[str, Integers]
@@ -59,6 +110,9 @@ class Outputs:
     original: Mapping[str, Floats] = field(default_factory=partial(NotAsked, "logits"))
     retrained: Mapping[str, Floats] = field(default_factory=partial(NotAsked, "logits"))
     weights: Mapping[str, Mapping[str, npt.NDArray[Any]]] = field(default_factory=partial(NotAsked, "weights"))
+    models: Models = field(default_factory=partial(cast(Any, NotAsked), "models"))
+    call: Call = field(default_factory=partial(cast(Any, NotAsked), "call"))
+    forgotten_classes: tuple[int, ...] = ()
 
 
 def computed(measure: Measure, outputs: Outputs) -> dict[str, float | bool | None]:

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file
 
-from deepunlearn.cells import REFERENCES
-from deepunlearn.core.errors import MeasureFailed, NotApplicable, StoreError
 from deepunlearn.core.forget import Role
-from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.core.keys import GivenKey, MetricsKey, ReferenceKey, SearchKey, UnlearnedKey
-from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import SweepConfig
-from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.core.store import Entry, Place, find_row
 from deepunlearn.metrics import VERSION as METRICS_VERSION
-from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.corrected import corrected
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.row import check_row
 from deepunlearn.metrics.scores import accuracies, completed, score
+from deepunlearn.stages.measuring import MeasuringStage
 from deepunlearn.stages.references import Logits
-from deepunlearn.stages.unlearning import UnlearningStage, distances
+from deepunlearn.stages.unlearning import distances
 from deepunlearn.training import load_weights
 
 Array = npt.NDArray[np.generic]
 
 
-class Experiment(UnlearningStage):
+class Experiment(MeasuringStage):
     """One cell on one device, ready to compute and store all there is of it."""
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int) -> Entry:
@@ -45,8 +38,8 @@ class Experiment(UnlearningStage):
         if stored is not None:
             return stored
         self.runtime.watch_memory()
-        logits = self._logits_of(subject, entry, seed)
-        data, drawn = self.split_data(seed), self._drawn("mia", seed)
+        logits = self.logits_of(subject, entry, seed)
+        data, drawn = self.split_data(seed), self.drawn("mia", seed)
         scores = score(logits, self.logits("retrained", seed), data.labels, drawn, counted=data.counted)
         scores.update(self._distances(entry, seed))
         scores.update(self._corrected(logits))
@@ -58,53 +51,6 @@ class Experiment(UnlearningStage):
     def _corrected(self, logits: Logits) -> dict[str, float | None]:
         """Accuracies on the true labels of what is wrongly labelled in training."""
         return corrected(logits, self.split, self.decoded.train_labels)
-
-    def _drawn(self, what: str, seed: int) -> int:
-        """What a measure draws by: the same for all models of a seed."""
-        return derive_seed32(what, self.keys.randomness_of(seed))
-
-    def measures(
-        self, wanted: Sequence[Measure], subject: UnlearnedKey | ReferenceKey, entry: Entry, place: Place, seed: int
-    ) -> None:
-        """Compute the further measures of a stored model that are missing.
-
-        Raises MeasureFailed for those that cannot be computed, when all others are stored.
-        """
-        failed: dict[str, Exception] = {}
-        for measure in wanted:
-            key = self.keys.measure(subject, seed, measure)
-            if self.store.find(key, place) is not None:
-                continue
-            try:
-                values = computed(measure, self._outputs(measure, subject, entry, seed))
-            except Exception as error:
-                if _of_the_machine(error):
-                    raise
-                failed[measure.label] = error
-                continue
-            with self.store.writing(key, place, self._facts()) as draft:
-                draft.write_json("values.json", {"description": measure.description, "values": values})
-        if failed:
-            raise _measures_failed(failed)
-
-    def _logits_of(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Logits:
-        """A stored model's logits on the parts of this cell."""
-        return self.logits(subject.role, seed) if isinstance(subject, ReferenceKey) else entry.arrays("logits.npz")
-
-    def _outputs(self, measure: Measure, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Outputs:
-        """What `measure` needs of a stored model, and nothing else."""
-        given: dict[str, Any] = {}
-        data = self.split_data(seed)
-        if "logits" in measure.needs:
-            references = {str(role): self.logits(role, seed) for role in REFERENCES}
-            models = {"logits": self._logits_of(subject, entry, seed), **references}
-            given.update({name: data.counted.with_attacked(one) for name, one in models.items()})
-        if "weights" in measure.needs:
-            entries = {"model": entry, **{str(role): self.reference(role, seed) for role in REFERENCES}}
-            given["weights"] = {name: _weights(one) for name, one in entries.items()}
-        return Outputs(
-            labels=data.counted.with_attacked_labels(data.labels), seed=self._drawn(measure.name, seed), **given
-        )
 
     def _distances(self, entry: Entry, seed: int) -> dict[str, float | None]:
         """L2 distances of a stored model to the original and the retrained model of its seed."""
@@ -121,7 +67,7 @@ class Experiment(UnlearningStage):
             "L2_retrained_rel": retrained["L2_original_rel"],
         }
 
-    def reference_row(self, role: Role, seed: int, measures: Sequence[Measure]) -> Entry:
+    def reference_row(self, role: Role, seed: int) -> Entry:
         """The row of an original or retrained model, against which methods are read."""
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
         entry = self.reference(role, seed)
@@ -133,9 +79,7 @@ class Experiment(UnlearningStage):
             "retrain_seconds": None,
             "seconds": entry.meta["seconds"],
         }
-        row = self._row(None, scores, entry, place, labels)
-        self.measures(measures, key, entry, place, seed)
-        return row
+        return self._row(None, scores, entry, place, labels)
 
     def evaluate(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> None:
         """Unlearn, score and label one model of a report seed."""
@@ -168,9 +112,7 @@ class Experiment(UnlearningStage):
                 selection=sweep.search.selection,
                 trials=sweep.search.trials * sweep.search.seeds,
             )
-        row = self._row(self.keys.chosen_by(sweep, method), scores, entry, place, labels)
-        self.measures(sweep.measures, subject, entry, place, seed)
-        return row
+        return self._row(self.keys.chosen_by(sweep, method), scores, entry, place, labels)
 
     def _search_name(self, sweep: SweepConfig, method: MethodConfig) -> str:
         source = self.keys.source(sweep, method)
@@ -241,30 +183,3 @@ class Experiment(UnlearningStage):
         """As given, or as it has come out."""
         given, sizes = self.keys.split.forget_ratio, self.split.sizes
         return sizes["forget"] / (sizes["retain"] + sizes["forget"]) if given is None else given
-
-
-def _weights(entry: Entry) -> dict[str, Array]:
-    """The tensors of a stored model by name. Raises NotApplicable where they were not kept."""
-    if "weights.safetensors" not in entry.meta["files"]:
-        raise NotApplicable(
-            "the weights of this model were not kept",
-            given=f"{entry.path.name}: {', '.join(sorted(entry.meta['files']))}",
-            allowed="models of a sweep with keep=weights",
-            remedy="move its folder out of the store to have it unlearned again, or leave the measure out (measures=)",
-        )
-    stored: dict[str, Array] = load_file(entry.file("weights.safetensors"))
-    return stored
-
-
-def _of_the_machine(error: Exception) -> bool:
-    """Whether a measure could not help it: the machine ran out of something, or what is stored is damaged."""
-    rule = infrastructure(error)
-    return isinstance(error, StoreError) or (rule is not None and rule.scarce)
-
-
-def _measures_failed(failed: Mapping[str, Exception]) -> MeasureFailed:
-    """One error of all, with what each had to say."""
-    errors = list(failed.values())
-    result = MeasureFailed("\n".join(f"measure {name}: {type(one).__name__}: {one}" for name, one in failed.items()))
-    result.__cause__ = errors[0] if len(errors) == 1 else ExceptionGroup("measures", errors)
-    return result

@@ -161,7 +161,7 @@ def test_status_shows_what_is_running(tmp_path: Path) -> None:
 def local(gpus: int, halves: bool = False, **launcher: Any) -> Local:
     settings = {"workers": None, "workers_per_gpu": 1, "workers_per_study": 1, **launcher}
     sweep = SimpleNamespace(launcher=SimpleNamespace(**settings))
-    planner: Any = SimpleNamespace(sweep=sweep, timed=not halves)
+    planner: Any = SimpleNamespace(sweep=sweep, timed_stages=[] if halves else ["evaluate"])
     visible = [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(gpus)]
     return Local(planner, Path(), Progress(quiet=True), visible, None)  # type: ignore[arg-type]
 

@@ -1,0 +1,270 @@
+"""Further measures of the models of a cell, each with an entry of its own: of what is stored, whenever it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+from torch import nn
+
+from deepunlearn import archs
+from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.cells import REFERENCES
+from deepunlearn.core.errors import MeasureFailed, NotApplicable, StoreError
+from deepunlearn.core.forget import Role
+from deepunlearn.core.infrastructure import infrastructure
+from deepunlearn.core.keys import ReferenceKey, UnlearnedKey
+from deepunlearn.core.measure_config import Measure
+from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.params import Value
+from deepunlearn.core.progress import Progress
+from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.seeding import derive_seed32
+from deepunlearn.core.store import Entry
+from deepunlearn.data.loader import Part
+from deepunlearn.metrics.added import Outputs, computed
+from deepunlearn.runtime import Runtime
+from deepunlearn.stages.references import Logits
+from deepunlearn.stages.unlearning import UnlearningStage
+from deepunlearn.training import load_weights, step_once
+
+Array = npt.NDArray[np.generic]
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A stored model that is measured; run: the unlearning run that made it, None of a reference."""
+
+    key: UnlearnedKey | ReferenceKey
+    entry: Entry
+    method: str
+    seed: int
+    run: tuple[MethodConfig, dict[str, Value]] | None = None
+
+
+class MeasuringStage(UnlearningStage):
+    """Measures the models of a cell."""
+
+    def measure_reference(self, role: Role, seed: int, measures: Iterable[Measure]) -> None:
+        """Compute the measures of an original or retrained model that are missing. Raises MeasureFailed."""
+        self._measure(Subject(self.keys.reference(role, seed), self.reference(role, seed), role, seed), measures)
+
+    def measure(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> None:
+        """The same of an unlearned model of a report seed."""
+        drawn = self.keys.report_draw(sweep, method, seed)
+        key = self.keys.unlearned(method, params, seed, drawn)
+        entry = self._stored(key, self.keys.place(method.name, seed))
+        self._measure(Subject(key, entry, method.name, seed, (method, params)), sweep.measures)
+
+    def _measure(self, subject: Subject, wanted: Iterable[Measure]) -> None:
+        """Raises MeasureFailed for what cannot be computed, when all else is stored."""
+        place, failed = self.keys.place(subject.method, subject.seed), dict[str, Exception]()
+        given = Given(self, subject)
+        for measure in wanted:
+            key = self.keys.measure(subject.key, subject.seed, measure)
+            if self.store.find(key, place) is not None:
+                continue
+            clock = self.runtime.clock()
+            clock.start()
+            try:
+                values = computed(measure, given.outputs(measure))
+            except Exception as error:
+                if _of_the_machine(error):
+                    raise
+                failed[measure.label] = error
+                continue
+            clock.stop()
+            with self.store.writing(key, place, self._facts(seconds=clock.seconds)) as draft:
+                draft.write_json("values.json", {"description": measure.description, "values": values})
+        if failed:
+            raise _measures_failed(failed)
+
+    def logits_of(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Logits:
+        """A stored model's logits on the parts of this cell."""
+        return self.logits(subject.role, seed) if isinstance(subject, ReferenceKey) else entry.arrays("logits.npz")
+
+    def drawn(self, what: str, seed: int) -> int:
+        """What a measure draws by: the same for all models of a seed."""
+        return derive_seed32(what, self.keys.randomness_of(seed))
+
+    def random_model(self, seed: int) -> nn.Module:
+        """A newly initialised network, whose weights depend on `seed` only."""
+        classes = len(self.decoded.class_names)
+        return self.runtime.to_device(archs.build(self.cell.arch, classes, self.decoded.inputs, seed))
+
+    def unlearned_again(self, subject: Subject) -> nn.Module:
+        """The network of a model whose weights were not kept. Raises NotApplicable where it comes out differently."""
+        assert subject.run is not None and isinstance(subject.key, UnlearnedKey)
+        model, _ = self.unlearn(*subject.run, subject.seed, drawn=subject.key.drawn)
+        stored = subject.entry.arrays("logits.npz")
+        again = self.predict(model, self.split_data(subject.seed))
+        apart = max(float(np.abs(again[part] - stored[part]).max(initial=0.0)) for part in stored)
+        if apart > 0:
+            raise NotApplicable(
+                "the weights of this model were not kept, and unlearning again gives another one here",
+                given=f"{subject.entry.path.name}: logits that differ by up to {apart:.2g}",
+                allowed="the machine, threads and version of torch that made it, or a sweep with keep=weights",
+                remedy="move its folder out of the store and run its sweep with keep=weights, or leave the measure out",
+            )
+        return model
+
+
+class Given:
+    """What the measures of one model may look at, each read once however many ask."""
+
+    def __init__(self, stage: MeasuringStage, subject: Subject) -> None:
+        self.stage, self.subject, self.data = stage, subject, stage.split_data(subject.seed)
+
+    def outputs(self, measure: Measure) -> Outputs:
+        """What `measure` needs, and nothing else."""
+        given: dict[str, Any] = {}
+        if "logits" in measure.needs:
+            given.update(self._logits)
+        if "weights" in measure.needs:
+            given["weights"] = self._weights
+        if "models" in measure.needs:
+            given["models"] = StoredModels(self.stage, self, measure.name)
+        if "call" in measure.needs:
+            given["call"] = RepeatedCall(self.stage, self.subject)
+        return Outputs(
+            labels=self._labels,
+            seed=self.stage.drawn(measure.name, self.subject.seed),
+            forgotten_classes=self.data.counted.forgotten_classes,
+            **given,
+        )
+
+    @cached_property
+    def _labels(self) -> Mapping[str, npt.NDArray[Any]]:
+        return _read_only(self.data.counted.with_attacked_labels(self.data.labels))
+
+    @cached_property
+    def _logits(self) -> dict[str, Mapping[str, Array]]:
+        stage, subject = self.stage, self.subject
+        models = {"logits": stage.logits_of(subject.key, subject.entry, subject.seed)}
+        models |= {str(role): stage.logits(role, subject.seed) for role in REFERENCES}
+        return {name: _read_only(self.data.counted.with_attacked(one)) for name, one in models.items()}
+
+    @cached_property
+    def _weights(self) -> Mapping[str, Mapping[str, Array]]:
+        entries = {str(role): self.stage.reference(role, self.subject.seed) for role in REFERENCES}
+        return {name: _read_only(_weights(one)) for name, one in {"model": self.subject.entry, **entries}.items()}
+
+    @cached_property
+    def again(self) -> Mapping[str, Any]:
+        """The state of a model whose weights were not kept, unlearned once more."""
+        return self.stage.unlearned_again(self.subject).state_dict()
+
+
+class StoredModels:
+    """`metrics.added.Models` of a stored model."""
+
+    def __init__(self, stage: MeasuringStage, given: Given, measure: str) -> None:
+        self._stage, self._given, self._measure = stage, given, measure
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._stage.runtime
+
+    @property
+    def progress(self) -> Progress:
+        return self._stage.progress
+
+    @cached_property
+    def parts(self) -> Mapping[str, Part]:
+        data = self._given.data
+        test = data.parts["test"]
+        like = data.counted.unseen.get("test")
+        return MappingProxyType({**data.parts, "unseen_test": test if like is None else test.subset(like)})
+
+    def unlearned(self) -> nn.Module:
+        subject = self._given.subject
+        if isinstance(subject.key, ReferenceKey):
+            return self._reference(subject.key.role)
+        model = self._stage.fresh_model(subject.seed)
+        if WEIGHTS in subject.entry.meta["files"]:
+            load_weights(subject.entry.file(WEIGHTS), model)
+        else:
+            model.load_state_dict(self._given.again)
+        return model.eval()
+
+    def original(self) -> nn.Module:
+        return self._reference("original")
+
+    def retrained(self) -> nn.Module:
+        return self._reference("retrained")
+
+    def _reference(self, role: Role) -> nn.Module:
+        return self._stage.load(role, self._given.subject.seed).eval()
+
+    def random(self) -> nn.Module:
+        return self._stage.random_model(self._stage.drawn(self._measure, self._given.subject.seed)).eval()
+
+    def anatomy(self, model: nn.Module) -> Anatomy:
+        return archs.anatomy_of(self._stage.cell.arch, model)
+
+
+class RepeatedCall:
+    """`metrics.added.Call` of a stored model."""
+
+    def __init__(self, stage: MeasuringStage, subject: Subject) -> None:
+        assert subject.run is not None and isinstance(subject.key, UnlearnedKey)
+        self._stage, self._seed, self._run, self._drawn = stage, subject.seed, subject.run, subject.key.drawn
+
+    def unlearn(self, around: AbstractContextManager[Any]) -> None:
+        self._stage.split_data(self._seed)
+        self._stage.original(self._stage.cell.forget.reference_seed("original", self._seed))
+        with around:
+            self._stage.unlearn(*self._run, self._seed, drawn=self._drawn)
+
+    def retrain_step(self, around: AbstractContextManager[Any]) -> int:
+        stage = self._stage
+        retain = stage.split_data(self._seed).parts["retain"]
+        return step_once(stage.fresh_model(self._seed), retain, stage.cell.train, stage.runtime, around)
+
+    @property
+    def retrain_steps(self) -> int:
+        train = self._stage.cell.train
+        return self._stage.split_data(self._seed).parts["retain"].steps(train.batch_size) * train.epochs
+
+
+def _read_only(arrays: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+    """The same values, which nobody who is given them can change."""
+    views = {name: array.view() for name, array in arrays.items()}
+    for view in views.values():
+        view.setflags(write=False)
+    return MappingProxyType(views)
+
+
+def _weights(entry: Entry) -> dict[str, Array]:
+    """The tensors of a stored model by name. Raises NotApplicable where they were not kept."""
+    if WEIGHTS not in entry.meta["files"]:
+        raise NotApplicable(
+            "the weights of this model were not kept",
+            given=f"{entry.path.name}: {', '.join(sorted(entry.meta['files']))}",
+            allowed="models of a sweep with keep=weights",
+            remedy="move its folder out of the store to have it unlearned again, or leave the measure out (measures=)",
+        )
+    stored: dict[str, Array] = load_file(entry.file(WEIGHTS))
+    return stored
+
+
+def _of_the_machine(error: Exception) -> bool:
+    """Whether a measure could not help it: the machine ran out of something, or what is stored is damaged."""
+    rule = infrastructure(error)
+    return isinstance(error, StoreError) or (rule is not None and rule.scarce)
+
+
+def _measures_failed(failed: Mapping[str, Exception]) -> MeasureFailed:
+    """One error of all, with what each had to say."""
+    errors = list(failed.values())
+    result = MeasureFailed("\n".join(f"measure {name}: {type(one).__name__}: {one}" for name, one in failed.items()))
+    result.__cause__ = errors[0] if len(errors) == 1 else ExceptionGroup("measures", errors)
+    return result
