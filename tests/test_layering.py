@@ -25,6 +25,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["cells"],
     ["methods"],
     ["composition", "running"],
+    ["measures"],
     ["stages"],
     ["ulira.shadow_models"],
     ["testing"],
