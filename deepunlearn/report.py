@@ -10,6 +10,7 @@ from deepunlearn.analysis import figures, inputs, page, tables
 from deepunlearn.analysis.figures import kept
 from deepunlearn.analysis.figures.style import FORMATS, PAGE, WIDTHS, Picture, Sheet, captions
 from deepunlearn.analysis.options import parse_options
+from deepunlearn.analysis.page import panels
 from deepunlearn.analysis.page.methods import About
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.records import FOLDER
@@ -17,17 +18,20 @@ from deepunlearn.cli import run_main, wants_help
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.progress import Progress
 from deepunlearn.core.provenance import commit
 from deepunlearn.core.store import now
 
 INCHES = tuple(f"{width:g}" for width in WIDTHS)
-OPTIONS = {**inputs.OPTIONS, "figures.width": INCHES[0], "format": FORMATS[0]}
+OPTIONS = {**inputs.OPTIONS, "figures.width": INCHES[0], "format": FORMATS[0], "panels": False}
 USAGE = f"""{__doc__}
 usage: python -m deepunlearn.report [OPTION=VALUE ...]
 
 {inputs.HELP}
   figures.width=W   inches: {" (one column) or ".join(INCHES)} (two); draw at the width at which it is printed
   format=F          of the figures' files: {", ".join(FORMATS)}; fonts are embedded
+  panels=true       show in each method's view where its models look in a few images, of forgotten samples too, and
+                    the loss of each sample before and after: the page is then for people who may see these images
 
 The page opens with a summary of each result set: ranks, values with intervals, failures, how far to trust them. Behind
 it are all scores, figures, and a view for each method with its hyper-parameters and failures. It needs no network.
@@ -42,20 +46,39 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_options(arguments, OPTIONS)
     sheet = read_sheet(options)
     results = Path(str(options["results"]))
+    shown = read_models(options)
     records = inputs.load_records(options)
     ranked = rankings(records.rows, records.cases)
     importances = results / FOLDER / kept.FILE
     pictures = figures.draw(records, ranked, PAGE, importances)
-    write_figures(pictures if sheet == PAGE else figures.draw(records, ranked, sheet, importances), results / "figures")
+    written = pictures if sheet == PAGE else figures.draw(records, ranked, sheet, importances)
+    write_figures([*written, *panels.pictures(records, shown, sheet)], results / "figures")
     made = tables.build(records, ranked, str(options["compare"]))
     about = {
         name: About(method.full_name, f"{method.paper}; reads {', '.join(method.reads)}")
         for name, method in method_configs().items()
     }
     by = f"page made {now()[:10]} by commit {commit()}"
-    write_atomically(results / "index.html", page.build(records, ranked, made, pictures, about=about, made=by))
+    text = page.build(records, ranked, made, pictures, about=about, made=by, shown=shown)
+    write_atomically(results / "index.html", text)
     print(f"{results / 'index.html'}: {len(made)} tables, {len(pictures)} figures (also in {results / 'figures'})")
     return 0
+
+
+def read_models(options: Mapping[str, str | bool]) -> list[panels.Model]:
+    """What panels=true shows, nothing without it. Raises ConfigError where that cannot be made of these results."""
+    if options["panels"] is not True:
+        return []
+    if options["records"]:
+        raise ConfigError(
+            "panels=true needs models and images, which records do not have",
+            given=f"records={options['records']}",
+            allowed="the results folder that the sweep wrote into, results=DIR",
+            remedy="leave records= or panels=true out",
+        )
+    from deepunlearn.panels import collect  # noqa: PLC0415 - torch
+
+    return collect(Path(str(options["results"])), Progress())
 
 
 def read_sheet(options: Mapping[str, str | bool]) -> Sheet:

@@ -37,7 +37,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["library"],
     ["judgement"],
     ["launch"],
-    ["ulira.attack_stage"],
+    ["ulira.attack_stage", "panels"],
     ["cli"],
     ["list"],
     ["sweep", "status", "tables", "report", "methods.__main__"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -49,6 +50,21 @@ def swept(finished_once: Finished, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("swept") / "copy"
     shutil.copytree(finished_once.folder, folder)
     done = run_command("report", folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "results" / "index.html"
+
+
+@pytest.fixture(scope="module")
+def pictured(finished_once: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with panels; of CT no weights were kept."""
+    folder = tmp_path_factory.mktemp("pictured") / "copy"
+    shutil.copytree(finished_once.folder, folder)
+    for path in folder.glob("results/store/digits/smallnet/unlearned/ct/*/meta.json"):
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        del meta["files"]["weights.safetensors"]
+        path.write_text(json.dumps(meta), encoding="utf-8")
+        path.with_name("weights.safetensors").unlink()
+    done = run_command("report", folder, "panels=true")
     assert done.returncode == 0, done.stderr
     return folder / "results" / "index.html"
 
@@ -151,6 +167,16 @@ def test_the_first_screen_has_the_answer_and_nothing_is_cut_off(
         assert "failed" in last.inner_text() and "5/6" in last.inner_text()
 
 
+def serious(page: Page) -> list[tuple[str, list[str]]]:
+    """The serious barriers that axe-core finds, each with the first elements that have it."""
+    found = Axe().run(page).response["violations"]
+    return [
+        (one["id"], [node["html"][:200] for node in one["nodes"]][:3])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_serious_barrier(invented: Path, swept: Path, opens: Opens, size: str, theme: str) -> None:
@@ -162,13 +188,44 @@ def test_no_serious_barrier(invented: Path, swept: Path, opens: Opens, size: str
         page = opens(path, size, theme)
         for view in views:
             show(page, view)
-            found = Axe().run(page).response["violations"]
-            serious = [
-                (one["id"], [node["html"][:200] for node in one["nodes"]][:3])
-                for one in found
-                if one["impact"] in ("serious", "critical")
-            ]
-            assert not serious, (view, serious)
+            assert not serious(page), view
+
+
+def test_panels_show_the_images_with_words_and_only_when_asked(swept: Path, pictured: Path, opens: Opens) -> None:
+    assert "data:image/jpeg" not in swept.read_text(encoding="utf-8")
+    page = opens(pictured)
+    show(page, "method-msg")
+    panel = page.locator("#method-msg .panel")
+    images = panel.locator("img")
+    assert images.count() == 6 and panel.locator(".drawing svg").count() == 1
+    loaded = "images => images.every(image => image.complete && image.naturalWidth === 4 * image.naturalHeight)"
+    assert images.evaluate_all(loaded)
+    told = [images.nth(number).get_attribute("alt") or "" for number in range(6)]
+    assert [text.split(",")[0] for text in told] == ["forget set"] * 3 + ["test image"] * 3
+    where = r"original (\w+ ?\w*), unlearned (\w+ ?\w*), retrained (\w+ ?\w*)$"
+    assert all(re.search(where, text) for text in told), told
+    shown = [panel.locator("tbody tr").nth(number).locator("td").all_inner_texts()[1:] for number in range(6)]
+    assert all(0 <= float(value) <= 1 for line in shown for value in line)
+    assert not serious(page)
+    show(page, "method-ct")
+    assert "weights of this model, which were not kept" in page.locator("#method-ct .panel").inner_text()
+    assert page.locator("#method-ct .panel .drawing svg").count() == 1, "losses need no weights"
+    phone = opens(pictured, "phone", "dark")
+    show(phone, "method-msg")
+    assert not serious(phone) and phone.evaluate("document.documentElement.scrollWidth") <= 390
+    assert len(pictured.read_bytes()) - len(swept.read_bytes()) < 3 * 40_000, "each method adds less than 40 kB"
+
+
+def test_panels_are_stored_and_never_among_records(pictured: Path) -> None:
+    store = pictured.parent / "store/digits/smallnet/panels"
+    assert sorted(path.name for path in store.iterdir()) == ["ft", "msg"]
+    maps = sorted(store.glob("ft/*/maps.npz"))
+    assert len(maps) == 1
+    with np.load(maps[0]) as kept:
+        assert {name.split("_")[0] for name in kept.files} == {"samples", "original", "retrained", "unlearned"}
+    assert not list((pictured.parent / "records").glob("*panel*"))
+    drawn = {path.stem for path in (pictured.parent / "figures").glob("loss-change-*")}
+    assert drawn == {f"loss-change-{name}-digits-smallnet" for name in ("ct", "ft", "msg")}
 
 
 def test_on_a_phone_the_menu_is_a_list_and_figures_are_legible(swept: Path, opens: Opens) -> None:

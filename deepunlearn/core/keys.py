@@ -195,6 +195,15 @@ class MeasureKey(Key):
     code: Annotated[str | None, LATER] = None  # digest of the files of measures that are not ours
 
 
+class PanelKey(Key):
+    """Class-activation maps of a model, its original and its retrained model."""
+
+    stage: ClassVar[str] = "panels"
+    subject: UnlearnedKey
+    retrained: ReferenceKey
+    version: int
+
+
 class StudyKey(Key):
     """One Optuna study. The number of trials is not part of it: a study can be extended."""
 

@@ -14,6 +14,7 @@ from deepunlearn.analysis.figures.style import Picture
 from deepunlearn.analysis.glossary import terms
 from deepunlearn.analysis.page.methods import About, methods, titles_of_all
 from deepunlearn.analysis.page.names import Labels
+from deepunlearn.analysis.page.panels import Model
 from deepunlearn.analysis.page.result_sets import ResultSet, result_sets
 from deepunlearn.analysis.page.sheets import Printer
 from deepunlearn.analysis.page.summary import summary
@@ -37,16 +38,19 @@ def build(
     *,
     about: Mapping[str, About],
     made: str,
+    shown: Sequence[Model] = (),
 ) -> str:
     """The page's HTML.
 
     ranked: what `ranking.rankings` made of the records; tables: as `tables.build`; pictures: as `figures.draw`; about:
-    of each method of this program; made: when and by what commit the page was made.
+    of each method of this program; made: when and by what commit the page was made; shown: models whose images and
+    losses the methods' views show.
     """
     sets, known, titles = result_sets(records), terms(records.catalogue), titles_of_all(records)
     links = {title: f"method-{name}" for name, title in titles.items()} | {one.title: one.name for one in sets}
     printer = Printer(links, known, records.catalogue)
     behind = views(sets, ranked, tables, pictures, printer)
+    of_methods = methods(records, sets, about, printer, shown)
     full_names = {name: one.full_name for name, one in about.items()}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -62,8 +66,8 @@ def build(
         filters=_filters(sets, titles),
         sets=[_shown(one, records, full_names) for one in sets],
         views=behind,
+        methods=of_methods,
         styles=printer.gallery.css,
-        methods=methods(records, sets, about, printer),
         terms=known,
     )
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from deepunlearn.analysis import ulira_results
 from deepunlearn.analysis.figures.style import in_order
+from deepunlearn.analysis.page.panels import Model, Panel, panels_of
 from deepunlearn.analysis.page.result_sets import ResultSet
 from deepunlearn.analysis.page.sheets import Printer, Sheet
 from deepunlearn.analysis.records import Records
@@ -49,6 +50,7 @@ class Method:
     sheets: list[Sheet]
     unusable: list[str]
     failures: list[Failure]
+    panels: list[Panel]
 
 
 def titles_of_all(records: Records) -> dict[str, str]:
@@ -59,7 +61,14 @@ def titles_of_all(records: Records) -> dict[str, str]:
     return {name: str(known.get(name, name)) for name in in_order(map(str, names))}
 
 
-def methods(records: Records, sets: Sequence[ResultSet], about: Mapping[str, About], printer: Printer) -> list[Method]:
+def methods(
+    records: Records,
+    sets: Sequence[ResultSet],
+    about: Mapping[str, About],
+    printer: Printer,
+    models: Sequence[Model] = (),
+) -> list[Method]:
+    """Their views. models: whose images and losses are shown."""
     rows, attacks = current(records.rows), ulira_results.current(records.attacks)
     shown = {one.name: _scores(one, records.catalogue) for one in sets}
     return [
@@ -71,6 +80,7 @@ def methods(records: Records, sets: Sequence[ResultSet], about: Mapping[str, Abo
             sheets=_sheets(name, sets, shown, attacks[attacks["method"] == name], printer),
             unusable=_unusable(rows[rows["method"] == name]),
             failures=_failures(records.failures[records.failures["method"] == name]),
+            panels=list(panels_of(name, title, models, sets, printer.gallery)),
         )
         for name, title in titles_of_all(records).items()
     ]
