@@ -19,7 +19,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.schema import RuntimeConfig
 from deepunlearn.core.seeding import derive_seed
-from deepunlearn.kernels import choice
+from deepunlearn.kernels import choice, switch
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # deterministic matrix products need it
 PROC = Path("/proc/self")  # what Linux tells of this process
@@ -54,7 +54,7 @@ class Runtime:
         with ExitStack() as before:
             before.enter_context(warnings.catch_warnings())
             _quieten()
-            before.enter_context(choice.visit(self.config.cpu_kernels))
+            before.enter_context(switch.visit(self.config.cpu_kernels))
             before.enter_context(torch.inference_mode(False))
             before.enter_context(torch.enable_grad())
             for kind in {"cpu", self.device.type}:
@@ -141,6 +141,12 @@ class Runtime:
     def device_name(self) -> str:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
 
+    def gpu_name(self) -> str | None:
+        """What the driver calls the GPU, as "GPU-..."; None on a CPU."""
+        if self.device.type != "cuda":
+            return None
+        return f"GPU-{torch.cuda.get_device_properties(self.device).uuid}"
+
     def memory(self) -> int | None:
         """Bytes that the device has in all; None where the system does not say."""
         if self.device.type == "cuda":
@@ -162,6 +168,17 @@ class Runtime:
         """
         peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else _peak_size()
         return {"peak_memory": peak, "peak_memory_of": self._peak_of}
+
+    def watch_allocation(self) -> int | None:
+        """Bytes that a GPU's tensors take now; `peak_allocation` is the most from now on. None on a CPU."""
+        if self.device.type != "cuda":
+            return None
+        torch.cuda.reset_peak_memory_stats(self.device)
+        return torch.cuda.memory_allocated(self.device)
+
+    def peak_allocation(self) -> int:
+        """Bytes: the most that a GPU's tensors took since `watch_allocation`."""
+        return torch.cuda.max_memory_allocated(self.device)
 
 
 class Clock:

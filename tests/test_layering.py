@@ -22,6 +22,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["archs"],
     ["ops"],
     ["training"],
+    ["instruments"],
     ["cells"],
     ["methods"],
     ["composition", "running"],

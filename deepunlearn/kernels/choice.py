@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from deepunlearn.core.schema import CpuKernels
-from deepunlearn.kernels import allocator, dense
+from deepunlearn.kernels import allocator, dense, switch
 from deepunlearn.kernels.allocator import keep_freed_memory
 from deepunlearn.kernels.dense import use_dense
 from deepunlearn.kernels.small_maps import use_small_maps
-
-
-@dataclass
-class _Switch:
-    cpu_kernels: CpuKernels = "auto"
-
-
-_switch = _Switch()
+from deepunlearn.kernels.switch import in_use
 
 
 def settle(cpu_kernels: CpuKernels) -> None:
     """Choose for this process, for good."""
-    _switch.cpu_kernels = cpu_kernels
+    switch.turn(cpu_kernels)
     if cpu_kernels == "auto":
         keep_freed_memory()
-
-
-@contextmanager
-def visit(cpu_kernels: CpuKernels) -> Iterator[None]:
-    """Choose for the block. Memory is allocated as the process has it."""
-    before, _switch.cpu_kernels = _switch.cpu_kernels, cpu_kernels
-    try:
-        yield
-    finally:
-        _switch.cpu_kernels = before
-
-
-def in_use(device: torch.device) -> bool:
-    """Whether what runs on `device` takes our ways."""
-    return device.type == "cpu" and _switch.cpu_kernels == "auto"
 
 
 def layout(device: torch.device) -> torch.memory_format:
@@ -70,6 +46,6 @@ def in_one_pass(weights: Iterable[Tensor]) -> bool:
 
 def names(device: torch.device) -> list[str]:
     """The kernels that are in use for `device`, as results record them; a layer may still be too small for them."""
-    kept = ["kept memory"] if allocator.THERE and _switch.cpu_kernels == "auto" else []
+    kept = ["kept memory"] if allocator.THERE and switch.on() else []
     layers = [*(["dense products"] if dense.PAYS else []), "small maps", "memory order"]
     return [*(layers if in_use(device) else []), *kept]

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepunlearn.kernels import switch
+
 ROWS_FROM = 128
 
 
@@ -36,7 +38,7 @@ PAYS = _product_is_held_back()
 def dense(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear(rows, weight, bias)`: (..., C) with weights (O, C) to (..., O)."""
     count, images = rows.numel() // rows.shape[-1], _images()
-    if not PAYS or rows.device.type != "cpu" or rows.dtype != torch.float32 or count < ROWS_FROM or count % images:
+    if not PAYS or not switch.in_use(rows.device) or rows.dtype != torch.float32 or count < ROWS_FROM or count % images:
         return F.linear(rows, weight, bias)
     pixels = rows.reshape(images, 1, -1, rows.shape[-1]).permute(0, 3, 1, 2)  # as channels_last has them in memory
     return F.conv2d(pixels, weight[:, :, None, None], bias).permute(0, 2, 3, 1).reshape(*rows.shape[:-1], -1)

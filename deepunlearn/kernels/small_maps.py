@@ -19,6 +19,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
+from deepunlearn.kernels import switch
 from deepunlearn.kernels.dense import ROWS_FROM, dense
 
 LARGEST = 2  # pixels; on 4x4 maps the matrix of all pairs of pixels costs more than the convolution
@@ -33,11 +34,11 @@ class SmallMapConv2d(nn.Conv2d):
 
     (N, C, H, W) -> (N, O, ceil(H / stride), ceil(W / stride)), channels_last if the input is. Nothing derived from the
     weights is kept between calls, so changing them in place is safe. Only on the CPU: on an accelerator the gathering
-    would be more kernels to launch, so the ordinary convolution runs there.
+    would be more kernels to launch, so the ordinary convolution runs there, and wherever the switch is off.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        batch = input.ndim == 4 and input.device.type == "cpu"
+        batch = input.ndim == 4 and switch.in_use(input.device)
         way = self._short_way(*input.shape) if batch else None
         if way is None:
             return super().forward(input)

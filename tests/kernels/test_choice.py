@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepunlearn import archs
 from deepunlearn.core.schema import CpuKernels, TrainConfig
-from deepunlearn.kernels import choice, dense
+from deepunlearn.kernels import choice, dense, switch
 from deepunlearn.kernels.dense import ROWS_FROM, Dense
 from deepunlearn.kernels.small_maps import GATHER_FROM, SmallMapConv2d
 from deepunlearn.ops.optim import sgd
@@ -41,7 +41,7 @@ every_choice = pytest.mark.parametrize("kernels", ["auto", "off"])
 def pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a processor where all kernels do; what a test chooses holds for its length."""
     monkeypatch.setattr(dense, "PAYS", True)
-    monkeypatch.setattr(choice, "_switch", choice._Switch())
+    monkeypatch.setattr(switch, "_switch", switch._Switch())
 
 
 def placed(arch: str, kernels: CpuKernels) -> nn.Module:
@@ -147,7 +147,7 @@ def test_a_visit_ends_also_on_errors() -> None:
 
 def test_other_devices_have_their_ways_with_and_without_them() -> None:
     for kernels in ("auto", "off"):
-        with choice.visit(kernels):
+        with switch.visit(kernels):
             assert choice.layout(torch.device("meta")) == torch.channels_last
             assert choice.in_one_pass([torch.empty(1, device="meta")])
             assert "memory order" not in choice.names(torch.device("meta"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deepunlearn.core.schema import CpuKernels
-from deepunlearn.kernels import choice
+from deepunlearn.kernels import switch
 from deepunlearn.ops import optim
 
 SHAPES = [(8, 4, 3, 3), (16, 8, 1, 1), (5, 8), (5,)]
@@ -34,7 +34,7 @@ def test_steps_are_those_of_the_plain_loop(name: str, like_weights: bool, kernel
     """Whatever the strides of the gradients: those of the weights, or others; with CPU kernels and without."""
     made, plain, options = CASES[name]
     mine, expected = weights(), weights()
-    with choice.visit(kernels):
+    with switch.visit(kernels):
         optimizers = made(mine, **options), plain(expected, foreach=False, fused=False, **options)
     assert optimizers[0].defaults["fused"] == (kernels == "auto")
     for step in range(3):

@@ -1,0 +1,130 @@
+"""Joules of whatever runs in a block, from the meters in processors and GPUs. Nothing is estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from deepunlearn.core.errors import NotApplicable
+from deepunlearn.runtime import Runtime
+
+POWERCAP = Path("/sys/class/powercap")  # where Linux shows RAPL, the meters of Intel's and AMD's processors
+
+
+class Meter(Protocol):
+    """Counts the joules of one device."""
+
+    def read(self) -> float:
+        """Joules since some moment."""
+
+    def since(self, before: float) -> float:
+        """Joules since `read` gave `before`."""
+
+
+class Joules:
+    """What a block took; known when it has ended."""
+
+    value = 0.0
+
+
+@contextmanager
+def energy_of(runtime: Runtime, meters: list[Meter]) -> Iterator[Joules]:
+    """Add up what the meters count while the block runs, the device being done before and after."""
+    found = Joules()
+    runtime.synchronize()
+    before = [meter.read() for meter in meters]
+    yield found
+    runtime.synchronize()
+    found.value = sum(meter.since(start) for meter, start in zip(meters, before, strict=True))
+
+
+def meters_of(runtime: Runtime) -> list[Meter]:
+    """The meters of the device that the runtime computes on: the GPU's, or on a CPU those of all processors.
+
+    Raises NotApplicable where one of them is missing or cannot be read.
+    """
+    gpu = runtime.gpu_name()
+    return processors() if gpu is None else [graphics(gpu)]
+
+
+# ------------------------------------------------------------------------------------------------------- processors
+
+
+class Package:
+    """A processor's meter: a file of microjoules that begins again at 0 when it is full."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "energy_uj"
+        self._full = int((folder / "max_energy_range_uj").read_text(encoding="ascii"))
+
+    def read(self) -> float:
+        return int(self._file.read_text(encoding="ascii")) / 1e6
+
+    def since(self, before: float) -> float:
+        counted = self.read() - before
+        return counted if counted >= 0 else counted + self._full / 1e6
+
+
+def processors(root: Path = POWERCAP) -> list[Meter]:
+    """A meter for each processor of the machine. Raises NotApplicable."""
+    packages = [folder for folder in sorted(root.glob("intel-rapl:*")) if _is_package(folder)]
+    if not packages:
+        raise _unreadable("the processors have no meters that Linux shows", f"no package in {root}/intel-rapl:*")
+    try:
+        meters = [Package(folder) for folder in packages]
+        for meter in meters:
+            meter.read()
+    except OSError as error:
+        raise _unreadable("the meters of the processors cannot be read", str(error)) from error
+    return list(meters)
+
+
+def _is_package(folder: Path) -> bool:
+    """Whether it is a whole processor; parts of one (cores, memory) are in it, or not measured everywhere."""
+    name = folder / "name"
+    return name.is_file() and name.read_text(encoding="ascii").startswith("package-")
+
+
+def _unreadable(problem: str, given: str) -> NotApplicable:
+    return NotApplicable(
+        f"the energy of this machine cannot be measured: {problem}",
+        given=given,
+        allowed="on a CPU: Linux with RAPL, whose files energy_uj this user may read; on a GPU: NVIDIA's, since Volta",
+        remedy="have the files made readable (most systems keep them for root), measure on another machine, or leave "
+        "the measure out",
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- GPUs
+
+
+class Graphics:
+    """A GPU's meter, through NVIDIA's management library."""
+
+    def __init__(self, library: Any, handle: Any) -> None:
+        self._read: Callable[[], int] = lambda: int(library.nvmlDeviceGetTotalEnergyConsumption(handle))
+
+    def read(self) -> float:
+        return self._read() / 1e3
+
+    def since(self, before: float) -> float:
+        return self.read() - before
+
+
+def graphics(name: str) -> Meter:
+    """The meter of the GPU that the driver calls `name`, as "GPU-...". Raises NotApplicable."""
+    try:
+        import pynvml  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise _unreadable(
+            "the package that reads a GPU's meter is missing", "install it: pip install 'deepunlearn[energy]'"
+        ) from error
+    try:
+        pynvml.nvmlInit()
+        meter = Graphics(pynvml, pynvml.nvmlDeviceGetHandleByUUID(name))
+        meter.read()
+    except pynvml.NVMLError as error:
+        raise _unreadable("the meter of the GPU cannot be read", str(error)) from error
+    return meter

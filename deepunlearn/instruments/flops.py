@@ -1,0 +1,46 @@
+"""Floating-point operations of whatever runs in a block, the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+
+from deepunlearn.kernels import switch
+
+
+class Counted:
+    """What a block took; known when it has ended."""
+
+    flops = 0
+
+
+@contextmanager
+def counted() -> Iterator[Counted]:
+    """Count the operations of matrix products and convolutions in the block, by torch's formulas for dense ones.
+
+    A multiplication and the addition that follows count as two. What runs takes PyTorch's plain ways, as other ways to
+    the same values (our CPU kernels, fused attention, compiled graphs) count otherwise: the number depends on neither
+    processor nor options. Element by element work (activations, normalisation, optimisers, masks) is not counted.
+    """
+    found = Counted()
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _backward})
+    with switch.visit("off"), sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"), counter:
+        yield found
+    found.flops = counter.get_total_flops()
+
+
+def _backward(gradient: Sequence[int], inputs: Sequence[int], weights: Sequence[int], *rest: Any, **_: Any) -> int:
+    """Of a convolution's backward pass, by shapes: the gradients of inputs and weights take as much as the forward.
+
+    torch's own formula counts those of the weights as if each group saw all channels (2.14), which is `groups` times
+    too many: in depth-wise convolutions, and wherever gradients are taken sample by sample, which makes groups.
+    rest: bias, stride, padding, dilation, transposed, output padding, groups, which gradients are wanted.
+    """
+    transposed, wanted = rest[4], rest[7]
+    forward: int = conv_flop_count(list(inputs), list(weights), list(gradient), transposed)
+    return forward * (int(wanted[0]) + int(wanted[1]))

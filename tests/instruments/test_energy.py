@@ -1,0 +1,50 @@
+"""Meters of energy: files as Linux shows them, and what is said where there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deepunlearn.core.errors import NotApplicable
+from deepunlearn.instruments.energy import energy_of, graphics, processors
+from deepunlearn.testing.small import runtime
+
+
+def domain(root: Path, name: str, kind: str, counted: int, full: int = 10_000_000) -> Path:
+    folder = root / name
+    folder.mkdir(parents=True)
+    for file, text in (("name", kind), ("energy_uj", counted), ("max_energy_range_uj", full)):
+        (folder / file).write_text(f"{text}\n")
+    return folder
+
+
+def test_joules_of_all_processors_are_added_and_an_overflow_is_seen(tmp_path: Path) -> None:
+    first = domain(tmp_path, "intel-rapl:0", "package-0", 4_000_000)
+    second = domain(tmp_path, "intel-rapl:1", "package-1", 9_000_000)
+    part = domain(tmp_path, "intel-rapl:0:0", "core", 1_000_000)
+    domain(tmp_path, "intel-rapl:2", "psys", 1_000_000)
+    meters = processors(tmp_path)
+    with energy_of(runtime(), meters) as found:
+        for folder, counted in ((first, 5_500_000), (second, 500_000), (part, 7_000_000)):
+            (folder / "energy_uj").write_text(f"{counted}\n")
+    assert len(meters) == 2 and found.value == pytest.approx(1.5 + 1.5)
+
+
+def test_a_machine_without_meters_says_so(tmp_path: Path) -> None:
+    domain(tmp_path, "intel-rapl:0:0", "core", 1)
+    with pytest.raises(NotApplicable, match="no package") as error:
+        processors(tmp_path)
+    assert "energy_uj" in str(error.value)
+
+
+def test_meters_that_may_not_be_read_say_so(tmp_path: Path) -> None:
+    folder = domain(tmp_path, "intel-rapl:0", "package-0", 1)
+    (folder / "energy_uj").unlink()  # to a superuser, in whose name tests may run, nothing is forbidden
+    with pytest.raises(NotApplicable, match="energy_uj"):
+        processors(tmp_path)
+
+
+def test_a_gpu_that_is_not_there_says_so() -> None:
+    with pytest.raises(NotApplicable, match="GPU"):
+        graphics("GPU-00000000-0000-0000-0000-000000000000")
