@@ -90,6 +90,7 @@ _OPTIONS = {
     "launcher.extra='{exclude: node01}'": "any other option of sbatch",
     "launcher.workers=N, launcher.workers_per_gpu=, launcher.workers_per_study=": "processes beside each other",
     "wait=true": "launcher=slurm: stay until all jobs have ended",
+    "measures=[NAME,SET,...]": "further measures of each model, by name or set (default, all, ...; docs/measures.md)",
     "results=results": "where everything is stored",
     "keep=weights|logits": "what is stored of each unlearned model",
     "plan=true": "show what would run and what it would cost, and stop",

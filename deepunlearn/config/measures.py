@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deepunlearn.config.plugins import read
@@ -17,10 +17,47 @@ GIVEN = ("logits", "weights", "models", "call")  # what a measure of its own may
 
 
 def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
-    """Those registered that are computed unasked, attacks among them, or `chosen` ones, as measures= gives them.
+    """Those that `measures=` chooses: names of measures and attacks, and of sets of them. None: the set `default`.
 
     Raises ConfigError where one is not known or cannot be computed, or has a column whose name is taken.
     """
+    registry = _registry(folders)
+    names = ["default"] if chosen is None else _names(chosen, registry)
+    if set(names) <= registry.keys():
+        measures = tuple(_measure(registry[name]) for name in names)
+    else:
+        read = {name: _measure(one) for name, one in registry.items()}
+        measures = tuple(dict.fromkeys(one for name in names for one in _meant(name, read)))
+    with_added(measures)
+    return measures
+
+
+def sets_of(measures: Iterable[Measure]) -> dict[str, list[Measure]]:
+    """The measures of each set: those that are computed unasked, all, and sets that their YAMLs name."""
+    sets: dict[str, list[Measure]] = {"default": [], "all": []}
+    for one in measures:
+        for name in ("all", *(["default"] if one.default else []), *one.sets):
+            sets.setdefault(name, []).append(one)
+    return sets
+
+
+def _meant(name: str, read: Mapping[str, Measure]) -> list[Measure]:
+    """What a name of a measure or a set stands for. Raises ConfigError."""
+    sets = sets_of(read.values())
+    if twice := sorted(set(read) & set(sets)):
+        raise ConfigError(
+            "a measure has the name of a set of measures",
+            given=", ".join(twice),
+            allowed=f"other names than those of sets: {', '.join(sets)}",
+            remedy="rename the measure, or the set in sets: of the YAMLs that name it",
+        )
+    if name not in {*sets, *read}:
+        raise unknown("measure", name, [*sets, *read])
+    return sets[name] if name in sets else [read[name]]
+
+
+def _registry(folders: Folders) -> dict[str, Registered]:
+    """Measures beside those of every row, and attacks."""
     registry = {name: one for name, one in registered("measure", folders).items() if name not in SCORED_TOGETHER}
     attacks = registered("attack", folders)
     for name in {*registry, *SCORED_TOGETHER} & set(attacks):
@@ -30,11 +67,7 @@ def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
             allowed="each name once among measures and attacks",
             remedy="rename yours, so that results of the two cannot be mistaken for each other",
         )
-    registry |= attacks
-    measures = tuple(_measure(registry[name]) for name in (registry if chosen is None else _chosen(chosen, registry)))
-    measures = tuple(one for one in measures if one.default) if chosen is None else measures
-    with_added(measures)
-    return measures
+    return registry | attacks
 
 
 def check_kept(measures: Iterable[Measure], keep: str) -> None:
@@ -49,14 +82,14 @@ def check_kept(measures: Iterable[Measure], keep: str) -> None:
         )
 
 
-def _chosen(chosen: Any, registry: Iterable[str]) -> list[str]:
-    """The names that measures= gives. Raises ConfigError."""
+def _names(chosen: Any, registry: Iterable[str]) -> list[str]:
+    """The names that measures= gives, of measures or of sets. Raises ConfigError."""
     if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
         raise ConfigError(
             "measures= takes a list of names",
             given=f"measures={chosen}",
-            allowed=f"null (all), or a list of {', '.join(registry) or 'none: there are no further measures'}",
-            remedy=f"give measures=[{chosen}]" if isinstance(chosen, str) else "give e.g. measures=[confidence]",
+            allowed=f"null (those computed unasked), all, or a list of {', '.join(registry)}",
+            remedy=f"give measures=[{chosen}]" if isinstance(chosen, str) else "give e.g. measures=[default]",
         )
     for name in chosen:
         if name in SCORED_TOGETHER:
@@ -66,8 +99,6 @@ def _chosen(chosen: Any, registry: Iterable[str]) -> list[str]:
                 allowed=", ".join(registry) or "(none: there are no further measures)",
                 remedy=f"leave {name} out of measures=",
             )
-        if name not in registry:
-            raise unknown("measure", name, registry)
     return list(dict.fromkeys(chosen))
 
 

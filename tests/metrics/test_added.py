@@ -185,14 +185,28 @@ def test_a_choice_of_measures_that_says_nothing_is_taught(
     assert problem in caught.value.problem and remedy in str(caught.value.remedy)
 
 
-def test_measures_are_all_or_those_chosen(tmp_path: Path) -> None:
-    write(write(tmp_path), name="other", yaml=YAML.replace("confidence", "other").replace("FConf", "Other"))
+def test_measures_are_chosen_by_name_or_as_sets(tmp_path: Path) -> None:
+    """`default` is what is computed unasked, `all` is all; further sets are named in YAMLs."""
+    write(write(tmp_path), name="other", yaml=_other("Other", "other", "sets: [mine]"))
+    write(tmp_path, name="third", yaml=_other("Third", "third", "sets: [mine]\ndefault: false"))
 
     def chosen(*given: str) -> list[str]:
         return [one.name for one in read_command([*WORK, f"plugins={tmp_path}", *given]).sweep.measures]
 
-    assert chosen() == ["confidence", "other"] and chosen("measures=[]") == []
+    assert chosen() == chosen("measures=[default]") == ["confidence", "other"] and chosen("measures=[]") == []
     assert chosen("measures=[other]") == chosen("measures=[other,other]") == ["other"]
+    assert chosen("measures=[mine]") == chosen("measures=[other,mine]") == ["other", "third"]
+    assert {"confidence", "other", "third"} <= set(chosen("measures=[all]"))
+    with pytest.raises(ConfigError, match="unknown measure 'min'") as caught:
+        chosen("measures=[min]")
+    assert "'mine'" in str(caught.value.remedy) and "default" in str(caught.value.allowed)
+    write(tmp_path, name="mine", yaml=_other("Mine", "mine", ""))
+    with pytest.raises(ConfigError, match="name of a set"):
+        chosen("measures=[mine,default]")
+
+
+def _other(column: str, name: str, more: str) -> str:
+    return f"{YAML.replace('FConf', column).replace('confidence', name)}{more}\n"
 
 
 WEIGHTS_CODE = '''
