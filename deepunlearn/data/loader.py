@@ -88,6 +88,16 @@ class Transform:
         self.padding, self.flips, self.device = config.crop_padding, config.flip, device
         self.mean, self.std = (torch.tensor(values).view(1, -1, 1, 1).to(device) for values in (mean, std))
 
+    @property
+    def pixel_std(self) -> Tensor:
+        """[1, C, 1, 1]: how much of a pixel's range [0, 1] one unit of a normalised image is."""
+        return self.std
+
+    @property
+    def pixel_bounds(self) -> tuple[Tensor, Tensor]:
+        """Black and white as they are in normalised images, [1, C, 1, 1] each."""
+        return -self.mean / self.std, (1 - self.mean) / self.std
+
     def draw(self, samples: int, generator: torch.Generator) -> Draws | None:
         """Independent draws per sample from a CPU generator; None where this dataset is not augmented."""
         if not (self.padding or self.flips):
@@ -134,6 +144,8 @@ class GivenData:
 class Untransformed:
     """Leaves inputs as they are; there is nothing to augment. For tables, and for what a caller has prepared."""
 
+    pixel_std = pixel_bounds = None  # whether they are images, and in what units, is not known
+
     def draw(self, samples: int, generator: torch.Generator) -> None:
         """No draws."""
 
@@ -165,6 +177,16 @@ class Part:
     def shape(self) -> tuple[int, ...]:
         """Of a sample as it is stored: [C, S, S], or [D] of a table."""
         return self._data.shape
+
+    @property
+    def pixel_std(self) -> Tensor | None:
+        """[1, C, 1, 1]: how much of a pixel's range [0, 1] one unit of x is; None of tables and of given inputs."""
+        return self._transform.pixel_std
+
+    @property
+    def pixel_bounds(self) -> tuple[Tensor, Tensor] | None:
+        """Black and white in units of x, [1, C, 1, 1] each; None of tables and of given inputs."""
+        return self._transform.pixel_bounds
 
     def batches(
         self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False

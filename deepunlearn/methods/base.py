@@ -69,6 +69,19 @@ class Problem:
         while True:
             yield from self.batches(part, batch_size)
 
+    @property
+    def pixel_std(self) -> Tensor | None:
+        """[1, C, 1, 1]: how much of a pixel's range [0, 1] one unit of a normalised image is.
+
+        None where inputs are rows of a table, or a caller's own, whose units are not known.
+        """
+        return self.forget.pixel_std
+
+    @property
+    def pixel_bounds(self) -> tuple[Tensor, Tensor] | None:
+        """Black and white as they are in normalised images, [1, C, 1, 1] each; None as `pixel_std`."""
+        return self.forget.pixel_bounds
+
     # ---------------------------------------------------------------------------------------------- what may move
 
     def sgd(self, *, lr: float, weight_decay: float = 0.0, momentum: float = 0.9) -> torch.optim.Optimizer:

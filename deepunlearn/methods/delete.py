@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deepunlearn.methods.base import Method, Problem
+from deepunlearn.ops.labels import without
 from deepunlearn.ops.optim import descend
 
 
@@ -37,8 +38,3 @@ class Delete(Method):
 
         step = problem.step(loss, problem.sgd(lr=self.lr, weight_decay=self.weight_decay))
         yield from descend(step, lambda: problem.batches(problem.forget, self.batch_size), [self.lr] * self.epochs)
-
-
-def without(logits: Tensor, labels: Tensor) -> Tensor:
-    """`logits` [N, K] with minus infinity at each sample's label, int64 [N]."""
-    return logits.scatter(1, labels[:, None], -torch.inf)

@@ -27,3 +27,8 @@ def relabelled(retain: Part, forget: Part, labels: Tensor) -> Part:
 def class_counts(part: Part, classes: int) -> Tensor:
     """Samples per class, [classes] of torch's default type; from the labels, without a pass over images."""
     return torch.bincount(part.labels, minlength=classes).to(torch.get_default_dtype())
+
+
+def without(logits: Tensor, labels: Tensor) -> Tensor:
+    """`logits` [N, K] with minus infinity at each sample's label, int64 [N]."""
+    return logits.scatter(1, labels[:, None], -torch.inf)

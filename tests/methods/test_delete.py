@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deepunlearn.methods.delete import without
+from deepunlearn.ops.labels import without
 from tests.methods.oracles import (
     FORGET,
     SEED,
