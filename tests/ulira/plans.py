@@ -35,3 +35,12 @@ def random_roles(halvings: int, models: int, samples: int, seed: int) -> Plan:
     positive = drawn < rarity
     names = generator.choice(100, halvings, replace=False)
     return Plan(generator.permutation(np.repeat(names, models)), positive, ~positive & (drawn < 0.9))
+
+
+def planted(plan: Plan, separation: float, spread: float = 1.0, seed: int = 0) -> npt.NDArray[np.float32]:
+    """phi [M, n]: a mean and a scale per sample, negatives with spread 1, positives `separation` further on."""
+    generator = np.random.default_rng(seed)
+    samples = plan.positive.shape[1]
+    noise = generator.standard_normal(plan.positive.shape) * np.where(plan.positive, spread, 1)
+    scale = generator.uniform(0.5, 2, samples)
+    return (generator.normal(0, 5, samples) + scale * (noise + separation * plan.positive)).astype(np.float32)

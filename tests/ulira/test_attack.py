@@ -15,16 +15,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from deepunlearn.ulira import attack as attack_module
 from deepunlearn.ulira.attack import Attacked, agreement, attack, judge
 from deepunlearn.ulira.scores import Scores, Variance, log_odds
-from tests.ulira.plans import Plan, halved, random_roles
-
-
-def planted(plan: Plan, separation: float, spread: float = 1.0, seed: int = 0) -> Any:
-    """phi [M, n] float32: a mean and a scale per sample, negatives with spread 1, positives `separation` further on."""
-    generator = np.random.default_rng(seed)
-    samples = plan.positive.shape[1]
-    noise = generator.standard_normal(plan.positive.shape) * np.where(plan.positive, spread, 1)
-    scale = generator.uniform(0.5, 2, samples)
-    return (generator.normal(0, 5, samples) + scale * (noise + separation * plan.positive)).astype(np.float32)
+from tests.ulira.plans import Plan, halved, planted, random_roles
 
 
 def quick(phi: Any, plan: Plan, **options: Any) -> Attacked:
