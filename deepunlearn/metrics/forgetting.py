@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -51,15 +52,17 @@ def epsilons(unlearned: Floats, retrained: Floats) -> Wide:
     models, samples = unlearned.shape
     if models < FEWEST:
         raise ValueError(f"an epsilon takes at least {FEWEST} models on each side, got {models}")
-    result, table = np.empty(samples), _epsilon_of(models)
+    result = np.empty(samples)
     for block in _blocks(samples, models):
         one, other = unlearned[:, block], retrained[:, block]
         above = np.median(one, axis=0) >= np.median(other, axis=0)
         inner = np.ptp(one, axis=0) <= np.ptp(other, axis=0)
-        result[block] = np.maximum(_above(one, other, above, table), _between(one, other, inner, table))
+        best = _above(one, other, above, _epsilon_of(models)), _between(one, other, inner, _epsilon_between(models))
+        result[block] = np.maximum(*best)
     return result
 
 
+@cache
 def _epsilon_of(models: int) -> Wide:
     """[N + 1, N + 1] epsilon where so many of one side and of the other are taken for the one; -1: dropped."""
     false_negatives = 1 - np.arange(models + 1)[:, None] / models
@@ -73,6 +76,14 @@ def _epsilon_of(models: int) -> Wide:
     found[np.broadcast_to(none, found.shape) | np.isnan(found)] = -1.0
     found[models, 0] = largest_epsilon(models)
     return np.minimum(found, largest_epsilon(models))
+
+
+@cache
+def _epsilon_between(models: int) -> Wide:
+    """[2 N + 1, N + 1] the same where so many values lie between two thresholds, of which so many of the one side."""
+    inside, own = np.arange(2 * models + 1)[:, None], np.arange(models + 1)[None, :]
+    other = inside - own
+    return np.where((other >= 0) & (other <= models), _epsilon_of(models)[own, np.clip(other, 0, models)], -1.0)
 
 
 def _counts(
@@ -108,10 +119,7 @@ def _between(one: Floats, other: Floats, first: npt.NDArray[np.bool_], table: Wi
     result, tied = np.zeros(len(counted)), not real.all()
     for width in range(1, counted.shape[1]):
         inside = counted[:, width:] - counted[:, :-width]
-        by_count = np.array(
-            [table[own, width - own] if 0 <= width - own < len(table) else -1.0 for own in range(len(table))]
-        )
-        found = by_count[inside]
+        found = table[width][inside]
         kept = real[:, width:] & real[:, :-width] if tied else True
         np.maximum(result, np.max(found, axis=1, where=kept, initial=0.0), out=result)
     return result

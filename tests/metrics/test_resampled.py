@@ -55,11 +55,11 @@ def drawn(generator: np.random.Generator, models: int, samples: int, shift: floa
 @pytest.mark.slow
 @pytest.mark.parametrize("statistic", [klom_mean, forgetting])
 def test_intervals_cover_the_mean_over_models_and_chance_is_passed_by_chance(statistic: Statistic) -> None:
-    """10 models a side, 60 samples: at least 92 % of intervals cover; 5 % of values without difference stick out."""
+    """10 models a side, 30 samples: at least 92 % of intervals cover; 5 % of values without difference stick out."""
     generator = np.random.default_rng(1)
-    true = np.mean([statistic(*drawn(generator, 10, 60, 1.0)[:, :, 0]) for _ in range(400)])
-    apart: list[Level] = [levels(statistic, *drawn(generator, 10, 60, 1.0), seed=0)[0] for _ in range(150)]
+    true = np.mean([statistic(*drawn(generator, 10, 30, 1.0)[:, :, 0]) for _ in range(300)])
+    apart: list[Level] = [levels(statistic, *drawn(generator, 10, 30, 1.0), seed=0)[0] for _ in range(100)]
     assert np.mean([one.low <= true <= one.high for one in apart]) >= 0.92
-    alike: list[Level] = [levels(statistic, *drawn(generator, 10, 60, 0.0), seed=0)[0] for _ in range(150)]
-    assert np.mean([one.value > one.chance_high for one in alike]) <= 0.09
-    assert np.mean([one.value < one.chance_low for one in alike]) <= 0.09
+    alike: list[Level] = [levels(statistic, *drawn(generator, 10, 30, 0.0), seed=0)[0] for _ in range(100)]
+    assert np.mean([one.value > one.chance_high for one in alike]) <= 0.1
+    assert np.mean([one.value < one.chance_low for one in alike]) <= 0.1

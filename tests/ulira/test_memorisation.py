@@ -35,7 +35,7 @@ def test_the_order_of_models_plays_no_part() -> None:
 
 @pytest.mark.parametrize(("inside", "outside"), [(0.95, 0.3), (0.5, 0.5), (1.0, 0.9)])
 def test_intervals_cover(inside: float, outside: float) -> None:
-    """Of 8 models in and 8 out, as 16 halvings give: over 4,000 samples at least 91 % cover what is true (shares of 8 are coarse)."""
+    """Of 8 models in and 8 out, as 16 halvings give, at least 91 % of 4,000 do: shares of 8 are coarse."""
     trained = np.repeat([True, False], 8)[:, None] & np.ones((1, 4000), bool)
     right = np.random.default_rng(0).random(trained.shape) < np.where(trained, inside, outside)
     found = memorisation(right, trained)
