@@ -55,6 +55,7 @@ class ParamSpec(BaseModel):
     `search.space=ours`. `gt`, `ge`, `lt`, `le` are hard limits that a value given by hand must keep as well.
     `between` is the range of an integer that depends on other values, e.g. [1, epochs] or [0, epochs - fine_epochs]:
     it is searched as a number in [0, 1], so that the sampler's space is the same for all, and mapped (`integer_at`).
+    `words` are values beside numbers that a run turns into one, e.g. auto.
     `role` is what others have to know of it: `epochs`, after each of which a run yields; `batch_size`, which a dataset
     may bound; `lr`, a learning rate of an optimiser. The contract tests hold it against a run.
     """
@@ -68,6 +69,7 @@ class ParamSpec(BaseModel):
     high: float | int | Literal["E_max"] | None = None
     log: bool = False
     choices: tuple[Value, ...] | None = None
+    words: tuple[str, ...] = ()
     ours: dict[str, Any] | None = None
     between: tuple[int | str, int | str] | None = None
     searched: bool = True
@@ -89,6 +91,8 @@ class ParamSpec(BaseModel):
 
         Raises ConfigError naming `name`, the value and what is allowed.
         """
+        if isinstance(value, str) and value in self.words:
+            return value
         converted = _converted(self.type, value)
         if converted is None or not self._within(converted):
             raise ConfigError(
@@ -105,7 +109,8 @@ class ParamSpec(BaseModel):
         limits = [f"{sign} {getattr(self, name):g}" for name, sign in signs.items() if getattr(self, name) is not None]
         if self.choices is not None and self.type in ("bool", "str"):
             return " or ".join(map(str, self.choices))
-        return " ".join([WORDS[self.type], " and ".join(limits)]).strip()
+        numbers = " ".join([WORDS[self.type], " and ".join(limits)]).strip()
+        return " or ".join([numbers, *self.words])
 
     def range(self, name: str, space: str, epoch_limit: int, max_batch_size: int | None) -> Range:
         """The range to search in `space`; E_max resolved, batch sizes capped (UTKFace)."""

@@ -19,7 +19,8 @@ class AdvancedNegativeGradient(Method):
     D_R. Unlike NG+ in training mode, so that the two batches share the batch statistics, and with equal weights
     (alpha 1). Adam.
     Source: Choi and Na 2023 (arXiv 2311.02240), section 4.2, with the optimiser of D'Angelo et al. 2025 (ERASURE).
-    Deviation: all batches count; the published code skips a pair of batches of unequal size.
+    Deviations: all batches count (the published code skips a pair of unequal size); a smaller default lr than ERASURE's
+    0.001, at which a random forget set makes the network collapse.
     """
 
     lr: float

@@ -13,6 +13,8 @@ BUDGET = 1 << 30  # bytes of per-sample gradients that are held at a time
 MOST_SAMPLES = 256  # of small networks, whose activations take more memory than their gradients; more is not faster
 
 Params = dict[str, Tensor]
+Criterion = Callable[[Tensor, Tensor], Tensor]
+Fold = Callable[[Params, Params], None]
 
 
 def parameters_of(model: nn.Module, names: Iterable[str] | None = None) -> Params:
@@ -27,15 +29,16 @@ def chunk_size(params: Params, budget: int = BUDGET) -> int:
     return max(1, min(MOST_SAMPLES, fitting))
 
 
-def per_sample(model: nn.Module) -> Callable[[Params, Tensor, Tensor], Params]:
-    """f(params, x [B, 3, S, S], y [B]) -> the gradient of each sample's cross-entropy, [B, ...] per parameter.
+def per_sample(model: nn.Module, criterion: Criterion = F.cross_entropy) -> Callable[[Params, Tensor, Tensor], Params]:
+    """f(params, x [B, 3, S, S], y [B]) -> the gradient of each sample's loss, [B, ...] per parameter.
 
+    criterion: (logits [1, K], y [1]) -> scalar.
     Zero, one value in memory for all, for a parameter that the output does not depend on.
     """
     buffers = dict(model.named_buffers())
 
     def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(functional_call(model, (params, buffers), (x[None],)), y[None])
+        return criterion(functional_call(model, (params, buffers), (x[None],)), y[None])
 
     return vmap(grad(loss), in_dims=(None, 0, 0))
 
@@ -69,10 +72,44 @@ def fisher_diagonal(
     return {name: value / samples for name, value in total.items()}
 
 
+def mean_over_samples(
+    model: nn.Module,
+    params: Params,
+    batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]],
+    criterion: Criterion,
+    fold: Fold,
+) -> Params:
+    """The mean over samples of what `fold` adds up of their gradients, for `params`; `batches` as above."""
+    gradients = per_sample(model, criterion)
+    total = {name: torch.zeros_like(value) for name, value in params.items()}
+    samples = 0
+    for x, y in batches(chunk_size(params)):
+        fold(total, gradients(params, x, y))
+        samples += len(x)
+    return {name: value / samples for name, value in total.items()}
+
+
+def squares(total: Params, gradients: Params) -> None:
+    """total += sum_i gradients_i^2."""
+    one = next(iter(gradients.values()))
+    _add_squares(total, gradients, torch.ones_like(one.flatten(1)[:, 0]))
+
+
+def absolutes(total: Params, gradients: Params) -> None:
+    """total += sum_i |gradients_i|; the gradients are used up."""
+    for name in _used(gradients):
+        total[name] += gradients[name].abs_().sum(0)
+
+
+def _used(gradients: Params) -> list[str]:
+    """Names of those that are not zeros which share one place in memory."""
+    return [name for name, value in gradients.items() if len(value) == 1 or value.stride(0)]
+
+
 def _add_squares(total: Params, gradients: Params, weights: Tensor) -> None:
     """total += sum_i weights_i gradients_i^2, sample by sample: memory traffic is what this costs, so no squares are
     kept; the gradients are used up."""
-    used = [name for name, value in gradients.items() if len(value) == 1 or value.stride(0)]  # the rest are zeros
+    used = _used(gradients)
     values, roots = [gradients[name] for name in used], weights.sqrt()
     for value in values:
         value.mul_(roots.view(-1, *[1] * (value.dim() - 1)))

@@ -173,6 +173,8 @@ def another(spec: ParamSpec, value: Value) -> Value:
     """A legal value of the parameter other than `value`."""
     if isinstance(value, bool):
         return not value
+    if value in spec.words:
+        return spec.typed("the low end of its range", spec.low)
     if spec.choices is not None:
         return next(choice for choice in (*spec.choices, 16) if choice != value)
     if isinstance(value, float):
