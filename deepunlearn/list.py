@@ -13,6 +13,7 @@ from deepunlearn.config.files import first_line
 from deepunlearn.config.measures import added_measures
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.forget import kind_of
+from deepunlearn.metrics.catalogue import SCORED_TOGETHER
 from deepunlearn.registry import KINDS, Folders, get, registered
 
 CHECKED = ("method", "arch", "dataset", "forget", "measure", "attack")
@@ -80,7 +81,8 @@ def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[s
     if kind == "method":
         read = method_configs(folders)
     elif kind in OF_MODELS:
-        read = {measure.name: measure for measure in added_measures(folders)}
+        own = [name for name in _chosen(kind, names, folders) if name not in SCORED_TOGETHER]
+        read = {measure.name: measure for measure in added_measures(folders, own)}
     for name in _chosen(kind, names, folders):
         if kind == "arch" and not names and is_many(name):
             continue  # none of these is named

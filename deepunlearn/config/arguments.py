@@ -16,6 +16,7 @@ from deepunlearn.config.files import GROUPS, options
 from deepunlearn.config.known import names_of
 from deepunlearn.config.references import unresolved
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.metrics import scikit
 
 MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
 NAME = re.compile(r"[\w.-]+")
@@ -48,7 +49,7 @@ def parsed(argument: str) -> tuple[str, str]:
             allowed=f"{key.lstrip('+~')}=VALUE",
             remedy=f"drop the {key[0]!r}",
         )
-    return key, value
+    return key, scikit.quoted(value) if key == "measures" else value
 
 
 def listed(axis: str, value: str) -> list[str]:

@@ -8,23 +8,24 @@ from typing import Any
 from deepunlearn.config.plugins import read
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.measure_config import Attack, Measure
+from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.validation import validate
+from deepunlearn.metrics import scikit
 from deepunlearn.metrics.catalogue import SCORED_TOGETHER
 from deepunlearn.metrics.row import with_added
 from deepunlearn.registry import Folders, Registered, digest, registered
 
-GIVEN = ("logits", "weights", "models", "call")  # what a measure of its own may need
-
 
 def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
-    """Those that `measures=` chooses: names of measures and attacks, and of sets of them. None: the set `default`.
+    """Those that `measures=` chooses: names of measures, attacks and sets of them, metrics of scikit-learn. None: the
+    set `default`.
 
     Raises ConfigError where one is not known or cannot be computed, or has a column whose name is taken.
     """
     registry = _registry(folders)
     names = ["default"] if chosen is None else _names(chosen, registry)
-    if set(names) <= registry.keys():
-        measures = tuple(_measure(registry[name]) for name in names)
+    if all(name in registry or _is_metric(name) for name in names):
+        measures = tuple(scikit.as_measure(name) if _is_metric(name) else _measure(registry[name]) for name in names)
     else:
         read = {name: _measure(one) for name, one in registry.items()}
         measures = tuple(dict.fromkeys(one for name in names for one in _meant(name, read)))
@@ -43,6 +44,8 @@ def sets_of(measures: Iterable[Measure]) -> dict[str, list[Measure]]:
 
 def _meant(name: str, read: Mapping[str, Measure]) -> list[Measure]:
     """What a name of a measure or a set stands for. Raises ConfigError."""
+    if _is_metric(name):
+        return [scikit.as_measure(name)]
     sets = sets_of(read.values())
     if twice := sorted(set(read) & set(sets)):
         raise ConfigError(
@@ -52,8 +55,12 @@ def _meant(name: str, read: Mapping[str, Measure]) -> list[Measure]:
             remedy="rename the measure, or the set in sets: of the YAMLs that name it",
         )
     if name not in {*sets, *read}:
-        raise unknown("measure", name, [*sets, *read])
+        raise unknown("measure", name, [*sets, *read, f"{scikit.PREFIX}NAME(argument=value)"])
     return sets[name] if name in sets else [read[name]]
+
+
+def _is_metric(name: str) -> bool:
+    return name.startswith(scikit.PREFIX)
 
 
 def _registry(folders: Folders) -> dict[str, Registered]:
@@ -70,6 +77,11 @@ def _registry(folders: Folders) -> dict[str, Registered]:
     return registry | attacks
 
 
+def check_classes(measures: Iterable[Measure], cells: Iterable[CellConfig]) -> None:
+    """Raises ConfigError for a metric of scikit-learn that cannot be computed of as many classes as a cell has."""
+    scikit.check_classes(measures, sorted({cell.dataset.classes for cell in cells if cell.dataset.classes is not None}))
+
+
 def check_kept(measures: Iterable[Measure], keep: str) -> None:
     """Raises ConfigError for a measure of weights in a sweep that does not keep them."""
     of_weights = [one.name for one in measures if "weights" in one.needs]
@@ -83,7 +95,7 @@ def check_kept(measures: Iterable[Measure], keep: str) -> None:
 
 
 def _names(chosen: Any, registry: Iterable[str]) -> list[str]:
-    """The names that measures= gives, of measures or of sets. Raises ConfigError."""
+    """The names that measures= gives, of measures, sets or metrics of scikit-learn. Raises ConfigError."""
     if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
         raise ConfigError(
             "measures= takes a list of names",
@@ -99,7 +111,7 @@ def _names(chosen: Any, registry: Iterable[str]) -> list[str]:
                 allowed=", ".join(registry) or "(none: there are no further measures)",
                 remedy=f"leave {name} out of measures=",
             )
-    return list(dict.fromkeys(chosen))
+    return list(dict.fromkeys(scikit.read(name).text if _is_metric(name) else name for name in chosen))
 
 
 def _measure(entry: Registered) -> Measure:
@@ -107,12 +119,4 @@ def _measure(entry: Registered) -> Measure:
     code = None if entry.module is None else digest([entry.module])
     if entry.kind == "attack":
         return validate(Attack, read(entry), f"attack {entry.name}.yaml").as_measure(entry.module, code)
-    measure = validate(Measure, {**read(entry), "module": entry.module, "code": code}, where)
-    if not set(measure.needs) <= set(GIVEN):
-        raise ConfigError(
-            f"{where} needs what a measure of its own does not get",
-            given=f"needs: [{', '.join(measure.needs)}]",
-            allowed=f"needs: some of {', '.join(GIVEN)}",
-            remedy="compute it from these; times are looked at by the measures of every row only",
-        )
-    return measure
+    return validate(Measure, {**read(entry), "module": entry.module, "code": code}, where)

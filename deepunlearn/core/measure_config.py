@@ -11,7 +11,6 @@ from deepunlearn.core.validation import Frozen, PositiveInt, Unfit
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Text = Annotated[str, Field(min_length=1)]
 Need = Literal["logits", "weights", "models", "call", "training"]
-FOR_PEOPLE = ("default", "slow", "sets", "cost", "limits", "undefined")  # fields that say nothing of stored values
 
 
 class Term(Frozen):
@@ -85,15 +84,29 @@ class Column(Frozen):
         ]  # fmt: skip
 
 
-class Measure(Frozen):
-    """A measure's YAML. kind: how good the model is, what an attack on it finds, or what it cost.
+class Described(Frozen):
+    """What the YAML of a measure or an attack says to people and to `measures=`, beside what its values mean.
 
     default: whether a sweep computes it unasked; slow: whether it takes seconds or more for each model; sets: names of
     sets that it belongs to, for `measures=`. In words, for people: cost: what computing it takes; limits: what it does
     not say; undefined: when its columns are None.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    default: bool = True
+    slow: bool = False
+    sets: tuple[Name, ...] = ()
+    cost: str = ""
+    limits: str = ""
+    undefined: str = ""
+
+
+FOR_PEOPLE = tuple(Described.model_fields)  # fields that say nothing of stored values
+
+
+class Measure(Described):
+    """A measure's YAML. kind: how good the model is, what an attack on it finds, or what it cost."""
+
+    name: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*|sklearn\.\w+\(.*\))$")]
     version: PositiveInt  # bump when its values would come out differently
     title: Text
     source: Text
@@ -101,13 +114,7 @@ class Measure(Frozen):
     needs: Annotated[tuple[Need, ...], Field(min_length=1)]  # what it looks at
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     terms: tuple[Term, ...] = ()  # where empty, each shown column explains itself
-    default: bool = True
-    slow: bool = False
-    sets: tuple[Name, ...] = ()
-    cost: str = ""
-    limits: str = ""
-    undefined: str = ""
-    function: Literal["measure", "membership"] = "measure"  # of its code: gives the values, or scores samples (Attack)
+    function: Literal["measure", "membership", "scikit"] = "measure"  # of its code; membership: of an Attack
     module: str | None = None  # where its code is, if it is not ours
     code: str | None = None  # digest of that code's files
 
@@ -129,7 +136,7 @@ class Measure(Frozen):
         return self.model_dump_json(exclude={"module", "function", *FOR_PEOPLE}, exclude_defaults=True)
 
 
-class Attack(Frozen):
+class Attack(Described):
     """An attack's YAML. Its code gives each sample a number, higher for likelier members; two columns follow."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

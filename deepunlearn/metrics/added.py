@@ -16,10 +16,12 @@ from sklearn.metrics import auc, roc_curve
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column, Measure
 from deepunlearn.core.progress import Progress
-from deepunlearn.metrics.accuracy import Floats, Integers
+from deepunlearn.metrics import scikit
+from deepunlearn.metrics.accuracy import Floats, Integers, losses
 from deepunlearn.metrics.counted import too_few
 from deepunlearn.registry import digest, functions, load
 
+Losses = npt.NDArray[np.float64]
 FALSE_RATE = 0.01  # of an attack's column of hits
 
 
@@ -99,9 +101,10 @@ class Outputs:
     Of a measure that needs logits, by part (retain, forget, val, test; unseen_val and unseen_test: those samples of val
     and test that are like the forgotten ones, which attacks compare these with): logits of the model, [N, K], finite;
     original, retrained: of the references of its seed. Of one that needs weights: weights of `model`, `original` and
-    `retrained`, each tensor under its name. Of one that needs models or the call: `models`, `call`. Of any: labels by
-    part, [N]; seed: to draw by, the same for all models of a seed; forgotten_classes: those that are forgotten whole.
-    Arrays cannot be written to: other measures look at the same.
+    `retrained`, each tensor under its name. Of one that needs models or the call: `models`, `call`. Of one that needs
+    training: seconds of the unlearning call (`model`) and of retraining (`retrained`), None of the original, which has
+    not been unlearned. Of any: labels by part, [N]; seed: to draw by, the same for all models of a seed;
+    forgotten_classes: those that are forgotten whole. Arrays cannot be written to: other measures look at the same.
     """
 
     labels: Mapping[str, Integers]
@@ -112,6 +115,7 @@ class Outputs:
     weights: Mapping[str, Mapping[str, npt.NDArray[Any]]] = field(default_factory=partial(NotAsked, "weights"))
     models: Models = field(default_factory=partial(cast(Any, NotAsked), "models"))
     call: Call = field(default_factory=partial(cast(Any, NotAsked), "call"))
+    seconds: Mapping[str, float | None] = field(default_factory=partial(NotAsked, "training"))
     forgotten_classes: tuple[int, ...] = ()
 
 
@@ -125,11 +129,16 @@ def computed(measure: Measure, outputs: Outputs) -> dict[str, float | bool | Non
             allowed="the code as it was when the command began",
             remedy="run the command again; values of the code as it was are kept",
         )
-    values = _code(measure)(outputs) if measure.function == "measure" else _told_apart(measure, outputs)
+    values = _VALUES[measure.function](measure, outputs)
     names = [column.name for column in measure.columns]
     if not isinstance(values, dict) or sorted(map(str, values)) != sorted(names):
         raise _unfit(measure.name, repr(values)[:200], f"a dictionary with a value for each of {', '.join(names)}")
     return {column.name: _checked(measure.name, column, values[column.name]) for column in measure.columns}
+
+
+def _of_scikit(measure: Measure, outputs: Outputs) -> dict[str, float | None]:
+    models = {"unlearned": outputs.logits, "original": outputs.original, "retrained": outputs.retrained}
+    return scikit.computed(measure, outputs.labels, models)
 
 
 def _code(measure: Measure) -> Callable[..., Any]:
@@ -163,10 +172,35 @@ def _told_apart(attack: Measure, outputs: Outputs) -> dict[str, float | None]:
     if too_few(len(outputs.labels["forget"]), len(outputs.labels["unseen_test"]), "test"):
         return {column.name: None for column in attack.columns}
     sides = [membership(attack, outputs.logits[part], outputs.labels[part]) for part in ("forget", "unseen_test")]
-    members = np.repeat([1, 0], list(map(len, sides)))
-    false, true, _ = roc_curve(members, np.concatenate(sides), drop_intermediate=False)
     area, hits = (column.name for column in attack.columns)
-    return {area: float(auc(false, true)), hits: float(true[false <= FALSE_RATE].max())}
+    return dict(zip((area, hits), told_apart(*sides), strict=True))
+
+
+def attacked_losses(outputs: Outputs, logits: Mapping[str, Floats]) -> tuple[Losses, Losses] | None:
+    """Losses under these logits of D_F, [N], and of the samples of D_T that attacks hold against it, [M].
+
+    None where either has too few for an attack.
+    """
+    if too_few(len(outputs.labels["forget"]), len(outputs.labels["unseen_test"]), "test"):
+        return None
+    forgotten, unseen = (losses(logits[part], outputs.labels[part]) for part in ("forget", "unseen_test"))
+    return forgotten, unseen
+
+
+_VALUES: Mapping[str, Callable[[Measure, Outputs], Any]] = {
+    "measure": lambda measure, outputs: _code(measure)(outputs),
+    "membership": _told_apart,
+    "scikit": _of_scikit,
+}
+
+
+def told_apart(forgotten: Floats, unseen: Floats) -> tuple[float, float]:
+    """Of numbers that are higher for likelier members, [N] and [M]: area under the ROC curve, and the share of those
+    forgotten that is found where 1 % of the unseen ones are above the threshold.
+    """
+    members = np.repeat([1, 0], [len(forgotten), len(unseen)])
+    false, true, _ = roc_curve(members, np.concatenate([forgotten, unseen]), drop_intermediate=False)
+    return float(auc(false, true)), float(true[false <= FALSE_RATE].max())
 
 
 def _checked(measure: str, column: Column, value: Any) -> float | bool | None:

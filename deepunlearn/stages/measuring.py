@@ -132,6 +132,8 @@ class Given:
             given["weights"] = self._weights
         if "models" in measure.needs:
             given["models"] = StoredModels(self.stage, self, measure.name)
+        if "training" in measure.needs:
+            given["seconds"] = self._seconds
         if "call" in measure.needs:
             given["call"] = RepeatedCall(self.stage, self.subject)
         return Outputs(
@@ -156,6 +158,16 @@ class Given:
     def _weights(self) -> Mapping[str, Mapping[str, Array]]:
         entries = {str(role): self.stage.reference(role, self.subject.seed) for role in REFERENCES}
         return {name: _read_only(_weights(one)) for name, one in {"model": self.subject.entry, **entries}.items()}
+
+    @property
+    def _seconds(self) -> dict[str, float | None]:
+        """Of making the model, and of retraining beside it. The original has not been unlearned."""
+        subject, own = self.subject, self.subject.entry.meta["seconds"]
+        if isinstance(subject.key, ReferenceKey):
+            known = own if subject.key.role == "retrained" else None
+            return {"model": known, "retrained": known}
+        retrained = self.stage.retrain_seconds(subject.entry.meta["retrain_step_seconds"])
+        return {"model": own, "retrained": retrained}
 
     @cached_property
     def again(self) -> Mapping[str, Any]:

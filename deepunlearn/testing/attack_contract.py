@@ -41,7 +41,7 @@ def test_a_sample_is_judged_apart_from_those_beside_it(attack: Measure) -> None:
 
 def test_members_score_higher(attack: Measure) -> None:
     """The original fits the forget set better than the test set."""
-    assert area(attack, ORIGINAL) > 0.6, "give likelier members the higher number"
+    assert area(attack, ORIGINAL) > 0.55, "give likelier members the higher number"
 
 
 def test_where_forget_and_test_set_are_alike_it_is_at_chance(attack: Measure) -> None:

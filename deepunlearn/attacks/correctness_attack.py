@@ -1,0 +1,13 @@
+"""Correctness: members are the samples that are classified rightly (Yeom et al. 2018; Song and Mittal 2021)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepunlearn.metrics.accuracy import Floats, Integers
+
+
+def membership(logits: Floats, labels: Integers) -> Floats:
+    """1 where the largest logit is the label's, 0 elsewhere, [N]."""
+    right: Floats = (logits.argmax(axis=1) == labels).astype(np.float64)
+    return right

@@ -1,0 +1,41 @@
+"""How far the outputs of two models on the same samples are apart, in bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import entr, log_softmax
+
+from deepunlearn.metrics.accuracy import Floats
+
+Double = npt.NDArray[np.float64]
+LOG_2 = float(np.log(2))  # nats of a bit
+
+
+def log_shares(logits: Floats) -> Double:
+    """log softmax of logits [N, K] in nats, float64 [N, K]."""
+    logs: Double = log_softmax(logits.astype(np.float64), axis=1)
+    return logs
+
+
+def _kullback_leibler(shares: Double, logs: Double, other: Double) -> Double:
+    """KL(p || q) of each sample in bits, [N], >= 0, of p, log p and log q, [N, K]. It has no upper limit."""
+    bits: Double = (shares * (logs - other)).sum(axis=1) / LOG_2
+    return np.maximum(bits, 0)
+
+
+def jensen_shannon(shares: Double, other: Double) -> Double:
+    """JS(p, q) of each row in bits, [N], from 0 (equal) to 1 (no class in common); shares are p and q, [N, K].
+
+    The entropy of the mean less the mean of the entropies.
+    """
+    nats: Double = entr((shares + other) / 2).sum(axis=1) - (entr(shares) + entr(other)).sum(axis=1) / 2
+    return np.clip(nats / LOG_2, 0, 1)
+
+
+def apart(retrained: Floats, logits: Floats) -> tuple[float, float]:
+    """Means over samples of KL(retrained || other) and of JS, in bits; both are logits [N, K]."""
+    logs, other = log_shares(retrained), log_shares(logits)
+    shares = np.exp(logs)
+    kl = _kullback_leibler(shares, logs, other)
+    return float(kl.mean()), float(jensen_shannon(shares, np.exp(other)).mean())
