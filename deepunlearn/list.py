@@ -81,8 +81,8 @@ def _configs(kind: str, names: Sequence[str], folders: Folders, settings: list[s
     if kind == "method":
         read = method_configs(folders)
     elif kind in OF_MODELS:
-        own = [name for name in _chosen(kind, names, folders) if name not in SCORED_TOGETHER]
-        read = {measure.name: measure for measure in added_measures(folders, own)}
+        added = [name for name in _chosen(kind, names, folders) if name not in SCORED_TOGETHER]
+        read = {measure.name: measure for measure in added_measures(folders, added)}
     for name in _chosen(kind, names, folders):
         if kind == "arch" and not names and is_many(name):
             continue  # none of these is named

@@ -23,7 +23,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["ops"],
     ["training"],
     ["instruments"],
-    ["attacks", "measures"],
+    ["attacks"],
     ["cells"],
     ["methods"],
     ["composition", "running"],

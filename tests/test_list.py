@@ -20,7 +20,7 @@ def test_a_list_shows_kinds_names_and_where_they_are_from(tmp_path: Path, capsys
     assert "smallnet" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("asked", [["attack"], ["measure"], ["measure", "loss_attack"], ["method", "ft", "chain"]])
+@pytest.mark.parametrize("asked", [["measure", "loss_attack"], ["method", "ft", "chain"]])
 def test_a_check_of_nothing_is_no_check_that_was_passed(asked: list[str]) -> None:
     with pytest.raises(ConfigError, match="nothing to run the contract tests on"):
         main([*asked, "--check"])

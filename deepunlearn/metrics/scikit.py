@@ -1,4 +1,7 @@
-"""Any metric of scikit-learn by name: `sklearn.f1_score(average=macro, part=forget)`, read, checked and computed."""
+"""Any metric of scikit-learn by name: `sklearn.f1_score(average=macro, part=forget)`, read, checked and computed.
+
+Every command line is read with this, so that scikit-learn and SciPy are imported only where a metric is named.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,10 @@ from math import isfinite, nan
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError, NotApplicable, unknown
 from deepunlearn.core.measure_config import Column, Measure
-from deepunlearn.metrics.accuracy import Floats, Integers
-from deepunlearn.metrics.divergence import log_shares
 
 PREFIX = "sklearn."
 CALL = re.compile(r"sklearn\.\w+\([^()]*\)")
@@ -46,6 +48,8 @@ OF_DECISIONS = ("hinge_loss",)
 TRIED = (2, 10, 200)  # numbers of classes: what works for none of them is refused
 WORDS = {"true": True, "false": False, "null": None, "none": None, "nan": nan}
 
+Floats = npt.NDArray[np.floating[Any]]
+Integers = npt.NDArray[np.integer[Any]]
 Value = None | bool | int | float | str | tuple[Any, ...]
 
 
@@ -192,7 +196,10 @@ def _parsed(text: str) -> tuple[str, dict[str, Value]]:
             raise ValueError("it is not sklearn.NAME")
         if isinstance(node, ast.Call) and node.args:
             raise ValueError(f"{ast.unparse(node.args[0])} has no name")
-        return function.attr, {str(one.arg): _value(one.value) for one in keywords}
+        names = [str(one.arg) for one in keywords]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{', '.join(twice)} is given twice")
+        return function.attr, {name: _value(one.value) for name, one in zip(names, keywords, strict=True)}
     except (SyntaxError, ValueError) as error:
         raise ConfigError(
             "cannot read a metric of scikit-learn",
@@ -252,7 +259,8 @@ def _sides(metric: str, labels: Integers, logits: Floats) -> tuple[Any, Any]:
     of_regression = available()[metric].__module__.endswith("_regression")
     if metric not in (*OF_SHARES, *OF_ONE_HOT) and not of_regression:
         return labels, logits.argmax(axis=1)
-    shares = np.exp(log_shares(logits))
+    shares = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
     if metric in OF_SHARES:
         return labels, shares[:, 1] if two and metric in OF_SECOND_CLASS else shares
     return np.eye(logits.shape[1])[labels], shares
@@ -276,10 +284,14 @@ def _sentence(error: Exception) -> str:
 
 
 def _no_argument(text: str, name: str, defaults: Mapping[str, Any]) -> ConfigError:
-    error = unknown(f"argument of {text}:", name, {**defaults, **OURS})
     if name in ("labels", "sample_weight"):
-        return ConfigError(error.problem, given=name, allowed=error.allowed, remedy=f"leave {name} out")
-    return error
+        return ConfigError(
+            f"the argument {name!r} of a metric of scikit-learn is given by the program",
+            given=text,
+            allowed=", ".join(sorted({**defaults, **OURS})),
+            remedy=f"leave {name} out: all classes and all samples of a part count",
+        )
+    return unknown(f"argument of {text}:", name, {**defaults, **OURS})
 
 
 def _refused(call: Call, told: str) -> ConfigError:

@@ -52,6 +52,7 @@ VALUE_ERRORS = {  # module -> why its ValueErrors meet no user
     "ulira.attack": "the design that is checked first gives every attack enough observations",
     "ulira.scores": "likewise",
     "metrics.mia": "splits are checked first",
+    "metrics.scikit": "the reader of calls says what is wrong with one, as a ConfigError",
     "metrics.row": "a row that does not fit is a mistake of ours, told with its traceback",
 }
 
