@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"nothing to do: all {len(planner.tasks)} tasks are stored in {planner.results.store}")
         return 0
     if isinstance(command.sweep.launcher, SlurmLauncher):
-        return _submit(command, planner, command.sweep.launcher, arguments, progress)
+        return submit(command, planner, command.sweep.launcher, arguments, progress)
     return _run(command, planner, progress, arguments, needed)
 
 
@@ -181,7 +181,7 @@ def _run(
     seconds = describe_plan(planner, estimator, runtime.device_name(), remarks(planner.sweep.cells, timed.values()))
     if command.flags.plan:
         return 0
-    _confirm(command.flags, seconds, runtime.device.type)
+    confirm(command.flags, seconds, runtime.device.type)
     removed = planner.store.clean()
     if removed:
         progress.say(f"removed {removed} unfinished results of processes that were killed")
@@ -194,9 +194,10 @@ def _run(
     return report(planner, folder)
 
 
-def _submit(
+def submit(
     command: Command, planner: Planner, launcher: SlurmLauncher, arguments: Sequence[str], progress: Progress
 ) -> int:
+    """Plan and submit what is open as SLURM jobs; returns the exit code."""
     folder = folder_of(planner, command.name)
     estimator = Estimator(planner, cluster_speeds(planner, launcher))
     describe_plan(planner, estimator, "the cluster's nodes")
@@ -289,7 +290,8 @@ def _shown(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _confirm(flags: Flags, seconds: float, device: str) -> None:
+def confirm(flags: Flags, seconds: float, device: str) -> None:
+    """Raises ConfigError for what takes hours on a CPU, unless that was confirmed."""
     if device == "cpu" and seconds > CONFIRM_ABOVE and not flags.confirm:
         raise ConfigError(
             "this would take long on a CPU",

@@ -43,7 +43,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["cli"],
     ["list"],
     ["sweep", "status", "tables", "report", "methods.__main__"],
-    ["ulira.command"],
+    ["ulira.command", "measure"],
     ["lira"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
@@ -66,6 +66,7 @@ NO_TORCH = (
     "launch.estimate",
     "launch.load",
     "launch.speed_file",
+    "launch.stored",
     "status",
     "tables",
     "report",

@@ -27,10 +27,15 @@ def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
     if all(name in registry or _is_metric(name) for name in names):
         measures = tuple(scikit.as_measure(name) if _is_metric(name) else _measure(registry[name]) for name in names)
     else:
-        read = {name: _measure(one) for name, one in registry.items()}
+        read = known_measures(folders)
         measures = tuple(dict.fromkeys(one for name in names for one in _meant(name, read)))
     with_added(measures)
     return measures
+
+
+def known_measures(folders: Folders) -> dict[str, Measure]:
+    """All that `measures=` may choose by name. Raises ConfigError for a YAML that does not fit."""
+    return {name: _measure(one) for name, one in _registry(folders).items()}
 
 
 def sets_of(measures: Iterable[Measure]) -> dict[str, list[Measure]]:

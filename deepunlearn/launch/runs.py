@@ -21,12 +21,13 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import now, process_alive
 from deepunlearn.launch.plan import Planner
 
+HOW: dict[str, Any] = {"launcher": True, "runtime": True, "search": {"storage"}}  # what tells no two sweeps apart
+
 
 def folder_of(planner: Planner, name: str) -> Path:
     """The folder of a sweep: commands that differ only in where and how they run share it."""
     measures: Any = {"__all__": {*FOR_PEOPLE}} if planner.sweep.measures else True
-    how: Any = {"launcher": True, "runtime": True, "search": {"storage"}, "measures": measures}
-    what = planner.sweep.model_dump(mode="json", exclude=how)
+    what = planner.sweep.model_dump(mode="json", exclude={**HOW, "measures": measures})
     return planner.results.runs / f"{name}-{hash_of(what)}"
 
 
@@ -35,8 +36,7 @@ def prepared(planner: Planner, name: str, arguments: Sequence[str]) -> Path:
     folder = folder_of(planner, name)
     write_atomically(folder / "sweep.json", planner.sweep.model_dump_json(indent=1) + "\n")
     write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
-    command = planner.sweep.cells[0].forget.command
-    write_atomically(folder / "command.txt", f"python -m deepunlearn.{command} {shlex.join(arguments)}\n")
+    write_atomically(folder / "command.txt", f"python -m deepunlearn.{planner.command} {shlex.join(arguments)}\n")
     return folder
 
 

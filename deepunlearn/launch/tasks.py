@@ -91,6 +91,11 @@ class TaskList:
         return Features(len(features or ())) if size is None else size
 
     @property
+    def command(self) -> str:
+        """The command that does these tasks."""
+        return self.sweep.cells[0].forget.command
+
+    @property
     def timed_stages(self) -> list[Stage]:
         """Those in which the cost of unlearning counts, so that nothing may run beside it. U-LiRA times nothing."""
         if not any(cell.forget.scored for cell in self.sweep.cells):

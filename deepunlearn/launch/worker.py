@@ -11,7 +11,7 @@ from deepunlearn.cells import REFERENCES
 from deepunlearn.core import stopping
 from deepunlearn.core.errors import DataError, NotApplicable
 from deepunlearn.core.infrastructure import infrastructure
-from deepunlearn.core.progress import Progress
+from deepunlearn.core.progress import Bar, Progress
 from deepunlearn.core.store import FailureKind, describe_error
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import State, Task, role_of
@@ -43,7 +43,15 @@ class Worker:
         Tasks that another process is at are waited for, and taken over if it dies. Raises Stopped between two tasks, or
         within one, where this process was asked to stop.
         """
-        return Counter(self.run_task(task) for task in tasks)
+        if not tasks or tasks[0].stage != "measure":
+            return Counter(self.run_task(task) for task in tasks)
+        with self.progress.bar("measure: model", len(tasks)) as bar:  # other stages show what they do themselves
+            return Counter(self._shown(task, bar) for task in tasks)
+
+    def _shown(self, task: Task, bar: Bar) -> State:
+        state = self.run_task(task)
+        bar.advance()
+        return state
 
     def run_task(self, task: Task) -> State:
         """The state of `task` afterwards; "to do" where infrastructure kept it from being done."""
