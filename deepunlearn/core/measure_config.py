@@ -87,13 +87,15 @@ class Column(Frozen):
 class Described(Frozen):
     """What the YAML of a measure or an attack says to people and to `measures=`, beside what its values mean.
 
-    default: whether a sweep computes it unasked; slow: whether it takes seconds or more for each model; sets: names of
-    sets that it belongs to, for `measures=`. In words, for people: cost: what computing it takes; limits: what it does
-    not say; undefined: when its columns are None.
+    default: whether a sweep computes it unasked; slow: whether it takes seconds or more for each model; repeatable:
+    whether a model always gets the same values, unlike those of a meter; sets: names of sets that it belongs to, for
+    `measures=`. In words, for people: cost: what computing it takes; limits: what it does not say; undefined: when its
+    columns are None.
     """
 
     default: bool = True
     slow: bool = False
+    repeatable: bool = True
     sets: tuple[Name, ...] = ()
     cost: str = ""
     limits: str = ""

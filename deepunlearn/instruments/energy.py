@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.runtime import Runtime
@@ -23,21 +23,30 @@ class Meter(Protocol):
         """Joules since `read` gave `before`."""
 
 
-class Joules:
-    """What a block took; known when it has ended."""
+class Joules(AbstractContextManager["Joules"]):
+    """Adds up what the meters count in its blocks, the device being done before and after each.
 
-    value = 0.0
+    joules, seconds: of all blocks so far.
+    """
 
+    def __init__(self, runtime: Runtime, meters: list[Meter]) -> None:
+        self.joules = 0.0
+        self._runtime, self._meters, self._before = runtime, meters, list[float]()
+        self._clock = runtime.clock()
 
-@contextmanager
-def energy_of(runtime: Runtime, meters: list[Meter]) -> Iterator[Joules]:
-    """Add up what the meters count while the block runs, the device being done before and after."""
-    found = Joules()
-    runtime.synchronize()
-    before = [meter.read() for meter in meters]
-    yield found
-    runtime.synchronize()
-    found.value = sum(meter.since(start) for meter, start in zip(meters, before, strict=True))
+    @property
+    def seconds(self) -> float:
+        return self._clock.seconds
+
+    def __enter__(self) -> Self:
+        self._clock.start()
+        self._before = [meter.read() for meter in self._meters]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._clock.stop()
+        pairs = zip(self._meters, self._before, strict=True)
+        self.joules += sum(meter.since(before) for meter, before in pairs)
 
 
 def meters_of(runtime: Runtime) -> list[Meter]:

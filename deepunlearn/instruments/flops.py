@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, Self
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -13,25 +13,39 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from deepunlearn.kernels import switch
 
 
-class Counted:
-    """What a block took; known when it has ended."""
+class Counting(AbstractContextManager["Counting"]):
+    """Counts the operations of matrix products and convolutions in its block, by torch's formulas for dense ones.
 
-    flops = 0
-
-
-@contextmanager
-def counted() -> Iterator[Counted]:
-    """Count the operations of matrix products and convolutions in the block, by torch's formulas for dense ones.
-
-    A multiplication and the addition that follows count as two. What runs takes PyTorch's plain ways, as other ways to
-    the same values (our CPU kernels, fused attention, compiled graphs) count otherwise: the number depends on neither
-    processor nor options. Element by element work (activations, normalisation, optimisers, masks) is not counted.
+    flops: how many; a multiplication and the addition that follows are two. What runs takes PyTorch's plain ways, as
+    other ways to the same values (our CPU kernels, fused attention, compiled graphs) count otherwise: the number
+    depends on neither processor nor options. Element by element work (activations, normalisation, optimisers, masks)
+    is not counted.
     """
-    found = Counted()
-    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _backward})
-    with switch.visit("off"), sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"), counter:
-        yield found
-    found.flops = counter.get_total_flops()
+
+    def __init__(self) -> None:
+        self.flops = 0
+        self._block = ExitStack()
+
+    def __enter__(self) -> Self:
+        counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _backward})
+        with ExitStack() as block:
+            for context in (switch.visit("off"), sdpa_kernel(SDPBackend.MATH), _eagerly(), counter):
+                block.enter_context(context)
+            block.callback(self._read, counter)
+            self._block = block.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._block.__exit__(*error)
+
+    def _read(self, counter: FlopCounterMode) -> None:
+        self.flops += counter.get_total_flops()
+
+
+def _eagerly() -> AbstractContextManager[Any]:
+    """Without compiled graphs, into which no counter sees."""
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def _backward(gradient: Sequence[int], inputs: Sequence[int], weights: Sequence[int], *rest: Any, **_: Any) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Self
 
 from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,29 +13,32 @@ from torch.utils._pytree import tree_iter
 from deepunlearn.runtime import Runtime
 
 
-class Peak:
-    """Bytes beyond those that were there when the block began; known when it has ended."""
+class Peak(AbstractContextManager["Peak"]):
+    """The peak in its block: on a GPU by PyTorch's allocator, on a CPU by the tensors that operations make.
 
-    bytes = 0
-
-
-@contextmanager
-def peak_of(runtime: Runtime) -> Iterator[Peak]:
-    """The peak in the block: on a GPU by PyTorch's allocator, on a CPU by the tensors that operations make.
-
-    On a CPU the system tells only what the process holds, freed memory and libraries included, so the tensors are
-    followed: one counts from the operation that gives it until nothing refers to its storage. What an operation needs
-    inside itself is not seen there.
+    bytes: beyond those that were there when the block began. On a CPU the system tells only what the process holds,
+    freed memory and libraries included, so the tensors are followed: one counts from the operation that gives it until
+    nothing refers to its storage. What an operation needs inside itself is not seen there.
     """
-    found = Peak()
-    before = runtime.watch_allocation()
-    if before is not None:
-        yield found
-        found.bytes = runtime.peak_allocation() - before
-        return
-    with LiveBytes() as live:
-        yield found
-    found.bytes = live.peak
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.bytes = 0
+        self._runtime = runtime
+        self._before: int | None = None
+        self._live = LiveBytes()
+
+    def __enter__(self) -> Self:
+        self._before = self._runtime.watch_allocation()
+        if self._before is None:
+            self._live.__enter__()  # type: ignore[no-untyped-call]  # torch's
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._before is None:
+            self._live.__exit__(*error)  # type: ignore[no-untyped-call]  # torch's
+            self.bytes = self._live.peak
+        else:
+            self.bytes = self._runtime.peak_allocation() - self._before
 
 
 class LiveBytes(TorchDispatchMode):

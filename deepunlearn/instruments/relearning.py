@@ -18,6 +18,8 @@ from deepunlearn.runtime import Runtime
 from deepunlearn.training import classification_step, inference_batch, predict
 
 RATE, BATCH_SIZE = 1e-3, 256  # of Adam, for all methods alike
+EPOCHS = 100  # at most
+ALPHA = 0.05  # of what is reached all but this share of it
 LOOKS = 8  # at the accuracy in an epoch, evenly spaced; with fewer steps than that after each
 ROUNDING = 1e-9  # of a product of two accuracies
 SEED = 0  # one order for all models, so that only their weights differ
@@ -46,9 +48,9 @@ def relearn(
     targets: Sequence[float],
     runtime: Runtime,
     *,
-    most_epochs: int,
     progress: Progress,
-    label: str,
+    most_epochs: int = EPOCHS,
+    label: str = "relearning D_F",
 ) -> list[Reached]:
     """When a copy of `model`, trained on `part` alone, gets each share of `part` right that `targets` name.
 
@@ -107,22 +109,20 @@ def relearn_once(
     targets: Sequence[float],
     runtime: Runtime,
     *,
-    most_epochs: int,
     progress: Progress,
-    label: str,
 ) -> list[Reached]:
     """`relearn`, kept for this process: of a retrained model, that all methods of a seed are held against.
 
     Known again by the weights and the samples themselves.
     """
-    name = _digest(model, part, [*targets, most_epochs])
+    name = _digest(model, part, targets)
     if name not in _known:
-        _known[name] = relearn(model, part, targets, runtime, most_epochs=most_epochs, progress=progress, label=label)
+        _known[name] = relearn(model, part, targets, runtime, progress=progress)
     return _known[name]
 
 
-def _digest(model: nn.Module, part: Part, more: Sequence[float]) -> str:
-    digest = hashlib.sha256(repr([*more, type(model).__qualname__]).encode())
+def _digest(model: nn.Module, part: Part, targets: Sequence[float]) -> str:
+    digest = hashlib.sha256(repr([*targets, type(model).__qualname__]).encode())
     for name, value in model.state_dict().items():
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())

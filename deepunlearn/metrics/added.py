@@ -81,17 +81,24 @@ class Models(Protocol):
 
 
 class Call(Protocol):
-    """The unlearning call that has made a model, of measures that need it. A reference has none: it is left out."""
+    """The unlearning call that has made a model, of measures that need it. A reference has none: it is left out.
+
+    alike: the same for calls that differ in their seed only. retrain_samples: how many samples retraining passes
+    through, over all epochs. runtime: where the call runs (deepunlearn.runtime.Runtime).
+    """
+
+    @property
+    def alike(self) -> str: ...
+    @property
+    def retrain_samples(self) -> int: ...
+    @property
+    def runtime(self) -> Any: ...
 
     def unlearn(self, around: AbstractContextManager[Any]) -> None:
         """Unlearn once more inside `around`, with the same seed and values; data and original are loaded before."""
 
     def retrain_step(self, around: AbstractContextManager[Any]) -> int:
         """One step of retraining inside `around`; how many samples its batch had."""
-
-    @property
-    def retrain_steps(self) -> int:
-        """Steps that retraining takes."""
 
 
 @dataclass(frozen=True)

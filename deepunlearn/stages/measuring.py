@@ -20,7 +20,7 @@ from deepunlearn.cells import REFERENCES
 from deepunlearn.core.errors import MeasureFailed, NotApplicable, StoreError
 from deepunlearn.core.forget import Role
 from deepunlearn.core.infrastructure import infrastructure
-from deepunlearn.core.keys import ReferenceKey, UnlearnedKey
+from deepunlearn.core.keys import ReferenceKey, UnlearnedKey, canonical_json
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
@@ -242,9 +242,19 @@ class RepeatedCall:
         return step_once(stage.fresh_model(self._seed), retain, stage.cell.train, stage.runtime, around)
 
     @property
-    def retrain_steps(self) -> int:
-        train = self._stage.cell.train
-        return self._stage.split_data(self._seed).parts["retain"].steps(train.batch_size) * train.epochs
+    def retrain_samples(self) -> int:
+        return len(self._stage.split_data(self._seed).parts["retain"]) * self._stage.cell.train.epochs
+
+    @property
+    def alike(self) -> str:
+        method, params = self._run
+        sizes = self._stage.sizes(self._seed)
+        run = [self._stage.keys.cell_key.hash, method.name, method.version, method.code, params, sizes]
+        return canonical_json(run)
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._stage.runtime
 
 
 def _read_only(arrays: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:

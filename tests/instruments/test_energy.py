@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepunlearn.core.errors import NotApplicable
-from deepunlearn.instruments.energy import energy_of, graphics, processors
+from deepunlearn.instruments.energy import Joules, graphics, processors
 from deepunlearn.testing.small import runtime
 
 
@@ -25,10 +25,10 @@ def test_joules_of_all_processors_are_added_and_an_overflow_is_seen(tmp_path: Pa
     part = domain(tmp_path, "intel-rapl:0:0", "core", 1_000_000)
     domain(tmp_path, "intel-rapl:2", "psys", 1_000_000)
     meters = processors(tmp_path)
-    with energy_of(runtime(), meters) as found:
+    with Joules(runtime(), meters) as found:
         for folder, counted in ((first, 5_500_000), (second, 500_000), (part, 7_000_000)):
             (folder / "energy_uj").write_text(f"{counted}\n")
-    assert len(meters) == 2 and found.value == pytest.approx(1.5 + 1.5)
+    assert len(meters) == 2 and found.joules == pytest.approx(1.5 + 1.5)
 
 
 def test_a_machine_without_meters_says_so(tmp_path: Path) -> None:

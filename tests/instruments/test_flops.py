@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepunlearn.instruments.flops import counted
+from deepunlearn.instruments.flops import Counting
 from deepunlearn.kernels import dense, switch
 from deepunlearn.kernels.dense import ROWS_FROM, Dense
 from deepunlearn.kernels.small_maps import SmallMapConv2d
@@ -19,22 +19,22 @@ LABELS = torch.arange(8) % 4
 
 
 def of_a_step(network: nn.Module, images: torch.Tensor) -> int:
-    with counted() as found:
+    with Counting() as found:
         F.cross_entropy(network(images), LABELS[: len(images)]).backward()
     return found.flops
 
 
 def test_a_linear_layer_by_hand() -> None:
     layer, rows = nn.Linear(5, 3), torch.randn(7, 5)
-    with counted() as forward:
+    with Counting() as forward:
         layer(rows)
-    with counted() as inference, torch.inference_mode():
+    with Counting() as inference, torch.inference_mode():
         layer(rows)
     assert forward.flops == inference.flops == 2 * 7 * 5 * 3
-    with counted() as training:
+    with Counting() as training:
         layer(rows).sum().backward()
     assert training.flops == 2 * forward.flops, "nobody asks for the gradient of the input"
-    with counted() as nothing:
+    with Counting() as nothing:
         rows.relu() + 1
     assert nothing.flops == 0
 
@@ -44,14 +44,14 @@ def test_a_convolution_by_hand_in_groups_too(of_groups: int) -> None:
     """torch's formula has the gradient of the weights `groups` times."""
     layer = nn.Conv2d(6, 12, 3, stride=2, padding=1, groups=of_groups)
     maps = torch.randn(4, 6, 8, 8, requires_grad=True)
-    with counted() as found:
+    with Counting() as found:
         layer(maps).sum().backward()
     assert found.flops == 3 * (2 * 4 * (4 * 4) * 12 * (6 // of_groups) * 9)
 
 
 def test_a_transposed_convolution_by_hand() -> None:
     layer, maps = nn.ConvTranspose2d(6, 4, 2, stride=2), torch.randn(3, 6, 5, 5, requires_grad=True)
-    with counted() as found:
+    with Counting() as found:
         layer(maps).sum().backward()
     assert found.flops == 3 * (2 * 3 * (5 * 5) * 6 * 4 * 4)
 
@@ -60,14 +60,14 @@ def test_gradients_sample_by_sample_take_what_those_of_a_batch_take() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.Flatten())
     network.append(nn.Linear(4 * 6 * 6, 4)).eval()
     images = torch.randn(8, 3, 8, 8)
-    with counted() as found:
+    with Counting() as found:
         per_sample(network)(parameters_of(network), images, LABELS)
     assert found.flops == of_a_step(network, images)
 
 
 def test_attention_is_counted_however_it_is_computed() -> None:
     query, key, value = torch.randn(3, 2, 4, 10, 8)  # samples, heads, places, channels
-    with counted() as found:
+    with Counting() as found:
         F.scaled_dot_product_attention(query, key, value)
     assert found.flops == 2 * (2 * 2 * 4 * 10 * 10 * 8)
 
@@ -92,7 +92,7 @@ def test_our_kernels_count_as_what_they_stand_for(monkeypatch: pytest.MonkeyPatc
     images, labels = torch.randn(ROWS_FROM, 3, 4, 4), torch.arange(ROWS_FROM) % 4
     flops = []
     for network in (plain, fitted):
-        with counted() as found:
+        with Counting() as found:
             F.cross_entropy(network(images), labels).backward()
         flops.append(found.flops)
     assert flops[0] == flops[1] > 0
@@ -103,6 +103,18 @@ def test_our_kernels_count_as_what_they_stand_for(monkeypatch: pytest.MonkeyPatc
 
 def test_afterwards_the_kernels_are_back() -> None:
     runtime()
-    with counted():
+    with Counting():
         assert not switch.on()
     assert switch.on()
+    with pytest.raises(ValueError, match="mine"), Counting():
+        raise ValueError("mine")
+    assert switch.on()
+
+
+def test_blocks_of_one_counter_add_up() -> None:
+    layer, rows, found = nn.Linear(5, 3), torch.randn(7, 5), Counting()
+    for _ in range(2):
+        with found:
+            layer(rows)
+        layer(rows)
+    assert found.flops == 2 * (2 * 7 * 5 * 3)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from deepunlearn.instruments.memory import LiveBytes, peak_of
+from deepunlearn.instruments.memory import LiveBytes, Peak
 from deepunlearn.testing.small import runtime
 
 
 def test_what_is_freed_makes_room_and_views_take_none() -> None:
-    with peak_of(runtime()) as peak:
+    with Peak(runtime()) as peak:
         first = torch.zeros(1000)
         second = first + 1
         view = second.view(10, 100)[3:]
@@ -37,7 +37,7 @@ def test_what_the_graph_keeps_counts_until_it_is_gone() -> None:
 def test_an_optimiser_shows() -> None:
     def peak(made: type[torch.optim.Optimizer]) -> int:
         layer = nn.Linear(100, 100)
-        with peak_of(runtime()) as found:
+        with Peak(runtime()) as found:
             optimizer = made(layer.parameters(), lr=0.1)  # type: ignore[call-arg]
             layer(torch.ones(1, 100)).sum().backward()
             optimizer.step()
@@ -48,7 +48,7 @@ def test_an_optimiser_shows() -> None:
 
 def test_equal_work_takes_equal_memory() -> None:
     def taken() -> int:
-        with peak_of(runtime()) as found:
+        with Peak(runtime()) as found:
             nn.Linear(30, 40)(torch.ones(5, 30)).relu().sum().backward()
         return found.bytes
 

@@ -21,9 +21,7 @@ FORGET = parts()["forget"]  # 25 samples of 4 classes
 
 
 def tried(network: nn.Module, *targets: float, most_epochs: int = 6, part: Part = FORGET) -> list[Reached]:
-    return relearn(
-        network, part, targets, runtime(), most_epochs=most_epochs, progress=Progress(quiet=True), label="test"
-    )
+    return relearn(network, part, targets, runtime(), most_epochs=most_epochs, progress=Progress(quiet=True))
 
 
 def plainly(network: nn.Module, target: float, batch_size: int, most_epochs: int) -> Reached:
@@ -110,9 +108,7 @@ def test_once_is_once_for_equal_weights_and_data(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(relearning, "relearn", lambda network, *_, **__: taken.append(network) or [Reached(1, 1)])
 
     def once(network: nn.Module, part: Part = FORGET, target: float = 0.5) -> None:
-        relearn_once(
-            network, part, [target], runtime(), most_epochs=3, progress=Progress(quiet=True), label="test"
-        )  # fmt: skip
+        relearn_once(network, part, [target], runtime(), progress=Progress(quiet=True))
 
     once(model())
     once(model())
