@@ -1,4 +1,4 @@
-"""Inputs near given ones that a network takes for something else, measured in pixels where inputs are images."""
+"""Inputs near given ones, measured in pixels where inputs are images, and those that a network mistakes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,13 @@ class Pixels:
     def __init__(self, problem: HasPixels) -> None:
         self._std, self._bounds = problem.pixel_std, problem.pixel_bounds
 
+    def shifted(self, x: Tensor, change: Tensor) -> Tensor:
+        """x with `change` (pixels) added, whatever comes out."""
+        return x + (change if self._std is None else change / self._std)
+
     def moved(self, x: Tensor, change: Tensor) -> Tensor:
-        """x with `change` (pixels) added; no pixel becomes darker than black or brighter than white."""
-        moved = x + (change if self._std is None else change / self._std)
+        """The same, but no pixel becomes darker than black or brighter than white."""
+        moved = self.shifted(x, change)
         return moved if self._bounds is None else moved.clamp(*self._bounds)
 
 
