@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from deepunlearn.core.errors import ConfigError, NotApplicable
+from deepunlearn.core.errors import ConfigError
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -100,19 +98,3 @@ def check_fresh(fresh: Any, original: nn.Module) -> None:
 def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
     values = model.state_dict() if isinstance(model, nn.Module) else {}
     return {name: tuple(value.shape) for name, value in values.items() if isinstance(value, Tensor)}
-
-
-@contextmanager
-def single_samples_taught(sizes: Mapping[str, int]) -> Iterator[None]:
-    """Batch normalisation cannot train on one sample: NotApplicable where a part has no more."""
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise NotApplicable(
-            "this method trains on a batch of one sample, which the model's batch normalisation cannot do",
-            given=", ".join(f"{name}: {size} samples" for name, size in sizes.items()),
-            allowed="at least two samples in each part, batches of at least two",
-            remedy="give more samples or a larger batch size, or use another method",
-        ) from error

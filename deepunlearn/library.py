@@ -30,7 +30,6 @@ from deepunlearn.given_model import (
     copied_model,
     dtype_of,
     not_finite,
-    single_samples_taught,
     unwrapped,
 )
 from deepunlearn.methods.base import nothing_to_move
@@ -83,8 +82,7 @@ def unlearn(
         for sentence in shared:
             warnings.warn(sentence, DataWarning, stacklevel=2)
         setting = _setting(model, data, parts=parts or {}, fresh=fresh, frozen=frozen, runtime=runtime)
-        with single_samples_taught({name: len(part) for name, part in data.items()}):
-            unlearned, _ = execute(make_method(config, params), setting.problem, runtime, seed)
+        unlearned, _ = execute(make_method(config, params), setting.problem, runtime, seed)
         return _flagged_as(model, unlearned)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
 from deepunlearn.methods.base import Problem
@@ -81,7 +83,7 @@ def execute(
     `on_epoch(epochs done, model)` is called at each yield, outside the clock; it may raise to end the run, and what it
     draws from random states does not reach the method. Raises Diverged, or NotApplicable from the method.
     """
-    with runtime.seeded(seed) as generator:
+    with runtime.seeded(seed) as generator, single_samples_taught():
         problem = problem_of(generator)
         clock, epochs = runtime.clock(), 0
         problem._outside_clock = clock.paused
@@ -104,6 +106,22 @@ def execute(
 
 
 _END = object()
+
+
+@contextmanager
+def single_samples_taught() -> Iterator[None]:
+    """Batch normalisation cannot train on one sample: NotApplicable where a method gives it a batch of one."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise NotApplicable(
+            "this method trains on a batch of one sample, which the model's batch normalisation cannot do",
+            given=str(error),
+            allowed="batches of at least two samples, so at least two in each part that is trained on",
+            remedy="give more samples or a larger batch size, or use another method",
+        ) from error
 
 
 def working_copy(original: nn.Module) -> nn.Module:

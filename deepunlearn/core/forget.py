@@ -268,6 +268,7 @@ class ForgetSet(Frozen):
     version: ClassVar[int] = 1  # bump when the same values would choose other samples
     enlarge: ClassVar[str] = "choose more samples"  # the remedy of a forget set that is too small
     reduce: ClassVar[str] = "choose fewer samples"  # and of one that leaves too few
+    least: ClassVar[int] = 1  # samples; of one that is attacked whatever it is, as many as an attack needs
     scored: ClassVar[bool] = True  # each model gets a row of scores; else all models are attacked together, untimed
     computed_by: ClassVar[str] = "deepunlearn.stages.evaluation:Experiment"  # imported by workers only, it needs torch
     command: ClassVar[str] = "sweep"  # python -m deepunlearn.COMMAND runs it

@@ -25,10 +25,10 @@ from deepunlearn.core.forget import (
     Splits,
     classes_of,
 )
-from deepunlearn.metrics import USABLE_MARGIN
+from deepunlearn.metrics import FOLDS, USABLE_MARGIN
 
 LEAST_PER_CLASS = 10  # a limited training part with fewer samples per class has nothing left to learn from
-LEAST_PER_SIDE = 10  # the attack's 10-fold cross-validation needs ten forget and ten validation or test samples
+LEAST_PER_SIDE = FOLDS  # validation and test samples, for the attack; fewer forgotten ones have no attack, and say so
 
 
 def make_splits(
@@ -169,12 +169,12 @@ def _check_sizes(sizes: Mapping[str, int], forget: ForgetSet, val_ratio: float) 
             allowed=f"at least {LEAST_PER_SIDE} retained samples",
             remedy=forget.reduce,
         )
-    if sizes["forget"] < LEAST_PER_SIDE:
+    least = forget.least
+    if sizes["forget"] < least:
         raise ConfigError(
-            f"the forget set is {'too small' if sizes['forget'] else 'empty: too small'} for the membership attack's "
-            "10 folds",
+            f"the forget set is {'too small' if sizes['forget'] else 'empty'}",
             given=f"{given}: {sizes['forget']} of {of} training samples",
-            allowed=allowed,
+            allowed=f"at least {least} samples" + (", for the attack" if least > 1 else ""),
             remedy=f"use more data (raise dataset.limit, lower dataset.val_ratio), or {forget.enlarge}",
         )
     cut = [name for name, own in (("val", forget.cuts_val), ("test", forget.cuts_test)) if own]

@@ -63,6 +63,7 @@ class HalvesForget(ForgetSet):
 
     enlarge: ClassVar[str] = "lower forget.parts"
     reduce: ClassVar[str] = "raise forget.parts"
+    least: ClassVar[int] = 10  # samples that the attack has a say on
     scored: ClassVar[bool] = False
     computed_by: ClassVar[str] = "deepunlearn.ulira.shadow_models:ShadowExperiment"
     command: ClassVar[str] = "lira"

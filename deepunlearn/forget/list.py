@@ -51,7 +51,8 @@ class ListForget(ForgetSet):
 
     @property
     def title(self) -> str:
-        return f"{len(read(Path(self.file)).entries):,} listed samples"
+        count = len(read(Path(self.file)).entries)
+        return f"{count:,} listed sample{'' if count == 1 else 's'}"
 
     @property
     def spelling(self) -> str:

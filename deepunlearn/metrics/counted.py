@@ -81,4 +81,5 @@ def too_few(forgotten: int, unseen: int, part: str) -> str | None:
     if min(forgotten, unseen) >= FOLDS:
         return None
     of = f"{unseen} samples of the {PARTS[part]} part match the forgotten ones"
-    return f"attack n/a: {f'{forgotten} samples are forgotten' if forgotten < FOLDS else of}, and it needs {FOLDS}"
+    few = "1 sample is forgotten" if forgotten == 1 else f"{forgotten} samples are forgotten"
+    return f"attack n/a: {few if forgotten < FOLDS else of}, and it needs {FOLDS}"

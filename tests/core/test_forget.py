@@ -82,8 +82,8 @@ def test_its_values_are_checked(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"forget\.share has a value that cannot be used") as error:
         sweep_of(folder, "forget.share=half")
     assert error.value.allowed == "a number"
-    with pytest.raises(ConfigError, match="forget set is too small"):
-        Planner(sweep_of(folder, "forget.share=0.1"), Progress(quiet=True)).splits(0)
+    with pytest.raises(ConfigError, match="forget set is empty"):
+        Planner(sweep_of(folder, "forget.share=0.001"), Progress(quiet=True)).splits(0)
 
 
 @pytest.mark.parametrize("kind", ["random", "halves"])

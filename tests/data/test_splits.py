@@ -39,10 +39,17 @@ def test_a_split_that_nothing_is_unlearned_from_is_the_same_and_may_be_smaller()
     for part in ("retain", "forget", "val", "test"):
         same = getattr(make_splits(CIFAR_TRAIN, CIFAR_TEST, **options, checked=False).of(0), part)
         assert np.array_equal(same, getattr(cut(), part))
-    few = np.arange(100) % 10  # 85 samples without validation, of which 8 are forgotten: too few for the attack
-    with pytest.raises(ConfigError, match="forget set is too small"):
+    few = np.arange(60) % 10  # 9 of them are validation: too few for the attack
+    with pytest.raises(ConfigError, match="val set that is too small"):
         make_splits(few, few, **options)
-    assert sizes(make_splits(few, few, **options, checked=False).of(0)) == [77, 8, 15, 100]
+    assert sizes(make_splits(few, few, **options, checked=False).of(0)) == [46, 5, 9, 60]
+
+
+@pytest.mark.parametrize("forgotten", [1, 9])
+def test_a_few_forgotten_samples_are_a_forget_set(forgotten):
+    """A deletion request is of one sample or of nine; the attack says that it needs ten."""
+    split = cut(np.repeat([0, 1], 100), np.repeat([0, 1], 100), forget_ratio=forgotten / 170)
+    assert sizes(split) == [170 - forgotten, forgotten, 30, 200]
 
 
 def test_the_split_of_cifar10_never_changes():
@@ -178,7 +185,7 @@ def _retain_of(train, seed):
 
 @pytest.mark.parametrize(
     ("val_ratio", "forget_ratio", "named"),
-    [(0.15, 0.01, "forget.ratio"), (0.04, 0.1, "dataset.val_ratio"), (0.15, 0.0001, "forget.ratio")],
+    [(0.04, 0.1, "dataset.val_ratio"), (0.15, 0.0001, "forget.ratio")],
 )
 def test_sets_too_small_for_the_attack_are_refused(val_ratio, forget_ratio, named):
     train = np.repeat([0, 1], 100)

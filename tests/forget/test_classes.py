@@ -68,7 +68,7 @@ NUMBERS = Labelled(TRAIN, TEST, ("1", "10", "2", "3"))
         (of(3, "dog"), DATA, ["names a class twice", "dog"]),
         (of(1), NUMBERS, ["may mean two classes", "named '10'", "named '1'", '["10"]']),
         (of(0, 1, 2, 3), DATA, ["is everything", "680 of 680", "forget.share"]),
-        (of(1, share=0.01), DATA, ["too small", "forget.share"]),
+        (of(1, share=0.001), DATA, ["empty", "forget.share"]),
         (of(1, share=0.999), DATA, ["no sample of class 1", "forget.share"]),
         (of(0, 1, 2), DATA, ["no model could be usable", "50 of 50 test samples of retained classes"]),
     ],

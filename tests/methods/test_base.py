@@ -17,7 +17,7 @@ from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.methods.base import Method, Problem
 from deepunlearn.running import execute
 from deepunlearn.testing import small
-from deepunlearn.testing.contract import quick_params
+from deepunlearn.testing.contract import data, quick_params, unlearn
 from tests.methods.oracles import DATA, PlainAdam, close, everything, shuffled, student_of, trained
 
 
@@ -164,3 +164,16 @@ def test_adam_keeps_within_the_masks() -> None:
         assert torch.equal(before[~mask], after[~mask]), "a weight outside the mask moved"
         assert (before[mask] != after[mask]).all()
     close(task.model, expected)
+
+
+# ------------------------------------------------------------------------------------------------------ single samples
+
+
+@pytest.mark.parametrize("name", ["ga", "scrub"])
+def test_a_method_that_cannot_train_on_one_sample_says_so(name: str) -> None:
+    """Batch normalisation has no variance of one value, and a deletion request may be of one sample."""
+    one = {"forget": data("resnet18")["forget"].subset([0])}
+    with pytest.raises(NotApplicable, match="a batch of one sample") as error:
+        unlearn(method_configs()[name], "resnet18", swap=one)
+    assert "larger batch size" in error.value.remedy
+    unlearn(method_configs()[name], "smallnet", swap=one)  # its maps have several values per channel
