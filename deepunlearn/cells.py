@@ -21,6 +21,7 @@ from deepunlearn.core.keys import (
     Key,
     MeasureKey,
     MetricsKey,
+    RecordKey,
     ReferenceKey,
     ResultSetKey,
     RowKey,
@@ -31,7 +32,7 @@ from deepunlearn.core.keys import (
     canonical_json,
 )
 from deepunlearn.core.measure_config import Measure
-from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.method_config import MethodConfig, Needs
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.passes import runs_differ
 from deepunlearn.core.schema import CellConfig, SearchConfig, SweepConfig
@@ -208,6 +209,15 @@ class CellKeys:
         """`drawn` of a report: its own where the search ran on `seed`, else the winning trial itself is reported."""
         searched = self.source(sweep, method) == "search" and seed in sweep.search_seeds(self.cell)
         return keys.REPORT if searched else None
+
+    def record(self, needs: Needs, seed: int) -> RecordKey:
+        """Of the training of the original that the models of `seed` are made from."""
+        return RecordKey(
+            original=self.reference("original", seed),
+            needs=needs,
+            forget=self._trained_on("retrained", seed)[0],
+            version=keys.RECORD_VERSION,
+        )
 
     def unlearned(
         self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None = None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.composition import make_method
 from deepunlearn.config import method_config
-from deepunlearn.core.errors import ConfigError, DataError, DataWarning, unknown
+from deepunlearn.core.errors import ConfigError, DataError, DataWarning, NotApplicable, unknown
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import CpuKernels, RuntimeConfig
@@ -166,6 +166,13 @@ def _config(method: str, val: Data | None, folders: Folders) -> MethodConfig:
     if not isinstance(method, str):
         raise ConfigError("method is not a name", given=repr(method), allowed="a string", remedy='give method="ft"')
     config = method_config(method, folders)
+    if config.needs is not None:
+        raise NotApplicable(
+            f"method {method} undoes steps of the training of the original, of which there is no record here",
+            given="a model that was trained elsewhere",
+            allowed="models that a sweep trains, which records what this method needs",
+            remedy=f"use another method, or python -m deepunlearn.sweep method={method}",
+        )
     if "val" in config.reads and val is None:
         raise ConfigError(
             f"method {method} reads validation data",

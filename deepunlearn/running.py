@@ -15,6 +15,7 @@ from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
+from deepunlearn.learning import Recorded
 from deepunlearn.methods.base import Problem
 from deepunlearn.runtime import Runtime
 
@@ -44,6 +45,7 @@ class Setting:
     frozen: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     unbounded: frozenset[str] = frozenset()
+    recorded: Recorded | None = None
 
     def problem(self, generator: torch.Generator) -> Problem:
         """A problem with a working copy of its own."""
@@ -62,6 +64,7 @@ class Setting:
             _runtime=self.runtime,
             _kept=self.kept,
             _unbounded=self.unbounded,
+            _recorded=self.recorded,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import time
 from collections import Counter
@@ -10,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from deepunlearn.cli import run_main, table, wants_help
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
@@ -24,12 +27,13 @@ from deepunlearn.launch.estimate import Estimator, cluster_speeds
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.launch.speed_file import remarks
-from deepunlearn.launch.tasks import STAGES
+from deepunlearn.launch.tasks import STAGES, Task
 from deepunlearn.search.slots import DEFAULTS, prepare_storage
 
 if TYPE_CHECKING:
     from deepunlearn.runtime import Runtime
 
+MANY_AFFECTED = 0.5  # share of batches from which on a plan warns
 CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU
 
 USAGE = """usage: python -m deepunlearn.sweep [sweep=NAME] [GROUP=OPTION ...] [NAME=VALUE ...]
@@ -243,14 +247,14 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str, said: Ite
         seconds = estimator.stage(stage)
         total += seconds
         states = counts[stage]
-        if stage in ("confidence", "measure") and not states:
-            continue  # few forget sets have the former, and few sweeps further measures
+        if stage in ("confidence", "record", "measure") and not states:
+            continue  # few forget sets have the first, few methods the second, and few sweeps further measures
         print(
             f"{stage:<10} {states['done']:>6} {states['failed']:>7} {states['skipped']:>8} {states['to do']:>6}  "
             f"{duration(seconds) if seconds else '-'}"
         )
-    shown = dataset_lines(planner), cell_lines(planner, estimator), method_lines(planner), missing_lines(planner), said
-    for line in chain.from_iterable(shown):
+    cells = dataset_lines(planner), cell_lines(planner, estimator), method_lines(planner), record_lines(planner)
+    for line in chain.from_iterable((*cells, missing_lines(planner), said)):
         print(line)
     print(
         f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, if one worker "
@@ -284,6 +288,34 @@ def method_lines(planner: Planner) -> Iterator[str]:
             params = planner.params(cell, name)
             shown = "after search" if params is None else ", ".join(f"{key}={_shown(params[key])}" for key in params)
             yield f"  {planner.sweep.cells[cell].name} {name}: {keys.source(planner.sweep, method)}: {shown}"
+
+
+def record_lines(planner: Planner) -> Iterator[str]:
+    """Of each cell whose originals' updates are recorded, how many of the batches hold forget samples."""
+    tasks = [task for task in planner.tasks if task.stage == "record"]
+    for cell in dict.fromkeys(task.cell for task in tasks):
+        name = planner.sweep.cells[cell].name
+        try:
+            share = statistics.mean(_affected(planner, task) for task in tasks if task.cell == cell)
+        except LookupError:
+            yield f"  {name}: how many batches hold forget samples is known when these are"
+            continue
+        undone = ": little is left when they are undone, which is meant for one class or a few samples"
+        told = f"  {name}: {share:.0%} of the batches of an original's training hold forget samples"
+        yield told + (undone if share > MANY_AFFECTED else "")
+
+
+def _affected(planner: Planner, task: Task) -> float:
+    """The share of an original's batches that hold a forget sample. Raises LookupError before these are known."""
+    import torch  # noqa: PLC0415  the order of batches is drawn by it; few plans ask
+
+    from deepunlearn.learning import affected_batches  # noqa: PLC0415
+
+    assert task.seed is not None
+    split, identity = planner.splits(task.cell).of(task.seed), planner.record_key(task).original.hash
+    forgotten = torch.from_numpy(np.searchsorted(split.train, split.forget))
+    affected = affected_batches(identity, planner.sweep.cells[task.cell].train, len(split.train), forgotten)
+    return sum(map(sum, affected)) / sum(map(len, affected))
 
 
 def _shown(value: object) -> str:

@@ -27,7 +27,7 @@ from deepunlearn.core.seeding import derive_seed
 from deepunlearn.data.loader import Part
 from deepunlearn.ops.optim import cosine, set_lr, sgd
 from deepunlearn.ops.step import Step
-from deepunlearn.runtime import Runtime
+from deepunlearn.runtime import Clock, Runtime
 
 CALIBRATION_STEPS = 50  # protocol section 5: what a retrain step costs is measured over this many
 WARM_UP_STEPS = 5
@@ -49,10 +49,19 @@ class Checkpoint:
     seconds: float
 
 
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+
 class Watch(Protocol):
     """Looks at a network while it is trained, and leaves the training as it is."""
 
     seen: dict[str, Tensor]  # what it has gathered so far; kept in checkpoints with the network
+
+    def follow(self, epoch: int, batches: Batches, model: nn.Module, clock: Clock) -> Batches:
+        """Hands on `batches`, all of them in their order; the step on one is done when the next is asked for.
+
+        What takes time here happens while `clock` is paused.
+        """
 
     def look(self, model: nn.Module) -> None:
         """Called once at the end of each epoch, before it is checkpointed."""
@@ -86,8 +95,9 @@ def train(
         clock = runtime.clock()
         clock.start()
         set_lr(optimizer, rates[epoch])
-        with runtime.seeded(derive_seed("epoch", identity, epoch)) as generator:
-            for x, y in part.batches(recipe.batch_size, generator, augment=True):
+        with runtime.seeded(epoch_seed(identity, epoch)) as generator:
+            batches = part.batches(recipe.batch_size, generator, augment=True)
+            for x, y in watch.follow(epoch, batches, model, clock) if watch else batches:
                 step(x, y)
         clock.stop()
         history.losses.append(step.mean_loss())
@@ -102,6 +112,11 @@ def train(
         if on_epoch:
             on_epoch(history)
     return history
+
+
+def epoch_seed(identity: str, epoch: int) -> int:
+    """What everything random in an epoch of the training `identity` is drawn by."""
+    return derive_seed("epoch", identity, epoch)
 
 
 def classification_step(model: nn.Module, optimizer: torch.optim.Optimizer, runtime: Runtime) -> Step:
@@ -206,7 +221,7 @@ def _save(
     tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         tensors[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].contiguous()
-    tensors |= {f"seen.{name}": value for name, value in (watch.seen if watch else {}).items()}
+    tensors |= {f"seen.{name}": value.contiguous() for name, value in (watch.seen if watch else {}).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -231,7 +246,8 @@ def _resume(
                 momentum = torch.empty_like(parameter).copy_(file.get_tensor(f"momentum.{name}"))
                 optimizer.state[parameter]["momentum_buffer"] = momentum
             if watch:
-                watch.seen.update({name: file.get_tensor(f"seen.{name}") for name in watch.seen})
+                for name, value in watch.seen.items():
+                    value.copy_(file.get_tensor(f"seen.{name}"))
             return History(**json.loads(file.metadata()["history"]))
     except torch.OutOfMemoryError:
         raise  # no word about the file

@@ -24,6 +24,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["training"],
     ["instruments"],
     ["attacks"],
+    ["learning"],
     ["cells"],
     ["methods"],
     ["composition", "running"],

@@ -157,6 +157,13 @@ def _chained(values: dict[str, Any], given: Given, registry: dict[str, Registere
             allowed=", ".join(name for name in registry if name != "chain"),
             remedy="list the methods themselves: chain.steps=[ct,ngplus]",
         )
+    if len(needs := {step["needs"] for step in steps if step.get("needs")}) > 1:
+        raise ConfigError(
+            "the steps of this chain need different records of the original's training",
+            given=", ".join(sorted(needs)),
+            allowed="steps with the same needs:",
+            remedy="choose other steps",
+        )
     numbered = list(enumerate(_with_mask(step) for step in steps))
     space = {
         f"{index}.{name}": _numbered(spec, index) for index, step in numbered for name, spec in step["space"].items()
@@ -173,6 +180,7 @@ def _chained(values: dict[str, Any], given: Given, registry: dict[str, Registere
         "title": " + ".join(step["title"] for step in steps),
         "paper": "; ".join(step["paper"] for step in steps),
         "reads": sorted({part for step in steps for part in step["reads"]}),
+        "needs": next(iter(needs), None),
         "epoch_cost": sum(step["epoch_cost"] for step in steps) / len(steps),
         "space": space,
         "params": params,

@@ -17,11 +17,13 @@ from pydantic import BaseModel, ConfigDict
 
 from deepunlearn.core.batches import FIRST
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.method_config import Needs
 from deepunlearn.core.params import Range, Value
 
 SPLIT_VERSION = 1
 TRAINING_VERSION = 1  # bump when originals or retrains of the same recipe would come out differently
 STREAMS = 2  # data order, and what the network itself draws; they were one stream before
+RECORD_VERSION = 1  # bump when what is recorded of the same training would come out differently
 CONFIDENCE_VERSION = 1  # bump when the confidence of the same training would come out differently
 SCORE_VERSION = 1  # bump when a trial's losses would come out differently
 
@@ -148,7 +150,6 @@ class ReferenceKey(Key):
     precision: str
     version: int
     batches: Annotated[int, LATER] = FIRST  # by which rule passes were cut, where that makes a difference
-    recorder: Annotated[str | None, LATER] = None  # what watches the training, for methods that need the learning phase
     streams: Annotated[int | None, LATER] = None  # random streams of the training, of networks that draw while training
     network: Annotated[NetworkKey | None, LATER] = None
 
@@ -158,6 +159,16 @@ class ConfidenceKey(Key):
 
     stage: ClassVar[str] = "confidence"
     original: ReferenceKey
+    version: int
+
+
+class RecordKey(Key):
+    """What is recorded of an original's training, for methods that need the learning phase."""
+
+    stage: ClassVar[str] = "record"
+    original: ReferenceKey
+    needs: Needs
+    forget: SplitKey  # names the samples whose batches count
     version: int
 
 

@@ -13,6 +13,9 @@ from deepunlearn.core.params import ParamSpec, Role, Value
 from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt
 
 
+Needs = Literal["updates"]  # what is recorded while the original is trained
+
+
 class MaskConfig(Frozen):
     """A saliency mask on a gradient method: only this fraction of all weights may move."""
 
@@ -36,6 +39,7 @@ class MethodConfig(Frozen):
     full_name: str = Field("", exclude=True)  # the title spelled out; for people alone, of no identity
     paper: str
     reads: tuple[Literal["retain", "forget", "val"], ...]
+    needs: Needs | None = None  # what has to be recorded while the original is trained
     epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
     space: dict[str, ParamSpec]
     params: dict[str, Any] = Field(default_factory=dict)  # values given by hand; null: searched, or the default

@@ -153,6 +153,16 @@ class Untransformed:
         return images
 
 
+def drawn_batches(samples: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Positions, int64, of the samples in each batch that `Part.batches` serves with a generator in this state."""
+    return _shuffled(samples, generator).split(training_batches(samples, batch_size))
+
+
+def _shuffled(samples: int, generator: torch.Generator) -> Tensor:
+    assert generator.device.type == "cpu", "the order must be the same on every device"
+    return torch.randperm(samples, generator=generator)
+
+
 def part_of(data: GivenData, positions: Iterable[int]) -> Part:
     """The samples of `data` at `positions`."""
     return Part(data, torch.tensor(list(positions), dtype=torch.int64), Untransformed())
@@ -210,8 +220,7 @@ class Part:
         assert generator is not None or not augment, "augmenting needs a generator"
         if generator is None:
             return self._serve(sizes, torch.arange(len(self)), None)
-        assert generator.device.type == "cpu", "the order must be the same on every device"
-        order = torch.randperm(len(self), generator=generator)
+        order = _shuffled(len(self), generator)
         draws = self._transform.draw(len(self), generator) if augment else None
         return self._serve(sizes, order, draws)
 
@@ -237,6 +246,14 @@ class Part:
         chosen = torch.as_tensor(positions, dtype=torch.int64, device="cpu")
         part = Part(self._data, self._positions[chosen], self._transform)
         return part.with_labels(self.labels[chosen.to(self.device)])
+
+    def positions_in(self, other: Part) -> Tensor:
+        """Where this part's samples stand in `other`, int64 [N]; it is of the same data and has them all."""
+        assert self._data is other._data, "only parts of the same data can be compared"
+        order = other._positions.argsort()
+        places = order[torch.searchsorted(other._positions[order], self._positions)]
+        assert torch.equal(other._positions[places], self._positions), "a sample is not in the other part"
+        return places
 
     def _serve(self, sizes: list[int], order: Tensor, draws: Draws | None) -> Iterator[tuple[Tensor, Tensor]]:
         positions = _uploaded(self._positions[order], self._data.index_device)

@@ -53,6 +53,9 @@ class Estimator:
             images = sizes["retain"] + (sizes["forget"] if task.method == "original" else 0)
             epochs = 0 if self._comes_with_confidence(task) else self._train_epochs(task)
             return images * epochs / speed.train + everything + TASK_OVERHEAD
+        if task.stage == "record":
+            images = sizes["retain"] + sizes["forget"]
+            return images * self._train_epochs(task) / speed.train + TASK_OVERHEAD
         if task.stage == "search":
             missing = self.planner.sweep.search.trials - self.planner.trials_done(task)
             return missing * self._trial(task)

@@ -24,7 +24,7 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Stage, Task
 
 # Selections are made by the jobs that need them.
-SUBMITTED: tuple[Stage, ...] = ("confidence", "reference", "search", "evaluate", "measure")
+SUBMITTED: tuple[Stage, ...] = ("confidence", "reference", "record", "search", "evaluate", "measure")
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")
 POLL_SECONDS = 10.0
 

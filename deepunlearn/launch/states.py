@@ -36,6 +36,8 @@ class StoredStates(TaskList):
         if task.stage == "reference":
             assert task.seed is not None
             return self.store.find(keys.reference(role_of(task), task.seed), self.place(task)) is not None
+        if task.stage == "record":
+            return self._record_entry(task) is not None
         if task.stage == "search":
             return self.winner(task.cell, task.method) is not None or self.trials_done(task) >= self.sweep.search.trials
         if task.stage == "select":
@@ -47,6 +49,9 @@ class StoredStates(TaskList):
     def _confidence(self, task: Task) -> Entry | None:
         """What was seen of a training that was watched."""
         return self.store.find(self.keys[task.cell].confidence, self.place(task))
+
+    def _record_entry(self, task: Task) -> Entry | None:
+        return self.store.find(self.record_key(task), self.place(task))
 
     def _subject(self, task: Task) -> ReferenceKey | UnlearnedKey | None:
         """The model that an evaluation is about; None before its hyper-parameters are known."""
@@ -160,4 +165,6 @@ class StoredStates(TaskList):
         entry = self.store.find(subject, self.place(task)) if subject is not None else None
         if task.stage == "confidence":
             entry = self._confidence(task)
+        if task.stage == "record":
+            entry = self._record_entry(task)
         return None if entry is None else float(entry.meta["seconds"])

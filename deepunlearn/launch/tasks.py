@@ -13,7 +13,7 @@ from typing import Any, Literal
 from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys
 from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.forget import Role, Splits
-from deepunlearn.core.keys import CellKey, canonical_json
+from deepunlearn.core.keys import CellKey, RecordKey, canonical_json
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
@@ -21,9 +21,9 @@ from deepunlearn.core.schema import Features, Inputs, SweepConfig
 from deepunlearn.core.store import Place, Store
 from deepunlearn.data.decoded import Digest, as_published, digest_of
 
-Stage = Literal["confidence", "reference", "search", "select", "evaluate", "measure"]
+Stage = Literal["confidence", "reference", "record", "search", "select", "evaluate", "measure"]
 State = Literal["done", "to do", "failed", "skipped"]
-STAGES: tuple[Stage, ...] = ("confidence", "reference", "search", "select", "evaluate", "measure")
+STAGES: tuple[Stage, ...] = ("confidence", "reference", "record", "search", "select", "evaluate", "measure")
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,9 @@ class TaskList:
         elif stage == "reference":
             seeds = sorted({*reported, *(searched_on if self._searched(cell) else ())})
             yield from dict.fromkeys(self._reference(cell, role, seed) for seed in seeds for role in REFERENCES)
+        elif stage == "record":
+            yield from dict.fromkeys(one for name in self.methods for seed in self._made_of(cell, name)
+                                     for one in self._record(cell, name, seed))  # fmt: skip
         elif stage == "search":
             searched = self._searched(cell)
             yield from (Task(stage, cell, name, seed) for name in searched for seed in searched_on)
@@ -132,6 +135,18 @@ class TaskList:
     def measures_of(self, method: str) -> list[Measure]:
         """The further measures of the models of a method, original and retrained among them: these have no call."""
         return [one for one in self.sweep.measures if "call" not in one.needs or method not in REFERENCES]
+
+    def _made_of(self, cell: int, name: str) -> list[int]:
+        """The seeds whose originals a method unlearns from."""
+        config = self.sweep.cells[cell]
+        searched_on = self.sweep.search_seeds(config) if name in self._searched(cell) else ()
+        return sorted({*self.sweep.report_seeds(config), *searched_on})
+
+    def _record(self, cell: int, name: str, seed: int) -> list[Task]:
+        """What a method needs to know of the training of its original, if anything: a task of the first that does."""
+        needs = self.methods[name].needs
+        first = next((one for one, method in self.methods.items() if needs and method.needs == needs), None)
+        return [] if first is None else [Task("record", cell, first, seed)]
 
     def _reference(self, cell: int, role: Role, seed: int) -> Task:
         seed = self.sweep.cells[cell].forget.reference_seed(role, seed)
@@ -184,6 +199,10 @@ class TaskList:
         if task.stage == "measure":
             return [evaluation_of(task)]
         references = [] if task.seed is None else [self._reference(task.cell, role, task.seed) for role in REFERENCES]
+        if task.stage == "record":
+            return references[:1]
+        if task.method not in REFERENCES and task.seed is not None:
+            references += self._record(task.cell, task.method, task.seed)
         if task.stage == "search" or task.method in REFERENCES:
             return references
         if task.stage == "select":
@@ -232,13 +251,22 @@ class TaskList:
         return True
 
     def place(self, task: Task) -> Place:
-        return self.keys[task.cell].place(task.method, task.seed)
+        needs = self.methods[task.method].needs if task.stage == "record" else None
+        return self.keys[task.cell].place(needs or task.method, task.seed)
+
+    def record_key(self, task: Task) -> RecordKey:
+        """What a task that records a training stores."""
+        needs, seed = self.methods[task.method].needs, task.seed
+        assert needs is not None and seed is not None
+        return self.keys[task.cell].record(needs, seed)
 
     def task_id(self, task: Task) -> str:
         """A name for `task` that another command with the same intent arrives at too."""
         keys = self.keys[task.cell]
         if task.stage == "confidence":
             return f"{task.stage}-{keys.confidence.short}"  # forget sets share it
+        if task.stage == "record":
+            return f"{task.stage}-{self.record_key(task).short}"  # methods share it
         identity: list[Any] = [task.stage, self._cell_key(task).hash, task.method, task.seed]
         if task.method not in REFERENCES:
             method = self.methods[task.method]

@@ -97,6 +97,10 @@ class Worker:
         if planner.state(blocking) == "to do":
             planner.note(task, "infrastructure", "InputMissing", f"{needed}, which was not run", "")
             return "to do"
+        note = planner.failure(blocking) if blocking.stage == "record" else None
+        if note is not None and note["kind"] == "not_applicable":  # of the method as a whole, and why
+            planner.note(task, "not_applicable", note["error"], note["message"], note["traceback"])
+            return "failed"
         planner.note(task, "skipped", "InputMissing", f"{needed}, which is not there", "")
         return "skipped"
 
@@ -131,6 +135,10 @@ class Worker:
             SlotStudy(experiment, self.planner.methods[task.method], sweep.search, task.seed).run()
         elif task.stage == "confidence":
             experiment.confidence()
+        elif task.stage == "record":
+            needs = self.planner.methods[task.method].needs
+            assert needs is not None
+            experiment.record(needs, task.seed)
         elif task.stage == "reference":
             experiment.reference(role_of(task), task.seed)
         elif task.method in REFERENCES:

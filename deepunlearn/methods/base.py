@@ -17,6 +17,7 @@ from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import SMALLER_RATE, ConfigError, Diverged, NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
+from deepunlearn.learning import Recorded
 from deepunlearn.ops.convolutions import Convolution, convolutions
 from deepunlearn.ops.frozen import Frozen
 from deepunlearn.ops.optim import adam, sgd
@@ -47,6 +48,7 @@ class Problem:
     frozen: frozenset[str] = frozenset()
     _kept: frozenset[str] = frozenset()  # parameters of fresh networks that are not fresh, for a user's model
     _unbounded: frozenset[str] = frozenset()  # buffers of a user's model that hold infinity from the start
+    _recorded: Recorded | None = None
     notes: dict[str, Value] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
     _masks: dict[Tensor, Tensor] = field(default_factory=dict)
@@ -121,6 +123,27 @@ class Problem:
     def restrict(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
         """Let optimisers made from now on move weights only where their mask is true."""
         self._masks = dict[Tensor, Tensor](masks.items())
+
+    # -------------------------------------------------------------------------------------------- the learning phase
+
+    @property
+    def recorded(self) -> Recorded:
+        """What was recorded while the original was trained; for methods whose YAML says `needs:`."""
+        assert self._recorded is not None, "the YAML of a method that asks for this says needs: updates"
+        return self._recorded
+
+    @torch.no_grad()
+    def subtract(self, changes: Mapping[str, Tensor]) -> None:
+        """Take `changes`, by name as in `state_dict`, off the working copy, in their precision. What is frozen stays.
+
+        Raises NotApplicable where that is all.
+        """
+        named = self.model.state_dict(keep_vars=True)
+        free = {id(named[name]): name for name in changes if name not in self._held.names}  # a shared tensor once
+        if changes and not free:
+            raise nothing_to_move("everything that was recorded", f"{len(changes)} tensors, all of them frozen")
+        for name in free.values():
+            named[name].copy_(named[name].to(changes[name].dtype) - changes[name])
 
     # ------------------------------------------------------------------------------------------------ other networks
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.data.loader import Part
-from deepunlearn.runtime import Runtime
-from deepunlearn.training import predict
+from deepunlearn.runtime import Clock, Runtime
+from deepunlearn.training import Batches, predict
 
 
 class Confidence:
@@ -31,6 +31,10 @@ class Confidence:
     def seconds(self) -> float:
         """What looking took."""
         return float(self.seen["seconds"])
+
+    def follow(self, epoch: int, batches: Batches, model: nn.Module, clock: Clock) -> Batches:
+        """It is the ends of epochs that count, not the steps."""
+        return batches
 
     def look(self, model: nn.Module) -> None:
         clock = self.runtime.clock()

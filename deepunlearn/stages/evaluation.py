@@ -21,6 +21,7 @@ from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.row import check_row
 from deepunlearn.metrics.scores import accuracies, completed, score
 from deepunlearn.stages.measuring import MeasuringStage
+from deepunlearn.stages.recording import LEARNING_PHASE, costs
 from deepunlearn.stages.references import Logits
 from deepunlearn.stages.unlearning import distances
 from deepunlearn.training import load_weights
@@ -105,6 +106,7 @@ class Experiment(MeasuringStage):
             "seconds": entry.meta["seconds"],
             "retrain_seconds": retrain_seconds,
             "RTE": rte(retrain_seconds, entry.meta["seconds"]),
+            **(costs(self.record(method.needs, seed)) if method.needs else {}),
         }
         if self.keys.source(sweep, method) == "search":
             labels.update(
@@ -175,6 +177,7 @@ class Experiment(MeasuringStage):
                     "method_version",
                     "params",
                     "notes",
+                    *LEARNING_PHASE,
                 )
             ),
         }

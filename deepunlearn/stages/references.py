@@ -26,7 +26,7 @@ from deepunlearn.metrics.scores import searched_accuracies
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.confidence import Confidence
 from deepunlearn.stages.data import PARTS, DataStage, SplitData
-from deepunlearn.training import Checkpoint, History, load_weights, predict, save_weights, train
+from deepunlearn.training import Checkpoint, History, Watch, load_weights, predict, save_weights, train
 
 Logits = dict[str, npt.NDArray[np.float32]]
 
@@ -102,7 +102,7 @@ class ReferenceStage(DataStage):
         place: Place,
         split_data: SplitData,
         checkpoint: Checkpoint,
-        watch: Confidence | None = None,
+        watch: Watch | None = None,
     ) -> tuple[nn.Module, History]:
         self.runtime.graphs_of("references")
         model = self.runtime.compiled(self.fresh_model(key.seed))

@@ -21,13 +21,13 @@ from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.store import Entry, Place
 from deepunlearn.running import Run, Setting, execute
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages.references import ReferenceStage
+from deepunlearn.stages.recording import RecordingStage
 from deepunlearn.training import save_weights, seconds_per_step
 
 RECALIBRATE_SECONDS = 600.0  # a machine's speed drifts; older step timings are taken again
 
 
-class UnlearningStage(ReferenceStage):
+class UnlearningStage(RecordingStage):
     """Unlearns from the originals of a cell."""
 
     def __init__(self, cell: CellConfig, results: Results, runtime: Runtime, progress: Progress) -> None:
@@ -50,6 +50,7 @@ class UnlearningStage(ReferenceStage):
             anatomy=partial(archs.anatomy_of, self.cell.arch),
             fresh=self._another,
             runtime=self.runtime,
+            recorded=self.recorded(method.needs, seed) if method.needs else None,
         )
         self.runtime.graphs_of(method.name)
         run_seed = self.keys.run_seed(method, seed, drawn)

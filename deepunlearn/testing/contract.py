@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from deepunlearn.composition import load_method, make_method
-from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.method_config import MethodConfig, Needs
 from deepunlearn.core.params import ParamSpec, Role, Value
 from deepunlearn.data.loader import Part
+from deepunlearn.learning import Recorded
 from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.running import Run, execute
 from deepunlearn.stages.unlearning import distances
-from deepunlearn.testing.small import CLASSES, equal_states, make_problem, model, parts, runtime, state
+from deepunlearn.testing.small import CLASSES, equal_states, make_problem, model, parts, recorded_of, runtime, state
 
 QUICK: dict[Role, int] = {"epochs": 2, "batch_size": 32}
 SMALL = {"resnet18": 60, "tinyvit": 60, "smallnet": 160}
@@ -38,6 +39,11 @@ def data(arch: str) -> dict[str, Part]:
 def original(arch: str) -> nn.Module:
     net = model(arch)
     return net.requires_grad_(False).eval()
+
+
+@cache
+def recorded(arch: str, needs: Needs | None) -> Recorded | None:
+    return recorded_of(original(arch), needs)
 
 
 def quick_params(method: MethodConfig) -> dict[str, Value]:
@@ -67,7 +73,9 @@ def unlearn(
     chosen: Any = {**data(arch), **(swap or {})}
     return execute(
         make_method(method, {**quick_params(method), **params}),
-        lambda generator: make_problem(original(arch), arch, generator, chosen, here, frozen=frozen),
+        lambda generator: make_problem(
+            original(arch), arch, generator, chosen, here, frozen=frozen, recorded=recorded(arch, method.needs)
+        ),
         here,
         seed,
         on_epoch,

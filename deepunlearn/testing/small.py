@@ -14,11 +14,13 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.core.arch_config import ArchConfig
+from deepunlearn.core.method_config import Needs
 from deepunlearn.core.schema import DatasetConfig, RuntimeConfig
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.random import RandomForget
+from deepunlearn.learning import Recorded
 from deepunlearn.methods.base import Problem
 from deepunlearn.running import Setting
 from deepunlearn.runtime import Runtime
@@ -89,6 +91,7 @@ def make_problem(
     here: Runtime,
     *,
     frozen: frozenset[str] = frozenset(),
+    recorded: Recorded | None = None,
 ) -> Problem:
     setting = Setting(
         original=original,
@@ -98,8 +101,24 @@ def make_problem(
         fresh=lambda: here.to_device(archs.build(ARCHS[arch], CLASSES, 32)),
         runtime=here,
         frozen=frozen,
+        recorded=recorded,
     )
     return setting.problem(generator)
+
+
+def recorded_of(original: nn.Module, needs: Needs | None, seed: int = 0) -> Recorded | None:
+    """A record as if steps of about a hundredth of the weights had been on forget samples."""
+    if needs is None:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    updates = {
+        name: 0.01 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        if value.is_floating_point()
+        else torch.zeros_like(value)
+        for name, value in original.state_dict().items()
+    }
+    size = sum(value.nbytes for value in original.state_dict().values())
+    return Recorded(updates, batches=12, affected=5, update_bytes=size)
 
 
 def state(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -1,0 +1,112 @@
+"""The learning phase: what can be recorded while an original is trained, and what a method gets to see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deepunlearn.core.schema import TrainConfig
+from deepunlearn.data.loader import drawn_batches
+from deepunlearn.runtime import Clock, Runtime
+from deepunlearn.training import Batches, epoch_seed
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What is known of the steps that trained the original; nothing of any other model, nor of samples.
+
+    updates: by name as in `state_dict`, what all steps on batches with a sample of D_F changed, in double precision
+    (whole numbers in int64); batches, affected: how many steps there were, and how many of them these were;
+    update_bytes: what the update of one step takes where every one is kept.
+    """
+
+    updates: Mapping[str, Tensor]
+    batches: int
+    affected: int
+    update_bytes: int
+
+
+def affected_batches(identity: str, recipe: TrainConfig, samples: int, forgotten: Tensor) -> list[list[bool]]:
+    """For each epoch and batch of a training, whether a forgotten sample is in it. They follow from identity and epoch.
+
+    samples: in the training part; forgotten: int64, their positions in it.
+    """
+    chosen = torch.zeros(samples, dtype=torch.bool)
+    chosen[forgotten] = True
+    return [[bool(chosen[batch].any()) for batch in _members(identity, epoch, samples, recipe.batch_size)]
+            for epoch in range(recipe.epochs)]  # fmt: skip
+
+
+def _members(identity: str, epoch: int, samples: int, batch_size: int) -> Sequence[Tensor]:
+    generator = torch.Generator().manual_seed(epoch_seed(identity, epoch))
+    return drawn_batches(samples, batch_size, generator)
+
+
+class Updates:
+    """Adds up what the steps on chosen batches change in a network: the running sum of amnesiac unlearning.
+
+    It is equal to keeping every update and adding those up that are asked for later. Graves et al. 2021, section 4.2.
+    Parameters and buffers alike: running statistics hold the data, too.
+    """
+
+    def __init__(self, model: nn.Module, affected: Sequence[Sequence[bool]], runtime: Runtime) -> None:
+        """model: of the network that will be trained; affected: for each epoch and batch, whether it counts."""
+        self._affected, self._runtime = affected, runtime
+        self.seen: dict[str, Tensor] = {
+            "seconds": torch.zeros((), dtype=torch.float64),
+            **{f"sum.{name}": torch.zeros_like(value, dtype=_wide(value)) for name, value in _counted(model)},
+        }
+
+    @property
+    def seconds(self) -> float:
+        """What looking took."""
+        return float(self.seen["seconds"])
+
+    @property
+    def sums(self) -> dict[str, Tensor]:
+        """By name, as in `Recorded.updates`."""
+        return {name.removeprefix("sum."): value for name, value in self.seen.items() if name.startswith("sum.")}
+
+    def follow(self, epoch: int, batches: Batches, model: nn.Module, clock: Clock) -> Batches:
+        """The weights before and after each batch that counts are held against each other."""
+        for counts, batch in zip(self._affected[epoch], batches, strict=True):
+            if not counts:
+                yield batch
+                continue
+            with self._timed(clock):
+                before = {name: value.clone() for name, value in _counted(model)}
+            yield batch
+            with self._timed(clock):
+                self._add(before, model)
+
+    def look(self, model: nn.Module) -> None:
+        """It is the steps that count, not the ends of epochs."""
+
+    def _add(self, before: Mapping[str, Tensor], model: nn.Module) -> None:
+        for name, value in _counted(model):
+            total = self.seen[f"sum.{name}"]
+            total += value.to(total.dtype) - before[name].to(total.dtype)
+
+    @contextmanager
+    def _timed(self, clock: Clock) -> Iterator[None]:
+        own = self._runtime.clock()
+        with clock.paused():
+            own.start()
+            yield
+            own.stop()
+        self.seen["seconds"] += own.seconds
+
+
+def _counted(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and stored buffers with their names, apart from truth values, which are no sums."""
+    for name, value in model.state_dict().items():
+        if value.dtype != torch.bool:
+            yield name, value
+
+
+def _wide(value: Tensor) -> torch.dtype:
+    return torch.float64 if value.is_floating_point() else torch.int64

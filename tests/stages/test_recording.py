@@ -1,0 +1,154 @@
+"""The stage that records a training, through the command line: its plan, its costs, its end, and what stops it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from deepunlearn.config import read_command
+from deepunlearn.core.progress import Progress
+from deepunlearn.launch.estimate import Estimator
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.speed_file import Speed
+from deepunlearn.launch.tasks import Task
+from deepunlearn.stages.recording import UPDATES
+from tests.commands import called, run_command, until
+
+CELL = ("dataset=digits", "arch=smallnet", "dataset.limit=300", "train.batch_size=16", "train.epochs=2", "seeds=1",
+        "runtime.threads=1", "runtime.checkpoint_seconds=0", "search=none")  # fmt: skip
+FEW = ("forget.ratio=0.02",)  # most batches hold none of so few samples
+WORK = ("method=amnesiac", "method.params.epochs=0", *CELL, *FEW)
+
+
+def planned(folder: Path, *arguments: str) -> Planner:
+    return Planner(read_command([*arguments, f"results={folder / 'results'}"]).sweep, Progress(quiet=True))
+
+
+def stored(folder: Path, stage: str, name: str = "meta.json") -> dict[str, Any]:
+    (path,) = (folder / "results/store/digits/smallnet" / stage).glob(f"**/{name}")
+    values: dict[str, Any] = json.loads(path.read_text())
+    return values
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recorded")
+    run = called(folder, *WORK)
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+def test_its_training_ends_as_the_original_did_bit_for_bit(done: Path) -> None:
+    meta = stored(done, "record")
+    assert meta["deviation"] == 0.0 and 0 < meta["affected"] < meta["batches"]
+    assert meta["seconds"] > meta["observing_seconds"] > 0
+
+
+def test_the_row_says_what_recording_costs_and_what_a_deployment_would_keep(done: Path) -> None:
+    meta, row = stored(done, "record"), stored(done, "rows/amnesiac", "row.json")
+    kept = meta["files"][UPDATES]["bytes"]
+    assert (row["record_seconds"], row["record_MB"]) == (meta["seconds"], kept / 1e6)
+    assert row["affected"] == meta["affected"] / meta["batches"]
+    notes = json.loads(row["notes"])
+    assert notes["all_updates_MB"] / notes["affected_updates_MB"] == pytest.approx(1 / row["affected"])
+    assert notes["all_updates_MB"] * 1e6 == meta["batches"] * meta["update_bytes"]
+    assert stored(done, "rows/original", "row.json")["record_seconds"] is None
+    assert row["seconds"] < row["record_seconds"], "unlearning alone is what is timed as such"
+
+
+def test_the_plan_says_what_share_of_batches_is_affected_before_anything_runs(done: Path, tmp_path: Path) -> None:
+    planned = called(tmp_path, *WORK, "plan=true").stdout
+    share = stored(done, "record")["affected"] / stored(done, "record")["batches"]
+    assert f"{share:.0%} of the batches of an original's training hold forget samples\n" in planned
+    assert not list((tmp_path / "results").glob("store/*"))
+    line = next(line for line in planned.splitlines() if line.startswith("record"))
+    assert line.split()[1:5] == ["0", "0", "0", "1"]
+    many = called(tmp_path, *WORK[:-1], "forget.ratio=0.1", "plan=true").stdout
+    assert "of the batches" in many and "little is left when they are undone" in many
+
+
+def test_tables_and_status_show_it(done: Path) -> None:
+    assert run_command("tables", done, "figures=false").returncode == 0
+    table = next((done / "results/tables").rglob("digits-smallnet.csv")).read_text()
+    assert "record_seconds_mean" in table and "affected_mean" in table
+    assert "record       " in run_command("status", done).stdout
+
+
+def test_it_is_one_task_of_all_methods_and_of_every_seed_that_is_unlearned_from(tmp_path: Path) -> None:
+    searched = [one for one in WORK if one != "search=none"]
+    planner = planned(tmp_path, *searched, "search=quick", "seeds=[4]", "search.seeds=2")
+    recorded = [task for task in planner.tasks if task.stage == "record"]
+    seeds = {task.seed for task in planner.tasks if task.stage in ("search", "evaluate")}
+    assert {task.seed for task in recorded} == seeds and len(recorded) == len(seeds) > 1
+    for task in planner.tasks:
+        if task.method == "amnesiac" and task.stage in ("search", "evaluate"):
+            assert Task("record", 0, "amnesiac", task.seed) in planner.inputs(task)
+    assert planner.inputs(recorded[0]) == [Task("reference", 0, "original", recorded[0].seed)]
+    estimator = Estimator(planner, [Speed(100.0, 1000.0)])
+    sizes = planner.sizes(0)
+    assert estimator.task(recorded[0]) == pytest.approx(2 * (sizes["retain"] + sizes["forget"]) / 100, abs=0.5)
+
+
+@pytest.mark.slow
+def test_an_original_that_this_training_does_not_end_in_makes_the_method_not_applicable(
+    done: Path, tmp_path: Path
+) -> None:
+    """As where it was trained on another machine; within rounding it is taken, and what is left is recorded."""
+    shutil.copytree(done / "results", tmp_path / "results")
+    for stage in ("record", "unlearned", "metrics", "rows"):
+        shutil.rmtree(tmp_path / "results/store/digits/smallnet" / stage)
+    (weights,) = (tmp_path / "results/store/digits/smallnet/reference/original").glob("*/weights.safetensors")
+    for factor, code in ((1 + 1e-6, 0), (1.01, 1)):
+        _moved(weights, factor)
+        run = called(tmp_path, *WORK)
+        assert run.returncode == code, run.stdout + run.stderr
+        if code == 0:
+            assert 1e-7 < stored(tmp_path, "record")["deviation"] < 1e-4
+            for stage in ("record", "unlearned", "metrics", "rows"):
+                shutil.rmtree(tmp_path / "results/store/digits/smallnet" / stage)
+    notes = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("failure.json")]
+    of_method = [note for note in notes if note["method"] == "amnesiac"]
+    assert {note["stage"] for note in of_method} == {"record", "evaluate"}
+    assert {note["kind"] for note in of_method} == {"not_applicable"}
+    assert all("another model than the original that is stored" in note["message"] for note in of_method)
+
+
+def _moved(weights: Path, factor: float) -> None:
+    """Stored weights times `factor`, with the digest that tells them whole."""
+    save_file({name: value * factor if value.is_floating_point() else value
+               for name, value in load_file(weights).items()}, weights)  # fmt: skip
+    meta = json.loads((weights.parent / "meta.json").read_text())
+    facts = {"bytes": weights.stat().st_size, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    meta["files"][weights.name] = facts
+    (weights.parent / "meta.json").write_text(json.dumps(meta))
+
+
+@pytest.mark.slow
+def test_a_kill_during_recording_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    long = [*WORK, "train.epochs=40"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir(), broken.mkdir()
+    assert called(whole, *long).returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deepunlearn.sweep", *long],
+        cwd=broken, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    key = planned(broken, *long).record_key(Task("record", 0, "amnesiac", 0))
+    checkpoint = broken / "results/work" / f"{key.hash}.safetensors"
+    until(checkpoint.exists)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists() and not list((broken / "results").rglob(UPDATES)), "killed in the middle of it"
+    assert called(broken, *long).returncode == 0
+    assert stored(broken, "record")["files"] == stored(whole, "record")["files"] and not checkpoint.exists()
+    assert stored(broken, "record")["deviation"] == 0.0
