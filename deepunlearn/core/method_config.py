@@ -12,7 +12,6 @@ from deepunlearn.core.errors import unknown
 from deepunlearn.core.params import ParamSpec, Role, Value
 from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt
 
-
 Needs = Literal["updates"]  # what is recorded while the original is trained
 
 

@@ -155,7 +155,7 @@ class Untransformed:
 
 def drawn_batches(samples: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Positions, int64, of the samples in each batch that `Part.batches` serves with a generator in this state."""
-    return _shuffled(samples, generator).split(training_batches(samples, batch_size))
+    return torch.split(_shuffled(samples, generator), training_batches(samples, batch_size))
 
 
 def _shuffled(samples: int, generator: torch.Generator) -> Tensor:

@@ -46,16 +46,14 @@ class Estimator:
         """Seconds that `task` takes if nothing of it is done; of a search, only the trials that are missing."""
         sizes, speed = self.planner.sizes(task.cell), self.speeds[task.cell]
         everything = sum(sizes.values()) / speed.predict
-        if task.stage == "confidence":
+        if task.stage in ("confidence", "record"):
             images = sizes["retain"] + sizes["forget"]
-            return self._train_epochs(task) * images * (1 / speed.train + 1 / speed.predict) + TASK_OVERHEAD
+            looks = 1 / speed.predict if task.stage == "confidence" else 0.0
+            return self._train_epochs(task) * images * (1 / speed.train + looks) + TASK_OVERHEAD
         if task.stage == "reference":
             images = sizes["retain"] + (sizes["forget"] if task.method == "original" else 0)
             epochs = 0 if self._comes_with_confidence(task) else self._train_epochs(task)
             return images * epochs / speed.train + everything + TASK_OVERHEAD
-        if task.stage == "record":
-            images = sizes["retain"] + sizes["forget"]
-            return images * self._train_epochs(task) / speed.train + TASK_OVERHEAD
         if task.stage == "search":
             missing = self.planner.sweep.search.trials - self.planner.trials_done(task)
             return missing * self._trial(task)

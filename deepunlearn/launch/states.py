@@ -31,13 +31,11 @@ class StoredStates(TaskList):
 
     def is_done(self, task: Task) -> bool:
         keys = self.keys[task.cell]
-        if task.stage == "confidence":
-            return self._confidence(task) is not None
+        if task.stage in ("confidence", "record"):
+            return self._watched_entry(task) is not None
         if task.stage == "reference":
             assert task.seed is not None
             return self.store.find(keys.reference(role_of(task), task.seed), self.place(task)) is not None
-        if task.stage == "record":
-            return self._record_entry(task) is not None
         if task.stage == "search":
             return self.winner(task.cell, task.method) is not None or self.trials_done(task) >= self.sweep.search.trials
         if task.stage == "select":
@@ -46,12 +44,10 @@ class StoredStates(TaskList):
             return not self.lacking(task)
         return self._row_stored(task)
 
-    def _confidence(self, task: Task) -> Entry | None:
+    def _watched_entry(self, task: Task) -> Entry | None:
         """What was seen of a training that was watched."""
-        return self.store.find(self.keys[task.cell].confidence, self.place(task))
-
-    def _record_entry(self, task: Task) -> Entry | None:
-        return self.store.find(self.record_key(task), self.place(task))
+        key = self.record_key(task) if task.stage == "record" else self.keys[task.cell].confidence
+        return self.store.find(key, self.place(task))
 
     def _subject(self, task: Task) -> ReferenceKey | UnlearnedKey | None:
         """The model that an evaluation is about; None before its hyper-parameters are known."""
@@ -163,8 +159,6 @@ class StoredStates(TaskList):
         timed = task.stage == "reference" or (task.stage == "evaluate" and task.method not in REFERENCES)
         subject = self._subject(task) if timed else None
         entry = self.store.find(subject, self.place(task)) if subject is not None else None
-        if task.stage == "confidence":
-            entry = self._confidence(task)
-        if task.stage == "record":
-            entry = self._record_entry(task)
+        if task.stage in ("confidence", "record"):
+            entry = self._watched_entry(task)
         return None if entry is None else float(entry.meta["seconds"])

@@ -192,10 +192,8 @@ class TaskList:
 
     def inputs(self, task: Task) -> list[Task]:
         """The tasks that `task` reads directly."""
-        if task.stage == "confidence":
-            return []
-        if task.stage == "reference":
-            return self._watched(task.cell)
+        if task.stage in ("confidence", "reference"):
+            return self._watched(task.cell) if task.stage == "reference" else []
         if task.stage == "measure":
             return [evaluation_of(task)]
         references = [] if task.seed is None else [self._reference(task.cell, role, task.seed) for role in REFERENCES]

@@ -233,6 +233,8 @@ class RepeatedCall:
     def unlearn(self, around: AbstractContextManager[Any]) -> None:
         self._stage.split_data(self._seed)
         self._stage.original(self._stage.cell.forget.reference_seed("original", self._seed))
+        if (needs := self._run[0].needs) is not None:
+            self._stage.recorded(needs, self._seed)
         with around:
             self._stage.unlearn(*self._run, self._seed, drawn=self._drawn)
 

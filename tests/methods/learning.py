@@ -19,9 +19,7 @@ PARTS = parts()
 TRAINED_ON = PARTS["train"].subset(range(32))
 
 
-def learnt(
-    arch: str = "smallnet", *, batch_size: int, epochs: int, forgotten: list[int]
-) -> tuple[nn.Module, Recorded]:
+def learnt(arch: str = "smallnet", *, batch_size: int, epochs: int, forgotten: list[int]) -> tuple[nn.Module, Recorded]:
     """An original trained on 32 samples, and the record for these of them."""
     recipe = TrainConfig(epochs=epochs, lr=0.05, momentum=0.9, weight_decay=5e-4, batch_size=batch_size)
     net = model(arch)

@@ -16,7 +16,9 @@ def repair(epochs: int) -> dict[str, float | int]:
     return {"lr": 0.05, "weight_decay": 0.0, "batch_size": 16, "epochs": epochs}
 
 
-@pytest.mark.parametrize("arch", ["smallnet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "tinyvit"))])
+@pytest.mark.parametrize(
+    "arch", ["smallnet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "tinyvit"))]
+)
 def test_one_step_that_is_forgotten_leaves_the_initial_weights_exactly(arch: str) -> None:
     original, recorded = learnt(arch, batch_size=32, epochs=1, forgotten=[5])
     assert recorded.batches == recorded.affected == 1
