@@ -168,7 +168,7 @@ def _config(method: str, val: Data | None, folders: Folders) -> MethodConfig:
     config = method_config(method, folders)
     if config.needs is not None:
         raise NotApplicable(
-            f"method {method} undoes steps of the training of the original, of which there is no record here",
+            f"{method} needs a record of the original's training, and there is none of this model",
             given="a model that was trained elsewhere",
             allowed="models that a sweep trains, which records what this method needs",
             remedy=f"use another method, or python -m deepunlearn.sweep method={method}",
