@@ -327,10 +327,11 @@ def _distances(frame: pd.DataFrame, remark: str) -> list[Table]:
     rows = rows[rows["L2_original_rel"].notna() & rows["L2_retrained_rel"].notna()]
     if rows.empty:
         return []
-    grouped = rows.groupby(["dataset_title", "arch_title", "search", "method", "method_title"], dropna=False)
+    cell = ["dataset_title", "arch_title", *(["forget_title"] if rows["forget_title"].nunique() > 1 else [])]
+    grouped = rows.groupby([*cell, "search", "method", "method_title"], dropna=False)
     data = grouped[["L2_original_rel", "L2_retrained_rel"]].agg(["mean", "std"])
     data = data.set_axis(["_".join(column) for column in data.columns], axis="columns").reset_index()
-    shown = data[["dataset_title", "arch_title", "search", "method_title"]].astype("string").fillna("")
+    shown = data[[*cell, "search", "method_title"]].astype("string").fillna("")
     for name in ("L2_original_rel", "L2_retrained_rel"):
         mean, spread = data[f"{name}_mean"].map(_digits), data[f"{name}_std"].map(_digits)
         shown[name.replace("_rel", "").replace("L2_", "to ")] = mean + spread.map(lambda sd: f" ± {sd}" if sd else "")
@@ -338,7 +339,7 @@ def _distances(frame: pd.DataFrame, remark: str) -> list[Table]:
         f"{remark}L2 distance of the weights to the original and the retrained model, over the norm of the latter, "
         f"mean and standard deviation over seeds. {caption_text(describe(rows))}"
     )
-    titled = shown.rename(columns=lambda name: str(name).removesuffix("_title"))
+    titled = shown.rename(columns=lambda name: str(name).removesuffix("_title").replace("forget", "forget set"))
     return [Table("distances", "Distances to the references", caption, data, titled.astype(str))]
 
 

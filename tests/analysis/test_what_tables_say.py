@@ -147,6 +147,8 @@ def test_cells_of_several_forget_sets_are_told_apart_and_ranked_each(shelf: Shel
     ]  # fmt: skip
     random, class_ = scores
     assert "TA_retained" not in random.shown and "TA_retained" in class_.shown
+    moved = tables_of(shelf)["distances"].shown
+    assert set(moved["forget set"]) == {"random 10 %", "class 3"}, "a mean over forget sets is of nothing"
     compared = [table.name for table in build(collect(shelf.root), list(made.values()), compare="paper")]
     assert [name for name in compared if name.startswith("paper-")] == ["paper-forget-random-10"]
 
