@@ -81,6 +81,7 @@ NO_TORCH = (
     "ulira.memorisation",
     "ulira.rmia",
     "ulira.ruli",
+    "ulira.verdicts",
     "methods.__main__",
     "registry",
     "list",

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from deepunlearn.analysis import measured, rows, ulira_results
+from deepunlearn.analysis import measured, rows, ulira_results, verdict_results
 from deepunlearn.analysis.coverage import CASES, OUTCOMES, counted_once, failure_notes, outcomes
 from deepunlearn.analysis.rows import MODEL, read_json
 from deepunlearn.core.errors import ConfigError, StoreError
@@ -29,6 +29,7 @@ from deepunlearn.metrics.row import DTYPES as ROW
 from deepunlearn.metrics.row import NULLABLE
 
 FOLDER = "records"
+ADDED_LATER = ("measures", "verdicts")  # tables that earlier versions did not write
 LOSS_PARTS = ("retain", "forget", "val", "test")
 COMPONENTS = ("retain", "forget", "val", "mia")  # the four losses of a trial
 MAY_BE_MISSING = {
@@ -49,6 +50,7 @@ DTYPES: Mapping[str, Mapping[str, str]] = {
         "ranges": "string",
     },
     "attacks": ulira_results.DTYPES,
+    "verdicts": verdict_results.DTYPES,
     "losses": {"metrics_key": "string", **dict.fromkeys(LOSS_PARTS, "object")},
     "measures": measured.DTYPES,
 }
@@ -62,8 +64,9 @@ class Records:
     (cell, result_set, method; seed: the search seed; slot; state COMPLETE, PRUNED or FAIL; reason; the four losses;
     seconds; params as JSON; the searched ranges as JSON, null in records of earlier versions). losses: per metrics_key
     of a row the counts of `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers. attacks: one line per
-    design, method, question and variant of U-LiRA, columns as
-    `ulira_results.DTYPES`. measures: those that have entries of their own, columns as `measured.DTYPES`.
+    design, method, question and variant of U-LiRA, columns as `ulira_results.DTYPES`; verdicts: those on the same
+    models, columns as `verdict_results.DTYPES`. measures: those that have entries of their own, columns as
+    `measured.DTYPES`.
     """
 
     rows: pd.DataFrame
@@ -72,6 +75,7 @@ class Records:
     trials: pd.DataFrame
     losses: pd.DataFrame
     attacks: pd.DataFrame
+    verdicts: pd.DataFrame
     measures: pd.DataFrame
 
     @cached_property
@@ -109,6 +113,7 @@ def collect(results: Path) -> Records:
         trials=_table("trials", list(_trials(results, set(frame["result_set"])))),
         losses=_table("losses", list(_losses(frame, results))),
         attacks=attack_table(ulira_results.collect(results)),
+        verdicts=verdict_table(verdict_results.collect(results)),
         measures=measured.describe(added),
     )
 
@@ -129,20 +134,24 @@ def read(folders: Sequence[Path]) -> Records:
     joined["cases"] = joined["cases"].drop_duplicates(MODEL).drop(columns="order")
     joined["cases"] = joined["cases"].sort_values(["dataset", "arch", *MODEL], ignore_index=True)
     joined["losses"] = joined["losses"].drop_duplicates("metrics_key", ignore_index=True)
-    for name in ("rows", "failures", "trials", "attacks"):
+    for name in ("rows", "failures", "trials", "attacks", "verdicts"):
         joined[name] = joined[name].drop_duplicates(ignore_index=True)
     joined["rows"] = joined["rows"].sort_values([*MODEL, "date"], ignore_index=True)
     return Records(**joined)
 
 
 def _read_folder(folder: Path) -> dict[str, pd.DataFrame]:
-    """The tables that are kept there; earlier versions kept no measures."""
-    measures = pd.DataFrame(columns=list(measured.DTYPES)).astype(measured.DTYPES)
-    if (folder / FOLDER / "measures.parquet").is_file():
-        measures = _read_file(folder, "measures", measured.DTYPES)
-    kept = {name: dtypes for name, dtypes in DTYPES.items() if name != "measures"}
-    own = {**kept, "rows": {**ROW, **measured.dtypes(measures)}}
-    return {**{name: _read_file(folder, name, dtypes) for name, dtypes in own.items()}, "measures": measures}
+    """The tables that are kept there; of those that earlier versions did not write empty ones."""
+    added = {name: _read_added(folder, name) for name in ADDED_LATER}
+    kept = {name: dtypes for name, dtypes in DTYPES.items() if name not in ADDED_LATER}
+    own = {**kept, "rows": {**ROW, **measured.dtypes(added["measures"])}}
+    return {**{name: _read_file(folder, name, dtypes) for name, dtypes in own.items()}, **added}
+
+
+def _read_added(folder: Path, name: str) -> pd.DataFrame:
+    if (folder / FOLDER / f"{name}.parquet").is_file():
+        return _read_file(folder, name, DTYPES[name])
+    return _table(name, [])
 
 
 def _read_file(folder: Path, name: str, dtypes: Mapping[str, str]) -> pd.DataFrame:
@@ -171,6 +180,11 @@ def _read_file(folder: Path, name: str, dtypes: Mapping[str, str]) -> pd.DataFra
 def attack_table(lines: list[dict[str, Any]]) -> pd.DataFrame:
     """`Records.attacks` of what `ulira_results.collect` found."""
     return _table("attacks", lines)
+
+
+def verdict_table(lines: list[dict[str, Any]]) -> pd.DataFrame:
+    """`Records.verdicts` of what `verdict_results.collect` found."""
+    return _table("verdicts", lines)
 
 
 def _table(name: str, lines: list[dict[str, Any]]) -> pd.DataFrame:

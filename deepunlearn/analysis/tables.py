@@ -11,6 +11,7 @@ import pandas as pd
 
 from deepunlearn.analysis import external
 from deepunlearn.analysis.aggregate import UNDEFINED, aggregate, result_set_rows, with_names
+from deepunlearn.analysis.agreement import agreement_tables
 from deepunlearn.analysis.attack_noise import EXPLAINED, floor_line, floors
 from deepunlearn.analysis.compare import against_paper
 from deepunlearn.analysis.coverage import coverage, several_forget_sets
@@ -27,6 +28,7 @@ from deepunlearn.analysis.rows import KIND, REFERENCES, current, with_values
 from deepunlearn.analysis.search_spread import METHOD, spread
 from deepunlearn.analysis.sets import RECIPE, told_apart
 from deepunlearn.analysis.ulira_results import attack_tables
+from deepunlearn.analysis.verdict_results import verdict_tables
 from deepunlearn.core.measure_config import Column
 from deepunlearn.metrics.catalogue import Catalogue
 from deepunlearn.metrics.row import NAMES
@@ -80,7 +82,7 @@ def build(records: Records, ranked: list[Ranking], compare: str = "none") -> lis
     frame, cases = records.rows, records.cases
     remark = remark_on(frame, cases)
     if cases.empty:
-        return attack_tables(records.attacks, remark)
+        return _of_designs(records, remark)
     return [
         _coverage_table(frame, cases, remark),
         *over_cells(ranked, frame, cases, remark),
@@ -88,8 +90,17 @@ def build(records: Records, ranked: list[Ranking], compare: str = "none") -> lis
         *(against_paper(ranked, remark) if compare == "paper" else []),
         *(against_erasure(frame, cases, remark) if compare == "erasure" else []),
         *_score_tables(frame, cases, records.catalogue, remark),
-        *attack_tables(records.attacks, remark),
+        *_of_designs(records, remark),
         *_winners(frame, records.trials, remark),
+    ]
+
+
+def _of_designs(records: Records, remark: str) -> list[Table]:
+    """What the models of U-LiRA's designs say."""
+    return [
+        *attack_tables(records.attacks, remark),
+        *verdict_tables(records.verdicts, records.attacks, remark),
+        *agreement_tables(records.attacks, records.verdicts, remark),
     ]
 
 

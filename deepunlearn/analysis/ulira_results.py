@@ -29,6 +29,7 @@ DTYPES: dict[str, str] = {
     **dict.fromkeys(("machine", "device", "torch", "commit", "date"), "string"),
     "attack_version": "Int64",
 }
+TITLES = {"rmia": "RMIA", "iam": "IAM", "ruli": "RULI"}  # of attacks that are not U-LiRA's
 SET = ["cell", "halvings", "parts"]
 LEGEND = (
     "U-LiRA: for each sample, how well an attacker who knows how such models behave tells a model that unlearned it "
@@ -37,7 +38,8 @@ LEGEND = (
     "samples; in brackets 95 % intervals over pairs of halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over "
     "samples and models. p > 0.5: share of samples whose label has more than half of the probability; where it is low "
     "the network is broken, and an attack at chance no success. retained: the same attack on samples that were to "
-    "stay. cheap: Gaussians with pooled variance from few halvings, and its agreement with the full attack."
+    "stay. cheap: Gaussians with pooled variance from few halvings, and its agreement with the full attack. RMIA, IAM, "
+    "RULI: other attacks from the same models; the first two order samples and have no threshold, hence no accuracy."
 )
 FACTS = {
     "dataset": "dataset_title", "arch": "arch_title", "halvings": "halvings", "forget sets per halving": "parts",
@@ -106,11 +108,12 @@ def formatted(lines: pd.DataFrame) -> pd.DataFrame:
     shown: dict[str, Any] = {
         "method": lines["method_title"],
         "attacked": lines["question"],
-        "variant": lines["variant"],
+        "variant": lines["variant"].replace(TITLES),
     }
+    names = ["accuracy", "accuracy_sd", "accuracy_low", "accuracy_high"]
     shown["accuracy (chance 0.5)"] = [
-        f"{line.accuracy:.3f} ± {line.accuracy_sd:.3f} [{line.accuracy_low:.3f}, {line.accuracy_high:.3f}]"
-        for line in lines.itertuples()
+        "" if pd.isna(value) else f"{value:.3f} ± {spread:.3f} [{low:.3f}, {high:.3f}]"
+        for value, spread, low, high in lines[names].to_numpy(dtype=float).tolist()
     ]
     titles = {
         "balanced": "balanced accuracy",
@@ -120,7 +123,7 @@ def formatted(lines: pd.DataFrame) -> pd.DataFrame:
     }
     for column, title in titles.items():
         ends = zip(lines[column], lines[f"{column}_low"], lines[f"{column}_high"], strict=True)
-        shown[title] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in ends]
+        shown[title] = ["" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in ends]
     for column, title in {"sure": "p > 0.5: attacked", "sure_never": "p > 0.5: never seen"}.items():
         shown[title] = lines[column].map(_share)
     shown["samples"] = lines["samples"].astype(str) + " of " + lines["pool"].astype(str)

@@ -271,6 +271,24 @@ class AttackKey(Key):
     models: str  # digest of their keys
     question: Literal["forgotten", "retained"]
     version: int
+    attack: Annotated[str | None, LATER] = None  # one other than U-LiRA's own
+
+
+class VerdictKey(Key):
+    """What the models of a method in U-LiRA's design say beside attacks, held against the retrained ones."""
+
+    stage: ClassVar[str] = "verdicts"
+    models: str  # digest of their keys, as below
+    retrained: str
+    version: int
+
+
+class MemorisationKey(Key):
+    """How much each sample is memorised, by the originals of U-LiRA's design."""
+
+    stage: ClassVar[str] = "memorisation"
+    originals: str
+    version: int
 
 
 class CellKey(Key):

@@ -30,7 +30,7 @@ from deepunlearn.core.paths import sync_contents, sync_folder, write_atomically
 
 FailureKind = Literal["failed", "skipped", "not_applicable", "search_failed", "infrastructure"]
 DRAFT = ".draft-"
-STATISTIC = "phi.npz"  # of every U-LiRA model: float32 [pool], the scaled confidence on each sample of the pool
+STATISTIC = "phi.npz"  # of every U-LiRA model: phi and, since there are verdicts, right; [pool] each
 
 
 @dataclass(frozen=True)

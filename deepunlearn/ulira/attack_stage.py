@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.cells import REFERENCES
-from deepunlearn.core.keys import AttackKey
+from deepunlearn.core.keys import AttackKey, MemorisationKey, VerdictKey
 from deepunlearn.core.provenance import commit, machine
-from deepunlearn.core.store import STATISTIC, Entry
+from deepunlearn.core.store import STATISTIC, Draft, Entry
 from deepunlearn.forget.halves import Halves, HalvesForget
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Task, role_of
-from deepunlearn.ulira import attack
+from deepunlearn.ulira import attack, iam, memorisation, rmia, ruli
+from deepunlearn.ulira import verdicts as verdict
 from deepunlearn.ulira.scores import Scores, Variance, log_odds
 
 ESTIMATES = ("accuracy", "balanced", "auc", "tpr_at_1_in_1000", "tpr_at_1_in_100")  # of `attack.Attacked`
 QUESTIONS = ("forgotten", "retained")  # against samples that no model of the halving has seen
 CHEAP_PAIRS = 3  # of halvings, whose models the cheap variant fits its Gaussians to
 VARIANTS: dict[str, tuple[Variance, int | None]] = {"full": ("sample", None), "cheap": ("pooled", CHEAP_PAIRS)}
+OTHERS = {"rmia": rmia.VERSION, "iam": iam.VERSION, "ruli": ruli.VERSION}  # attacks on what was forgotten, beside ours
+UNCALIBRATED = ("rmia", "iam")  # order observations, but have no threshold
+MEMORISATION = "memorisation.npz"  # rows in the training part, their labels, score, low, high; [pool] each
 
 
 @dataclass(frozen=True)
 class Models:
     """All models of one method, or of a reference: phi [M, n], the pair of halvings of each [M], who is in which role.
 
+    right [M, n]: whether the label's logit is the largest; None where some models were stored by an earlier version.
+
     A pair is what the attack and its intervals leave out: the two are complements, so what one teaches of a
     sample is what the other lacks, and a fit that saw the one would know something of the other.
     """
 
     phi: npt.NDArray[np.float32]
+    right: npt.NDArray[np.bool_] | None
     pair: npt.NDArray[np.int64]
     positive: dict[str, npt.NDArray[np.bool_]]  # question -> [M, n]
     never: npt.NDArray[np.bool_]
@@ -62,15 +71,18 @@ class Attacks:
         return splits
 
     def run(self) -> dict[str, int]:
-        """Attack every method whose models are all there, unless that is stored; how many models the others lack."""
-        lacking = {}
+        """Attack every method whose models are all there, unless that is stored; how many models the others lack.
+
+        What is held against originals and retrained models waits for these.
+        """
+        lacking: dict[str, int] = {}
         for name in (*REFERENCES, *self.planner.methods):
             tasks = self._tasks(name)
             missing = sum(not self.planner.is_done(task) for task in tasks)
             if missing:
                 lacking[name] = missing
             else:
-                self._attack(name, tasks)
+                self._judge(name, tasks, with_references=lacking.keys().isdisjoint(REFERENCES))
         return lacking
 
     def _tasks(self, name: str) -> list[Task]:
@@ -80,20 +92,115 @@ class Attacks:
         step = self.design.parts if name == "original" else 1
         return [Task("reference", self.cell, name, model) for model in range(0, self.design.models, step)]
 
-    def _attack(self, name: str, tasks: list[Task]) -> None:
-        store, place = self.planner.store, self.keys.place(name)
-        digest = hashlib.sha256("".join(self._entry(task).key.hash for task in tasks).encode()).hexdigest()
-        models: Models | None = None
+    def _judge(self, name: str, tasks: list[Task], *, with_references: bool) -> None:
+        """Whatever is missing of the attacks on these models and the verdicts on them."""
+        models = _Once(lambda: self._read(name, tasks))
+        own = self._digest(tasks)
         for question in QUESTIONS[: 1 if name == "original" else None]:  # all that an original was trained on is alike
-            key = AttackKey(models=digest, question=question, version=attack.VERSION)
-            if store.find(key, place) is not None:
-                continue
-            models = models or self._read(name, tasks)
-            with store.writing(key, place, {"machine": machine(), "commit": commit()}) as draft:
-                lines, accuracies = _judged(models, question)
-                facts = {**self._facts(name, models), "question": question, "attack_version": attack.VERSION}
-                draft.write_json("attack.json", [{**facts, **line} for line in lines])
-                draft.write_arrays("accuracies.npz", **accuracies)
+            self._attack(name, question, own, models)
+        if name == "original":
+            self._memorise(tasks, own, models)
+        if with_references:
+            self._other_attacks(name, own, models)
+        if with_references and name != "retrained" and self._has_retrained:
+            self._verdicts(name, own, models)
+
+    @cached_property
+    def _has_retrained(self) -> bool:
+        return all(self.planner.is_done(task) for task in self._tasks("retrained"))
+
+    def _digest(self, tasks: list[Task]) -> str:
+        """Of the keys of their models."""
+        return hashlib.sha256("".join(self._entry(task).key.hash for task in tasks).encode()).hexdigest()
+
+    def _attack(self, name: str, question: str, own: str, models: _Once) -> None:
+        """U-LiRA's own, in both variants."""
+        key = AttackKey(models=own, question=question, version=attack.VERSION)
+        with self._writing(key, name) as draft:
+            if draft is None:
+                return
+            lines, accuracies = _judged(models(), question)
+            facts = {**self._facts(name, models()), "question": question, "attack_version": attack.VERSION}
+            draft.write_json("attack.json", [{**facts, **line} for line in lines])
+            draft.write_arrays("accuracies.npz", **accuracies)
+
+    def _other_attacks(self, name: str, own: str, models: _Once) -> None:
+        """The rest of them on what was forgotten, held against U-LiRA's."""
+        question = QUESTIONS[0]
+        for other, version in OTHERS.items():
+            seen = own if other != "iam" else hashlib.sha256((own + self._of_originals).encode()).hexdigest()
+            key = AttackKey(models=seen, question=question, version=version, attack=other)
+            with self._writing(key, name) as draft:
+                if draft is None:
+                    continue
+                line = _judged_by(other, models(), question, self._originals)
+                facts = {**self._facts(name, models()), "question": question, "attack_version": version}
+                draft.write_json("attack.json", [{**facts, **line}])
+
+    def _verdicts(self, name: str, own: str, models: _Once) -> None:
+        """What is no attack: KLoM, the forgetting score, what is left of memorisation."""
+        key = VerdictKey(models=own, retrained=self._of_retrained, version=verdict.VERSION)
+        with self._writing(key, name) as draft:
+            if draft is None:
+                return
+            facts = {**self._facts(name, models()), "verdict_version": verdict.VERSION}
+            draft.write_json("verdicts.json", [{**facts, **line} for line in self._verdict_lines(name, models())])
+
+    def _verdict_lines(self, name: str, models: Models) -> list[dict[str, Any]]:
+        """Of an original it is the other end of the scale: as if it stood for each of its halving's forget sets."""
+        retrained, shared = self._retrained, name == "original"
+        rows = np.repeat(np.arange(models.size), self.design.parts) if shared else np.arange(models.size)
+        right = None if models.right is None else models.right[rows]
+        bank = verdict.Bank(
+            models.phi[rows],
+            retrained.phi,
+            retrained.pair,
+            {**retrained.positive, "never": retrained.never},
+            right,
+            retrained.right,
+        )
+        return [*verdict.verdicts(bank), _memorised(models)]
+
+    def _memorise(self, tasks: list[Task], own: str, models: _Once) -> None:
+        """Each sample's memorisation, for forget sets that go by it."""
+        key = MemorisationKey(originals=own, version=memorisation.VERSION)
+        with self._writing(key, "original") as draft:
+            if draft is None:
+                return
+            found = memorisation.memorisation(_right(models()), models().positive["forgotten"])
+            rows = self.halves.pool
+            draft.write_json(
+                "memorisation.json", {**self._facts("original", models()), "right_is": _right_is(models())}
+            )
+            labels = self.planner.data(self.cell).train_labels[rows]
+            draft.write_arrays(MEMORISATION, rows=rows, labels=labels, **vars(found))
+
+    @contextmanager
+    def _writing(self, key: AttackKey | VerdictKey | MemorisationKey, name: str) -> Iterator[Draft | None]:
+        """The entry to write; None where it is there."""
+        place = self.keys.place(name)
+        if self.planner.store.find(key, place) is not None:
+            yield None
+            return
+        with self.planner.store.writing(key, place, {"machine": machine(), "commit": commit()}) as draft:
+            yield draft
+
+    @cached_property
+    def _of_originals(self) -> str:
+        return self._digest(self._tasks("original"))
+
+    @cached_property
+    def _of_retrained(self) -> str:
+        return self._digest(self._tasks("retrained"))
+
+    @cached_property
+    def _retrained(self) -> Models:
+        return self._read("retrained", self._tasks("retrained"))
+
+    @cached_property
+    def _originals(self) -> iam.Originals:
+        found = self._read("original", self._tasks("original"))
+        return iam.Originals(found.phi, found.pair, found.positive["forgotten"])
 
     def _entry(self, task: Task) -> Entry:
         assert task.seed is not None
@@ -111,9 +218,10 @@ class Attacks:
 
     def _read(self, name: str, tasks: list[Task]) -> Models:
         entries = [self._entry(task) for task in tasks]
-        phi = np.stack([entry.arrays(STATISTIC)["phi"] for entry in entries])
+        stored = [entry.arrays(STATISTIC) for entry in entries]
         return Models(
-            phi=phi,
+            phi=np.stack([arrays["phi"] for arrays in stored]),
+            right=np.stack([arrays["right"] for arrays in stored]) if all("right" in one for one in stored) else None,
             pair=pairs_of(self.design, [task.seed or 0 for task in tasks]),
             first=entries[0],
             seconds=float(np.mean([entry.meta["seconds"] for entry in entries])),
@@ -154,6 +262,16 @@ class Attacks:
         )
 
 
+class _Once:
+    """Models that are read when they are first asked for."""
+
+    def __init__(self, read: Callable[[], Models]) -> None:
+        self._read = cache(read)
+
+    def __call__(self) -> Models:
+        return self._read()
+
+
 def pairs_of(design: HalvesForget, models: list[int]) -> npt.NDArray[np.int64]:
     """The pair of halvings of each model; a halving and its complement have neighbouring numbers."""
     return np.array([design.halving_and_part(model)[0] // 2 for model in models])
@@ -177,12 +295,46 @@ def _judged(models: Models, question: str) -> tuple[list[dict[str, Any]], dict[s
         for name, (variance, used) in VARIANTS.items()
     }
     attacked = {name: attack.judge(one, *roles_) for name, one in scores.items()}
-    sure = models.phi > 0  # more than half of the probability: an attack at chance on a broken model is no success
-    shares = {"sure": float(sure[models.positive[question]].mean()), "sure_never": float(sure[models.never].mean())}
+    shares = _sure(models, question)
     lines = [
         {"variant": name, **shares, **_line(one), **_agreement(scores, name, roles_)} for name, one in attacked.items()
     ]
     return lines, {"samples": attacked["full"].samples, "accuracies": attacked["full"].accuracies}
+
+
+def _judged_by(other: str, models: Models, question: str, originals: iam.Originals) -> dict[str, Any]:
+    """The line of an attack that is not U-LiRA's. What takes a threshold is empty where it has none."""
+    roles_ = models.pair, models.positive[question], models.never
+    by: dict[str, Callable[..., Scores]] = {
+        "rmia": rmia.rmia, "ruli": ruli.ruli, "iam": partial(iam.iam, originals=originals),
+    }  # fmt: skip
+    scores = by[other](models.phi, *roles_)
+    line = {"variant": other, **_sure(models, question), **_line(attack.judge(scores, *roles_))}
+    line |= _agreement({"full": log_odds(models.phi, *roles_), other: scores}, other, roles_)
+    if other in UNCALIBRATED:
+        empty = [f"{name}{end}" for name in ("accuracy", "balanced") for end in ("", "_low", "_high")]
+        line |= dict.fromkeys((*empty, "accuracy_sd", "equal_decisions", "correlation", "accuracy_difference"))
+    return line
+
+
+def _sure(models: Models, question: str) -> dict[str, float]:
+    """Who has more than half of the probability: an attack at chance on a broken model is no success."""
+    sure = models.phi > 0
+    return {"sure": float(sure[models.positive[question]].mean()), "sure_never": float(sure[models.never].mean())}
+
+
+def _right(models: Models) -> npt.NDArray[np.bool_]:
+    """Whether each model gets each sample right, or what stands in for it in models of earlier versions."""
+    return models.phi > 0 if models.right is None else models.right
+
+
+def _right_is(models: Models) -> str:
+    return "p > 0.5" if models.right is None else "the largest logit"
+
+
+def _memorised(models: Models) -> dict[str, Any]:
+    line = verdict.left_over(_right(models), models.pair, models.positive["forgotten"], models.never)
+    return {**line, "reason": None if models.right is not None else f"by p > 0.5: {verdict.EARLIER}"}
 
 
 def _line(attacked: attack.Attacked) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepunlearn import sweep
-from deepunlearn.analysis import render, ulira_results
-from deepunlearn.analysis.records import attack_table
+from deepunlearn.analysis import render, ulira_results, verdict_results
+from deepunlearn.analysis.agreement import agreement_tables
+from deepunlearn.analysis.records import attack_table, verdict_table
 from deepunlearn.cli import wants_help
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
@@ -30,8 +31,8 @@ not computed again, and the same command goes on after a stop.
   forget.parts=5       disjoint forget sets per halving
   search.seeds=4       halvings that hyper-parameters are searched on (their first forget set)
 
-Everything else is as in python -m deepunlearn.sweep --help; seeds= is the design's. Results: a table here, and with the
-figure in python -m deepunlearn.tables and python -m deepunlearn.report."""
+Everything else is as in python -m deepunlearn.sweep --help; seeds= is the design's. Results: tables here, and with
+figures in python -m deepunlearn.tables and python -m deepunlearn.report."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -73,7 +74,12 @@ def describe(planner: Planner, cell: int) -> None:
 
 def show(planner: Planner) -> None:
     """Print the tables of this command's cells."""
-    own = {keys.cell_key.short for keys in planner.keys}
-    lines = attack_table([line for line in ulira_results.collect(Path(planner.sweep.results)) if line["cell"] in own])
-    for table in ulira_results.attack_tables(lines, ""):
+    own, results = {keys.cell_key.short for keys in planner.keys}, Path(planner.sweep.results)
+    attacks = attack_table([line for line in ulira_results.collect(results) if line["cell"] in own])
+    verdicts = verdict_table([line for line in verdict_results.collect(results) if line["cell"] in own])
+    for table in (
+        *ulira_results.attack_tables(attacks, ""),
+        *verdict_results.verdict_tables(verdicts, attacks, ""),
+        *agreement_tables(attacks, verdicts, ""),
+    ):
         print(render.to_markdown(table))

@@ -68,8 +68,11 @@ class ShadowExperiment(Experiment):
         parts = {name: pool.subset(np.flatnonzero(chosen)) for name, chosen in members.items()}
         return SplitData({**parts, "val": self._everything["val"], "test": self._everything["test"], "pool": pool})
 
-    def statistic(self, model: nn.Module) -> npt.NDArray[np.float32]:
-        """The scaled confidence on every sample of the pool. Raises Diverged where a logit is not finite."""
+    def statistic(self, model: nn.Module) -> dict[str, npt.NDArray[Any]]:
+        """On each sample of the pool: phi, the scaled confidence, float32; right, whether the label's logit is largest.
+
+        Of several classes phi > 0 is more than right: p above a half. Raises Diverged where a logit is not finite.
+        """
         pool = self._everything["train"]
         logits = predict(model, pool, self.runtime)
         if not np.isfinite(logits).all():
@@ -79,7 +82,8 @@ class ShadowExperiment(Experiment):
                 allowed="finite logits",
                 remedy=SMALLER_RATE,
             )
-        return scaled_confidence(logits, pool.labels.cpu().numpy()).astype(np.float32)
+        labels = pool.labels.cpu().numpy()
+        return {"phi": scaled_confidence(logits, labels).astype(np.float32), "right": logits.argmax(axis=1) == labels}
 
     @contextmanager
     def _writing_reference(
@@ -87,7 +91,7 @@ class ShadowExperiment(Experiment):
     ) -> Iterator[Draft]:
         statistic = self.statistic(model)
         with self.store.writing(key, place, facts) as draft:
-            draft.write_arrays(STATISTIC, phi=statistic)
+            draft.write_arrays(STATISTIC, **statistic)
             if key.role == "original":
                 save_weights(draft.path / "weights.safetensors", model)
             else:
@@ -114,5 +118,5 @@ class ShadowExperiment(Experiment):
         facts = self._facts(seconds=run.seconds, notes=run.notes)  # first: scoring has a peak of its own
         statistic = self.statistic(model)
         with self.store.writing(key, place, facts) as draft:
-            draft.write_arrays(STATISTIC, phi=statistic)
+            draft.write_arrays(STATISTIC, **statistic)
         return self._stored(key, place)

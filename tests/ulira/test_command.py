@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis import ulira_results
+from deepunlearn.analysis import ulira_results, verdict_results
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.forget.halves import HalvesForget
@@ -142,14 +142,59 @@ def test_the_attack_is_stored_printed_and_tabulated(done: Done) -> None:
         *((name, q) for name in ("retrained", "ft", "ga") for q in ("forgotten", "retained")),
     }
     assert set(zip(lines["method"], lines["question"], strict=True)) == expected
-    assert set(lines["variant"]) == {"full", "cheap"}
-    assert lines["accuracy"].between(0, 1).all() and (lines["accuracy_low"] <= lines["accuracy_high"]).all()
+    assert set(lines["variant"]) == {"full", "cheap", "rmia", "iam", "ruli"}
+    uncalibrated = lines["variant"].isin(["rmia", "iam"])
+    assert lines.loc[uncalibrated, "accuracy"].isna().all() and lines["auc"].between(0, 1).all()
+    own = lines[~uncalibrated]
+    assert own["accuracy"].between(0, 1).all() and (own["accuracy_low"] <= own["accuracy_high"]).all()
     assert (lines["samples"] + lines["left_out"] == lines["pool"]).all()
     for name in ("tables", "report"):
         assert run_command(name, done.folder).returncode == 0
     assert (done.folder / "results" / "tables" / "ulira-digits-smallnet.csv").is_file()
     assert (done.folder / "results" / "figures" / "ulira-digits-smallnet.pdf").is_file()
     assert "attacks-ga" in (done.folder / "results" / "index.html").read_text(encoding="utf-8")
+
+
+def test_verdicts_of_the_same_models_are_stored_printed_and_tabulated(done: Done) -> None:
+    lines = pd.DataFrame(verdict_results.collect(done.folder / "results"))
+    assert set(lines["method"]) == {"original", "ft", "ga"}
+    few = lines[lines["verdict"] == "KLoM, mean"]
+    assert set(few["reason"]) == {"needs 20 halvings"} and few["value"].isna().all()
+    scores = lines[lines["verdict"] == "forgetting score"]
+    assert scores["value"].between(0, 1).all() and set(scores["largest_epsilon"]) == {2}
+    assert lines.loc[lines["verdict"] == "forgetting score x RA x TA", "value"].notna().all()
+    assert "verdicts of the same models" in done.stdout and "needs 5 methods" in done.stdout
+    assert run_command("tables", done.folder).returncode == 0
+    assert (done.folder / "results" / "tables" / "ulira-digits-smallnet-verdicts.csv").is_file()
+    assert (done.folder / "results" / "tables" / "ulira-digits-smallnet-agreement.csv").is_file()
+
+
+def test_memorisation_is_that_of_the_originals_and_is_said_of_each_sample(done: Done) -> None:
+    (path,) = (done.folder / "results" / "store").glob("*/*/memorisation/*/*/memorisation.npz")
+    with np.load(path) as stored:
+        scores, rows = stored["score"], stored["rows"]
+    experiment, trained = done.experiment, done.planner.splits(0).part >= 0
+    assert np.array_equal(rows, experiment.halves.pool)
+    right = np.stack([experiment.reference("original", PARTS * h).arrays("phi.npz")["right"] for h in range(HALVINGS)])
+    x = 17
+    assert scores[x] == pytest.approx(right[trained[:, x], x].mean() - right[~trained[:, x], x].mean())
+
+
+def test_models_of_earlier_versions_are_judged_too(done: Done, tmp_path: Path) -> None:
+    """Theirs is phi alone: attacks as before, memorisation by p > 0.5, no accuracies."""
+    folder = tmp_path / "copy"
+    shutil.copytree(done.folder, folder)
+    store = folder / "results" / "store" / "digits" / "smallnet"
+    for stage in ("verdicts", "memorisation"):
+        shutil.rmtree(store / stage)
+    planner = Done(folder, "").planner
+    attacks = Attacks(planner, 0)
+    read = attacks._read
+    attacks._read = lambda name, tasks: replace(read(name, tasks), right=None)  # type: ignore[method-assign]
+    assert attacks.run() == {}
+    lines = pd.DataFrame(verdict_results.collect(folder / "results")).set_index(["method", "verdict"])
+    assert "earlier versions" in lines.loc[("ft", "forgetting score x RA x TA"), "reason"]
+    assert lines.loc[("ft", "memorisation"), "reason"].startswith("by p > 0.5")
 
 
 def test_a_second_run_computes_nothing(done: Done) -> None:

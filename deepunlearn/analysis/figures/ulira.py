@@ -23,10 +23,12 @@ from deepunlearn.analysis.figures.style import (
     titles_of,
 )
 from deepunlearn.analysis.provenance import caption_text
-from deepunlearn.analysis.ulira_results import designs, facts
+from deepunlearn.analysis.ulira_results import TITLES, designs, facts
 
 SHIFT = {"forgotten": -0.17, "retained": 0.17}
 MARKS = {"forgotten": "o", "retained": "D"}
+ATTACKS = {"full": "U-LiRA", **TITLES}
+SIGNS = {"full": "o", "rmia": "s", "iam": "^", "ruli": "D"}
 HEIGHT = 0.28  # inches of a method's line
 
 
@@ -34,6 +36,8 @@ def attack_figures(attacks: pd.DataFrame, sheet: Sheet) -> Iterator[Picture]:
     """attacks: as `Records.attacks`."""
     for name, lines in designs(attacks):
         yield _figure(name, lines[lines["variant"] == "full"], sheet)
+        if lines["variant"].isin(TITLES).any():
+            yield _all_attacks(name, lines[lines["question"] == "forgotten"], sheet)
 
 
 def _figure(name: str, lines: pd.DataFrame, sheet: Sheet) -> Picture:
@@ -62,3 +66,29 @@ def _figure(name: str, lines: pd.DataFrame, sheet: Sheet) -> Picture:
             "samples, thick ones 95 % intervals of the mean over pairs of halvings"
         )
         return finish(axes.figure, sheet, name, title, Subject(caption_text(facts(lines)), name))
+
+
+def _all_attacks(name: str, lines: pd.DataFrame, sheet: Sheet) -> Picture:
+    """The AUC of every attack on what was forgotten."""
+    titles = titles_of(lines)
+    look = looks(titles)
+    rows, columns = key_lines(sheet, ATTACKS.values())
+    with canvas(sheet, 0.5 + 1.5 * HEIGHT * len(titles) + LINE * rows) as axes:
+        for line in lines[lines["variant"].isin(ATTACKS)].to_dict("records"):
+            place = list(ATTACKS).index(line["variant"]) - (len(ATTACKS) - 1) / 2
+            height = list(titles).index(line["method"]) + 0.2 * place
+            colour = look[line["method"]].colour
+            axes.plot([line["auc_low"], line["auc_high"]], [height] * 2, linewidth=2, alpha=0.7, color=colour)
+            axes.plot(line["auc"], height, marker=SIGNS[line["variant"]], markersize=3.5, color=colour)
+        dashed(axes, 0.5, len(titles))
+        rows_of(axes, list(titles.values()))
+        for variant, label in ATTACKS.items():
+            axes.plot([], [], color=INK, marker=SIGNS[variant], linestyle="", markersize=4, label=label)
+        axes.set_xlabel("AUC, forgotten samples (dashed: chance)")
+        key_above(axes, rows, columns, 1.5 * HEIGHT)
+        first = lines.iloc[0]
+        title = (
+            f"{first['dataset_title']}, {first['arch_title']}: attacks from one bank of models; lines are 95 % "
+            "intervals over pairs of halvings"
+        )
+        return finish(axes.figure, sheet, f"{name}-attacks", title, Subject(caption_text(facts(lines)), name))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from deepunlearn.analysis import ulira_results
+from deepunlearn.analysis import ulira_results, verdict_results
 from deepunlearn.analysis.figures.style import in_order
 from deepunlearn.analysis.page.panels import Model, Panel, panels_of
 from deepunlearn.analysis.page.result_sets import ResultSet
@@ -70,6 +70,7 @@ def methods(
 ) -> list[Method]:
     """Their views. models: whose images and losses are shown."""
     rows, attacks = current(records.rows), ulira_results.current(records.attacks)
+    verdicts = verdict_results.current(records.verdicts)
     shown = {one.name: _scores(one, records.catalogue) for one in sets}
     return [
         Method(
@@ -77,7 +78,9 @@ def methods(
             title=title,
             full=about[name].full_name if name in about else "",
             about=about[name].source if name in about else FOREIGN,
-            sheets=_sheets(name, sets, shown, attacks[attacks["method"] == name], printer),
+            sheets=_sheets(
+                name, sets, shown, (attacks[attacks["method"] == name], verdicts[verdicts["method"] == name]), printer
+            ),
             unusable=_unusable(rows[rows["method"] == name]),
             failures=_failures(records.failures[records.failures["method"] == name]),
             panels=list(panels_of(name, title, models, sets, printer.gallery)),
@@ -87,12 +90,17 @@ def methods(
 
 
 def _sheets(
-    name: str, sets: Sequence[ResultSet], shown: Mapping[str, pd.DataFrame], attacks: pd.DataFrame, printer: Printer
+    name: str,
+    sets: Sequence[ResultSet],
+    shown: Mapping[str, pd.DataFrame],
+    of_designs: tuple[pd.DataFrame, pd.DataFrame],
+    printer: Printer,
 ) -> list[Sheet]:
-    """Scores and hyper-parameters in each result set, and the per-sample attack; what there is of them.
+    """Scores and hyper-parameters in each result set, and the per-sample attacks; what there is of them.
 
-    shown: of each set, by method.
+    shown: of each set, by method; of_designs: attacks and verdicts.
     """
+    attacks, verdicts = of_designs
     own = {one.title: one for one in sets if name in set(one.lines["method"])}
     sheets = []
     if own:
@@ -106,6 +114,9 @@ def _sheets(
     if len(attacks):
         attack = ulira_results.formatted(attacks)
         sheets.append(printer.of(attack, f"attacks-{name}", "Per-sample attack (U-LiRA)", ulira_results.LEGEND))
+    if len(verdicts):
+        told = verdict_results.formatted(verdicts)
+        sheets.append(printer.of(told, f"verdicts-{name}", "Verdicts of the same models", verdict_results.LEGEND))
     return sheets
 
 
