@@ -12,7 +12,7 @@ from deepunlearn import sweep
 from deepunlearn.cli import folders_of, run_main, table, wants_help
 from deepunlearn.config import Command, read_command
 from deepunlearn.config.arguments import listed, parsed
-from deepunlearn.config.measures import known_measures, sets_of
+from deepunlearn.config.measures import check_classes, known_measures, sets_of
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
@@ -68,6 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     found = find(chosen, How(given.results, given.measures, given.launcher, changed), progress)
     if not found.planners:
         raise _nothing(command, found)
+    check_classes(given.measures, [cell for planner in found.planners for cell in planner.sweep.cells])
     if command.flags.retry_failed and not command.flags.plan:
         for planner in found.planners:
             planner.retry()

@@ -17,6 +17,7 @@ import numpy as np
 from deepunlearn.cli import run_main, table, wants_help
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
 from deepunlearn.config.arguments import without_multirun
+from deepunlearn.config.measures import check_classes
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.progress import Progress, duration
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     arguments = without_multirun(arguments)
     command = read_command(arguments)
     progress = Progress()
+    check_classes(command.sweep.measures, command.sweep.cells)
     planner = Planner(command.sweep, progress, only_plan=command.flags.plan)
     needed = check(planner)
     if command.flags.retry_failed and not command.flags.plan:

@@ -40,7 +40,8 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     for remark in (_unmoved(scored), _undefined(scored)):
         table["reason"] += remark.reindex(table.index, fill_value="").astype("string")
     table["reason"] = (table["reason"] + _doubt(table["n_contradicted"])).str.removeprefix("; ")
-    return _in_order(table.join(_means(scored)).reset_index())
+    joined = table.join(_means(scored)).copy()  # in few blocks: measures may be more than a hundred columns
+    return _in_order(joined.reset_index())
 
 
 def method_titles(frame: pd.DataFrame) -> dict[str, str]:

@@ -19,7 +19,7 @@ from deepunlearn.config.datasets import named
 from deepunlearn.config.files import AXES, options, read_yaml, sweep_files
 from deepunlearn.config.forget_sets import Chosen, forget_set
 from deepunlearn.config.known import default_of
-from deepunlearn.config.measures import added_measures, check_classes, check_kept
+from deepunlearn.config.measures import added_measures, check_kept
 from deepunlearn.config.methods import compose_method, typed_values
 from deepunlearn.config.plugins import offer
 from deepunlearn.config.settings import Given, Setting, check_methods, read_settings, settings_of, without
@@ -205,7 +205,6 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
         values["search"]["storage"] = "journal"  # SQLite's locks do not hold on file systems of several machines
     sweep = validate(SweepConfig, values, "")
     check_kept(sweep.measures, sweep.keep)
-    check_classes(sweep.measures, sweep.cells)
     return sweep, flags
 
 

@@ -11,9 +11,12 @@ from deepunlearn.core.measure_config import Attack, Measure
 from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.validation import validate
 from deepunlearn.metrics import scikit
-from deepunlearn.metrics.catalogue import SCORED_TOGETHER
+from deepunlearn.metrics.catalogue import BUILT_IN, SCORED_TOGETHER
 from deepunlearn.metrics.row import with_added
 from deepunlearn.registry import Folders, Registered, digest, registered
+
+IN_EVERY_ROW = frozenset(column.name.lower() for column in BUILT_IN.columns)  # gap, ToW, ...: nothing is to be done
+
 
 
 def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
@@ -100,7 +103,10 @@ def check_kept(measures: Iterable[Measure], keep: str) -> None:
 
 
 def _names(chosen: Any, registry: Iterable[str]) -> list[str]:
-    """The names that measures= gives, of measures, sets or metrics of scikit-learn. Raises ConfigError."""
+    """The names that measures= gives, of measures, sets or metrics of scikit-learn; of columns that all have, none.
+
+    Raises ConfigError.
+    """
     if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
         raise ConfigError(
             "measures= takes a list of names",
@@ -116,7 +122,8 @@ def _names(chosen: Any, registry: Iterable[str]) -> list[str]:
                 allowed=", ".join(registry) or "(none: there are no further measures)",
                 remedy=f"leave {name} out of measures=",
             )
-    return list(dict.fromkeys(scikit.read(name).text if _is_metric(name) else name for name in chosen))
+    asked = [name for name in chosen if name in registry or name.lower() not in IN_EVERY_ROW]
+    return list(dict.fromkeys(scikit.read(name).text if _is_metric(name) else name for name in asked))
 
 
 def _measure(entry: Registered) -> Measure:

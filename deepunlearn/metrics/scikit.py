@@ -6,6 +6,7 @@ Every command line is read with this, so that scikit-learn and SciPy are importe
 from __future__ import annotations
 
 import ast
+import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ from deepunlearn.core.errors import ConfigError, NotApplicable, unknown
 from deepunlearn.core.measure_config import Column, Measure
 
 PREFIX = "sklearn."
-CALL = re.compile(r"sklearn\.\w+\([^()]*\)")
+CALL = re.compile(r"""('[^']*'|"[^"]*")|(sklearn\.\w+\([^()]*\))""")  # or what is in quotes already
 PARTS = {"retain": "D_R", "forget": "D_F", "val": "D_V", "test": "D_T"}
 MODELS = ("unlearned", "original", "retrained")
 OURS: dict[str, Any] = {"model": "unlearned", "part": "test"}  # arguments that are not scikit-learn's, and defaults
@@ -178,10 +179,7 @@ def version() -> str:
 
 def quoted(value: str) -> str:
     """The value of measures= with quotes around calls, as Hydra's grammar wants them; those in quotes stay."""
-    pieces = re.split(r"('[^']*'|\"[^\"]*\")", value)
-    return "".join(
-        piece if number % 2 else CALL.sub(lambda found: f'"{found[0]}"', piece) for number, piece in enumerate(pieces)
-    )
+    return CALL.sub(lambda found: found[1] or json.dumps(found[2], ensure_ascii=False), value)
 
 
 # ------------------------------------------------------------------------------------------------------------- parsing

@@ -29,6 +29,7 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.core.store import Entry
 from deepunlearn.data.loader import Part
+from deepunlearn.metrics import scikit
 from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import Logits
@@ -82,7 +83,7 @@ class MeasuringStage(UnlearningStage):
                 failed[measure.label] = error
                 continue
             clock.stop()
-            with self.store.writing(key, place, self._facts(seconds=clock.seconds)) as draft:
+            with self.store.writing(key, place, self._facts(seconds=clock.seconds, **_noted(measure))) as draft:
                 draft.write_json("values.json", {"description": measure.description, "values": values})
         if failed:
             raise _measures_failed(failed)
@@ -257,6 +258,11 @@ class RepeatedCall:
     @property
     def runtime(self) -> Runtime:
         return self._stage.runtime
+
+
+def _noted(measure: Measure) -> dict[str, str]:
+    """What values depend on beside model, version and code: scikit-learn's metrics may change with it."""
+    return {"scikit_learn": scikit.version()} if measure.function == "scikit" else {}
 
 
 def _read_only(arrays: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from math import exp, log, log2
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, f1_score, mean_squared_error, roc_auc_score
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
@@ -19,6 +23,7 @@ from deepunlearn.metrics.added import Outputs, computed
 from deepunlearn.metrics.mia import mia_accuracy
 from deepunlearn.registry import Folders
 from deepunlearn.testing.measure_contract import LABELS, ORIGINAL, RETRAINED, logits
+from tests.commands import run_command, sweep
 
 OF_LOGITS = (
     "aus", "nomus", "rf_jsd", "luma", "umia_erasure", "difference_attack", "divergence", "calibration", "f1", "mse",
@@ -217,3 +222,37 @@ def _seconds(measure: Any, of: Outputs) -> float:
     start = time.process_time()
     computed(measure, of)
     return time.process_time() - start
+
+
+ASKED = "[{},sklearn.f1_score(average=macro, part=forget),sklearn.log_loss,gap,ToW]".format(",".join(OF_LOGITS))
+WORK = (
+    "dataset=digits", "arch=smallnet", "search=none", "train.epochs=4", "train.batch_size=16", "seeds=1", "method=ft",
+    "dataset.limit=400", "runtime.threads=1", "forget=classes", "forget.classes=[3]",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_sweep_that_forgets_a_class_has_them_all_in_its_tables(tmp_path: Path) -> None:
+    """Through the command line and a sweep file; a call that is spelled otherwise is the same measure."""
+    lines = [f"  - {json.dumps(one)}" for one in (*WORK[2:6], *WORK[7:], f"measures={ASKED}")]
+    cell = "cells: [{dataset: digits, arch: smallnet}]\nmethods: [ft]\noverrides:\n"
+    (tmp_path / "mine.yaml").write_text("# a test\n" + cell + "\n".join(lines) + "\n")
+    first = sweep(tmp_path, "sweep=mine.yaml")
+    assert first.returncode == 0, first.stderr
+    other = """measures=[f1,"sklearn.log_loss()",sklearn.f1_score(part='forget',average="macro")]"""
+    again = sweep(tmp_path, *WORK, other)
+    assert "nothing to do" in again.stdout, again.stdout + again.stderr
+    notes = [json.loads(path.read_text()) for path in tmp_path.rglob("measures/*/*/meta.json")]
+    assert {note["scikit_learn"] for note in notes if "scikit_learn" in note} == {sklearn.__version__}
+    done = run_command("tables", tmp_path)
+    assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
+    table = pd.read_csv(tmp_path / "results" / "tables" / "digits-smallnet.csv").set_index("method")
+    shown = [column for one in added_measures(Folders(), [*OF_LOGITS]) for column in one.columns if column.shown]
+    assert {f"{column.name}_mean" for column in shown} <= set(table)
+    assert {"f1_score_average_macro_forget_mean", "log_loss_test_mean"} <= set(table)
+    assert table.loc["ft"][[f"{column.name}_mean" for column in shown if column.name != "RF_JSD"]].notna().all()
+    assert table["RF_JSD_mean"].isna().all(), "the only class of D_F is forgotten whole"
+    assert (
+        table.loc["retrained", "JS_F_mean"] == 0
+        and table.loc["retrained", "AUS_mean"] > table.loc["original", "AUS_mean"]
+    )

@@ -152,6 +152,11 @@ def test_what_is_not_defined_is_none_and_what_fails_says_why() -> None:
 
 
 def test_calls_are_quoted_for_hydra_and_those_in_quotes_stay() -> None:
+    given = """[sklearn.f1_score(average="macro"),'sklearn.log_loss()',sklearn.accuracy_score]"""
+    assert (
+        scikit.quoted(given)
+        == r"""["sklearn.f1_score(average=\"macro\")",'sklearn.log_loss()',sklearn.accuracy_score]"""
+    )
     given = "[f1,sklearn.f1_score(average=macro, part=forget),'sklearn.log_loss()',sklearn.accuracy_score]"
     assert scikit.quoted(given) == (
         "[f1,\"sklearn.f1_score(average=macro, part=forget)\",'sklearn.log_loss()',sklearn.accuracy_score]"
