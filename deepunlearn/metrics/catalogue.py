@@ -7,7 +7,8 @@ rows are made from it, so that a new column needs no other file of the analysis.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from itertools import takewhile
 
 import yaml
 
@@ -28,7 +29,7 @@ class Catalogue:
     def __init__(self, measures: Iterable[Measure]) -> None:
         self.measures = tuple(measures)
         self.columns = tuple(column for measure in self.measures for column in measure.columns)
-        self.shown = tuple(column for column in self.columns if column.shown)
+        self.shown = _costs_together(self.measures)
         self.glossary = tuple(term for measure in self.measures for term in measure.glossary)
         names = [column.name for column in self.columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -47,6 +48,15 @@ class Catalogue:
     def added(self) -> tuple[Column, ...]:
         """Columns of measures that have entries of their own."""
         return tuple(one for each in self.measures if each.name not in SCORED_TOGETHER for one in each.columns)
+
+
+def _costs_together(measures: Sequence[Measure]) -> tuple[Column, ...]:
+    """The columns that are shown, those of costs where the first of them stands: ratios side by side, then the rest."""
+    columns = [(measure.kind, column) for measure in measures for column in measure.columns if column.shown]
+    costs = sorted((one for kind, one in columns if kind == "cost"), key=lambda one: one.better != "higher")
+    before = list(takewhile(lambda pair: pair[0] != "cost", columns))
+    behind = [one for kind, one in columns[len(before) :] if kind != "cost"]
+    return (*(one for _, one in before), *costs, *behind)
 
 
 def taken_twice(columns: Iterable[str], measures: Iterable[str]) -> ConfigError:

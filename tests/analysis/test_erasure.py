@@ -32,7 +32,7 @@ STEPS = (
     "{from: others, by: share, share: 0.8, into: [kept, test]}",
     "{from: kept, by: share, share: 0.1, into: [val, retain]}",
 )
-METHODS = ("ngplus", "ft", "cfk", "euk", "srl", "ga")
+METHODS = ("advneggrad", "ft", "cfk", "euk", "srl", "ga")
 
 
 def fill(shelf: Shelf) -> None:
@@ -68,7 +68,9 @@ def test_our_means_stand_beside_theirs(shelf: Shelf) -> None:
         "method": "FineTuning",
         "Time ERASURE": "321.668", "Time": "10.500", "Acc ERASURE": "0.918", "Acc": "0.850",
         "AUS ERASURE": "0.969", "AUS": "not measured here", "RT ERASURE": "4", "RT": "not measured here",
-        "AIN ERASURE": "1.995", "AIN": "not measured here", "UMIA ERASURE": "0.517", "UMIA": "0.600",
+        "AIN ERASURE": "1.995", "AIN": "not measured here", "UMIA ERASURE": "0.517", "UMIA": "not measured here",
+        "MIA": "0.600", "RT_steps": "not measured here", "RTE": "4.00", "FLOPs_ratio": "not measured here",
+        "peak_MB": "not measured here",
     }  # fmt: skip
     assert line(table, "Gold Model")["Time"] == "100.500", "training, as they count it"
     original = line(table, "Original Model")
@@ -77,12 +79,16 @@ def test_our_means_stand_beside_theirs(shelf: Shelf) -> None:
     assert (line(table, "MSG")["Acc ERASURE"], line(table, "MSG")["Acc"]) == ("-", "0.700")
 
 
-def test_a_score_that_rows_have_of_a_measure_is_put_beside_theirs(shelf: Shelf) -> None:
+def test_what_measures_erasure_computes_is_put_beside_theirs_and_ours_where_it_differs(shelf: Shelf) -> None:
     fill(shelf)
     found = records.collect(shelf.root)
-    rows = found.rows.assign(AUS=0.97)
-    (table,) = against_erasure(rows, found.cases, "")
-    assert line(table, "FineTuning")["AUS"] == "0.970"
+    computed = {"AUS_ERASURE": 0.97, "AUS": 0.5, "RT": 3.0, "AIN": 1.5, "UMIA": 0.55, "RT_steps": 7.0}
+    costs = {"FLOPs_ratio": 12.5, "peak_MB": 80.0}
+    (table,) = against_erasure(found.rows.assign(**computed, **costs), found.cases, "")
+    own = line(table, "FineTuning")
+    assert [own[name] for name in ("AUS", "RT", "AIN", "UMIA", "MIA", "RT_steps", "FLOPs_ratio", "peak_MB")] == [
+        "0.970", "3", "1.500", "0.550", "0.600", "7", "12.50", "80.0"
+    ]  # fmt: skip
 
 
 def test_a_method_that_failed_says_so(shelf: Shelf) -> None:
@@ -125,7 +131,8 @@ def test_the_sweep_runs_on_pictures_in_celebas_own_files(tmp_path: Path) -> None
     write_celeba(tmp_path / "datasets", persons=30)
     small = (
         "arch=smallnet", "dataset.image_size=32", "train.epochs=2", "train.batch_size=64", "seeds=1",
-        "runtime.threads=1", "dataset.test_ratio=0.1", "method.params.epochs=3", f"forget.steps=[{','.join(STEPS)}]",
+        "runtime.threads=1", "measures=[erasure]", "dataset.test_ratio=0.1", "method.params.epochs=3",
+        f"forget.steps=[{','.join(STEPS)}]",
     )  # fmt: skip
     done = called(tmp_path, "sweep=erasure", *small)
     assert done.returncode == 0, done.stderr
@@ -134,4 +141,7 @@ def test_the_sweep_runs_on_pictures_in_celebas_own_files(tmp_path: Path) -> None
     table = pd.read_csv(tmp_path / "results" / "tables" / "erasure.csv").set_index("method")
     ran = ["original", "retrained", *METHODS[:2]]
     assert table.loc[ran, "Acc"].between(0, 1).all() and table.loc["retrained", "Time_ERASURE"] == 2048.487
-    assert table["AUS"].isna().all()
+    assert table.loc[ran, ["AUS", "RT", "AIN", "UMIA"]].notna().all(axis=None)
+    assert table.loc["retrained", "AIN"] == 1 and table.loc["original", "RT"] == 0
+    costs = table.loc[list(METHODS[:2]), ["FLOPs_ratio", "peak_MB"]]
+    assert (costs > 0).all(axis=None) and table.loc[["original", "retrained"], "FLOPs_ratio"].isna().all()
