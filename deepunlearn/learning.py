@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from deepunlearn.core.params import Value
 from deepunlearn.core.schema import TrainConfig
 from deepunlearn.data.loader import drawn_batches
 from deepunlearn.runtime import Clock, Runtime
@@ -28,6 +29,20 @@ class Recorded:
     batches: int
     affected: int
     update_bytes: int
+
+    def costs(self, kept: float = 1.0) -> dict[str, Value]:
+        """What a deployment would store, which does not know yet what is to go; for notes.
+
+        kept: the share of each update that a method keeps.
+        """
+        one = kept * self.update_bytes / 1e6
+        return {
+            "batches": self.batches,
+            "affected_batches": self.affected,
+            "kept_share": kept,
+            "all_updates_MB": self.batches * one,
+            "affected_updates_MB": self.affected * one,
+        }
 
 
 def affected_batches(identity: str, recipe: TrainConfig, samples: int, forgotten: Tensor) -> list[list[bool]]:

@@ -27,15 +27,8 @@ class Amnesiac(Method):
     epochs: int
 
     def run(self, problem: Problem) -> Iterator[None]:
-        recorded = problem.recorded
-        problem.subtract(recorded.updates)
-        problem.notes |= {
-            "batches": recorded.batches,
-            "affected_batches": recorded.affected,
-            "all_updates_MB": recorded.batches * recorded.update_bytes / 1e6,
-            "affected_updates_MB": recorded.affected * recorded.update_bytes / 1e6,
-            "variances_mended": mend_variances(problem.model),
-        }
+        problem.subtract(problem.recorded.updates)
+        problem.notes |= problem.recorded.costs() | {"variances_mended": mend_variances(problem.model)}
         if not self.epochs:
             yield
             return

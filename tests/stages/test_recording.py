@@ -22,7 +22,9 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed
 from deepunlearn.launch.tasks import Task
 from deepunlearn.learning import Updates
+from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.recording import UPDATES
+from deepunlearn.testing.small import runtime
 from deepunlearn.training import Batches
 from tests.commands import SERVER, called
 
@@ -105,6 +107,36 @@ def test_it_is_one_task_of_all_methods_and_of_every_seed_that_is_unlearned_from(
     estimator = Estimator(planner, [Speed(100.0, 1000.0)])
     sizes = planner.sizes(0)
     assert estimator.task(recorded[0]) == pytest.approx(2 * (sizes["retain"] + sizes["forget"]) / 100, abs=0.5)
+
+
+@pytest.mark.slow
+def test_a_search_of_both_methods_reads_the_record_that_is_there(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done / "results", tmp_path / "results")
+    searched = [one for one in CELL if one != "search=none"]
+    both = ("method=amnesiac,pamnesiac", "search=quick", "search.trials=2", "search.seeds=1", "search.max_epochs=1")
+    run = called(tmp_path, *both, *searched, *FEW)
+    assert run.returncode == 0 and "watched" not in run.stderr, run.stderr
+    trials = [path.read_text() for path in (tmp_path / "results/store").rglob("trials.csv")]
+    assert len(trials) == 2 and all(text.count(",COMPLETE,") == 2 for text in trials)
+    assert any('""first""' in text for text in trials)
+
+
+@pytest.mark.slow
+def test_what_is_recorded_knows_neither_the_test_part_nor_the_retrained_model(done: Path, tmp_path: Path) -> None:
+    """Recorded again where there is neither."""
+    shutil.copytree(done / "results", tmp_path / "results")
+    _without_record(tmp_path)
+    planner, progress = planned(tmp_path, *WORK), Progress(quiet=True)
+    experiment = Experiment(planner.sweep.cells[0], planner.results, runtime(checkpoint_seconds=60.0), progress)
+    for data in (experiment.shared_data, experiment.split_data(0)):
+        del data.parts["test"], data.parts["val"], data.parts["retain"]
+    shutil.rmtree(tmp_path / "results/store/digits/smallnet/reference/retrained")
+    experiment.record("updates", 0)
+    assert stored(tmp_path, "record")["files"][UPDATES] == stored(done, "record")["files"][UPDATES]
+    assert not (tmp_path / "results/store/digits/smallnet/reference/retrained").exists()
+    facts = vars(experiment.recorded("updates", 0))
+    assert all(isinstance(one, int) for name, one in facts.items() if name != "updates")
+    assert set(facts["updates"]) == set(experiment.original(0).state_dict())
 
 
 @pytest.mark.slow
