@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.core.batches import training_batches
 from deepunlearn.core.errors import SMALLER_RATE, ConfigError, Diverged, NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
@@ -83,6 +84,40 @@ class Problem:
     def pixel_bounds(self) -> tuple[Tensor, Tensor] | None:
         """Black and white as they are in normalised images, [1, C, 1, 1] each; None as `pixel_std`."""
         return self.forget.pixel_bounds
+
+    def batches_with(
+        self, part: Part, images: Tensor, labels: Tensor, batch_size: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One shuffled epoch of training over the samples of `part` and `images` [N, ...] with their `labels` [N]."""
+        own, total = len(part), len(part) + len(labels)
+        order = torch.randperm(total, generator=self.generator)
+        for group in order.split(training_batches(total, batch_size)):
+            inside, beside = group[group < own], (group[group >= own] - own).to(images.device)
+            pieces = [*part.subset(inside).blocks(max(1, len(inside))), (images[beside], labels[beside])]
+            yield torch.cat([x for x, _ in pieces]), torch.cat([y for _, y in pieces])
+
+    def learnt_noise(self, like: Tensor, loss: Callable[[Tensor], Tensor], *, lr: float, steps: int) -> Tensor:
+        """Noise shaped as the images `like`, N(0, 1) moved by `steps` of Adam so that `loss(noise)` falls.
+
+        The working copy is fixed meanwhile, in evaluation mode, in which it is left. Raises NotApplicable where samples
+        are no real numbers.
+        """
+        if not like.is_floating_point():
+            raise NotApplicable(
+                "noise can be learnt in the place of real numbers only",
+                given=f"samples of type {like.dtype}",
+                allowed="images or rows of a table",
+                remedy="choose another method",
+            )
+        self.model.eval()
+        noise = torch.empty_like(like).copy_(torch.randn(like.shape, generator=self.generator)).requires_grad_()
+        optimizer = adam([noise], lr=lr)
+        for _ in range(steps):
+            with self._runtime.autocast():
+                value = loss(noise)
+            (noise.grad,) = gradients_of(value, [noise])
+            optimizer.step()
+        return noise.detach()
 
     # ---------------------------------------------------------------------------------------------- what may move
 
