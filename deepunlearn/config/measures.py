@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
+
+import yaml
 
 from deepunlearn.config.plugins import read
 from deepunlearn.core.errors import ConfigError, unknown
@@ -127,8 +130,20 @@ def _names(chosen: Any, registry: Iterable[str]) -> list[str]:
 
 
 def _measure(entry: Registered) -> Measure:
-    where = f"measure {entry.name}.yaml"
+    return _ours(entry) if entry.built_in else _fitted(entry, read(entry))
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def _ours(entry: Registered) -> Measure:
+    """Every command reads all of ours: by the parser in C that takes a tenth of the time."""
+    return _fitted(entry, yaml.load(entry.yaml.read_text(encoding="utf-8"), Loader=_LOADER))
+
+
+def _fitted(entry: Registered, values: dict[str, Any]) -> Measure:
     code = None if entry.module is None else digest([entry.module])
     if entry.kind == "attack":
-        return validate(Attack, read(entry), f"attack {entry.name}.yaml").as_measure(entry.module, code)
-    return validate(Measure, {**read(entry), "module": entry.module, "code": code}, where)
+        return validate(Attack, values, f"attack {entry.name}.yaml").as_measure(entry.module, code)
+    return validate(Measure, {**values, "module": entry.module, "code": code}, f"measure {entry.name}.yaml")

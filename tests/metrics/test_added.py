@@ -122,7 +122,6 @@ def test_another_version_or_code_never_mixes_with_the_first(tmp_path: Path) -> N
     [
         (YAML.replace("name: FConf", "name: TA"), "TA"),
         (YAML.replace("name: FConf", "name: seed"), "seed"),
-        (YAML.replace("needs: [logits]", "needs: [training]"), "needs: [training]"),
         (YAML.replace("needs: [logits]", "needs: [images]"), "needs[0]"),
         (YAML.replace("needs: [logits]", "needs: []"), "needs"),
         (YAML.replace("better: lower", "better: ideal"), "ideal"),
