@@ -18,6 +18,7 @@ from deepunlearn.core.keys import (
     CellKey,
     ConfidenceKey,
     GivenKey,
+    GroupKey,
     Key,
     MeasureKey,
     MetricsKey,
@@ -241,6 +242,16 @@ class CellKeys:
         return MeasureKey(
             subject=subject,
             retrained=self.reference("retrained", seed),
+            measure=measure.name,
+            version=measure.version,
+            code=measure.code,
+        )
+
+    def group(self, subjects: Sequence[UnlearnedKey], seeds: Sequence[int], measure: Measure) -> GroupKey:
+        """The key of a measure over the models of these seeds."""
+        return GroupKey(
+            subjects=tuple(subjects),
+            retrained=tuple(self.reference("retrained", seed) for seed in seeds),
             measure=measure.name,
             version=measure.version,
             code=measure.code,

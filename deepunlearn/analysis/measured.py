@@ -25,9 +25,9 @@ DTYPES = {"name": "string", "version": "int64", "description": "string"}  # a li
 
 
 class Entry(NamedTuple):
-    """The values of one model; `description` is the measure's, as JSON."""
+    """The values of one model, or of several together; `description` is the measure's, as JSON."""
 
-    model: str
+    models: tuple[str, ...]
     name: str
     description: str
     values: dict[str, float | bool | None]
@@ -40,7 +40,8 @@ def find(results: Path) -> list[Entry]:
     Raises StoreError naming a file that cannot be read.
     """
     store = Results(results).store
-    entries = [_read(path) for path in sorted(store.glob("*/*/measures/*/*/values.json")) if DRAFT not in str(path)]
+    paths = [*store.glob("*/*/measures/*/*/values.json"), *store.glob("*/*/groups/*/*/values.json")]
+    entries = [_read(path) for path in sorted(paths) if DRAFT not in str(path)]
     newest = {
         one.name: one.description for one in sorted(entries, key=lambda one: (_version(one.description), one.date))
     }
@@ -66,12 +67,13 @@ def dtypes(measures: pd.DataFrame) -> dict[str, str]:
 
 
 def join(frame: pd.DataFrame, entries: list[Entry], results: Path) -> pd.DataFrame:
-    """`frame` with the values of `entries`; null where a model has none."""
+    """`frame` with the values of `entries`; null where a model has none. Of groups with a model the largest counts."""
     if not entries:
         return frame
     values: dict[str, dict[str, Any]] = {}
-    for one in entries:
-        values.setdefault(one.model, {}).update(one.values)
+    for one in sorted(entries, key=lambda one: (len(one.models), one.date if len(one.models) > 1 else "")):
+        for model in one.models:
+            values.setdefault(model, {}).update(one.values)
     kinds = dtypes(describe(entries))
     models = [_model_of(row, Results(results).store) for row in frame.to_dict("records")]
     columns = pd.DataFrame([values.get(model, {}) for model in models], columns=list(kinds), index=frame.index)
@@ -95,7 +97,7 @@ def _read(path: Path) -> Entry:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         key = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))["key"]
         date = json.loads(path.with_name("meta.json").read_text(encoding="utf-8"))["date"]
-        return Entry(_model(key), key["measure"], content["description"], content["values"], date)
+        return Entry(_models(key), key["measure"], content["description"], content["values"], date)
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(
             f"{path} cannot be used",
@@ -103,6 +105,14 @@ def _read(path: Path) -> Entry:
             allowed="the values of a measure, as the sweep wrote them",
             remedy="move its folder out of the results and run the sweep again, which makes what is missing",
         ) from None
+
+
+def _models(key: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a measure was taken of."""
+    if "subjects" not in key:
+        return (_model(key),)
+    pairs = zip(key["subjects"], key["retrained"], strict=True)
+    return tuple(_model({"subject": subject, "retrained": retrained}) for subject, retrained in pairs)
 
 
 def _model(key: Mapping[str, Any]) -> str:

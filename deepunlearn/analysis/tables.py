@@ -29,7 +29,7 @@ from deepunlearn.analysis.search_spread import METHOD, spread
 from deepunlearn.analysis.sets import RECIPE, told_apart
 from deepunlearn.analysis.ulira_results import attack_tables
 from deepunlearn.analysis.verdict_results import verdict_tables
-from deepunlearn.core.measure_config import Column
+from deepunlearn.core.measure_config import Column, OverSeeds
 from deepunlearn.metrics.catalogue import Catalogue
 from deepunlearn.metrics.row import NAMES
 
@@ -234,11 +234,28 @@ def _shown(lines: pd.DataFrame, rows: pd.DataFrame, catalogue: Catalogue) -> pd.
 
 def formatted(lines: pd.DataFrame, column: Column) -> pd.Series[str]:
     """Mean ± standard deviation of a measure's column for people; lines: of `aggregate`."""
+    if column.over is not None:
+        return _over_seeds(lines, column, column.over)
     pairs = zip(lines[f"{column.name}_mean"], lines[f"{column.name}_sd"], strict=True)
     missing = "n/a" if column.name in NAMES else NOT_COMPUTED
     shown = pd.Series([_number(*pair, column.digits, missing) for pair in pairs], index=lines.index, dtype="object")
     bare = (shown == missing) & lines["reason"].str.contains(UNDEFINED, regex=False)
     return shown.mask(bare, NOT_DEFINED) if column.name in RATIOS else shown
+
+
+def _over_seeds(lines: pd.DataFrame, column: Column, over: OverSeeds) -> pd.Series[str]:
+    """One value per method with its interval and what chance gives, or how many seeds it takes."""
+    names = [f"{name}_mean" for name in (column.name, over.low, over.high, over.chance, over.models)]
+    shown = [
+        _with_interval(value, low, high, chance, column.digits) if not math.isnan(value)
+        else NOT_COMPUTED if math.isnan(models) else f"needs {over.fewest} seeds"
+        for value, low, high, chance, models in lines[names].to_numpy(dtype=float).tolist()
+    ]  # fmt: skip
+    return pd.Series(shown, index=lines.index, dtype="object")
+
+
+def _with_interval(value: float, low: float, high: float, chance: float, digits: str) -> str:
+    return f"{value:{digits}} [{low:{digits}}, {high:{digits}}] (chance {chance:{digits}})"
 
 
 def _marks(lines: pd.DataFrame, rows: pd.DataFrame, column: Column) -> pd.Series[str]:

@@ -206,6 +206,17 @@ class MeasureKey(Key):
     code: Annotated[str | None, LATER] = None  # digest of the files of measures that are not ours
 
 
+class GroupKey(Key):
+    """The values of one measure of the models of a method over all seeds, each beside the retrained one of its seed."""
+
+    stage: ClassVar[str] = "groups"
+    subjects: tuple[UnlearnedKey, ...]
+    retrained: tuple[ReferenceKey, ...]
+    measure: str
+    version: int
+    code: Annotated[str | None, LATER] = None
+
+
 class PanelKey(Key):
     """Class-activation maps of a model, its original and its retrained model."""
 

@@ -21,6 +21,18 @@ class Term(Frozen):
     reference: Text
 
 
+class OverSeeds(Frozen):
+    """Of a column of a measure over seeds: the columns of its 95 % interval and of what chance gives, and how many
+    models there are; fewest: it is None of fewer.
+    """
+
+    low: Name
+    high: Name
+    chance: Name
+    models: Name
+    fewest: PositiveInt
+
+
 class Column(Frozen):
     """One number per model, None where it is not defined."""
 
@@ -38,6 +50,7 @@ class Column(Frozen):
     digits: Annotated[str, Field(pattern=r"^\.\d+[fg]$")] = ".3f"
     shown: bool = True  # false: in rows and records only
     sparse: bool = False  # true: shown only in tables where some model has a value
+    over: OverSeeds | None = None  # of a measure over seeds, one number per method
 
     @model_validator(mode="after")
     def _ideal_is_known(self) -> Column:
@@ -114,11 +127,23 @@ class Measure(Described):
     source: Text
     kind: Literal["score", "attack", "cost"]
     needs: Annotated[tuple[Need, ...], Field(min_length=1)]  # what it looks at
+    over: Literal["models", "seeds"] = "models"  # seeds: at all models of a method together, `metrics.added.Group`
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     terms: tuple[Term, ...] = ()  # where empty, each shown column explains itself
     function: Literal["measure", "membership", "scikit"] = "measure"  # of its code; membership: of an Attack
     module: str | None = None  # where its code is, if it is not ours
     code: str | None = None  # digest of that code's files
+
+    @model_validator(mode="after")
+    def _seeds_have_logits(self) -> Measure:
+        if self.over == "seeds" and self.needs != ("logits",):
+            raise Unfit(
+                f"measure {self.name} looks at more of the models of all seeds than there is",
+                given=f"over: seeds, needs: [{', '.join(self.needs)}]",
+                allowed="over: seeds with needs: [logits]",
+                remedy="compute it from logits, or leave over: out",
+            )
+        return self
 
     @property
     def glossary(self) -> tuple[Term, ...]:

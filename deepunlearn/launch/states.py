@@ -78,17 +78,27 @@ class StoredStates(TaskList):
         return row is not None and all(self.store.find(key, place) is not None for key in (subject, metrics))
 
     def lacking(self, task: Task) -> list[Measure]:
-        """The further measures that the model of a task does not have yet."""
-        wanted = self.measures_of(task.method)
+        """The further measures that the model of a task, or all of a method together, do not have yet."""
+        wanted = self.measures_over_seeds if task.seed is None else self.measures_of(task.method)
         entries = self._measured(wanted, task) if wanted else []
         return [one for one, entry in zip(wanted, entries, strict=True) if entry is None]
 
     def _measured(self, measures: Sequence[Measure], task: Task) -> list[Entry | None]:
-        """What is stored of each of these for the model of a task."""
-        keys, subject, place, seed = self.keys[task.cell], self._subject(task), self.place(task), task.seed
-        if subject is None or seed is None:
+        """What is stored of each of these for the model of a task, or for all of a method together."""
+        keys, place, seed = self.keys[task.cell], self.place(task), task.seed
+        if seed is None:
+            group = self.group(task)
+            return [None if group is None else self.store.find(keys.group(*group, one), place) for one in measures]
+        subject = self._subject(task)
+        if subject is None:
             return [None for _ in measures]
         return [self.store.find(keys.measure(subject, seed, one), place) for one in measures]
+
+    def group(self, task: Task) -> tuple[list[UnlearnedKey], list[int]] | None:
+        """The models that a measure over seeds looks at, and their seeds; None before their values are known."""
+        members = self.members(task)
+        found = [subject for one in members if isinstance(subject := self._subject(one), UnlearnedKey)]
+        return (found, [one.seed for one in members if one.seed is not None]) if len(found) == len(members) else None
 
     def measuring_seconds(self, measure: Measure, task: Task) -> float | None:
         """What it took of the first model of the same method that has it; None where none has."""
@@ -98,9 +108,9 @@ class StoredStates(TaskList):
 
     def inputs(self, task: Task) -> list[Task]:
         """A measure needs a model and its references, and no row: that may be of another version."""
-        if task.stage == "measure" and self.has_model(task):
-            assert task.seed is not None
-            return [self._reference(task.cell, role, task.seed) for role in REFERENCES]
+        if task.stage == "measure" and all(self.has_model(one) for one in self.members(task)):
+            seeds = [one.seed for one in self.members(task) if one.seed is not None]
+            return [self._reference(task.cell, role, seed) for seed in seeds for role in REFERENCES]
         return super().inputs(task)
 
     def params(self, cell: int, name: str) -> dict[str, Value] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,10 +104,17 @@ class StoredModels(Planner):
 
     def _model(self, task: Task) -> str | None:
         """What tells a model from others, and the retrained one that it is held against; None where it is not there."""
+        if task.seed is None:
+            return self._group(task)
         subject = self._subject(task)
-        if subject is None or task.seed is None or not self.store.has(subject, self.place(task)):
+        if subject is None or not self.store.has(subject, self.place(task)):
             return None
         return self.keys[task.cell].metrics(subject, task.seed).hash
+
+    def _group(self, task: Task) -> str | None:
+        """The same of all models of a method together, where all are stored."""
+        own = [self._model(replace(one, stage="measure")) for one in self.members(task)]
+        return None if None in own else f"group {' '.join(map(str, own))}"
 
     @property
     def models(self) -> set[Path]:

@@ -131,10 +131,22 @@ class TaskList:
         elif config.forget.scored:
             names = [name for name in (*REFERENCES, *self.methods) if self.measures_of(name)]
             yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
+            yield from (Task(stage, cell, name, None) for name in self.methods if self.measures_over_seeds)
 
     def measures_of(self, method: str) -> list[Measure]:
         """The further measures of the models of a method, original and retrained among them: these have no call."""
-        return [one for one in self.sweep.measures if "call" not in one.needs or method not in REFERENCES]
+        of_models = (one for one in self.sweep.measures if one.over == "models")
+        return [one for one in of_models if "call" not in one.needs or method not in REFERENCES]
+
+    @property
+    def measures_over_seeds(self) -> list[Measure]:
+        """Those of all models of a method together; their task has no seed."""
+        return [one for one in self.sweep.measures if one.over == "seeds"]
+
+    def members(self, task: Task) -> list[Task]:
+        """The evaluations of the models that a task measures: of one seed, or of all."""
+        seeds = self.sweep.report_seeds(self.sweep.cells[task.cell]) if task.seed is None else [task.seed]
+        return [replace(task, stage="evaluate", seed=seed) for seed in seeds]
 
     def _made_of(self, cell: int, name: str) -> list[int]:
         """The seeds whose originals a method unlearns from."""
@@ -195,7 +207,7 @@ class TaskList:
         if task.stage in ("confidence", "reference"):
             return self._watched(task.cell) if task.stage == "reference" else []
         if task.stage == "measure":
-            return [evaluation_of(task)]
+            return self.members(task)
         references = [] if task.seed is None else [self._reference(task.cell, role, task.seed) for role in REFERENCES]
         if task.stage == "record":
             return references[:1]

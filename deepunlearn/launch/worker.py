@@ -130,8 +130,9 @@ class Worker:
         if task.stage == "select":
             select(experiment, sweep, self.planner.methods[task.method])
             return
-        assert task.seed is not None
-        if task.stage == "search":
+        if task.seed is None:
+            self._perform_on_group(experiment, task)
+        elif task.stage == "search":
             SlotStudy(experiment, self.planner.methods[task.method], sweep.search, task.seed).run()
         elif task.stage == "confidence":
             experiment.confidence()
@@ -148,6 +149,11 @@ class Worker:
             assert params is not None
             made = experiment.measure if task.stage == "measure" else experiment.evaluate
             made(sweep, self.planner.methods[task.method], params, task.seed)
+
+    def _perform_on_group(self, experiment: Experiment, task: Task) -> None:
+        group = self.planner.group(task)
+        assert group is not None, "its inputs are done"
+        experiment.measure_group(task.method, *group, self.planner.measures_over_seeds)
 
     def _perform_on_reference(self, experiment: Experiment, task: Task, seed: int) -> None:
         if task.stage == "measure":

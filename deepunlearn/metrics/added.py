@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -126,7 +126,34 @@ class Outputs:
     forgotten_classes: tuple[int, ...] = ()
 
 
-def computed(measure: Measure, outputs: Outputs) -> dict[str, float | bool | None]:
+class ReadWhenAsked(Sequence[Mapping[str, Floats]]):
+    """Logits by part of several models, each read anew whenever it is asked for; none is kept."""
+
+    def __init__(self, reads: Sequence[Callable[[], Mapping[str, Floats]]]) -> None:
+        self._reads = reads
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._reads[number]() if isinstance(number, int) else ReadWhenAsked(self._reads[number])
+
+    def __len__(self) -> int:
+        return len(self._reads)
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a measure over seeds may look at: the models of a method, one of each seed, and the retrained ones beside.
+
+    unlearned, retrained: in the same order of seeds, logits [N, K] by part (retain, forget, val, test); labels by part,
+    [N]; seed: to draw by, the same for all methods.
+    """
+
+    labels: Mapping[str, Integers]
+    seed: int
+    unlearned: Sequence[Mapping[str, Floats]]
+    retrained: Sequence[Mapping[str, Floats]]
+
+
+def computed(measure: Measure, outputs: Outputs | Group) -> dict[str, float | bool | None]:
     """The values by column. Raises ConfigError where the code cannot be loaded or gives what its YAML does not say."""
     modules = [] if measure.module is None else [measure.module]
     if digest(modules) != measure.code:
@@ -136,7 +163,7 @@ def computed(measure: Measure, outputs: Outputs) -> dict[str, float | bool | Non
             allowed="the code as it was when the command began",
             remedy="run the command again; values of the code as it was are kept",
         )
-    values = _VALUES[measure.function](measure, outputs)
+    values = _VALUES[measure.function](measure, cast(Any, outputs))
     names = [column.name for column in measure.columns]
     if not isinstance(values, dict) or sorted(map(str, values)) != sorted(names):
         raise _unfit(measure.name, repr(values)[:200], f"a dictionary with a value for each of {', '.join(names)}")

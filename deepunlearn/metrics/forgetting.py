@@ -16,7 +16,8 @@ import numpy.typing as npt
 from deepunlearn.metrics.accuracy import Floats
 
 DELTA = 1e-5
-FEWEST = 3  # models on each side: with two no threshold leaves an error of both kinds but the one that decides nothing
+SMALLEST = 3  # models on each side: of two no threshold leaves errors of both kinds but one that decides nothing
+FEWEST = SMALLEST + 1  # for a score whose interval leaves out one at a time
 PUBLISHED = 512
 POINTS_PER_UNIT = 2  # of epsilon: a bin is half a unit wide, and worth half of the one before
 _CELLS = 2**22  # of a (samples, thresholds) block
@@ -50,8 +51,8 @@ def epsilons(unlearned: Floats, retrained: Floats) -> Wide:
     """
     assert unlearned.shape == retrained.shape and unlearned.ndim == 2, (unlearned.shape, retrained.shape)
     models, samples = unlearned.shape
-    if models < FEWEST:
-        raise ValueError(f"an epsilon takes at least {FEWEST} models on each side, got {models}")
+    if models < SMALLEST:
+        raise ValueError(f"an epsilon takes at least {SMALLEST} models on each side, got {models}")
     result = np.empty(samples)
     for block in _blocks(samples, models):
         one, other = unlearned[:, block], retrained[:, block]

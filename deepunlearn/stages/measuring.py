@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -20,17 +20,17 @@ from deepunlearn.cells import REFERENCES
 from deepunlearn.core.errors import MeasureFailed, NotApplicable, StoreError
 from deepunlearn.core.forget import Role
 from deepunlearn.core.infrastructure import infrastructure
-from deepunlearn.core.keys import ReferenceKey, UnlearnedKey, canonical_json
+from deepunlearn.core.keys import GroupKey, MeasureKey, ReferenceKey, UnlearnedKey, canonical_json
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.core.store import Entry
+from deepunlearn.core.store import Entry, Place
 from deepunlearn.data.loader import Part
 from deepunlearn.metrics import scikit
-from deepunlearn.metrics.added import Outputs, computed
+from deepunlearn.metrics.added import Group, Outputs, ReadWhenAsked, computed
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import Logits
 from deepunlearn.stages.unlearning import UnlearningStage
@@ -65,18 +65,46 @@ class MeasuringStage(UnlearningStage):
         entry = self._stored(key, self.keys.place(method.name, seed))
         self._measure(Subject(key, entry, method.name, seed, (method, params)), sweep.measures)
 
+    def measure_group(
+        self, method: str, subjects: Sequence[UnlearnedKey], seeds: Sequence[int], measures: Iterable[Measure]
+    ) -> None:
+        """The same of all models of a method together, one of each seed."""
+        wanted = [(one, self.keys.group(subjects, seeds, one)) for one in measures]
+        self._compute(wanted, self.keys.place(method), lambda measure: self._group(measure, method, subjects, seeds))
+
+    def _group(self, measure: Measure, method: str, subjects: Sequence[UnlearnedKey], seeds: Sequence[int]) -> Group:
+        """Logits are read when they are asked for: those of all models at once may be too large."""
+        keys = zip(subjects, seeds, strict=True)
+        return Group(
+            labels=_read_only(self.split_data(seeds[0]).labels),
+            seed=self.drawn(measure.name, seeds[0]),
+            unlearned=ReadWhenAsked([partial(self._logits_at, key, method, seed) for key, seed in keys]),
+            retrained=ReadWhenAsked([partial(self.logits, "retrained", seed) for seed in seeds]),
+        )
+
+    def _logits_at(self, key: UnlearnedKey, method: str, seed: int) -> Logits:
+        return self._stored(key, self.keys.place(method, seed)).arrays("logits.npz")
+
     def _measure(self, subject: Subject, wanted: Iterable[Measure]) -> None:
-        """Raises MeasureFailed for what cannot be computed, when all else is stored."""
-        place, failed = self.keys.place(subject.method, subject.seed), dict[str, Exception]()
         given = Given(self, subject)
-        for measure in wanted:
-            key = self.keys.measure(subject.key, subject.seed, measure)
+        keys = [(measure, self.keys.measure(subject.key, subject.seed, measure)) for measure in wanted]
+        self._compute(keys, self.keys.place(subject.method, subject.seed), given.outputs)
+
+    def _compute(
+        self,
+        wanted: Iterable[tuple[Measure, MeasureKey | GroupKey]],
+        place: Place,
+        outputs: Callable[[Measure], Outputs | Group],
+    ) -> None:
+        """Raises MeasureFailed for what cannot be computed, when all else is stored."""
+        failed = dict[str, Exception]()
+        for measure, key in wanted:
             if self.store.find(key, place) is not None:
                 continue
             clock = self.runtime.clock()
             clock.start()
             try:
-                values = computed(measure, given.outputs(measure))
+                values = computed(measure, outputs(measure))
             except Exception as error:
                 if _of_the_machine(error):
                     raise

@@ -10,7 +10,7 @@ import pytest
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.measure_config import Column, Measure
-from deepunlearn.metrics.added import Outputs, computed
+from deepunlearn.metrics.added import Group, Outputs, computed
 from deepunlearn.metrics.counted import EVERYTHING
 from deepunlearn.testing.made_models import MadeCall, MadeModels
 
@@ -34,7 +34,7 @@ ORIGINAL, RETRAINED = logits(forget=4.0), logits(forget=2.0)
 def values(measure: Measure, of: dict[str, np.ndarray], seed: int = 0) -> dict[str, float | bool | None]:
     """A meter that this machine lacks skips the test."""
     try:
-        return computed(measure, outputs(measure, of, seed))
+        return computed(measure, group(of, seed) if measure.over == "seeds" else outputs(measure, of, seed))
     except NotApplicable as error:
         if measure.repeatable:
             raise
@@ -56,6 +56,19 @@ def outputs(measure: Measure, of: dict[str, np.ndarray], seed: int) -> Outputs:
     if "call" in measure.needs:
         given["call"] = MadeCall(of, LABELS)
     return Outputs(LABELS, seed, **given)
+
+
+def group(of: dict[str, np.ndarray], seed: int) -> Group:
+    """Models of twelve seeds that differ from one with these logits by noise, and retrained ones beside."""
+
+    def drawn(one: dict[str, np.ndarray], side: int) -> list[dict[str, np.ndarray]]:
+        random = [np.random.RandomState([side, number]) for number in range(12)]
+        return [
+            {part: value + random[number].randn(*value.shape).astype(np.float32) for part, value in one.items()}
+            for number in range(12)
+        ]
+
+    return Group(LABELS, seed, drawn(of, 0), drawn(RETRAINED, 1))
 
 
 def distance(column: Column, value: float | bool | None) -> float:

@@ -1,0 +1,41 @@
+"""KLoM over the models of all report seeds (deepunlearn.metrics.klom)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from deepunlearn.metrics.accuracy import Floats
+from deepunlearn.metrics.added import Group
+from deepunlearn.metrics.klom import FEWEST, klom
+from deepunlearn.metrics.resampled import Wide, levels
+from deepunlearn.ulira.scores import scaled_confidence
+
+PARTS = {"forget": "F", "retain": "R", "val": "V"}
+VALUES = ("", "_low", "_high", "_chance", "_chance_high", "_95")
+
+
+def measure(group: Group) -> dict[str, float | None]:
+    """None of fewer models than `FEWEST`, and of a part without samples."""
+    models = len(group.unlearned)
+    known: dict[str, float | None] = {f"KLoM_{letter}{value}": None for letter in PARTS.values() for value in VALUES}
+    if models >= FEWEST:
+        parts = {part: letter for part, letter in PARTS.items() if len(group.labels[part])}
+        unlearned, retrained = (_margins(group, side, parts) for side in (group.unlearned, group.retrained))
+        for part, letter in parts.items():
+            mean, far = levels(_mean_and_far, unlearned[part][:, None], retrained[part][:, None], group.seed)
+            own = (mean.value, max(mean.low, 0.0), mean.high, mean.chance, mean.chance_high, far.value)
+            known.update(zip((f"KLoM_{letter}{value}" for value in VALUES), own, strict=True))
+    return {**known, "KLoM_models": float(models)}
+
+
+def _margins(group: Group, side: Sequence[Mapping[str, Floats]], parts: Mapping[str, str]) -> dict[str, Floats]:
+    """By part log p / (1 - p) of the label, [models, N]; each model is read once."""
+    rows = [{part: scaled_confidence(one[part], group.labels[part]) for part in parts} for one in side]
+    return {part: np.stack([row[part] for row in rows]).astype(np.float32) for part in parts}
+
+
+def _mean_and_far(unlearned: Floats, retrained: Floats) -> Wide:
+    found = klom(unlearned, retrained)
+    return np.array([found.mean(), np.quantile(found, 0.95)])
