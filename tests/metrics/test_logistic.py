@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit, cross_val_score
 
-from deepunlearn.metrics.logistic import fitted, shuffled_accuracy
+from deepunlearn.metrics.logistic import fitted, folded_accuracy, shuffled_accuracy
 
 
 def drawn(scale: float, ratio: float, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,6 +31,14 @@ def test_tiny_losses_are_not_told_apart() -> None:
     losses = np.repeat([1e-5, 1e-4], 100)
     assert fitted(losses, losses < 5e-5) == (0, 0)
     assert shuffled_accuracy(losses, losses < 5e-5, seed=0) == 0.5
+
+
+@pytest.mark.parametrize("size", [10, 61, 500])
+@pytest.mark.parametrize("scale", [1e-5, 1e-3, 0.1, 2.0])
+def test_folds_are_those_of_scikit_learn(size: int, scale: float) -> None:
+    losses, members = drawn(scale, 2.0, size)
+    slow = cross_val_score(LogisticRegression(), losses[:, None], members, cv=StratifiedKFold(10)).mean()
+    assert folded_accuracy(losses, members, 10) == pytest.approx(slow, abs=1e-12)
 
 
 def test_shuffled_splits_are_those_of_scikit_learn() -> None:
