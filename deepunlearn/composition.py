@@ -1,14 +1,18 @@
-"""Methods made of methods: several in a row, and any gradient method within a saliency mask."""
+"""Methods made of methods: several in a row, and any gradient method within a mask."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
+
+from torch import Tensor, nn
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
-from deepunlearn.core.params import MASK_THRESHOLD, Value
+from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, MASKS, Value
 from deepunlearn.methods.base import Method, Problem
+from deepunlearn.ops.layerwise import layerwise_masks
 from deepunlearn.ops.saliency import saliency_masks
 from deepunlearn.registry import digest, load, only_class
 
@@ -27,17 +31,17 @@ class Chain:
 
 
 class Masked:
-    """A method whose updates reach only the weights that the forget set pulls on most (as SalUn's mask).
+    """A method whose updates reach only some weights: those that `masks` of its problem says.
 
     What a method does without an optimiser (re-initialising, transposing, adding noise) and the statistics of
     normalisation layers escape the mask; the methods say so.
     """
 
-    def __init__(self, method: Runnable, threshold: float) -> None:
-        self.method, self.threshold = method, threshold
+    def __init__(self, method: Runnable, masks: Callable[[Problem], dict[nn.Parameter, Tensor]]) -> None:
+        self.method, self.masks = method, masks
 
     def run(self, problem: Problem) -> Iterator[None]:
-        problem.restrict(saliency_masks(problem, self.threshold))
+        problem.restrict(self.masks(problem))
         yield from self.method.run(problem)
 
 
@@ -73,9 +77,14 @@ def make_method(config: MethodConfig, params: dict[str, Value]) -> Runnable:
 
 
 def _single(config: MethodConfig, name: str, params: dict[str, Value]) -> Runnable:
-    own = {key: value for key, value in params.items() if key != MASK_THRESHOLD}
+    own = {key: value for key, value in params.items() if key not in MASKS}
     method = load_method(name, config.modules.get(name))(**own)
-    return Masked(method, float(params[MASK_THRESHOLD])) if MASK_THRESHOLD in params else method
+    if MASK_THRESHOLD in params:
+        return Masked(method, partial(saliency_masks, fraction=float(params[MASK_THRESHOLD])))
+    if MASK_SHARES[0] in params:
+        first, last, power = (float(params[name]) for name in MASK_SHARES)
+        return Masked(method, partial(layerwise_masks, first=first, last=last, power=power))
+    return method
 
 
 def _of_step(params: dict[str, Value], index: int) -> dict[str, Value]:

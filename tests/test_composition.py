@@ -119,7 +119,7 @@ def test_a_mask_holds_the_other_weights_exactly(name: str) -> None:
 
 
 def test_every_method_with_an_optimiser_takes_a_mask() -> None:
-    with_rate = {name for name, config in method_configs().items() if config.with_role("lr")}
+    with_rate = {name for name, config in method_configs().items() if config.with_role("lr") and not config.needs}
     assert with_rate - set(TAKES_MASK) == {"salun"} and set(TAKES_MASK) <= with_rate
 
 
@@ -153,3 +153,80 @@ def test_chains_and_masks_are_searched(tmp_path: Path) -> None:
     assert masked.returncode == 0, masked.stderr
     values = [json.loads(json.loads(path.read_text())["params"]) for path in tmp_path.rglob("rows/ft/*/row.json")]
     assert 0 < values[0][MASK_THRESHOLD] <= 1
+
+
+# ----------------------------------------------------------------------------------------------------- layer-wise masks
+
+LAYERWISE = ("method.mask.kind=layerwise", "method.mask.first=0.2", "method.mask.last=0.8", "method.mask.power=2")
+
+
+def moved_shares(net: nn.Module) -> dict[str, float]:
+    before = ORIGINAL.state_dict()
+    return {name: float((value != before[name]).double().mean()) for name, value in net.named_parameters()}
+
+
+def test_a_layer_wise_mask_lets_more_move_the_deeper_a_layer_lies() -> None:
+    masked = config("method=srl", *LAYERWISE)
+    assert masked.fixed | {"mask.first": 0.2, "mask.last": 0.8, "mask.power": 2.0} == masked.fixed
+    net, _ = run(masked, epochs=2, batch_size=32, lr=0.05, weight_decay=0.01)
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name, _ in ORIGINAL.named_parameters()))
+    for name, weight in ORIGINAL.named_parameters():
+        depth = layers.index(name.rpartition(".")[0]) / (len(layers) - 1)
+        share = round((0.2 + 0.6 * depth**2) * weight.numel()) / weight.numel()
+        assert 0.85 * share <= moved_shares(net)[name] <= share, (
+            f"{name}: momentum and weight decay must not leak through"
+        )
+
+
+def test_a_layer_wise_mask_is_drawn_once_in_a_run() -> None:
+    masked = config("method=ga", *LAYERWISE)
+    long, short = (run(masked, epochs=epochs, batch_size=16, lr=1e-4)[0] for epochs in (3, 1))
+    same = [
+        (a != o) == (b != o)
+        for a, b, o in zip(long.parameters(), short.parameters(), ORIGINAL.parameters(), strict=True)
+    ]
+    assert sum(int(one.sum()) for one in same) > 0.9 * sum(one.numel() for one in same), "the mask is drawn anew"
+
+
+def test_with_everything_free_all_weights_move_and_with_nothing_none() -> None:
+    free = config("method=ga", "method.mask.kind=layerwise", "method.mask.first=1")
+    assert free.fixed["mask.last"] == 1.0 and set(moved_shares(run(free, epochs=2, batch_size=26)[0]).values()) == {1.0}
+    held = config("method=ga", "method.mask.kind=layerwise", "method.mask.first=0", "method.mask.last=0")
+    assert set(moved_shares(run(held, epochs=2, batch_size=26)[0]).values()) == {0.0}
+
+
+def test_a_layer_wise_mask_needs_no_forget_data_and_is_left_out_of_what_identifies_others() -> None:
+    assert config("method=ft", "method.mask.kind=layerwise").reads == ("retain",)
+    plain, saliency = config("method=ft"), config("method=ft", "method.mask.threshold=0.5")
+    assert not [name for name in plain.complete({}) if name.startswith("mask.")]
+    assert [name for name in saliency.complete({}) if name.startswith("mask.")] == [MASK_THRESHOLD]
+    assert "method.mask.kind=saliency" not in saliency.changed and saliency.changed == ("mask.threshold=0.5",)
+
+
+def test_the_shares_of_a_layer_wise_mask_are_searched_but_for_those_that_are_given() -> None:
+    searched = config("method=ft", "method.mask.kind=layerwise", "method.mask.search=true", "method.mask.last=0.9")
+    assert searched.fixed == {"mask.last": 0.9}
+    assert {name for name, spec in searched.space.items() if name.startswith("mask.") and spec.searched} >= {
+        "mask.first",
+        "mask.power",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["method.mask.kind=rowwise"], "method.mask.kind"),
+        (["method.mask.kind=layerwise", "method.mask.threshold=0.5"], "method.mask.threshold"),
+        (["method.mask.first=0.5"], "method.mask.first"),
+        (["method.mask.kind=layerwise", "method.mask.last=1.5"], "method.mask.last"),
+        (["method.mask.kind=layerwise", "method.mask.power=0"], "method.mask.power"),
+    ],
+)
+def test_wrong_layer_wise_masks(arguments: list[str], named: str) -> None:
+    with pytest.raises(ConfigError, match=named.replace(".", r"\.")):
+        config("method=ft", *arguments)
+
+
+def test_a_method_without_an_optimiser_takes_no_layer_wise_mask() -> None:
+    with pytest.raises(ConfigError, match=r"method\.mask\.kind"):
+        config("method=ff", "method.mask.kind=layerwise")

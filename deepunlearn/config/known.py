@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 
 from deepunlearn.config.files import GROUPS, options, read_yaml
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.params import MASK_OPTIONS
 from deepunlearn.core.paths import shipped
 
 OPEN = "extra"  # launcher.extra.NAME: conf/ knows no such names
@@ -111,7 +112,7 @@ def names_of(group: str) -> Names:
     shipped_names = {choice: list(_dotted(_shipped(group, choice))) for choice in options(group)}
     registered: dict[str, Any] = ConfigStore.instance().repo.get(group, {})
     own = {file.removesuffix(".yaml"): list(_dotted(entry.node)) for file, entry in registered.items()}
-    return {choice: [*names, *_params(names)] for choice, names in {**shipped_names, **own}.items()}
+    return {choice: [*names, *_params(names), *_masks(names)] for choice, names in {**shipped_names, **own}.items()}
 
 
 def _params(names: list[str]) -> list[str]:
@@ -119,6 +120,11 @@ def _params(names: list[str]) -> list[str]:
     spaces = [name.split(".") for name in names if name.startswith("space.")]
     params = [f"params.{names[1]}" for names in spaces if len(names) == 2]
     return ["params", *params] if params else []
+
+
+def _masks(names: list[str]) -> list[str]:
+    """Further options of the mask that a method's YAML declares."""
+    return [name for name in MASK_OPTIONS if name not in names] if "mask.threshold" in names else []
 
 
 @cache

@@ -12,18 +12,22 @@ from deepunlearn.config.plugins import read
 from deepunlearn.config.settings import Given, Setting, changes, settings_of, spelled
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.method_config import MaskConfig, MethodConfig
-from deepunlearn.core.params import MASK_THRESHOLD, ParamSpec
+from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, ParamSpec
 from deepunlearn.core.validation import validate
 from deepunlearn.registry import Folders, Registered, digest, registered
 
-MASK_SPEC = {
-    "type": "float",
-    "default": 0.5,
-    "low": 0.0,
-    "high": 1.0,
-    "gt": 0,
-    "le": 1,
-    "help": "fraction of all weights that may move, by the gradient on the forget set",
+SHARE = {"type": "float", "low": 0.0, "high": 1.0, "le": 1}
+DEPTH = {"type": "float", "low": 0.25, "high": 4.0, "log": True, "gt": 0}
+MASK_SPECS: dict[str, dict[str, Any]] = {
+    MASK_THRESHOLD: {
+        **SHARE,
+        "gt": 0,
+        "default": 0.5,
+        "help": "fraction of all weights that may move, by the gradient on the forget set",
+    },
+    MASK_SHARES[0]: {**SHARE, "ge": 0, "default": 0.1, "help": "share of the first layer's weights that may move"},
+    MASK_SHARES[1]: {**SHARE, "ge": 0, "default": 1.0, "help": "share of the last layer's weights that may move"},
+    MASK_SHARES[2]: {**DEPTH, "default": 1.0, "help": "power of the depth by which the share goes between them"},
 }
 
 
@@ -121,19 +125,27 @@ def _check_params(values: dict[str, Any], settings: Sequence[Setting]) -> None:
 
 
 def _with_mask(values: dict[str, Any]) -> dict[str, Any]:
-    """A mask's threshold is a hyper-parameter of the method like any other."""
+    """What a mask depends on is a hyper-parameter of the method like any other."""
     if values.get("mask") is None:
         return values
     mask = validate(MaskConfig, values["mask"], "method.mask")
+    if mask.kind == "layerwise":
+        return _masked(values, mask.search, mask.shares)
     if mask.threshold is None and not mask.search:
         return values
-    spec = {**MASK_SPEC, "default": mask.threshold or MASK_SPEC["default"], "searched": mask.search}
-    return {
-        **values,
-        "reads": sorted({*values["reads"], "forget"}),
-        "space": {**values["space"], MASK_THRESHOLD: spec},
-        "params": {**values.get("params", {}), MASK_THRESHOLD: None if mask.search else mask.threshold},
+    masked = _masked(values, mask.search, {MASK_THRESHOLD: mask.threshold})
+    fixed = {MASK_THRESHOLD: None if mask.search else mask.threshold}  # searched from the one that is given
+    return {**masked, "reads": sorted({*values["reads"], "forget"}), "params": {**masked["params"], **fixed}}
+
+
+def _masked(values: dict[str, Any], search: bool, given: dict[str, float | None]) -> dict[str, Any]:
+    """A method with these hyper-parameters of a mask, with those values where they are given."""
+    specs = {
+        name: {**MASK_SPECS[name], **({} if value is None else {"default": value}), "searched": search}
+        for name, value in given.items()
     }
+    fixed = given if search else {name: spec["default"] for name, spec in specs.items()}
+    return {**values, "space": {**values["space"], **specs}, "params": {**values.get("params", {}), **fixed}}
 
 
 def _chained(values: dict[str, Any], given: Given, registry: dict[str, Registered]) -> dict[str, Any]:

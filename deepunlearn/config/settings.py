@@ -10,6 +10,7 @@ from deepunlearn.config.arguments import named_by_choice, parsed
 from deepunlearn.config.known import names_of, no_such_setting
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.params import MASK_OPTIONS
 
 GROUP = "method."
 FIELDS = set(MethodConfig.model_fields) - {"changed", "modules", "code"}  # of a method's YAML
@@ -26,8 +27,8 @@ class Setting(NamedTuple):
 
     @property
     def override(self) -> str:
-        """For Hydra, which has to add what YAML files do not hold: the values that a command fixes."""
-        add = "++" if self.field.partition(".")[0] == "params" else ""
+        """For Hydra, which has to add what YAML files do not hold: the values that a command fixes, parts of a mask."""
+        add = "++" if self.field.partition(".")[0] == "params" or self.field in MASK_OPTIONS else ""
         return f"{add}{GROUP}{self.field}={self.value}"
 
 

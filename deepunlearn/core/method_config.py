@@ -6,20 +6,47 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deepunlearn.core.errors import unknown
-from deepunlearn.core.params import ParamSpec, Role, Value
-from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt
+from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, ParamSpec, Role, Value
+from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt, Unfit
 
 Needs = Literal["updates"]  # what is recorded while the original is trained
 
 
 class MaskConfig(Frozen):
-    """A saliency mask on a gradient method: only this fraction of all weights may move."""
+    """A mask on a gradient method: only some weights may move.
 
-    threshold: Annotated[float, Field(gt=0, le=1)] | None  # null: no mask
-    search: bool  # search the threshold, from `threshold` or 0.5 as default
+    kind=saliency: the fraction `threshold` of all weights, by the gradient on the forget set (SalUn). kind=layerwise:
+    in each layer a random share, from `first` in the first layer to `last` in the last by `power` of the depth.
+    """
+
+    kind: Literal["saliency", "layerwise"] = "saliency"
+    threshold: Annotated[float, Field(gt=0, le=1)] | None = None  # null: no mask
+    search: bool = False  # search threshold, or first, last and power: those that are null
+    first: Annotated[float | None, Field(ge=0, le=1)] = None  # null: 0.1
+    last: Annotated[float | None, Field(ge=0, le=1)] = None  # null: 1
+    power: Annotated[float | None, Field(gt=0)] = None  # null: 1
+
+    @property
+    def shares(self) -> dict[str, float | None]:
+        """The values of a layer-wise mask, by the name of its hyper-parameter."""
+        return dict(zip(MASK_SHARES, (self.first, self.last, self.power), strict=True))
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> MaskConfig:
+        others = {MASK_THRESHOLD: self.threshold} if self.kind == "layerwise" else self.shares
+        given = {name: value for name, value in others.items() if value is not None}
+        if given:
+            own = MASK_SHARES if self.kind == "layerwise" else (MASK_THRESHOLD,)
+            raise Unfit(
+                f"method.{next(iter(given))} is not of a mask of kind {self.kind}",
+                given=", ".join(f"method.{name}={value}" for name, value in given.items()),
+                allowed=", ".join(f"method.{name}" for name in own),
+                remedy="give method.mask.kind=saliency with threshold, or kind=layerwise with first, last, power",
+            )
+        return self
 
 
 class ContractConfig(Frozen):

@@ -13,6 +13,9 @@ from deepunlearn.core.errors import ConfigError
 Value = float | int | bool | str
 Role = Literal["epochs", "batch_size", "lr"]
 MASK_THRESHOLD = "mask.threshold"  # of a saliency mask on any gradient method
+MASK_SHARES = ("mask.first", "mask.last", "mask.power")  # of a layer-wise one
+MASKS = (MASK_THRESHOLD, *MASK_SHARES)
+MASK_OPTIONS = ("mask.kind", *MASK_SHARES)  # that a YAML need not hold to be set by a command
 WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
 EPOCH_LIMIT = "E_max"  # a symbolic upper end: the search's epoch limit (protocol section 6)
 

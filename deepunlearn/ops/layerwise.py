@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def share_at(layer: int, layers: int, first: float, last: float, power: float) -> float:
@@ -29,6 +30,27 @@ def random_masks(
         name: _mask(torch.randperm(shape.numel(), generator=generator), shape, shares[name])
         for name, shape in shapes.items()
     }
+
+
+class HasWeights(Protocol):
+    """What a method's problem offers for this."""
+
+    model: nn.Module
+    generator: torch.Generator
+
+    def movable(self, params: Iterable[nn.Parameter], what: str) -> list[nn.Parameter]: ...
+
+
+def layerwise_masks(problem: HasWeights, first: float, last: float, power: float) -> dict[nn.Parameter, Tensor]:
+    """Where a weight may move, for each that is not frozen: a random share of each tensor, `share_at` of its layer.
+
+    Source: Gogineni and Nadimi 2025, algorithms 2 and 3, which mask gradient ascent and label flipping in this way.
+    """
+    movable = {id(one) for one in problem.movable(problem.model.parameters(), "everything that the mask is made of")}
+    weights = {name: one for name, one in problem.model.named_parameters() if id(one) in movable}
+    shares = shares_by_depth(weights, first, last, power)
+    masks = random_masks({name: one.shape for name, one in weights.items()}, shares, problem.generator)
+    return {weights[name]: mask.to(weights[name].device) for name, mask in masks.items()}
 
 
 def largest_masks(values: Mapping[str, Tensor], shares: Mapping[str, float]) -> dict[str, Tensor]:
