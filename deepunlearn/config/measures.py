@@ -21,7 +21,6 @@ from deepunlearn.registry import Folders, Registered, digest, registered
 IN_EVERY_ROW = frozenset(column.name.lower() for column in BUILT_IN.columns)  # gap, ToW, ...: nothing is to be done
 
 
-
 def added_measures(folders: Folders, chosen: Any = None) -> tuple[Measure, ...]:
     """Those that `measures=` chooses: names of measures, attacks and sets of them, metrics of scikit-learn. None: the
     set `default`.
@@ -110,12 +109,13 @@ def _names(chosen: Any, registry: Iterable[str]) -> list[str]:
 
     Raises ConfigError.
     """
+    chosen = [chosen] if isinstance(chosen, str) else chosen
     if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
         raise ConfigError(
-            "measures= takes a list of names",
+            "measures= takes names",
             given=f"measures={chosen}",
-            allowed=f"null (those computed unasked), all, or a list of {', '.join(registry)}",
-            remedy=f"give measures=[{chosen}]" if isinstance(chosen, str) else "give e.g. measures=[default]",
+            allowed=f"null (those computed unasked), all, or one or a list of {', '.join(registry)}",
+            remedy="give e.g. measures=default or measures=[default]",
         )
     for name in chosen:
         if name in SCORED_TOGETHER:
