@@ -279,7 +279,7 @@ def _distances(rows: pd.DataFrame, column: Column) -> pd.Series[float]:
         target = rows["seed"].map(retrained).astype(float)
         far = (values - target).abs().mask(rows["method_title"].str.endswith(external.MARK))
     elif column.best is not None:
-        far = (values - column.best).abs()
+        far = column.distance(values)
     else:
         far = -values if column.better == "higher" else values
     return far.groupby(rows["method"]).mean()

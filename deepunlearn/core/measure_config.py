@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from deepunlearn.core.validation import Frozen, PositiveInt, Unfit
@@ -45,6 +46,7 @@ class Column(Frozen):
     nullable: bool = True  # false: a row without it is damaged
     better: Literal["lower", "higher", "ideal", "retrained", "neither"]  # ideal: near `best`, from either side
     best: float | None = None  # the value that none can pass; of ideal: the value to meet
+    scale: Literal["linear", "log"] = "linear"  # log, of positive ratios: half of `best` is as far off as twice of it
     hint: str = ""  # stands in the header instead of `best`
     word: str = ""  # what the best methods are called in captions: lowest, highest or this
     digits: Annotated[str, Field(pattern=r"^\.\d+[fg]$")] = ".3f"
@@ -62,6 +64,22 @@ class Column(Frozen):
                 remedy="add best, or say lower, higher, retrained or neither",
             )
         return self
+
+    @model_validator(mode="after")
+    def _ratio_has_a_positive_best(self) -> Column:
+        if self.scale == "log" and not (self.best or 0) > 0:
+            raise Unfit(
+                f"column {self.name} is told by its logarithm, but has no positive best value",
+                given=f"scale: log, best: {self.best}",
+                allowed="scale: log with best: a number above 0",
+                remedy="add best, or leave scale out",
+            )
+        return self
+
+    def distance(self, values: Any) -> Any:
+        """How far numbers, or arrays of them, are from `best`, which there is."""
+        assert self.best is not None
+        return abs(values - self.best) if self.scale == "linear" else abs(np.log(values / self.best))
 
     @property
     def header(self) -> str:

@@ -76,7 +76,7 @@ def distance(column: Column, value: float | bool | None) -> float:
     assert value is not None, f"{column.name} is not defined on ordinary outputs"
     if column.better in ("lower", "higher"):
         return float(value) if column.better == "lower" else -float(value)
-    return abs(float(value) - (column.best or 0.0))
+    return float(column.distance(float(value)))
 
 
 def test_values_are_as_its_yaml_says_on_ordinary_outputs(measure: Measure) -> None:
