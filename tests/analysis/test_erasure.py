@@ -143,5 +143,6 @@ def test_the_sweep_runs_on_pictures_in_celebas_own_files(tmp_path: Path) -> None
     assert table.loc[ran, "Acc"].between(0, 1).all() and table.loc["retrained", "Time_ERASURE"] == 2048.487
     assert table.loc[ran, ["AUS", "RT", "AIN", "UMIA"]].notna().all(axis=None)
     assert table.loc["retrained", "AIN"] == 1 and table.loc["original", "RT"] == 0
+    assert table.loc["ft", "FLOPs_ratio"] == pytest.approx(2 / 3), "3 epochs on D_R beside 2 of retraining"
     costs = table.loc[list(METHODS[:2]), ["FLOPs_ratio", "peak_MB"]]
     assert (costs > 0).all(axis=None) and table.loc[["original", "retrained"], "FLOPs_ratio"].isna().all()
