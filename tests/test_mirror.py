@@ -14,6 +14,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_adding.py": "docs/adding.md",
     "test_bad_input.py": "every command on wrong input",
     "test_bench.py": "scripts/bench",
+    "test_cheats.py": "scripts/cheats.py and docs/cheats.md",
     "test_commands.py": "a sweep and the commands around it",
     "test_drawing.py": "docs/architecture.md",
     "test_earlier_results.py": "a store made by an earlier version",

@@ -1,0 +1,250 @@
+"""Which measure catches which cheat: cheats run through all measures, beside models that were honestly retrained.
+
+    OMP_NUM_THREADS=1 python scripts/cheats.py results=DIR [seeds=10] [page=docs/cheats.md]
+
+Real training on the digits, then every cheat of scripts/cheating/ and three methods on each seed. What is stored in DIR
+is not computed again: a measure that was added since is computed for the stored models. Prints the matrix; with page=
+it is put into that page in place of the last one. The values are in DIR/cheats.csv. measures=[NAME,...]: these instead
+of all that judge a model (those of cost do not); values=FILE: other hyper-parameters; setting="NAME=VALUE ...":
+further options of the sweep.
+
+The rule. `again` retrains from scratch under another random state: an honest answer, judged like any other. A model
+passes a column of scores if it is no worse there than the worst of the honest models. A column catches a cheat of which
+no model passes. It is fooled where so many pass that the cheat's models could be honest ones: fewer fail than an honest
+group of that size has failing in 5 % of cases. In between the group differs and single models pass. Worse is: higher,
+lower, or further from the ideal or from the retrained model of the same seed, as the measure's YAML says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from deepunlearn import sweep
+from deepunlearn.analysis.options import parse_options
+from deepunlearn.analysis.records import collect
+from deepunlearn.cli import run_main, wants_help
+from deepunlearn.config.measures import known_measures
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.measure_config import Column
+from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.provenance import commit
+from deepunlearn.metrics.catalogue import Catalogue
+from deepunlearn.registry import Folders
+
+FOLDER = Path(__file__).parent / "cheating"
+CHEATS = {
+    "unchanged": "the original as it is",
+    "destroyed": "all weights drawn anew",
+    "new_head": "the last layer drawn anew",
+    "softened": "logits times 0.1",
+    "sharpened": "logits times 100",
+    "mislabelled": "D_F learnt by heart with wrong labels",
+    "flipped": "a filter flips all predictions on D_F",
+    "flipped_some": "it flips as few as look honest",
+}
+HONEST = "again"
+METHODS = ("ft", "ct", "msg")
+SETTING = ("dataset=digits", "dataset.limit=500", "arch=filtered", "forget.ratio=0.2", "train.epochs=40", "search=none",
+           "keep=weights", "runtime.threads=1")  # fmt: skip
+OPTIONS: Mapping[str, str | bool] = {
+    "results": "results/cheats",
+    "seeds": "10",
+    "measures": "judging",
+    "page": "none",
+    "values": str(FOLDER / "values.yaml"),
+    "setting": "none",
+}
+BEGIN, END = "<!-- matrix -->", "<!-- end -->"
+LEVEL = 0.05
+FEWEST_SEEDS = 5  # of a matrix that goes into a page
+MOST = 3  # columns of a combination
+SHOWN = 3  # combinations that the page names
+
+Values = Mapping[int, float]  # seed -> value, of those that have one
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of a column on the models of one method: how many of them pass."""
+
+    passing: int
+    of: int
+    honest: int  # models that set the limit
+
+    @property
+    def fooled(self) -> bool:
+        return self.of > 0 and not self.catches and self.of - self.passing <= failing_by_chance(self.of, self.honest)
+
+    @property
+    def catches(self) -> bool:
+        return self.of > 0 and self.passing == 0
+
+    @property
+    def word(self) -> str:
+        if not self.of:
+            return "n/a"
+        return "fooled" if self.fooled else "**catches**" if self.catches else f"{self.passing}/{self.of} pass"
+
+
+def failing_by_chance(models: int, honest: int) -> int:
+    """The most of `models` honest ones that are worse than all of `honest` others in more than 5 % of cases.
+
+    All orders of the models are equally likely then: at least k fail in C(models + honest - k, honest) of
+    C(models + honest, honest) cases.
+    """
+    cases = math.comb(models + honest, honest)
+    likely = [k for k in range(models + 1) if math.comb(models + honest - k, honest) > LEVEL * cases]
+    return likely[-1]
+
+
+def badness(column: Column, values: Values, retrained: Values) -> dict[int, float]:
+    """By seed how bad a model is in this column, lower is better."""
+    if column.better == "retrained":
+        return {seed: abs(value - retrained[seed]) for seed, value in values.items() if seed in retrained}
+    if column.better == "ideal":
+        assert column.best is not None
+        return {seed: abs(value - column.best) for seed, value in values.items()}
+    sign = -1.0 if column.better == "higher" else 1.0
+    return {seed: sign * value for seed, value in values.items()}
+
+
+def verdict(column: Column, values: Values, honest: Values, retrained: Values) -> Verdict | None:
+    """None where the honest models have no value to compare with."""
+    compared = badness(column, honest, retrained).values()
+    if not compared:
+        return None
+    found = badness(column, values, retrained).values()
+    return Verdict(sum(one <= max(compared) for one in found), len(found), len(compared))
+
+
+def judged(columns: Iterable[Column], rows: pd.DataFrame) -> dict[str, dict[str, Verdict]]:
+    """Column -> method -> verdict, of the columns that say of a model how good it is."""
+    matrix = {}
+    for column in columns:
+        if column.better == "neither" or column.type == "bool" or column.name not in rows:
+            continue
+        values = {name: _values(rows, name, column.name) for name in ("retrained", HONEST, *CHEATS, *METHODS)}
+        line = {
+            name: verdict(column, values[name], values[HONEST], values["retrained"]) for name in (*CHEATS, *METHODS)
+        }
+        known = {name: one for name, one in line.items() if one is not None}
+        if known:
+            matrix[column.name] = known
+    return matrix
+
+
+def _values(rows: pd.DataFrame, method: str, column: str) -> dict[int, float]:
+    own = rows.loc[rows["method"] == method, ["seed", column]].dropna()
+    return {int(seed): float(value) for seed, value in zip(own["seed"], own[column], strict=True)}
+
+
+def judging() -> list[str]:
+    """All measures beside those of every row, but those of cost."""
+    return [name for name, one in known_measures(Folders()).items() if one.kind != "cost"]
+
+
+def columns_of(catalogue: Catalogue) -> Iterator[tuple[str, Column]]:
+    """Measure and column of those that judge a model, not what it cost."""
+    for measure in catalogue.measures:
+        if measure.kind != "cost":
+            yield from ((measure.name, column) for column in measure.columns)
+
+
+def combinations(matrix: Mapping[str, Mapping[str, Verdict]]) -> list[tuple[str, ...]]:
+    """The smallest sets of columns that together catch every cheat; empty where none of at most three does."""
+    caught = {name: {cheat for cheat in CHEATS if line[cheat].catches} for name, line in matrix.items()}
+    for size in range(1, MOST + 1):
+        found = [
+            names for names in itertools.combinations(caught, size)
+            if set().union(*(caught[name] for name in names)) == set(CHEATS)
+        ]  # fmt: skip
+        if found:
+            return found
+    return []
+
+
+def page_of(matrix: Mapping[str, Mapping[str, Verdict]], owners: Mapping[str, str], told: str) -> str:
+    """The matrix as Markdown."""
+    head = ["measure", "column", *(name.replace("_", " ") for name in CHEATS), "caught", *METHODS]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for column, line in matrix.items():
+        caught = sum(line[name].catches for name in CHEATS)
+        words = [*(line[name].word for name in CHEATS), str(caught), *(_passing(line[name]) for name in METHODS)]
+        lines.append(f"| {owners[column]} | {column} | {' | '.join(words)} |")
+    return "\n".join([told, "", *lines, "", *_counts(matrix), ""])
+
+
+def _passing(one: Verdict) -> str:
+    return f"{one.passing}/{one.of}" if one.of else "n/a"
+
+
+def _counts(matrix: Mapping[str, Mapping[str, Verdict]]) -> Iterator[str]:
+    for name, words in CHEATS.items():
+        caught = [column for column, line in matrix.items() if line[name].catches]
+        fooled = [column for column, line in matrix.items() if line[name].fooled]
+        yield f"- `{name}` ({words}): fools {len(fooled)} of {len(matrix)} columns, is caught by {len(caught)}" + (
+            f": {', '.join(caught)}." if caught else "."
+        )
+    sets = [" + ".join(names) for names in combinations(matrix)]
+    yield (
+        f"- Smallest combinations that catch every cheat: {len(sets)}, among them {'; '.join(sets[:SHOWN])}."
+        if sets
+        else f"- No {MOST} columns together catch every cheat."
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; returns the exit code."""
+    if wants_help(arguments):
+        print(__doc__)
+        return 0
+    options = {name: str(value) for name, value in parse_options(arguments, OPTIONS).items()}
+    results, command = Path(options["results"]), " ".join(arguments)
+    setting = [one for one in (*SETTING, *options["setting"].split()) if one != "none"]
+    measures = f"[{','.join(judging())}]" if options["measures"] == "judging" else options["measures"]
+    code = sweep.main([
+        f"plugins={FOLDER}", f"hparams={options['values']}", f"method={','.join([*CHEATS, HONEST, *METHODS])}",
+        f"results={results}", f"seeds={options['seeds']}", f"measures={measures}", *setting,
+    ])  # fmt: skip
+    records = collect(results)
+    owners = {column.name: name for name, column in columns_of(records.catalogue)}
+    matrix = judged((column for _, column in columns_of(records.catalogue)), records.rows)
+    used = records.rows
+    seeds = used["seed"].nunique()
+    used[["method", "seed", *matrix]].to_csv(results / "cheats.csv", index=False)
+    sizes = used.iloc[0]
+    told = (
+        f"`python scripts/cheats.py {command}` at commit {commit()}: {seeds} seeds, "
+        f"{sizes['n_retain']} retained, {sizes['n_forget']} forgotten and {sizes['n_test']} test samples "
+        f"({', '.join(setting)})."
+    )
+    text = page_of(matrix, owners, told)
+    print(text)
+    if options["page"] != "none":
+        put(Path(options["page"]), text, seeds)
+    return code
+
+
+def put(page: Path, text: str, seeds: int) -> None:
+    """Put `text` between the marks of a page. Raises ConfigError where it rests on too few seeds."""
+    if seeds < FEWEST_SEEDS:
+        raise ConfigError(
+            "the matrix of a page needs more seeds",
+            given=f"seeds={seeds}",
+            allowed=f"{FEWEST_SEEDS} or more",
+            remedy="give more seeds, or leave page= out",
+        )
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    write_atomically(page, f"{before}{BEGIN}\n{text}{END}{after}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
