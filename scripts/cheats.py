@@ -4,9 +4,9 @@
 
 Real training on the digits, then every cheat of scripts/cheating/ and three methods on each seed. What is stored in DIR
 is not computed again: a measure that was added since is computed for the stored models. Prints the matrix; with page=
-it is put into that page in place of the last one. The values are in DIR/cheats.csv. measures=[NAME,...]: these instead
-of all that judge a model (those of cost do not); values=FILE: other hyper-parameters; setting="NAME=VALUE ...":
-further options of the sweep.
+it is put into that page in place of the last one, and `limits:` of each measure's YAML names what it does not catch. The
+values are in DIR/cheats.csv. measures=[NAME,...]: these instead of all that judge a model (those of cost do not);
+values=FILE: other hyper-parameters; setting="NAME=VALUE ...": further options of the sweep.
 
 The rule. `again` retrains from scratch under another random state: an honest answer, judged like any other. A model
 passes a column of scores if it is no worse there than the worst of the honest models. A column catches a cheat of which
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +34,9 @@ from deepunlearn.cli import run_main, wants_help
 from deepunlearn.config.measures import known_measures
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column
-from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.paths import shipped, write_atomically
 from deepunlearn.core.provenance import commit
-from deepunlearn.metrics.catalogue import Catalogue
+from deepunlearn.metrics.catalogue import BUILT_IN, Catalogue
 from deepunlearn.registry import Folders
 
 FOLDER = Path(__file__).parent / "cheating"
@@ -62,6 +63,7 @@ OPTIONS: Mapping[str, str | bool] = {
     "setting": "none",
 }
 BEGIN, END = "<!-- matrix -->", "<!-- end -->"
+MARK = re.compile(r"; does not catch the cheats [^()]* \(docs/cheats\.md\)")
 LEVEL = 0.05
 FEWEST_SEEDS = 5  # of a matrix that goes into a page
 MOST = 3  # columns of a combination
@@ -192,12 +194,31 @@ def _counts(matrix: Mapping[str, Mapping[str, Verdict]]) -> Iterator[str]:
         yield f"- `{name}` ({words}): fools {len(fooled)} of {len(matrix)} columns, is caught by {len(caught)}" + (
             f": {', '.join(caught)}." if caught else "."
         )
-    sets = [" + ".join(names) for names in combinations(matrix)]
-    yield (
-        f"- Smallest combinations that catch every cheat: {len(sets)}, among them {'; '.join(sets[:SHOWN])}."
-        if sets
-        else f"- No {MOST} columns together catch every cheat."
-    )
+    of_rows = {name: line for name, line in matrix.items() if name in {column.name for column in BUILT_IN.columns}}
+    for words, columns in (("all columns", matrix), ("the columns of every row", of_rows)):
+        sets = [" + ".join(names) for names in combinations(columns)]
+        told = f"{len(sets)} that catch every cheat, among them {'; '.join(sets[:SHOWN])}" if sets else "none of three"
+        yield f"- Smallest combinations of {words}: {told}."
+
+
+def marked(limits: str, passing: Sequence[str]) -> str:
+    """The line `limits:` of a measure's YAML, which names these cheats, those that none of its columns catches."""
+    plain = MARK.sub("", limits.rstrip())
+    mark = f"; does not catch the cheats {', '.join(passing)} (docs/cheats.md)" if passing else ""
+    quoted = plain.endswith('"')
+    return f'{plain[:-1]}{mark}"' if quoted else f"{plain}{mark}"
+
+
+def mark(matrix: Mapping[str, Mapping[str, Verdict]], owners: Mapping[str, str]) -> None:
+    """Say in the YAML of each measure of ours which cheats it does not catch."""
+    for kind in ("measure", "attack"):
+        for path in (shipped("conf") / kind).glob("*.yaml"):
+            own = [line for column, line in matrix.items() if owners[column] == path.stem]
+            if own:
+                passing = [name for name in CHEATS if not any(line[name].catches for line in own)]
+                lines = path.read_text(encoding="utf-8").splitlines()
+                text = [marked(line, passing) if line.startswith("limits:") else line for line in lines]
+                write_atomically(path, "\n".join([*text, ""]))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -229,6 +250,7 @@ def main(arguments: Sequence[str]) -> int:
     print(text)
     if options["page"] != "none":
         put(Path(options["page"]), text, seeds)
+        mark(matrix, owners)
     return code
 
 

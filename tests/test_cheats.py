@@ -101,9 +101,14 @@ def printed(text: str) -> dict[str, dict[str, str]]:
 
 CLAIMS = {  # what the page says in words, as column -> cheats that it catches, cheats that fool it
     "RA": (("destroyed", "new_head"), ("unchanged", "flipped")),
-    "RetDev": (("destroyed", "flipped"), ("flipped_some",)),
-    "Disc_AUC": (("unchanged", "sharpened", "flipped", "flipped_some"), ()),
-    "Indisc": (("flipped",), ("sharpened", "destroyed")),
+    "RetDev": (("destroyed", "new_head", "mislabelled", "flipped"), ("unchanged", "sharpened", "flipped_some")),
+    "Disc_AUC": (("unchanged", "softened", "sharpened", "flipped", "flipped_some"), ("destroyed",)),
+    "Indisc": (("unchanged", "flipped"), ("sharpened", "destroyed", "flipped_some")),
+    "KL_F": (tuple(CHEATS), ()),
+    "RT_near": ((), ("unchanged", "flipped_some")),
+    "AUS": ((), ("unchanged", "flipped_some")),
+    "LUMA": ((), ("unchanged", "flipped_some")),
+    "ZRF": (("unchanged", "destroyed", "flipped_some"), ()),
 }
 
 
@@ -118,6 +123,28 @@ def test_the_page_has_the_matrix_of_all_cheats_and_what_it_says_of_it_is_there()
     lines = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
     named = {cells[1].strip() for cells in lines[1:]}
     assert named <= measures, "run scripts/cheats.py again"
+
+
+def test_each_measure_says_which_cheats_it_does_not_catch() -> None:
+    text = PAGE.read_text(encoding="utf-8").partition(cheats.BEGIN)[2].partition(cheats.END)[0]
+    matrix, owners = printed(text), {line.split("|")[2].strip(): line.split("|")[1].strip() for line in text.splitlines()
+                                     if line.startswith("| ")}  # fmt: skip
+    for name in {owner for column, owner in owners.items() if column in matrix}:
+        own = [line for column, line in matrix.items() if owners[column] == name]
+        passing = [cheat for cheat in CHEATS if not any(line[cheat] == "**catches**" for line in own)]
+        path = next(ROOT / "conf" / kind / f"{name}.yaml" for kind in ("measure", "attack")
+                     if (ROOT / "conf" / kind / f"{name}.yaml").is_file())  # fmt: skip
+        limits = yaml.safe_load(path.read_text(encoding="utf-8"))["limits"]
+        told = limits.partition("; does not catch the cheats ")[2].partition(" (docs/cheats.md)")[0]
+        assert told == ", ".join(passing), name
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_mark_replaces_the_one_before_and_goes_when_all_are_caught(quote: str) -> None:
+    once = cheats.marked(f"limits: {quote}a, b{quote}", ["unchanged"])
+    assert yaml.safe_load(once) == {"limits": "a, b; does not catch the cheats unchanged (docs/cheats.md)"}
+    assert cheats.marked(once, ["flipped", "destroyed"]) == once.replace("unchanged", "flipped, destroyed")
+    assert cheats.marked(once, []) == f"limits: {quote}a, b{quote}"
 
 
 def test_every_cheat_has_its_files_and_values() -> None:
