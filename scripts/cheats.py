@@ -4,15 +4,17 @@
 
 Real training on the digits, then every cheat of scripts/cheating/ and three methods on each seed. What is stored in DIR
 is not computed again: a measure that was added since is computed for the stored models. Prints the matrix; with page=
-it is put into that page in place of the last one, and `limits:` of each measure's YAML names what it does not catch. The
-values are in DIR/cheats.csv. measures=[NAME,...]: these instead of all that judge a model (those of cost do not);
+it is put into that page in place of the last one, and `limits:` of each measure's YAML names what it does not catch.
+The values are in DIR/cheats.csv. measures=[NAME,...]: these instead of all that judge a model (those of cost do not);
 values=FILE: other hyper-parameters; setting="NAME=VALUE ...": further options of the sweep.
 
 The rule. `again` retrains from scratch under another random state: an honest answer, judged like any other. A model
-passes a column of scores if it is no worse there than the worst of the honest models. A column catches a cheat of which
-no model passes. It is fooled where so many pass that the cheat's models could be honest ones: fewer fail than an honest
-group of that size has failing in 5 % of cases. In between the group differs and single models pass. Worse is: higher,
-lower, or further from the ideal or from the retrained model of the same seed, as the measure's YAML says.
+passes a column of scores if it is no worse there than the worst honest model: higher, lower or further from the ideal.
+Where the retrained model's value is to be met, it passes within the range of all retrained models, `again` and those of
+the sweep. A column catches a cheat of which no model passes. It is fooled where so many pass that the cheat's models
+could be honest ones: no more fail than of honest models fail in over 5 % of cases. In between the group differs and
+single models pass. A measure over all seeds has one value for each method: it catches a cheat whose 95 % interval lies
+wholly on the worse side of that of `again`.
 """
 
 from __future__ import annotations
@@ -65,24 +67,23 @@ OPTIONS: Mapping[str, str | bool] = {
 BEGIN, END = "<!-- matrix -->", "<!-- end -->"
 MARK = re.compile(r"; does not catch the cheats [^()]* \(docs/cheats\.md\)")
 LEVEL = 0.05
+ROUNDING = 1e-9
 FEWEST_SEEDS = 5  # of a matrix that goes into a page
 MOST = 3  # columns of a combination
 SHOWN = 3  # combinations that the page names
 
-Values = Mapping[int, float]  # seed -> value, of those that have one
-
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of a column on the models of one method: how many of them pass."""
+    """Of a column on the models of one method: how many of them pass; chance: how many may fail of honest ones."""
 
     passing: int
     of: int
-    honest: int  # models that set the limit
+    chance: int
 
     @property
     def fooled(self) -> bool:
-        return self.of > 0 and not self.catches and self.of - self.passing <= failing_by_chance(self.of, self.honest)
+        return self.of > 0 and not self.catches and self.of - self.passing <= self.chance
 
     @property
     def catches(self) -> bool:
@@ -95,35 +96,52 @@ class Verdict:
         return "fooled" if self.fooled else "**catches**" if self.catches else f"{self.passing}/{self.of} pass"
 
 
-def failing_by_chance(models: int, honest: int) -> int:
-    """The most of `models` honest ones that are worse than all of `honest` others in more than 5 % of cases.
+def failing_by_chance(models: int, honest: int, sides: int) -> int:
+    """The most of `models` honest ones that lie beyond all of `honest` others in more than 5 % of cases.
 
-    All orders of the models are equally likely then: at least k fail in C(models + honest - k, honest) of
-    C(models + honest, honest) cases.
+    sides: 1 where they may be beyond one end, 2 for either. All orders of the models are equally likely then: of
+    C(models + honest, honest) orders in so many exactly k models lie beyond one end, or j beyond one and k - j beyond
+    the other.
     """
     cases = math.comb(models + honest, honest)
-    likely = [k for k in range(models + 1) if math.comb(models + honest - k, honest) > LEVEL * cases]
-    return likely[-1]
+    inside = (
+        [math.comb(models - k + honest - sides, honest - sides) for k in range(models + 1)] if honest >= sides else []
+    )
+    exactly = [count * (1 if sides == 1 else k + 1) for k, count in enumerate(inside)]
+    return max((k for k in range(len(exactly)) if sum(exactly[k:]) > LEVEL * cases), default=0)
 
 
-def badness(column: Column, values: Values, retrained: Values) -> dict[int, float]:
-    """By seed how bad a model is in this column, lower is better."""
-    if column.better == "retrained":
-        return {seed: abs(value - retrained[seed]) for seed, value in values.items() if seed in retrained}
+def band(column: Column, honest: Sequence[float]) -> tuple[float, float]:
+    """The values that pass, from the first to the second, where these are the honest models' ones."""
     if column.better == "ideal":
         assert column.best is not None
-        return {seed: abs(value - column.best) for seed, value in values.items()}
-    sign = -1.0 if column.better == "higher" else 1.0
-    return {seed: sign * value for seed, value in values.items()}
+        widest = max(abs(value - column.best) for value in honest)
+        return column.best - widest, column.best + widest
+    low = -math.inf if column.better == "lower" else min(honest)
+    return low, math.inf if column.better == "higher" else max(honest)
 
 
-def verdict(column: Column, values: Values, honest: Values, retrained: Values) -> Verdict | None:
+def verdict(column: Column, values: Sequence[float], honest: Sequence[float]) -> Verdict | None:
     """None where the honest models have no value to compare with."""
-    compared = badness(column, honest, retrained).values()
-    if not compared:
+    if not honest:
         return None
-    found = badness(column, values, retrained).values()
-    return Verdict(sum(one <= max(compared) for one in found), len(found), len(compared))
+    low, high = band(column, honest)
+    sides = 2 if column.better == "retrained" else 1
+    passing = sum(low - ROUNDING <= value <= high + ROUNDING for value in values)
+    return Verdict(passing, len(values), failing_by_chance(len(values), len(honest), sides))
+
+
+def over_seeds(column: Column, rows: pd.DataFrame) -> dict[str, Verdict | None]:
+    """Of a column with one value for each method, by its interval; rows without one have none."""
+    assert column.over is not None
+    ends = [column.over.low, column.over.high]
+    known = rows.dropna(subset=ends).groupby("method")[ends].first()
+    if HONEST not in known.index:
+        return dict.fromkeys((*CHEATS, *METHODS))
+    low, high = known.loc[HONEST]
+    worse = known[ends[1]] < low if column.better == "higher" else known[ends[0]] > high
+    return {name: Verdict(int(not worse[name]), 1, 0) if name in worse else Verdict(0, 0, 0)
+            for name in (*CHEATS, *METHODS)}  # fmt: skip
 
 
 def judged(columns: Iterable[Column], rows: pd.DataFrame) -> dict[str, dict[str, Verdict]]:
@@ -132,19 +150,24 @@ def judged(columns: Iterable[Column], rows: pd.DataFrame) -> dict[str, dict[str,
     for column in columns:
         if column.better == "neither" or column.type == "bool" or column.name not in rows:
             continue
-        values = {name: _values(rows, name, column.name) for name in ("retrained", HONEST, *CHEATS, *METHODS)}
-        line = {
-            name: verdict(column, values[name], values[HONEST], values["retrained"]) for name in (*CHEATS, *METHODS)
-        }
-        known = {name: one for name, one in line.items() if one is not None}
-        if known:
-            matrix[column.name] = known
+        if column.over is not None:
+            matrix |= _known(column, over_seeds(column, rows))
+            continue
+        honest = _values(rows, (HONEST, "retrained") if column.better == "retrained" else (HONEST,), column.name)
+        line = {name: verdict(column, _values(rows, (name,), column.name), honest) for name in (*CHEATS, *METHODS)}
+        matrix |= _known(column, line)
     return matrix
 
 
-def _values(rows: pd.DataFrame, method: str, column: str) -> dict[int, float]:
-    own = rows.loc[rows["method"] == method, ["seed", column]].dropna()
-    return {int(seed): float(value) for seed, value in zip(own["seed"], own[column], strict=True)}
+def _known(column: Column, line: Mapping[str, Verdict | None]) -> dict[str, dict[str, Verdict]]:
+    """The line of a column, where its honest models have a value."""
+    known = {name: one for name, one in line.items() if one is not None}
+    return {column.name: known} if known else {}
+
+
+def _values(rows: pd.DataFrame, methods: Sequence[str], column: str) -> list[float]:
+    values: list[float] = rows.loc[rows["method"].isin(methods), column].dropna().astype(float).tolist()
+    return values
 
 
 def judging() -> list[str]:
@@ -156,7 +179,8 @@ def columns_of(catalogue: Catalogue) -> Iterator[tuple[str, Column]]:
     """Measure and column of those that judge a model, not what it cost."""
     for measure in catalogue.measures:
         if measure.kind != "cost":
-            yield from ((measure.name, column) for column in measure.columns)
+            bare = measure.over == "seeds"  # of those, columns without an interval cannot be judged
+            yield from ((measure.name, column) for column in measure.columns if column.over or not bare)
 
 
 def combinations(matrix: Mapping[str, Mapping[str, Verdict]]) -> list[tuple[str, ...]]:
@@ -227,7 +251,8 @@ def main(arguments: Sequence[str]) -> int:
         print(__doc__)
         return 0
     options = {name: str(value) for name, value in parse_options(arguments, OPTIONS).items()}
-    results, command = Path(options["results"]), " ".join(arguments)
+    results = Path(options["results"])
+    command = " ".join("results=DIR" if one.startswith("results=") else one for one in arguments)
     setting = [one for one in (*SETTING, *options["setting"].split()) if one != "none"]
     measures = f"[{','.join(judging())}]" if options["measures"] == "judging" else options["measures"]
     code = sweep.main([

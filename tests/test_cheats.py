@@ -6,6 +6,7 @@ import itertools
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -34,16 +35,14 @@ def column(better: str, best: float | None = None) -> Column:
 # --------------------------------------------------------------------------------------------------------- the rule
 
 
-@pytest.mark.parametrize(("models", "honest"), [(3, 3), (5, 4), (5, 5)])
-def test_honest_models_fail_as_often_as_counting_all_orders_says(models: int, honest: int) -> None:
-    orders = list(itertools.combinations(range(models + honest), honest))  # places of the honest ones, best first
-    failing = [models + honest - 1 - max(places) for places in orders]
-    limit = failing_by_chance(models, honest)
+@pytest.mark.parametrize(("models", "honest", "sides"), [(3, 3, 1), (5, 4, 1), (5, 5, 1), (3, 4, 2), (4, 6, 2)])
+def test_honest_models_fail_as_often_as_counting_all_orders_says(models: int, honest: int, sides: int) -> None:
+    orders = list(itertools.combinations(range(models + honest), honest))  # places of the honest ones
+    above = [models + honest - 1 - max(places) for places in orders]
+    failing = [one + (min(places) if sides == 2 else 0) for one, places in zip(above, orders, strict=True)]
+    limit = failing_by_chance(models, honest, sides)
     assert sum(one >= limit for one in failing) / len(orders) > 0.05
     assert sum(one >= limit + 1 for one in failing) / len(orders) <= 0.05
-
-
-HONEST, RETRAINED = {0: 0.4, 1: 0.6, 2: 0.5}, {0: 0.5, 1: 0.5, 2: 0.5}
 
 
 @pytest.mark.parametrize(
@@ -52,24 +51,48 @@ HONEST, RETRAINED = {0: 0.4, 1: 0.6, 2: 0.5}, {0: 0.5, 1: 0.5, 2: 0.5}
         ("lower", None, [0.6, 0.61, 0.1], 2),
         ("higher", None, [0.4, 0.39, 0.9], 2),
         ("ideal", 0.5, [0.41, 0.61, 0.39], 1),
-        ("retrained", None, [0.59, 0.61, 0.3], 1),
+        ("ideal", 1.0, [0.41, 1.61, 1.59], 2),
+        ("retrained", None, [0.59, 0.61, 0.39], 1),
     ],
 )
 def test_a_model_passes_if_it_is_no_worse_than_the_worst_honest_one(
     better: str, best: float | None, values: list[float], passing: int
 ) -> None:
-    assert verdict(column(better, best), dict(enumerate(values)), HONEST, RETRAINED) == Verdict(passing, 3, 3)
+    found = verdict(column(better, best), values, [0.4, 0.6, 0.5])
+    assert found is not None and (found.passing, found.of) == (passing, 3)
+
+
+def test_columns_to_be_met_are_held_against_all_retrained_models() -> None:
+    of = {"again": [0.5, 0.6], "retrained": [0.8, 0.7], **{name: [0.75, 0.75] for name in (*CHEATS, *METHODS)}}
+    rows = pd.DataFrame([{"method": name, "seed": seed, "X": value} for name, values in of.items()
+                         for seed, value in enumerate(values)])  # fmt: skip
+    assert cheats.judged([column("retrained")], rows)["X"]["flipped"].passing == 2
+    assert cheats.judged([column("lower")], rows)["X"]["flipped"].passing == 0
+    assert cheats.judged([column("neither")], rows) == {}
+
+
+def test_a_measure_over_seeds_is_judged_by_its_interval() -> None:
+    over = {"low": "L", "high": "H", "chance": "C", "models": "N", "fewest": 2}
+    klom = Column.model_validate({"name": "X", "meaning": "x", "better": "lower", "over": over})
+    ends = {"again": (1, 2), "unchanged": (2.1, 3), "flipped": (1.9, 3), "ft": (0, 0.5)}
+    rows = pd.DataFrame([{"method": name, "X": low, "L": low, "H": high} for name, (low, high) in ends.items()] * 3)
+    line = cheats.judged([klom], rows)["X"]
+    assert (line["unchanged"].catches, line["flipped"].fooled, line["ft"].fooled) == (True, True, True)
+    assert line["softened"].word == "n/a"
+    higher = cheats.judged([klom.model_copy(update={"better": "higher"})], rows)["X"]
+    assert (higher["ft"].catches, higher["unchanged"].fooled) == (True, True)
 
 
 def test_a_verdict_in_words() -> None:
-    assert [Verdict(passing, 10, 10).word for passing in (0, 1, 6, 7, 10)] == [
+    assert failing_by_chance(10, 10, 1) == 3
+    assert [Verdict(passing, 10, 3).word for passing in (0, 1, 6, 7, 10)] == [
         "**catches**", "1/10 pass", "6/10 pass", "fooled", "fooled",
     ]  # fmt: skip
-    assert Verdict(0, 0, 10).word == "n/a" and verdict(column("lower"), {0: 1.0}, {}, {}) is None
+    assert Verdict(0, 0, 3).word == "n/a" and verdict(column("lower"), [1.0], []) is None
 
 
 def test_the_smallest_combinations_catch_every_cheat() -> None:
-    caught, fooled = Verdict(0, 5, 5), Verdict(5, 5, 5)
+    caught, fooled = Verdict(0, 5, 1), Verdict(5, 5, 1)
     half = list(CHEATS)[:4]
     matrix = {
         "first": {name: caught if name in half else fooled for name in CHEATS},
@@ -101,14 +124,17 @@ def printed(text: str) -> dict[str, dict[str, str]]:
 
 CLAIMS = {  # what the page says in words, as column -> cheats that it catches, cheats that fool it
     "RA": (("destroyed", "new_head"), ("unchanged", "flipped")),
+    "FA": (("unchanged", "destroyed", "sharpened", "flipped"), ("flipped_some",)),
+    "RT": (("unchanged", "destroyed", "flipped"), ()),
     "RetDev": (("destroyed", "new_head", "mislabelled", "flipped"), ("unchanged", "sharpened", "flipped_some")),
-    "Disc_AUC": (("unchanged", "softened", "sharpened", "flipped", "flipped_some"), ("destroyed",)),
+    "AUS": (("destroyed", "flipped"), ("unchanged", "flipped_some")),
+    "LUMA": (("destroyed", "flipped"), ("unchanged", "flipped_some")),
     "Indisc": (("unchanged", "flipped"), ("sharpened", "destroyed", "flipped_some")),
-    "KL_F": (tuple(CHEATS), ()),
-    "RT_near": ((), ("unchanged", "flipped_some")),
-    "AUS": ((), ("unchanged", "flipped_some")),
-    "LUMA": ((), ("unchanged", "flipped_some")),
-    "ZRF": (("unchanged", "destroyed", "flipped_some"), ()),
+    "Disc_AUC": (("unchanged", "softened", "sharpened", "mislabelled", "flipped", "flipped_some"), ("destroyed",)),
+    "UMIA": ((), ("sharpened", "destroyed")),
+    "AIN": ((), ("unchanged",)),
+    "recovery_steps": ((), ("unchanged", "flipped")),
+    **{name: (tuple(CHEATS), ()) for name in ("KL_F", "JS_F", "ZRF", "KLoM_F", "forgetting")},
 }
 
 
@@ -117,7 +143,7 @@ def test_the_page_has_the_matrix_of_all_cheats_and_what_it_says_of_it_is_there()
     matrix = printed(text)
     assert all(list(line) == [*CHEATS, "caught", *METHODS] for line in matrix.values()) and len(matrix) > 10
     for name, (caught, fooled) in CLAIMS.items():
-        assert {matrix[name][cheat] for cheat in caught} == {"**catches**"}, name
+        assert {matrix[name][cheat] for cheat in caught} <= {"**catches**"}, name
         assert {matrix[name][cheat] for cheat in fooled} <= {"fooled"}, name
     measures = {path.stem for kind in ("measure", "attack") for path in (ROOT / "conf" / kind).glob("*.yaml")}
     lines = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
@@ -127,16 +153,17 @@ def test_the_page_has_the_matrix_of_all_cheats_and_what_it_says_of_it_is_there()
 
 def test_each_measure_says_which_cheats_it_does_not_catch() -> None:
     text = PAGE.read_text(encoding="utf-8").partition(cheats.BEGIN)[2].partition(cheats.END)[0]
-    matrix, owners = printed(text), {line.split("|")[2].strip(): line.split("|")[1].strip() for line in text.splitlines()
-                                     if line.startswith("| ")}  # fmt: skip
-    for name in {owner for column, owner in owners.items() if column in matrix}:
-        own = [line for column, line in matrix.items() if owners[column] == name]
-        passing = [cheat for cheat in CHEATS if not any(line[cheat] == "**catches**" for line in own)]
-        path = next(ROOT / "conf" / kind / f"{name}.yaml" for kind in ("measure", "attack")
-                     if (ROOT / "conf" / kind / f"{name}.yaml").is_file())  # fmt: skip
-        limits = yaml.safe_load(path.read_text(encoding="utf-8"))["limits"]
+    matrix = printed(text)
+    cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("| ")]
+    columns: dict[str, list[str]] = {}
+    for _, measure, column, *_ in cells[1:]:
+        columns.setdefault(measure, []).append(column)
+    files = {path.stem: path for kind in ("measure", "attack") for path in (ROOT / "conf" / kind).glob("*.yaml")}
+    for measure, own in columns.items():
+        passing = [cheat for cheat in CHEATS if not any(matrix[column][cheat] == "**catches**" for column in own)]
+        limits = yaml.safe_load(files[measure].read_text(encoding="utf-8"))["limits"]
         told = limits.partition("; does not catch the cheats ")[2].partition(" (docs/cheats.md)")[0]
-        assert told == ", ".join(passing), name
+        assert told == ", ".join(passing), measure
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
