@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +15,7 @@ from pydantic import field_validator, model_validator
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Pending, Samples, Splits, Unseen
 from deepunlearn.core.validation import Ratio, Unfit
+from deepunlearn.forget.bank import entries, memorised
 from deepunlearn.forget.list import Listed, located, read
 from deepunlearn.forget.matching import matched_by_class
 
@@ -27,30 +29,38 @@ class DifficultyForget(ForgetSet):
     """By the confidence of the original of seed 0 in each sample over its training, or by scores in a file.
 
     confidence: the mean probability of the label at the end of each epoch (Swayamdipta et al. 2020); a low one is hard.
-    file: a CSV file with a column `score`, where a high one is hard, as memorisation is (Feldman and Zhang 2020; Zhao
-    et al. 2024), beside `file` or `id` as in forget=list. Equal ones are taken at random.
+    memorisation: how much more often models get the sample right that were trained on it (Feldman and Zhang 2020; Zhao
+    et al. 2024), from the originals of U-LiRA's design in the results folder `bank`; a high one is hard. file: a CSV
+    file with a column `score`, high for hard ones, beside `file` or `id` as in forget=list. Equal ones are taken at
+    random.
     """
 
     enlarge: ClassVar[str] = "raise forget.ratio"
     reduce: ClassVar[str] = "lower forget.ratio"
 
-    by: Literal["confidence", "file"]
+    by: Literal["confidence", "memorisation", "file"]
     file: str | None = None
+    bank: str | None = None
     end: Literal["hardest", "easiest", "middle"]
     ratio: Ratio
 
     @property
     def title(self) -> str:
-        return f"{self.end} {100 * self.ratio:.6g} %" + (" by given scores" if self.file else "")
+        return f"{self.end} {100 * self.ratio:.6g} %" + {
+            "file": " by given scores",
+            "memorisation": " by memorisation",
+        }.get(self.by, "")
 
     @property
     def by_confidence(self) -> bool:
         return self.by == "confidence"
 
     def check(self) -> None:
-        """That the file can be read, before any data are."""
+        """That the scores can be read, before any data are."""
         if self.file is not None:
             _numbers(self.file, read(Path(self.file), SCORE))
+        if self.bank is not None:
+            entries(self.bank)
 
     def split(self, candidates: Candidates, val: Indices, test: Indices) -> Splits:
         if self.by_confidence and candidates.confidence is None:
@@ -69,47 +79,55 @@ class DifficultyForget(ForgetSet):
 
     def _difficulty(self, candidates: Candidates) -> Scores:
         """[n], higher is harder. Raises ConfigError where the file lacks some of the candidates."""
-        if self.file is None:
+        if self.by_confidence:
             assert candidates.confidence is not None, "without it the split is pending"
             return -candidates.confidence
         scores = self._scores(candidates.data)[candidates.rows]
         if np.isnan(scores).any():
-            raise _without_score(self.file, candidates, np.isnan(scores))
+            raise _without_score(self, candidates, np.isnan(scores))
         return scores
 
     def _scores(self, data: Data) -> Scores:
-        """Of the whole training part, NaN where the file has none."""
+        """Of the whole training part, NaN where the file, or the bank, has none."""
+        scores = np.full(len(data.train_labels), np.nan)
+        if self.bank is not None:
+            found = memorised(self.bank, data)
+            scores[found.rows] = found.score
+            return scores
         assert self.file is not None
         listed = read(Path(self.file), SCORE)
-        scores = np.full(len(data.train_labels), np.nan)
         scores[located(self.file, listed, data)] = _numbers(self.file, listed)
         return scores
+
+    def remarks(self, candidates: Candidates) -> Sequence[str]:
+        return [] if self.bank is None else [memorised(self.bank, candidates.data).told]
 
     def unseen(self, candidates: Candidates, chosen: npt.NDArray[np.bool_], among: Samples) -> Unseen:
         return matched_by_class(candidates, chosen, among, "how hard its samples are is not known")
 
     def identity(self, data: Data) -> dict[str, Any]:
-        """What the file says, in place of its name."""
-        values = self.model_dump(mode="json", exclude={"name", "module", "code", "file"})
-        if self.file is None:
+        """What the file or the bank says, in place of its name."""
+        values = self.model_dump(mode="json", exclude={"name", "module", "code", "file", "bank"})
+        if self.by_confidence:
             return values
         return {**values, "scores": hashlib.sha256(self._scores(data).astype("<f8").tobytes()).hexdigest()}
 
-    @field_validator("file")
+    @field_validator("file", "bank")
     @classmethod
-    def _absolute(cls, file: str | None) -> str | None:
+    def _absolute(cls, path: str | None) -> str | None:
         """Jobs may start elsewhere."""
-        return None if file is None else str(Path(file).expanduser().absolute())
+        return None if path is None else str(Path(path).expanduser().absolute())
 
     @model_validator(mode="after")
     def _file_where_it_is_read(self) -> DifficultyForget:
-        if (self.by == "file") != (self.file is not None):
-            raise Unfit(
-                "forget.by and forget.file do not go together",
-                given=f"forget.by={self.by} forget.file={self.file or 'null'}",
-                allowed="forget.by=file with forget.file=FILE, or forget.by=confidence without",
-                remedy="give both, or leave both out",
-            )
+        for by, name, given in (("file", "file", self.file), ("memorisation", "bank", self.bank)):
+            if (self.by == by) != (given is not None):
+                raise Unfit(
+                    f"forget.by and forget.{name} do not go together",
+                    given=f"forget.by={self.by} forget.{name}={given or 'null'}",
+                    allowed=f"forget.by={by} with forget.{name}={name.upper()}, or forget.by=confidence without",
+                    remedy="give both, or leave both out",
+                )
         return self
 
 
@@ -133,11 +151,13 @@ def _finite(text: str) -> bool:
         return False
 
 
-def _without_score(file: str, candidates: Candidates, missing: npt.NDArray[np.bool_]) -> ConfigError:
+def _without_score(forget: DifficultyForget, candidates: Candidates, missing: npt.NDArray[np.bool_]) -> ConfigError:
+    name = "file" if forget.by == "file" else "bank"
     names = candidates.rows if candidates.names is None else candidates.names
     return ConfigError(
-        f"{missing.sum():,} samples that are trained on have no score in forget.file",
-        given=f"{file}: none for {', '.join(map(str, np.sort(names[missing])[:SHOWN]))}",
+        f"{missing.sum():,} samples that are trained on have no score in forget.{name}",
+        given=f"{getattr(forget, name)}: none for {', '.join(map(str, np.sort(names[missing])[:SHOWN]))}",
         allowed="a score for each training sample",
-        remedy="add their scores, or choose others with dataset.limit",
+        remedy="add their scores, or choose others with dataset.limit"
+        + (", dataset.val_ratio or dataset.split_seed: those of the bank" if name == "bank" else ""),
     )

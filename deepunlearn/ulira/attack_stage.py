@@ -15,7 +15,7 @@ import numpy.typing as npt
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.keys import AttackKey, MemorisationKey, VerdictKey
 from deepunlearn.core.provenance import commit, machine
-from deepunlearn.core.store import STATISTIC, Draft, Entry
+from deepunlearn.core.store import MEMORISATION, STATISTIC, Draft, Entry
 from deepunlearn.forget.halves import Halves, HalvesForget
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Task, role_of
@@ -29,7 +29,6 @@ CHEAP_PAIRS = 3  # of halvings, whose models the cheap variant fits its Gaussian
 VARIANTS: dict[str, tuple[Variance, int | None]] = {"full": ("sample", None), "cheap": ("pooled", CHEAP_PAIRS)}
 OTHERS = {"rmia": rmia.VERSION, "iam": iam.VERSION, "ruli": ruli.VERSION}  # attacks on what was forgotten, beside ours
 UNCALIBRATED = ("rmia", "iam")  # order observations, but have no threshold
-MEMORISATION = "memorisation.npz"  # rows in the training part, their labels, score, low, high; [pool] each
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Labelled, Splits
+from deepunlearn.core.keys import MemorisationKey
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SlurmLauncher
+from deepunlearn.core.store import Place, Store
 from deepunlearn.core.validation import validate
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.difficulty import DifficultyForget
@@ -127,6 +129,60 @@ def test_files_that_do_not_fit_are_refused(
 @pytest.mark.parametrize("given", [("forget.by=file",), ("forget.file=scores.csv",)])
 def test_a_file_is_given_where_it_is_read(given: tuple[str, ...]) -> None:
     assert "do not go together" in str(refusal("method=ft", "dataset=digits", "forget=difficulty", *given))
+
+
+# -------------------------------------------------------------------------------------------------- by memorisation
+
+
+def put_bank(folder: Path, scores: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], arch: str = "small") -> Path:
+    """As `python -m deepunlearn.lira` leaves them; the folder of the entry."""
+    key, place = MemorisationKey(originals=arch, version=1), Place("digits", arch, "original")
+    with Store(folder / "store").writing(key, place, {}) as draft:
+        draft.write_arrays("memorisation.npz", rows=rows, labels=LABELS[rows], score=scores, low=scores, high=scores)
+        draft.write_json("memorisation.json", {"halvings": 12, "arch_title": "Small", "right_is": "the largest logit"})
+    return Store(folder / "store").path(key, place)
+
+
+def by_bank(folder: Path) -> DifficultyForget:
+    values = {"name": "difficulty", "by": "memorisation", "bank": str(folder), "end": "hardest", "ratio": 0.1}
+    forget = validate(DifficultyForget, values, "forget")
+    forget.check()
+    return forget
+
+
+def test_what_is_memorised_most_is_hard_and_captions_say_by_whom(tmp_path: Path) -> None:
+    scores, rows = np.random.RandomState(3).permutation(np.linspace(-0.1, 1, 400)), np.arange(400)
+    put_bank(tmp_path, scores, rows)
+    forget = by_bank(tmp_path)
+    split = cut(forget, None).of(0)
+    assert scores[split.forget].min() > scores[split.retain].max() and len(split.forget) == 36
+    assert "12 originals of Small" in split.remarks[0] and "the largest logit" in split.remarks[0]
+    assert forget.title == "hardest 10 % by memorisation"
+
+
+def test_the_key_holds_what_a_bank_says_and_not_where_it_is(tmp_path: Path) -> None:
+    entry = put_bank(tmp_path / "one", np.linspace(0, 1, 400), np.arange(400))
+    put_bank(tmp_path / "other", np.linspace(0, 1, 400), np.arange(400))
+    put_bank(tmp_path / "third", np.linspace(1, 0, 400), np.arange(400))
+    first = by_bank(tmp_path / "one").key_fields(DATA)
+    assert by_bank(entry).key_fields(DATA) == by_bank(tmp_path / "other").key_fields(DATA) == first
+    assert by_bank(tmp_path / "third").key_fields(DATA) != first
+
+
+def test_banks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no memorisation scores(.|\n)*deepunlearn.lira"):
+        by_bank(tmp_path / "nowhere")
+    put_bank(tmp_path, np.linspace(0, 1, 300), np.arange(300))
+    with pytest.raises(ConfigError, match=r"have no score in forget.bank(.|\n)*dataset.val_ratio"):
+        cut(by_bank(tmp_path), None)
+    put_bank(tmp_path, np.linspace(0, 1, 400), np.arange(400), arch="other")
+    with pytest.raises(ConfigError, match=r"several of them(.|\n)*give the folder of one"):
+        cut(by_bank(tmp_path), None)
+    with pytest.raises(ConfigError, match="no memorisation scores of these data"):
+        by_bank(tmp_path).key_fields(Labelled(LABELS[::-1].copy(), LABELS[:200]))
+    assert "do not go together" in str(
+        refusal("method=ft", "dataset=digits", "forget=difficulty", "forget.by=memorisation")
+    )
 
 
 # ------------------------------------------------------------------------------------------------- from the command on

@@ -180,6 +180,19 @@ def test_memorisation_is_that_of_the_originals_and_is_said_of_each_sample(done: 
     assert scores[x] == pytest.approx(right[trained[:, x], x].mean() - right[~trained[:, x], x].mean())
 
 
+def test_a_sweep_forgets_what_these_models_memorise(done: Done, tmp_path: Path) -> None:
+    """The pool of the design and what a sweep trains on are the same samples."""
+    data = [one for one in SMALL if one.startswith("dataset")]
+    forget = ["forget=difficulty", "forget.by=memorisation", f"forget.bank={done.folder / 'results'}"]
+    command = read_command([*data, *forget, "arch=smallnet", "method=ft", "search=none", f"results={tmp_path}"])
+    split = Planner(command.sweep, Progress()).splits(0).of(0)
+    (path,) = (done.folder / "results" / "store").glob("*/*/memorisation/*/*/memorisation.npz")
+    with np.load(path) as stored:
+        scores = dict(zip(stored["rows"].tolist(), stored["score"].tolist(), strict=True))
+    assert set(scores) == {*split.forget.tolist(), *split.retain.tolist()}
+    assert min(scores[row] for row in split.forget) >= max(scores[row] for row in split.retain)
+
+
 def test_models_of_earlier_versions_are_judged_too(done: Done, tmp_path: Path) -> None:
     """Theirs is phi alone: attacks as before, memorisation by p > 0.5, no accuracies."""
     folder = tmp_path / "copy"
