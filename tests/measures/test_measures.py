@@ -18,8 +18,18 @@ from sklearn.metrics import brier_score_loss, f1_score, mean_squared_error, roc_
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 
 from deepunlearn.config.measures import added_measures
-from deepunlearn.measures import aus, calibration, difference_attack, luma, nomus, rf_jsd, umia_erasure
-from deepunlearn.metrics.added import Outputs, computed
+from deepunlearn.measures import (
+    aus,
+    calibration,
+    difference_attack,
+    divergence_in_seeds,
+    luma,
+    nomus,
+    rf_jsd,
+    umia_erasure,
+)
+from deepunlearn.metrics.added import Group, Outputs, computed
+from deepunlearn.metrics.divergence import apart
 from deepunlearn.metrics.mia import mia_accuracy
 from deepunlearn.registry import Folders
 from deepunlearn.testing.measure_contract import LABELS, ORIGINAL, RETRAINED, logits
@@ -256,3 +266,39 @@ def test_a_sweep_that_forgets_a_class_has_them_all_in_its_tables(tmp_path: Path)
         table.loc["retrained", "JS_F_mean"] == 0
         and table.loc["retrained", "AUS_mean"] > table.loc["original", "AUS_mean"]
     )
+
+
+def seeds(spread: float, moved: float | None, number: int = 40) -> Group:
+    """Retrained models of so many seeds, and models that are as far from them as `moved` says; None: other seeds'."""
+    draw = np.random.RandomState(0)
+    parts = ("retain", "forget", "test")
+
+    def models(base: list[dict[str, np.ndarray]], scale: float) -> list[dict[str, np.ndarray]]:
+        return [{part: one[part] + scale * draw.randn(*one[part].shape) for part in parts} for one in base]
+
+    retrained = models([RETRAINED] * number, spread)
+    unlearned = models([RETRAINED] * number, spread) if moved is None else models(retrained, moved)
+    return Group(LABELS, 0, unlearned, retrained)
+
+
+def test_one_is_as_far_as_another_seed_and_the_interval_holds_it() -> None:
+    found = divergence_in_seeds.measure(seeds(spread=0.3, moved=None))
+    for letter in "RFT":
+        value, low, high = (found[f"JS_{letter}_seeds{end}"] for end in ("", "_low", "_high"))
+        assert value == pytest.approx(1, abs=0.05) and low is not None and high is not None
+        assert low < 1 < high and high - low < 0.2
+    near, far = (divergence_in_seeds.measure(seeds(0.3, moved))["JS_F_seeds"] for moved in (0.1, 1.0))
+    assert near is not None and far is not None and near < 0.3 and far > 2
+
+
+def test_it_is_the_ratio_of_the_two_means_and_needs_three_seeds() -> None:
+    group = seeds(0.3, 0.6, number=3)
+    above = [
+        apart(one["forget"], other["forget"])[1] for one, other in zip(group.retrained, group.unlearned, strict=True)
+    ]
+    below = [apart(group.retrained[a]["forget"], group.retrained[b]["forget"])[1] for a, b in ((0, 1), (1, 2), (2, 0))]
+    found = divergence_in_seeds.measure(group)
+    assert found["JS_F_seeds"] == pytest.approx(sum(above) / sum(below)) and found["JS_seeds_models"] == 3
+    few_seeds = divergence_in_seeds.measure(seeds(0.3, 0.6, number=2))
+    assert {name for name, value in few_seeds.items() if value is not None} == {"JS_seeds_models"}
+    assert divergence_in_seeds.measure(seeds(0.0, 0.6))["JS_F_seeds"] is None, "retrained models that are all the same"
