@@ -33,11 +33,12 @@ from deepunlearn.core.keys import (
     canonical_json,
 )
 from deepunlearn.core.measure_config import Measure
-from deepunlearn.core.method_config import MethodConfig, Needs
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.passes import runs_differ
 from deepunlearn.core.schema import CellConfig, SearchConfig, SweepConfig
-from deepunlearn.core.seeding import derive_seed
+from deepunlearn.core.seeding import derive_seed, derive_seed32
+from deepunlearn.core.sharding import Placement, placed
 from deepunlearn.core.store import Place
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.random import RandomForget
@@ -211,14 +212,33 @@ class CellKeys:
         searched = self.source(sweep, method) == "search" and seed in sweep.search_seeds(self.cell)
         return keys.REPORT if searched else None
 
-    def record(self, needs: Needs, seed: int) -> RecordKey:
-        """Of the training of the original that the models of `seed` are made from."""
+    def record(self, method: MethodConfig, params: Mapping[str, Value], seed: int) -> RecordKey:
+        """Of the training of the original that the models of `seed` are made from; for a method that needs one."""
+        assert method.needs is not None
         return RecordKey(
             original=self.reference("original", seed),
-            needs=needs,
-            forget=self._trained_on("retrained", seed)[0],
+            needs=method.needs,
+            forget=self._trained_on("retrained", seed)[0] if method.needs == "updates" else None,
             version=keys.RECORD_VERSION,
+            values={name: params[name] for name in method.with_role("record")},
         )
+
+    def placement(self, key: RecordKey, train_labels: npt.NDArray[np.int64]) -> Placement:
+        """Where the samples of the training part are, of a record of shards. Raises ConfigError where it cannot be.
+
+        train_labels: int64 [N], in the order of the training part.
+        """
+        likely = int(key.values["likely_class"])
+        if likely >= self.classes:
+            raise ConfigError(
+                "likely_class is no class of this dataset",
+                given=likely,
+                allowed=f"-1 for none, 0 to {self.classes - 1}",
+                remedy="give method.sisa.params.likely_class=-1",
+            )
+        chosen = train_labels == likely if likely >= 0 else None
+        shards, slices = int(key.values["shards"]), int(key.values["slices"])
+        return placed(len(train_labels), shards, slices, derive_seed32("placement", key.original.hash), chosen)
 
     def unlearned(
         self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None = None

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from deepunlearn.core.batches import training_batches
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import TrainConfig
-from deepunlearn.data.loader import drawn_batches
+from deepunlearn.core.sharding import FEWEST, Placement
+from deepunlearn.data.loader import Part, drawn_batches
 from deepunlearn.runtime import Clock, Runtime
-from deepunlearn.training import Batches, epoch_seed
+from deepunlearn.training import Batches, Checkpoint, epoch_seed, train
 
 
 @dataclass(frozen=True)
@@ -125,3 +130,70 @@ def _counted(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _wide(value: Tensor) -> torch.dtype:
     return torch.float64 if value.is_floating_point() else torch.int64
+
+
+# -------------------------------------------------------------------------------------------------------------- shards
+
+
+class Ensemble(nn.Module):
+    """Networks that were trained apart. Its logits are the log of the mean of their softmax."""
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, ...] -> [B, K]."""
+        each = torch.stack([member(x).float().log_softmax(1) for member in self.members])
+        return each.logsumexp(0) - math.log(len(self.members))
+
+
+@dataclass(frozen=True, eq=False)
+class Shards:
+    """The ensemble that stands for the original: where its samples are, its states, and how its shards are trained.
+
+    gone: bool [N], which samples of the training part are forgotten; the rest is private: methods go by what is below.
+    """
+
+    placement: Placement
+    gone: npt.NDArray[np.bool_]
+    _part: Part  # what the original is trained on
+    _recipe: TrainConfig  # of each slice
+    _identity: str
+    _states: Callable[[int, int], Mapping[str, Tensor]]
+    _runtime: Runtime
+
+    @property
+    def touched(self) -> dict[int, int]:
+        """Each shard that holds a forgotten sample -> the first of its slices with one."""
+        return self.placement.touched(self.gone)
+
+    def restore(self, member: nn.Module, shard: int, piece: int) -> None:
+        """Give `member` the weights that its shard had before this slice."""
+        member.load_state_dict(self._states(shard, piece))
+
+    def train(self, member: nn.Module, shard: int, piece: int, checkpoint: Checkpoint | None = None) -> float:
+        """Train `member` on this slice of its shard and those before it, without what is gone; the seconds it took.
+
+        What is random depends on shard and slice alone. A slice of which fewer than 2 samples are left teaches nothing.
+        """
+        rows = self.placement.members(shard, piece, self.gone)
+        if len(rows) < FEWEST:
+            return 0.0
+        identity = f"{self._identity} shard {shard} slice {piece}"
+        own = self._part.subset(rows)
+        return train(member, own, self._recipe, self._runtime, identity, checkpoint=checkpoint).seconds
+
+    def costs(self) -> dict[str, Value]:
+        """For notes: how many shards are trained again, and the share of the ensemble's training that this is."""
+        every = dict.fromkeys(range(self.placement.shards), 0)
+        again = self.placement.passes(self.touched, self.gone) / max(1, self.placement.passes(every, self.gone))
+        return {"shards": self.placement.shards, "touched_shards": len(self.touched), "retrained_share": again}
+
+    @property
+    def steps(self) -> int:
+        """Of training the whole ensemble from the start, without what is gone."""
+        every = ((shard, piece) for shard in range(self.placement.shards) for piece in range(self.placement.slices))
+        sizes = [len(self.placement.members(*one, self.gone)) for one in every]
+        batches = sum(len(training_batches(size, self._recipe.batch_size)) for size in sizes if size >= FEWEST)
+        return self._recipe.epochs * batches

@@ -15,7 +15,7 @@ from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
-from deepunlearn.learning import Recorded
+from deepunlearn.learning import Recorded, Shards
 from deepunlearn.methods.base import Problem
 from deepunlearn.runtime import Runtime
 
@@ -45,7 +45,7 @@ class Setting:
     frozen: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     unbounded: frozenset[str] = frozenset()
-    recorded: Recorded | None = None
+    recorded: Recorded | Shards | None = None
 
     def problem(self, generator: torch.Generator) -> Problem:
         """A problem with a working copy of its own."""

@@ -19,7 +19,7 @@ from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sw
 from deepunlearn.config.arguments import without_multirun
 from deepunlearn.config.measures import check_classes
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.method_config import MethodConfig, Needs
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.launch import slurm
@@ -293,18 +293,33 @@ def method_lines(planner: Planner) -> Iterator[str]:
 
 
 def record_lines(planner: Planner) -> Iterator[str]:
-    """Of each cell whose originals' updates are recorded, how many of the batches hold forget samples."""
-    tasks = [task for task in planner.tasks if task.stage == "record"]
-    for cell in dict.fromkeys(task.cell for task in tasks):
-        name = planner.sweep.cells[cell].name
-        try:
-            share = statistics.mean(_affected(planner, task) for task in tasks if task.cell == cell)
-        except LookupError:
-            yield f"  {name}: how many batches hold forget samples is known when these are"
-            continue
-        undone = ": little is left when they are undone, which is meant for one class or a few samples"
-        told = f"  {name}: {share:.0%} of the batches of an original's training hold forget samples"
-        yield told + (undone if share > MANY_AFFECTED else "")
+    """Of each cell and need for a record, how much of an original's training is touched by the forget set."""
+    needing = {method.needs: name for name, method in planner.methods.items() if method.needs}
+    for cell, config in enumerate(planner.sweep.cells):
+        seeds = planner.sweep.report_seeds(config)
+        for needs, name in needing.items():
+            touched = _affected if needs == "updates" else _retrained
+            try:
+                share = statistics.mean(touched(planner, Task("evaluate", cell, name, seed)) for seed in seeds)
+            except LookupError:
+                yield f"  {config.name} {name}: how much the forget set touches is known when that is"
+                continue
+            yield f"  {config.name} {name}: {_touched(needs, share)}"
+
+
+def _touched(needs: Needs, share: float) -> str:
+    if needs == "shards":
+        return f"{share:.0%} of the ensemble's training is done again"
+    undone = ": little is left when they are undone, which is meant for one class or a few samples"
+    told = f"{share:.0%} of the batches of an original's training hold forget samples"
+    return told + (undone if share > MANY_AFFECTED else "")
+
+
+def _retrained(planner: Planner, task: Task) -> float:
+    """The share of an ensemble's training that is done again. Raises LookupError, ConfigError as `placement`."""
+    placement, gone = planner.placement(task)
+    every = placement.passes(dict.fromkeys(range(placement.shards), 0), gone)
+    return placement.passes(placement.touched(gone), gone) / max(1, every)
 
 
 def _affected(planner: Planner, task: Task) -> float:

@@ -169,6 +169,13 @@ def _chained(values: dict[str, Any], given: Given, registry: dict[str, Registere
             allowed=", ".join(name for name in registry if name != "chain"),
             remedy="list the methods themselves: chain.steps=[ct,ngplus]",
         )
+    if "shards" in [step.get("needs") for step in steps]:
+        raise ConfigError(
+            "a method with an ensemble in place of the original cannot be a step of a chain",
+            given=str(names),
+            allowed="methods that unlearn from the original",
+            remedy="run it by itself: method=sisa",
+        )
     if len(needs := {step["needs"] for step in steps if step.get("needs")}) > 1:
         raise ConfigError(
             "the steps of this chain need different records of the original's training",

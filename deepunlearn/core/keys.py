@@ -168,8 +168,18 @@ class RecordKey(Key):
     stage: ClassVar[str] = "record"
     original: ReferenceKey
     needs: Needs
-    forget: SplitKey  # names the samples whose batches count
+    forget: SplitKey | None  # names the samples whose batches count; null: no sample is told from others
     version: int
+    values: Annotated[dict[str, Value], LATER] = {}  # hyper-parameters with role: record
+
+
+class SliceKey(Key):
+    """A shard of an ensemble after it was trained on one of its slices."""
+
+    stage: ClassVar[str] = "slices"
+    record: RecordKey
+    shard: int
+    slice: int
 
 
 class UnlearnedKey(Key):

@@ -12,7 +12,7 @@ from deepunlearn.core.errors import unknown
 from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, ParamSpec, Role, Value
 from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt, Unfit
 
-Needs = Literal["updates"]  # what is recorded while the original is trained
+Needs = Literal["updates", "shards"]  # what is recorded while the original is trained
 
 
 class MaskConfig(Frozen):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from deepunlearn.core.errors import ConfigError
 
 Value = float | int | bool | str
-Role = Literal["epochs", "batch_size", "lr"]
+Role = Literal["epochs", "batch_size", "lr", "record"]
 MASK_THRESHOLD = "mask.threshold"  # of a saliency mask on any gradient method
 MASK_SHARES = ("mask.first", "mask.last", "mask.power")  # of a layer-wise one
 MASKS = (MASK_THRESHOLD, *MASK_SHARES)
@@ -60,7 +60,8 @@ class ParamSpec(BaseModel):
     it is searched as a number in [0, 1], so that the sampler's space is the same for all, and mapped (`integer_at`).
     `words` are values beside numbers that a run turns into one, e.g. auto.
     `role` is what others have to know of it: `epochs`, after each of which a run yields; `batch_size`, which a dataset
-    may bound; `lr`, a learning rate of an optimiser. The contract tests hold it against a run.
+    may bound; `lr`, a learning rate of an optimiser; `record`, what has to be known while the original is trained, and
+    so is never searched. The contract tests hold it against a run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,9 +85,13 @@ class ParamSpec(BaseModel):
 
     @model_validator(mode="after")
     def _role_fits(self) -> ParamSpec:
-        kinds = {"epochs": ("int", "float"), "batch_size": ("int",), "lr": ("float",), None: tuple(WORDS)}[self.role]
+        every = tuple(WORDS)
+        of_roles = {"epochs": ("int", "float"), "batch_size": ("int",), "lr": ("float",), "record": every, None: every}
+        kinds = of_roles[self.role]
         if self.type not in kinds:
             raise ValueError(f"a type that role={self.role} may have: {' or '.join(kinds)}")
+        if self.role == "record" and self.searched:
+            raise ValueError("searched: false, since every value of role=record needs a training of its own")
         return self
 
     def typed(self, name: str, value: Any) -> Value:

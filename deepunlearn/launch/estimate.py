@@ -7,6 +7,7 @@ from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import SlurmLauncher
+from deepunlearn.core.sharding import epochs_of_slices
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed, SpeedFile, speed_name
 from deepunlearn.launch.tasks import Stage, Task
@@ -47,9 +48,11 @@ class Estimator:
         sizes, speed = self.planner.sizes(task.cell), self.speeds[task.cell]
         everything = sum(sizes.values()) / speed.predict
         if task.stage in ("confidence", "record"):
-            images = sizes["retain"] + sizes["forget"]
+            images = self._train_epochs(task) * (sizes["retain"] + sizes["forget"])
+            if task.stage == "record" and self.planner.methods[task.method].needs == "shards":
+                images = self._slices(task, again=False)
             looks = 1 / speed.predict if task.stage == "confidence" else 0.0
-            return self._train_epochs(task) * images * (1 / speed.train + looks) + TASK_OVERHEAD
+            return images * (1 / speed.train + looks) + TASK_OVERHEAD
         if task.stage == "reference":
             images = sizes["retain"] + (sizes["forget"] if task.method == "original" else 0)
             epochs = 0 if self._comes_with_confidence(task) else self._train_epochs(task)
@@ -113,8 +116,20 @@ class Estimator:
 
     def _unlearning(self, task: Task) -> float:
         method = self.planner.methods[task.method]
+        if method.needs == "shards":
+            return self._slices(task, again=True) / self.speeds[task.cell].train
         images = self.planner.sizes(task.cell)["retain"]
         return self._epochs(task, method) * method.epoch_cost * images / self.speeds[task.cell].train
+
+    def _slices(self, task: Task, *, again: bool) -> int:
+        """Images that the slices of an ensemble go through; again: of those that are retrained when it forgets."""
+        epochs, sizes = self._train_epochs(task), self.planner.sizes(task.cell)
+        try:
+            placement, gone = self.planner.placement(task)
+        except LookupError:  # it is not known yet what is forgotten
+            return epochs * (sizes["retain"] + sizes["forget"])
+        first = placement.touched(gone) if again else dict.fromkeys(range(placement.shards), 0)
+        return epochs_of_slices(epochs, placement.slices) * placement.passes(first, gone & again)
 
     def _epochs(self, task: Task, method: MethodConfig) -> float:
         """Epochs of the known hyper-parameters, else the middle of the searched range."""

@@ -10,6 +10,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys
 from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.forget import Role, Splits
@@ -18,6 +21,7 @@ from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import Features, Inputs, SweepConfig
+from deepunlearn.core.sharding import Placement
 from deepunlearn.core.store import Place, Store
 from deepunlearn.data.decoded import Digest, as_published, digest_of
 
@@ -72,6 +76,7 @@ class TaskList:
         self.results = Results(Path(sweep.results))
         self.methods = {method.name: method for method in sweep.methods}
         self._originals: dict[tuple[int, int], str] = {}
+        self._records: dict[tuple[int, str, int], str] = {}
         self._digests: dict[int, Digest] = {}
         self._splits: dict[int, Splits] = {}
 
@@ -155,10 +160,22 @@ class TaskList:
         return sorted({*self.sweep.report_seeds(config), *searched_on})
 
     def _record(self, cell: int, name: str, seed: int) -> list[Task]:
-        """What a method needs to know of the training of its original, if anything: a task of the first that does."""
-        needs = self.methods[name].needs
-        first = next((one for one, method in self.methods.items() if needs and method.needs == needs), None)
-        return [] if first is None else [Task("record", cell, first, seed)]
+        """What a method needs to know of the training of its original, if anything.
+
+        It is a task of the first cell and method that need the same.
+        """
+        if self.methods[name].needs is None:
+            return []
+        own = self._record_hash(cell, name, seed)
+        needing = [one for one, method in self.methods.items() if method.needs is not None]
+        tasks = (Task("record", one, other, seed) for one in range(cell + 1) for other in needing)
+        return [next(task for task in tasks if self._record_hash(task.cell, task.method, seed) == own)]
+
+    def _record_hash(self, cell: int, name: str, seed: int) -> str:
+        """The hash of its key."""
+        if (cell, name, seed) not in self._records:
+            self._records[cell, name, seed] = self.record_key(Task("record", cell, name, seed)).hash
+        return self._records[cell, name, seed]
 
     def _reference(self, cell: int, role: Role, seed: int) -> Task:
         seed = self.sweep.cells[cell].forget.reference_seed(role, seed)
@@ -266,9 +283,20 @@ class TaskList:
 
     def record_key(self, task: Task) -> RecordKey:
         """What a task that records a training stores."""
-        needs, seed = self.methods[task.method].needs, task.seed
-        assert needs is not None and seed is not None
-        return self.keys[task.cell].record(needs, seed)
+        assert task.seed is not None
+        keys, method = self.keys[task.cell], self.methods[task.method]
+        searched = keys.source(self.sweep, method) == "search"
+        return keys.record(method, method.complete({}) if searched else keys.given(self.sweep, method), task.seed)
+
+    def placement(self, task: Task) -> tuple[Placement, npt.NDArray[np.bool_]]:
+        """Of a method with shards: where samples are, and which the models of the task forget, bool [N].
+
+        Raises LookupError before it is known what is forgotten, ConfigError where there can be none.
+        """
+        assert task.seed is not None
+        split = self.splits(task.cell).of(task.seed)
+        labels = split.labels_in_training(self.data(task.cell).train_labels)[split.train]
+        return self.keys[task.cell].placement(self.record_key(task), labels), np.isin(split.train, split.forget)
 
     def task_id(self, task: Task) -> str:
         """A name for `task` that another command with the same intent arrives at too."""

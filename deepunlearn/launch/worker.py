@@ -137,9 +137,7 @@ class Worker:
         elif task.stage == "confidence":
             experiment.confidence()
         elif task.stage == "record":
-            needs = self.planner.methods[task.method].needs
-            assert needs is not None
-            experiment.record(needs, task.seed)
+            experiment.record(self.planner.record_key(task), task.seed)
         elif task.stage == "reference":
             experiment.reference(role_of(task), task.seed)
         elif task.method in REFERENCES:

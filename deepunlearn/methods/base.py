@@ -18,7 +18,7 @@ from deepunlearn.core.batches import training_batches
 from deepunlearn.core.errors import SMALLER_RATE, ConfigError, Diverged, NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
-from deepunlearn.learning import Recorded
+from deepunlearn.learning import Recorded, Shards
 from deepunlearn.ops.convolutions import Convolution, convolutions
 from deepunlearn.ops.frozen import Frozen
 from deepunlearn.ops.optim import adam, sgd
@@ -49,7 +49,7 @@ class Problem:
     frozen: frozenset[str] = frozenset()
     _kept: frozenset[str] = frozenset()  # parameters of fresh networks that are not fresh, for a user's model
     _unbounded: frozenset[str] = frozenset()  # buffers of a user's model that hold infinity from the start
-    _recorded: Recorded | None = None
+    _recorded: Recorded | Shards | None = None
     notes: dict[str, Value] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
     _masks: dict[Tensor, Tensor] = field(default_factory=dict)
@@ -163,8 +163,14 @@ class Problem:
 
     @property
     def recorded(self) -> Recorded:
-        """What was recorded while the original was trained; for methods whose YAML says `needs:`."""
-        assert self._recorded is not None, "the YAML of a method that asks for this says needs: updates"
+        """What was recorded while the original was trained."""
+        assert isinstance(self._recorded, Recorded), "the YAML of a method that asks for this says needs: updates"
+        return self._recorded
+
+    @property
+    def shards(self) -> Shards:
+        """The ensemble that stands in place of the original: `model` and `original` are of `Ensemble` then."""
+        assert isinstance(self._recorded, Shards), "the YAML of a method that asks for this says needs: shards"
         return self._recorded
 
     @torch.no_grad()

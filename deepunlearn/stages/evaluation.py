@@ -93,7 +93,7 @@ class Experiment(MeasuringStage):
         place = self.keys.place(method.name, seed)
         subject = self.keys.unlearned(method, params, seed, drawn)
         scores = self.metrics(subject, entry, place, seed)
-        retrain_seconds = self.retrain_seconds(entry.meta["retrain_step_seconds"])
+        retrain_seconds = self.retrain_seconds(entry.meta["retrain_step_seconds"], method, params, seed)
         labels = {
             "method": method.name,
             "method_title": method.title,
@@ -106,7 +106,7 @@ class Experiment(MeasuringStage):
             "seconds": entry.meta["seconds"],
             "retrain_seconds": retrain_seconds,
             "RTE": rte(retrain_seconds, entry.meta["seconds"]),
-            **(costs(self.record(method.needs, seed)) if method.needs else {}),
+            **(costs(self.record(self.keys.record(method, params, seed), seed)) if method.needs else {}),
         }
         if self.keys.source(sweep, method) == "search":
             labels.update(

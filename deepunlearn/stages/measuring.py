@@ -33,7 +33,7 @@ from deepunlearn.metrics import scikit
 from deepunlearn.metrics.added import Group, Outputs, ReadWhenAsked, computed
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import Logits
-from deepunlearn.stages.unlearning import UnlearningStage
+from deepunlearn.stages.unlearning import ENSEMBLE, UnlearningStage
 from deepunlearn.training import load_weights, step_once
 
 Array = npt.NDArray[np.generic]
@@ -229,9 +229,20 @@ class StoredModels:
         subject = self._given.subject
         if isinstance(subject.key, ReferenceKey):
             return self._reference(subject.key.role)
+        if subject.run is not None and subject.run[0].needs == "shards":
+            return self._ensemble(*subject.run)
         model = self._stage.fresh_model(subject.seed)
         if WEIGHTS in subject.entry.meta["files"]:
             load_weights(subject.entry.file(WEIGHTS), model)
+        else:
+            model.load_state_dict(self._given.again)
+        return model.eval()
+
+    def _ensemble(self, method: MethodConfig, params: dict[str, Value]) -> nn.Module:
+        subject = self._given.subject
+        model = self._stage.empty_ensemble(self._stage.keys.record(method, params, subject.seed))
+        if ENSEMBLE in subject.entry.meta["files"]:
+            load_weights(subject.entry.file(ENSEMBLE), model)
         else:
             model.load_state_dict(self._given.again)
         return model.eval()
@@ -262,8 +273,8 @@ class RepeatedCall:
     def unlearn(self, around: AbstractContextManager[Any]) -> None:
         self._stage.split_data(self._seed)
         self._stage.original(self._stage.cell.forget.reference_seed("original", self._seed))
-        if (needs := self._run[0].needs) is not None:
-            self._stage.recorded(needs, self._seed)
+        if self._run[0].needs is not None:
+            self._stage.recorded(self._stage.keys.record(*self._run, self._seed), self._seed)
         with around:
             self._stage.unlearn(*self._run, self._seed, drawn=self._drawn)
 

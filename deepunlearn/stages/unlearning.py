@@ -12,19 +12,23 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.composition import make_method
-from deepunlearn.core.keys import UnlearnedKey
+from deepunlearn.core.keys import RecordKey, UnlearnedKey
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.store import Entry, Place
+from deepunlearn.learning import Ensemble, Recorded, Shards
 from deepunlearn.running import Run, Setting, execute
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.recording import RecordingStage
 from deepunlearn.training import save_weights, seconds_per_step
 
 RECALIBRATE_SECONDS = 600.0  # a machine's speed drifts; older step timings are taken again
+
+
+ENSEMBLE = "ensemble.safetensors"  # payload in place of the weights of a single network
 
 
 class UnlearningStage(RecordingStage):
@@ -43,18 +47,29 @@ class UnlearningStage(RecordingStage):
         drawn: str | None = None,
     ) -> tuple[nn.Module, Run]:
         """Run a method on the original of `seed`. Equal values and equal `drawn` (as in the key) give equal models."""
+        recorded, original = self._learning_phase(method, params, seed)
         setting = Setting(
-            original=self.original(self.cell.forget.reference_seed("original", seed)),
+            original=original,
             data=self.split_data(seed).parts,
             classes=len(self.decoded.class_names),
             anatomy=partial(archs.anatomy_of, self.cell.arch),
             fresh=self._another,
             runtime=self.runtime,
-            recorded=self.recorded(method.needs, seed) if method.needs else None,
+            recorded=recorded,
         )
         self.runtime.graphs_of(method.name)
         run_seed = self.keys.run_seed(method, seed, drawn)
         return execute(make_method(method, params), setting.problem, self.runtime, run_seed, on_epoch)
+
+    def _learning_phase(
+        self, method: MethodConfig, params: dict[str, Value], seed: int
+    ) -> tuple[Recorded | Shards | None, nn.Module]:
+        """What was recorded for `method`, if it needs that, and what it unlearns from: the original, or an ensemble."""
+        key = self.keys.record(method, params, seed) if method.needs else None
+        if key is not None and key.needs == "shards":
+            return self.recorded(key, seed), self.ensemble(key, seed)
+        original = self.original(self.cell.forget.reference_seed("original", seed))
+        return (None if key is None else self.recorded(key, seed)), original
 
     def unlearned(
         self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str, drawn: str | None = None
@@ -76,13 +91,24 @@ class UnlearningStage(RecordingStage):
         model, run = self._unlearn_shown(method, params, seed, drawn)
         facts = self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
         logits = self.predict(model, self.split_data(seed))  # after the facts: it has a peak of memory of its own
+        if isinstance(model, Ensemble):
+            facts["notes"] |= self._scores_before(self.keys.record(method, params, seed), seed)
         with self.store.writing(key, place, facts) as draft:
             draft.write_arrays("logits.npz", **logits)
-            draft.write_json("distances.json", distances(model, original))
+            ensemble = isinstance(model, Ensemble)  # of which no weight has a place in the original
+            draft.write_json("distances.json", {} if ensemble else distances(model, original))
             if keep == "weights":
-                save_weights(draft.path / "weights.safetensors", model)
+                save_weights(draft.path / (ENSEMBLE if ensemble else "weights.safetensors"), model)
         self.progress.say(f"{self.cell.name} {method.name} seed {seed}: unlearned in {run.seconds:.1f} s")
         return self._stored(key, place)
+
+    def _scores_before(self, key: RecordKey, seed: int) -> dict[str, float]:
+        """Accuracies of the ensemble before it forgot: it is the method's original, beside the single one."""
+        data = self.split_data(seed)
+        logits = self.predict(self.ensemble(key, seed), data)
+        names = {"RA": "retain", "FA": "forget", "VA": "val", "TA": "test"}
+        right = {name: logits[part].argmax(1) == data.labels[part] for name, part in names.items()}
+        return {f"ensemble_{name}": float(hits.mean()) for name, hits in right.items() if len(hits)}
 
     def _unlearn_shown(
         self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None
@@ -111,8 +137,11 @@ class UnlearningStage(RecordingStage):
             self._step_seconds = time.monotonic(), seconds
         return self._step_seconds[1]
 
-    def retrain_seconds(self, step_seconds: float) -> float:
-        """RT(retrain) = seconds per step x steps of the recipe."""
+    def retrain_seconds(self, step_seconds: float, method: MethodConfig, params: dict[str, Value], seed: int) -> float:
+        """RT(retrain) = seconds per step x steps of the recipe, or of the ensemble's where a method has one."""
+        if method.needs == "shards":
+            shards = self.shards(self.keys.record(method, params, seed), seed)
+            return step_seconds * shards.steps
         return (
             step_seconds * self._split_data.parts["retain"].steps(self.cell.train.batch_size) * self.cell.train.epochs
         )
