@@ -54,6 +54,7 @@ class ContractConfig(Frozen):
 
     params: dict[str, Any] = Field(default_factory=dict)
     val: dict[str, Any] = Field(default_factory=dict)  # over these, where validation data is to matter
+    seeded: bool = True  # false: nothing of a run is drawn, so that other seeds give the same model
 
 
 class MethodConfig(Frozen):

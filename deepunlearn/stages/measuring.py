@@ -195,7 +195,9 @@ class Given:
         if isinstance(subject.key, ReferenceKey):
             known = own if subject.key.role == "retrained" else None
             return {"model": known, "retrained": known}
-        retrained = self.stage.retrain_seconds(subject.entry.meta["retrain_step_seconds"])
+        assert subject.run is not None
+        step_seconds = subject.entry.meta["retrain_step_seconds"]
+        retrained = self.stage.retrain_seconds(step_seconds, *subject.run, subject.seed)
         return {"model": own, "retrained": retrained}
 
     @cached_property

@@ -136,7 +136,8 @@ class RecordingStage(ReferenceStage):
         if piece == 0:
             return self._fresh_member(key, shard).state_dict()
         entry = self._stored(SliceKey(record=key, shard=shard, slice=piece - 1), place)
-        return load_file(entry.file(MEMBER), device=str(self.runtime.device))
+        weights: Mapping[str, Tensor] = load_file(entry.file(MEMBER), device=str(self.runtime.device))
+        return weights
 
     def _fresh_member(self, key: RecordKey, shard: int) -> nn.Module:
         """What a shard's training begins with: another network for each."""

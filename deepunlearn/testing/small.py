@@ -15,12 +15,13 @@ from torch import nn
 from deepunlearn import archs
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.method_config import Needs
-from deepunlearn.core.schema import DatasetConfig, RuntimeConfig
+from deepunlearn.core.schema import DatasetConfig, RuntimeConfig, TrainConfig
+from deepunlearn.core.sharding import placed
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.random import RandomForget
-from deepunlearn.learning import Recorded
+from deepunlearn.learning import Recorded, Shards
 from deepunlearn.methods.base import Problem
 from deepunlearn.running import Setting
 from deepunlearn.runtime import Runtime
@@ -91,7 +92,7 @@ def make_problem(
     here: Runtime,
     *,
     frozen: frozenset[str] = frozenset(),
-    recorded: Recorded | None = None,
+    recorded: Recorded | Shards | None = None,
 ) -> Problem:
     setting = Setting(
         original=original,
@@ -104,6 +105,19 @@ def make_problem(
         recorded=recorded,
     )
     return setting.problem(generator)
+
+
+def shards_of(ensemble: nn.Module, data: dict[str, Part]) -> Shards:
+    """Two shards of two slices, as if no slice had taught its network anything; the forget part is in all of them."""
+    train = data["train"]
+    gone = np.zeros(len(train), dtype=bool)
+    gone[data["forget"].positions_in(train).numpy()] = True
+    recipe = TrainConfig(epochs=1, lr=0.05, momentum=0.9, weight_decay=0.0, batch_size=32)
+
+    def states(shard: int, piece: int) -> dict[str, torch.Tensor]:
+        return ensemble.get_submodule(f"members.{shard}").state_dict()
+
+    return Shards(placed(len(train), 2, 2, 0), gone, train, recipe, "small", states, runtime())
 
 
 def recorded_of(original: nn.Module, needs: Needs | None, seed: int = 0) -> Recorded | None:

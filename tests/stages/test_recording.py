@@ -12,21 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from deepunlearn import status, tables
 from deepunlearn.config import read_command
+from deepunlearn.core.batches import training_batches
+from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed
 from deepunlearn.launch.tasks import Task
-from deepunlearn.learning import Updates
+from deepunlearn.learning import Shards, Updates
 from deepunlearn.stages.evaluation import Experiment
-from deepunlearn.stages.recording import UPDATES
+from deepunlearn.stages.recording import MEMBER, UPDATES
+from deepunlearn.stages.unlearning import ENSEMBLE
+from deepunlearn.sweep import record_lines
 from deepunlearn.testing.small import runtime
 from deepunlearn.training import Batches
-from tests.commands import SERVER, called
+from tests.commands import SERVER, called, refusal
 
 CELL = ("dataset=digits", "arch=smallnet", "dataset.limit=300", "train.batch_size=8", "train.epochs=2", "seeds=1",
         "runtime.threads=1", "runtime.checkpoint_seconds=0", "search=none")  # fmt: skip
@@ -131,10 +136,11 @@ def test_what_is_recorded_knows_neither_the_test_part_nor_the_retrained_model(do
     for data in (experiment.shared_data, experiment.split_data(0)):
         del data.parts["test"], data.parts["val"], data.parts["retain"]
     shutil.rmtree(tmp_path / "results/store/digits/smallnet/reference/retrained")
-    experiment.record("updates", 0)
+    key = planner.record_key(Task("record", 0, "amnesiac", 0))
+    experiment.record(key, 0)
     assert stored(tmp_path, "record")["files"][UPDATES] == stored(done, "record")["files"][UPDATES]
     assert not (tmp_path / "results/store/digits/smallnet/reference/retrained").exists()
-    facts = vars(experiment.recorded("updates", 0))
+    facts = vars(experiment.recorded(key, 0))
     assert all(isinstance(one, int) for name, one in facts.items() if name != "updates")
     assert set(facts["updates"]) == set(experiment.original(0).state_dict())
 
@@ -207,3 +213,110 @@ def killed_at(step: int, folder: Path) -> None:
 
     Updates.follow = counted  # type: ignore[method-assign]
     called(folder, *WORK)
+
+
+# -------------------------------------------------------------------------------------------------------------- shards
+
+
+ENSEMBLES = ("method=sisa", "method.params.shards=2", "method.params.slices=2", *CELL, "forget.ratio=0.04,0.05")
+
+
+@pytest.fixture(scope="module")
+def ensembles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two forget sets, whose models come from one ensemble."""
+    folder = tmp_path_factory.mktemp("ensembles")
+    run = called(folder, *ENSEMBLES)
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+def members(folder: Path) -> dict[str, str]:
+    """Digest of the weights after each slice."""
+    return {path.parent.name: json.loads(path.read_text())["files"][MEMBER]["sha256"]
+            for path in (folder / "results/store/digits/smallnet/slices").rglob("meta.json")}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_trained_once_for_all_forget_sets(ensembles: Path) -> None:
+    planner = planned(ensembles, *ENSEMBLES)
+    recorded = [task for task in planner.tasks if task.stage == "record"]
+    assert recorded == [Task("record", 0, "sisa", 0)] and planner.state(recorded[0]) == "done"
+    assert all(recorded[0] in planner.inputs(Task("evaluate", cell, "sisa", 0)) for cell in (0, 1))
+    assert len(members(ensembles)) == 4 and stored(ensembles, "record")["kept_bytes"] > 0
+
+
+@pytest.mark.slow
+def test_what_forgot_is_the_ensemble_trained_from_the_start_without_it(ensembles: Path) -> None:
+    planner = planned(ensembles, *ENSEMBLES)
+    for cell in (0, 1):
+        experiment = Experiment(planner.sweep.cells[cell], planner.results, runtime(), Progress(quiet=True))
+        key = planner.record_key(Task("evaluate", cell, "sisa", 0))
+        shards, never = experiment.shards(key, 0), experiment.empty_ensemble(key)
+        for shard, member in enumerate(never.members):
+            for piece in range(2):
+                shards.train(member, shard, piece)
+        row = planner.place(Task("evaluate", cell, "sisa", 0))
+        entry = planner.store.find(planner.keys[cell].unlearned(planner.methods["sisa"], GIVEN, 0), row)
+        assert entry is not None
+        sizes = [len(shards.placement.members(shard, piece, shards.gone)) for shard in (0, 1) for piece in (0, 1)]
+        steps = sum(len(training_batches(size, 8)) for size in sizes)  # in round(2 x 2 / 3) = 1 epoch of each slice
+        retraining = experiment.retrain_seconds(0.5, planner.methods["sisa"], GIVEN, 0)
+        assert retraining == 0.5 * steps and steps > 30
+        made = load_file(entry.file(ENSEMBLE))
+        assert made and all(torch.equal(made[name], value) for name, value in never.state_dict().items())
+
+
+GIVEN: dict[str, Any] = {"shards": 2, "slices": 2, "likely_class": -1}
+
+
+@pytest.mark.slow
+def test_its_rows_hold_it_against_the_single_original_and_time_it_against_the_ensemble(ensembles: Path) -> None:
+    rows = [json.loads(path.read_text()) for path in (ensembles / "results/store").glob("**/rows/sisa/*/row.json")]
+    assert len(rows) == 2
+    for row in rows:
+        notes = json.loads(row["notes"])
+        assert {f"ensemble_{name}" for name in ("RA", "FA", "VA", "TA")} <= set(notes) and notes["touched_shards"] == 2
+        assert row["moved"] is row["L2_original"] is row["affected"] is None and row["record_MB"] > 0
+        assert row["RTE"] == pytest.approx(row["retrain_seconds"] / row["seconds"])
+
+
+@pytest.mark.slow
+def test_a_kill_between_slices_trains_only_those_that_are_missing(ensembles: Path, tmp_path: Path) -> None:
+    process = SERVER.Process(target=killed_before_slice, args=(2, tmp_path))
+    process.start()
+    process.join(timeout=300)
+    assert process.exitcode == -signal.SIGKILL
+    before = members(tmp_path)
+    assert len(before) == 2 and not (tmp_path / "results/store/digits/smallnet/record").exists()
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "results/store").rglob(MEMBER)}
+    assert called(tmp_path, *ENSEMBLES).returncode == 0
+    assert members(tmp_path) == members(ensembles) and times == {path: path.stat().st_mtime_ns for path in times}
+
+
+def killed_before_slice(number: int, folder: Path) -> None:
+    """Run the sweep in a process that ends as by kill -9 before it trains this slice."""
+    train, slices = Shards.train, itertools.count()
+
+    def counted(self: Shards, *given: Any) -> float:
+        if next(slices) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return train(self, *given)
+
+    Shards.train = counted  # type: ignore[method-assign]
+    called(folder, *ENSEMBLES)
+
+
+def test_too_many_slices_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="too few training samples"):
+        list(record_lines(planned(tmp_path, "method=sisa", "method.params.shards=60", *CELL)))
+    with pytest.raises(ConfigError, match="likely_class"):
+        list(record_lines(planned(tmp_path, "method=sisa", "method.params.likely_class=10", *CELL)))
+    (line,) = record_lines(planned(tmp_path, "method=sisa", *CELL, "forget=classes", "forget.classes=[3]",
+                                   "method.params.likely_class=3"))  # fmt: skip
+    assert int(line.split()[2].rstrip("%")) < 25 and line.endswith("of the ensemble's training is done again")
+
+
+def test_a_method_with_an_ensemble_is_no_step_of_a_chain() -> None:
+    assert "ensemble in place of the original" in refusal("method=chain", "chain.steps=[sisa,ft]", *CELL).problem
+    chain = read_command(["method=chain", "chain.steps=[amnesiac,ft]", *CELL]).sweep.methods[0]
+    assert chain.needs == "updates"
