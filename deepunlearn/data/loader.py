@@ -141,6 +141,26 @@ class GivenData:
         return self._inputs.index_select(0, positions)
 
 
+class BesideData:
+    """The samples of a part and, behind them, inputs that are as the model takes them. Offers what `Part` needs."""
+
+    index_device = torch.device("cpu")
+
+    def __init__(self, part: Part, inputs: Tensor, labels: Tensor) -> None:
+        """inputs: [N, ...] like a batch of `part`; labels: int64 [N]; both on its device."""
+        self.device, self.shape = part.device, part.shape
+        self.labels = torch.cat([part.labels, labels])
+        self._part, self._inputs = part, inputs
+
+    def gather(self, positions: Tensor) -> Tensor:
+        """The inputs at `positions`, those of the part normalised."""
+        own = positions < len(self._part)
+        back = torch.cat([own.nonzero(), (~own).nonzero()]).flatten().argsort().to(self.device)
+        beside = self._inputs.index_select(0, (positions[~own] - len(self._part)).to(self.device))
+        both = torch.cat([self._part.at(positions[own]), beside]).index_select(0, back)
+        return both.contiguous(memory_format=layout(self.device)) if both.dim() == 4 else both
+
+
 class Untransformed:
     """Leaves inputs as they are; there is nothing to augment. For tables, and for what a caller has prepared."""
 
@@ -171,10 +191,12 @@ def part_of(data: GivenData, positions: Iterable[int]) -> Part:
 class Part:
     """Some samples of a dataset, e.g. the forget set: labelled, in a fixed order, served in normalised batches."""
 
-    def __init__(self, data: ResidentData | GivenData, positions: Tensor, transform: Transform | Untransformed) -> None:
+    def __init__(
+        self, data: ResidentData | GivenData | BesideData, positions: Tensor, transform: Transform | Untransformed
+    ) -> None:
         """`positions`: int64 [N] on the CPU, into the rows of `data`."""
         self._data, self._positions, self._transform = data, positions, transform
-        self.labels = data.labels[positions.to(data.device)]  # int64 [N] on the device
+        self.labels: Tensor = data.labels[positions.to(data.device)]  # int64 [N] on the device
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -229,6 +251,16 @@ class Part:
         assert self._data is other._data, "only parts of the same data can be joined"
         both = Part(self._data, torch.cat([self._positions, other._positions]), self._transform)
         return both.with_labels(torch.cat([self.labels, other.labels]))
+
+    def at(self, positions: Tensor) -> Tensor:
+        """x of the samples at `positions`, int64 [B] on the CPU."""
+        rows = _uploaded(self._positions[positions], self._data.index_device)
+        return self._transform.normalise(self._data.gather(rows))
+
+    def beside(self, inputs: Tensor, labels: Tensor) -> Part:
+        """This part's samples followed by others that are in no data: inputs as in its batches, int64 labels [N]."""
+        data = BesideData(self, inputs, labels)
+        return Part(data, torch.arange(len(data.labels)), Untransformed())
 
     def with_labels(self, labels: Tensor) -> Part:
         """The same samples with other labels, int64 [N]."""

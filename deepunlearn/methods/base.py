@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepunlearn.archs.anatomy import Anatomy
-from deepunlearn.core.batches import training_batches
 from deepunlearn.core.errors import SMALLER_RATE, ConfigError, Diverged, NotApplicable
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
@@ -89,12 +88,7 @@ class Problem:
         self, part: Part, images: Tensor, labels: Tensor, batch_size: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One shuffled epoch of training over the samples of `part` and `images` [N, ...] with their `labels` [N]."""
-        own, total = len(part), len(part) + len(labels)
-        order = torch.randperm(total, generator=self.generator)
-        for group in order.split(training_batches(total, batch_size)):
-            inside, beside = group[group < own], (group[group >= own] - own).to(images.device)
-            pieces = [*part.subset(inside).blocks(max(1, len(inside))), (images[beside], labels[beside])]
-            yield torch.cat([x for x, _ in pieces]), torch.cat([y for _, y in pieces])
+        return self.batches(part.beside(images, labels), batch_size)
 
     def learnt_noise(self, like: Tensor, loss: Callable[[Tensor], Tensor], *, lr: float, steps: int) -> Tensor:
         """Noise shaped as the images `like`, N(0, 1) moved by `steps` of Adam so that `loss(noise)` falls.

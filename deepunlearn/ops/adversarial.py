@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -9,6 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepunlearn.core.errors import NotApplicable
+
+DOUBLINGS = 16  # of a radius of 0.04: past the diagonal of an image of 3 x 700 x 700
+STRIDE = 0.1  # of a step, as a share of the radius
+SMALLEST = 1e-30  # a norm to divide by where there is no gradient, so that nothing moves
 
 
 class HasPixels(Protocol):
@@ -36,6 +42,22 @@ class Pixels:
         moved = self.shifted(x, change)
         return moved if self._bounds is None else moved.clamp(*self._bounds)
 
+    def between(self, x: Tensor, other: Tensor) -> Tensor:
+        """other - x in pixels."""
+        return other - x if self._std is None else (other - x) * self._std
+
+    def gradient(self, of_x: Tensor) -> Tensor:
+        """The gradient with respect to pixels, from that with respect to x."""
+        return of_x if self._std is None else of_x / self._std
+
+    def radii(self, x: Tensor, first: float) -> Iterator[float]:
+        """`first`, twice that and so on, until it reaches across any image; DOUBLINGS times for what is none."""
+        across = math.inf if self._std is None else math.sqrt(x[0].numel())
+        for doubling in range(DOUBLINGS):
+            yield first * 2**doubling
+            if first * 2**doubling >= across:
+                return
+
 
 def input_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """d CE(model(x_i), y_i) / d x_i for each sample, like x. The network must be in evaluation mode.
@@ -60,3 +82,47 @@ def fgsm(model: nn.Module, x: Tensor, y: Tensor, eps: float, pixels: Pixels) -> 
     Source: Goodfellow et al. 2015 (arXiv 1412.6572).
     """
     return pixels.moved(x, eps * input_gradient(model, x, y).sign())
+
+
+def pgd(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, steps: int, pixels: Pixels) -> Tensor:
+    """x moved at most `eps` (Euclidean) to where the loss at label y is high: projected gradient ascent.
+
+    Each of `steps` steps goes STRIDE x eps along the gradient, then back into the ball around x and into the image.
+    Source: Madry et al. 2018 (arXiv 1706.06083), for the Euclidean norm.
+    """
+    moved = x
+    for _ in range(steps):
+        uphill = pixels.gradient(input_gradient(model, moved, y))
+        change = pixels.between(x, moved) + STRIDE * eps * uphill / _norms(uphill).clamp(min=SMALLEST)
+        moved = pixels.moved(x, change * (eps / _norms(change).clamp(min=SMALLEST)).clamp(max=1.0))
+    return moved
+
+
+def nearest_mistakes(
+    model: nn.Module, x: Tensor, eps: float, steps: int, pixels: Pixels
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(found [N] bool, inputs [M, ...], labels [M]): near each x one that the network gives another label than x.
+
+    The radius of the attack is `eps` at first, doubled until the prediction changes. M <= N are
+    found before the radius is that of all images.
+    """
+    with torch.no_grad():
+        before = model(x).argmax(1)
+    inputs, labels, left = x.clone(), before.clone(), torch.arange(len(x), device=x.device)
+    for radius in pixels.radii(x, eps):
+        attacked = pgd(model, x[left], before[left], eps=radius, steps=steps, pixels=pixels)
+        with torch.no_grad():
+            predicted = model(attacked).argmax(1)
+        changed = predicted != before[left]
+        inputs[left[changed]], labels[left[changed]] = attacked[changed], predicted[changed]
+        left = left[~changed]
+        if not len(left):
+            break
+    found = labels != before
+    return found, inputs[found], labels[found]
+
+
+def _norms(values: Tensor) -> Tensor:
+    """The Euclidean norm of each sample, [N, 1, ...]."""
+    norms: Tensor = torch.linalg.vector_norm(values.flatten(1), dim=1)
+    return norms.view(-1, *[1] * (values.dim() - 1))

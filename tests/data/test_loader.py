@@ -378,3 +378,14 @@ def test_rows_of_tables_are_served_as_they_are(config, budget) -> None:
     given = collect(parts["forget"], 8, torch.Generator().manual_seed(1), augment=True)[0]
     expected = torch.from_numpy(train[split.forget])
     assert torch.equal(given.sort(0).values, expected.sort(0).values) and not torch.equal(given, expected), "shuffled"
+
+
+def test_samples_beside_a_part_come_as_they_are_in_one_shuffled_pass(parts):
+    part = parts()["forget"]
+    ((x, y),) = part.batches(1000)
+    beside = part.beside(x[:5] + 100, torch.arange(5))
+    assert len(beside) == len(part) + 5 and beside.steps(8) == len(list(beside.batches(8)))
+    ((seen, labels),) = beside.batches(1000, torch.Generator().manual_seed(1))
+    order = torch.randperm(len(beside), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(seen, torch.cat([x, x[:5] + 100])[order])
+    assert torch.equal(labels, torch.cat([y, torch.arange(5)])[order])

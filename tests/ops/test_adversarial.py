@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepunlearn.core.errors import NotApplicable
-from deepunlearn.ops.adversarial import Pixels, fgsm, input_gradient
+from deepunlearn.ops.adversarial import Pixels, fgsm, input_gradient, nearest_mistakes, pgd
 from deepunlearn.testing.small import dataset, parts
 from tests.methods.oracles import odd
 
@@ -72,3 +72,25 @@ def test_a_network_without_a_gradient_in_its_input_is_refused() -> None:
     x, y = batch()
     with pytest.raises(NotApplicable, match="no gradient with respect to its input"):
         input_gradient(Blind(), x, y % 3)
+
+
+def test_the_projected_attack_keeps_to_its_ball_and_to_the_image_and_raises_the_loss() -> None:
+    x, y = batch()
+    model = net()
+    moved = pgd(model, x, y, eps=1.5, steps=12, pixels=Pixels(IMAGES))
+    shades = moved * STD + MEAN
+    moves = (shades - (x * STD + MEAN)).flatten(1).norm(dim=1)
+    assert (moves <= 1.5 + 1e-4).all() and moves.max() > 1.2, "12 steps of a tenth reach the ball's end"
+    assert shades.min() >= -1e-6 and shades.max() <= 1 + 1e-6
+    with torch.no_grad():
+        assert F.cross_entropy(model(moved), y) > F.cross_entropy(model(x), y)
+
+
+def test_what_no_radius_changes_is_not_found() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
+    nn.init.zeros_(model[1].weight)
+    x, _ = batch()
+    found, inputs, labels = nearest_mistakes(model, x, 0.5, 1, Pixels(IMAGES))
+    assert not found.any() and len(inputs) == len(labels) == 0
+    assert list(Pixels(IMAGES).radii(x, 20.0)) == [20.0, 40.0, 80.0], "80 is past the diagonal, 55.4"
+    assert len(list(Pixels(UNKNOWN).radii(x, 20.0))) == 16
