@@ -20,7 +20,7 @@ from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.runs import running
 from deepunlearn.launch.speed_file import Speed
 from deepunlearn.launch.stored import AXES, COMMAND, Found, How, StoredModels, find
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.tasks import State, Task
 from deepunlearn.registry import Folders
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from deepunlearn.runtime import Runtime
 
 OPTIONS = ("measures", "results", "plan", "confirm", "retry_failed", "wait", "plugins", "extra_methods", "launcher")
+OPEN = ("to do", "skipped")
+States = dict[str, dict[Task, State]]
 ANY_SPEED = Speed(1.0, 1.0)  # of measures of outputs, whose estimate asks for none
 USAGE = """usage: python -m deepunlearn.measure measures=[NAME,SET,...] [results=DIR] [method=NAME,...] [NAME=VALUE ...]
 
@@ -128,12 +130,13 @@ def _nothing(command: Command, found: Found) -> ConfigError:
 
 
 def _run(command: Command, found: Found, arguments: Sequence[str], progress: Progress) -> int:
-    if not any(planner.open_tasks() for planner in found.planners):
+    states = _states(found.planners)
+    if not any(one in OPEN for known in states.values() for one in known.values()):
         _print_rest(found)
-        return _report(found.planners)
+        return _report(found.planners, states)
     runtime = _runtime(found.planners[0])
     estimators = {planner.run: _estimator(planner, runtime, progress) for planner in found.planners}
-    seconds = _print_plan(found, estimators, runtime.device_name())
+    seconds = _print_plan(found, states, estimators, runtime.device_name())
     if command.flags.plan:
         return 0
     sweep.confirm(command.flags, seconds, runtime.device.type)
@@ -141,12 +144,17 @@ def _run(command: Command, found: Found, arguments: Sequence[str], progress: Pro
         progress.say(f"removed {removed} unfinished results of processes that were killed")
     started = time.monotonic()
     for planner in found.planners:
-        if tasks := planner.open_tasks():
+        if tasks := [task for task, state in states[planner.run].items() if state in OPEN]:
             with running(planner, COMMAND, arguments):
                 _local(planner, runtime, progress).run(tasks)
     took = time.monotonic() - started
     print(f"\ndone in {duration(took)} (estimated {duration(seconds)})")
-    return _report(found.planners)
+    return _report(found.planners, _states(found.planners))
+
+
+def _states(planners: Sequence[StoredModels]) -> States:
+    """By run how far the measuring of each model is: looked up once, which takes seconds of thousands."""
+    return {planner.run: {task: planner.state(task) for task in planner.tasks} for planner in planners}
 
 
 def _runtime(planner: StoredModels) -> Runtime:
@@ -176,20 +184,19 @@ def _estimator(planner: StoredModels, runtime: Runtime, progress: Progress) -> E
     return Estimator(planner, timing.complete(timing.of(cells)))
 
 
-def _print_plan(found: Found, estimators: dict[str, Estimator], device: str) -> float:
+def _print_plan(found: Found, known: States, estimators: dict[str, Estimator], device: str) -> float:
     """Print what is there, what is to be done and what it costs; returns the estimated seconds."""
     width = max(len(cell.name) for planner in found.planners for cell in planner.sweep.cells)
     print(f"{'cell':<{width}} {'models':>7} {'done':>6} {'failed':>7} {'to do':>6}  estimate on {device}")
     total = 0.0
     for planner in found.planners:
         for number, cell in enumerate(planner.sweep.cells):
-            tasks = [task for task in planner.tasks if task.cell == number]
-            states = Counter(planner.state(task) for task in tasks)
-            left = states["to do"] + states["skipped"]
-            seconds = estimators[planner.run].stage("measure", number)
+            own = {task: state for task, state in known[planner.run].items() if task.cell == number}
+            states, left = Counter(own.values()), [task for task, state in own.items() if state in OPEN]
+            seconds = sum(map(estimators[planner.run].task, left))
             total += seconds
             print(
-                f"{cell.name:<{width}} {len(tasks):>7} {states['done']:>6} {states['failed']:>7} {left:>6}  "
+                f"{cell.name:<{width}} {len(own):>7} {states['done']:>6} {states['failed']:>7} {len(left):>6}  "
                 f"{duration(seconds) if left else '-'}"
             )
     _print_rest(found)
@@ -206,16 +213,16 @@ def _print_rest(found: Found) -> None:
         print(f"slow: {name}" + (f": {one.cost}" if one.cost else ""))
 
 
-def _report(planners: Sequence[StoredModels]) -> int:
+def _report(planners: Sequence[StoredModels], known: States) -> int:
     """Print how it ended; 1 where a measure failed or was not computed."""
-    states = Counter(planner.state(task) for planner in planners for task in planner.tasks)
+    states = Counter(state for own in known.values() for state in own.values())
     results = planners[0].results
     if set(states) == {"done"}:
         print(f"all {states['done']} models have these measures, stored in {results.store}")
         print(f"tables: python -m deepunlearn.tables results={results.root}")
         return 0
     print(", ".join(f"{count} {state}" for state, count in states.items()))
-    for planner, task in _bad(planners):
+    for planner, task in _bad(planners, known):
         note = planner.failure(task)
         told = "not computed yet" if note is None else f"{note['kind']}: {note['message'].splitlines()[0]}"
         print(f"  {task.label(planner.sweep)}: {told}")
@@ -223,9 +230,9 @@ def _report(planners: Sequence[StoredModels]) -> int:
     return 1
 
 
-def _bad(planners: Sequence[StoredModels]) -> Iterator[tuple[StoredModels, Task]]:
+def _bad(planners: Sequence[StoredModels], known: States) -> Iterator[tuple[StoredModels, Task]]:
     for planner in planners:
-        yield from ((planner, task) for task in planner.tasks if planner.state(task) != "done")
+        yield from ((planner, task) for task, state in known[planner.run].items() if state != "done")
 
 
 # --------------------------------------------------------------------------------------------------------- on a cluster
@@ -242,7 +249,7 @@ def _submit(
             print(f"run {planner.run}")
             codes.append(sweep.submit(command._replace(sweep=planner.sweep), planner, launcher, arguments, progress))
     if len(codes) == 1:
-        return _report(found.planners)
+        return _report(found.planners, _states(found.planners))
     return max(codes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -79,6 +80,20 @@ def sync_contents(folder: Path) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(folder)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Make all that was written to the file system of `folder` durable: many small files at the price of one or two."""
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:  # of Linux alone
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs(descriptor) != 0 and ctypes.get_errno() not in _CANNOT_SYNC:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    finally:
+        os.close(descriptor)
 
 
 # what file systems answer that cannot make a folder durable apart from its files (network and FUSE mounts)

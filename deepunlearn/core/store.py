@@ -17,7 +17,7 @@ import traceback
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from deepunlearn.core.errors import StoreError
 from deepunlearn.core.keys import KEY_LENGTH, Key, RowKey
-from deepunlearn.core.paths import sync_contents, sync_folder, write_atomically
+from deepunlearn.core.paths import sync_contents, sync_file_system, sync_folder, write_atomically
 
 FailureKind = Literal["failed", "skipped", "not_applicable", "search_failed", "infrastructure"]
 DRAFT = ".draft-"
@@ -117,7 +117,30 @@ class Store:
 
         If another writer finished the same key meanwhile, this one's work is discarded.
         """
-        final = self.path(key, place)
+        batch = Batch(self)
+        with batch.writing(key, place, facts) as draft:
+            yield draft
+        batch.publish()
+
+    def clean(self) -> int:
+        """Remove drafts that dead processes of this machine left behind; returns how many."""
+        return remove_dead_drafts(self.root.glob(f"*/*/*/*/{DRAFT}*"))
+
+
+@dataclass
+class Batch:
+    """Entries that appear when `publish` is called. Of many small ones that takes a fraction of the time of each alone.
+
+    An entry whose block raises is not among them; those that are never published stay drafts, which `clean` removes.
+    """
+
+    store: Store
+    drafts: list[tuple[Path, Path]] = field(default_factory=list)  # each with the folder that it becomes
+
+    @contextmanager
+    def writing(self, key: Key, place: Place, facts: dict[str, Any]) -> Iterator[Draft]:
+        """As `Store.writing`, but for when it appears."""
+        final = self.store.path(key, place)
         folder = final.parent / draft_name(final.name)
         folder.mkdir(parents=True)
         try:
@@ -126,13 +149,26 @@ class Store:
             draft.write_json("config.json", {"stage": key.stage, "hash": key.hash, "key": key.canonical()})
             draft.meta["files"] = _manifest(folder)
             draft.write_json("meta.json", draft.meta)
-            _publish(folder, final)
-        finally:
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self.drafts.append((folder, final))
 
-    def clean(self) -> int:
-        """Remove drafts that dead processes of this machine left behind; returns how many."""
-        return remove_dead_drafts(self.root.glob(f"*/*/*/*/{DRAFT}*"))
+    def publish(self) -> None:
+        """Let all appear, durably."""
+        drafts, self.drafts = self.drafts, []
+        try:
+            if len(drafts) > 1:
+                sync_file_system(self.store.root)
+            else:
+                for folder, _ in drafts:
+                    sync_contents(folder)
+            parents = [final.parent for folder, final in drafts if _appears(folder, final)]
+            for parent in dict.fromkeys(parents):
+                sync_folder(parent)
+        finally:
+            for folder, _ in drafts:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- failures
@@ -310,12 +346,12 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _publish(folder: Path, final: Path) -> None:
-    sync_contents(folder)
+def _appears(folder: Path, final: Path) -> bool:
+    """Rename a durable draft; False where another writer was first, whose result stands."""
     try:
         folder.rename(final)
     except OSError:
         if not final.is_dir():
-            raise  # a real failure; otherwise another writer was first and its result stands
-        return
-    sync_folder(final.parent)
+            raise  # a real failure
+        return False
+    return True

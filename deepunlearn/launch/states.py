@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
@@ -41,7 +41,7 @@ class StoredStates(TaskList):
         if task.stage == "select":
             return self.winner(task.cell, task.method) is not None
         if task.stage == "measure":
-            return not self.lacking(task)
+            return all(entry is not None for entry in self._measured(self._wanted(task), task))
         return self._row_stored(task)
 
     def _watched_entry(self, task: Task) -> Entry | None:
@@ -79,20 +79,22 @@ class StoredStates(TaskList):
 
     def lacking(self, task: Task) -> list[Measure]:
         """The further measures that the model of a task, or all of a method together, do not have yet."""
-        wanted = self.measures_over_seeds if task.seed is None else self.measures_of(task.method)
-        entries = self._measured(wanted, task) if wanted else []
-        return [one for one, entry in zip(wanted, entries, strict=True) if entry is None]
+        wanted = self._wanted(task)
+        return [one for one, entry in zip(wanted, self._measured(wanted, task), strict=True) if entry is None]
 
-    def _measured(self, measures: Sequence[Measure], task: Task) -> list[Entry | None]:
+    def _wanted(self, task: Task) -> list[Measure]:
+        return self.measures_over_seeds if task.seed is None else self.measures_of(task.method)
+
+    def _measured(self, measures: Iterable[Measure], task: Task) -> Iterator[Entry | None]:
         """What is stored of each of these for the model of a task, or for all of a method together."""
         keys, place, seed = self.keys[task.cell], self.place(task), task.seed
         if seed is None:
             group = self.group(task)
-            return [None if group is None else self.store.find(keys.group(*group, one), place) for one in measures]
+            yield from (None if group is None else self.store.find(keys.group(*group, one), place) for one in measures)
+            return
         subject = self._subject(task)
-        if subject is None:
-            return [None for _ in measures]
-        return [self.store.find(keys.measure(subject, seed, one), place) for one in measures]
+        for one in measures:
+            yield None if subject is None else self.store.find(keys.measure(subject, seed, one), place)
 
     def group(self, task: Task) -> tuple[list[UnlearnedKey], list[int]] | None:
         """The models that a measure over seeds looks at, and their seeds; None before their values are known."""
@@ -103,7 +105,7 @@ class StoredStates(TaskList):
     def measuring_seconds(self, measure: Measure, task: Task) -> float | None:
         """What it took of the first model of the same method that has it; None where none has."""
         alike = (one for one in self.tasks if (one.stage, one.cell, one.method) == (task.stage, task.cell, task.method))
-        entries = (self._measured([measure], one)[0] for one in alike)
+        entries = (entry for one in alike for entry in self._measured([measure], one))
         return next((float(one.meta["seconds"]) for one in entries if one and "seconds" in one.meta), None)
 
     def inputs(self, task: Task) -> list[Task]:

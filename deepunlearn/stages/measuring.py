@@ -27,7 +27,7 @@ from deepunlearn.core.params import Value
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.core.store import Entry, Place
+from deepunlearn.core.store import Batch, Entry, Place
 from deepunlearn.data.loader import Part
 from deepunlearn.metrics import scikit
 from deepunlearn.metrics.added import Group, Outputs, ReadWhenAsked, computed
@@ -97,24 +97,36 @@ class MeasuringStage(UnlearningStage):
         outputs: Callable[[Measure], Outputs | Group],
     ) -> None:
         """Raises MeasureFailed for what cannot be computed, when all else is stored."""
-        failed = dict[str, Exception]()
-        for measure, key in wanted:
-            if self.store.find(key, place) is not None:
-                continue
-            clock = self.runtime.clock()
-            clock.start()
-            try:
-                values = computed(measure, outputs(measure))
-            except Exception as error:
-                if _of_the_machine(error):
-                    raise
-                failed[measure.label] = error
-                continue
-            clock.stop()
-            with self.store.writing(key, place, self._facts(seconds=clock.seconds, **_noted(measure))) as draft:
-                draft.write_json("values.json", {"description": measure.description, "values": values})
+        failed, batch = dict[str, Exception](), Batch(self.store)
+        try:
+            for measure, key in wanted:
+                if self.store.find(key, place) is not None:
+                    continue
+                if takes_long(measure):
+                    batch.publish()  # what is known already does not wait for it
+                try:
+                    values, facts = self._values_of(measure, outputs)
+                except Exception as error:
+                    if _of_the_machine(error):
+                        raise
+                    failed[measure.label] = error
+                    continue
+                with batch.writing(key, place, facts) as draft:
+                    draft.write_json("values.json", {"description": measure.description, "values": values})
+        finally:
+            batch.publish()
         if failed:
             raise _measures_failed(failed)
+
+    def _values_of(
+        self, measure: Measure, outputs: Callable[[Measure], Outputs | Group]
+    ) -> tuple[dict[str, float | bool | None], dict[str, Any]]:
+        """The values of a measure, and how they were made."""
+        clock = self.runtime.clock()
+        clock.start()
+        values = computed(measure, outputs(measure))
+        clock.stop()
+        return values, self._facts(seconds=clock.seconds, **_noted(measure))
 
     def logits_of(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Logits:
         """A stored model's logits on the parts of this cell."""
@@ -304,6 +316,11 @@ class RepeatedCall:
 def _noted(measure: Measure) -> dict[str, str]:
     """What values depend on beside model, version and code: scikit-learn's metrics may change with it."""
     return {"scikit_learn": scikit.version()} if measure.function == "scikit" else {}
+
+
+def takes_long(measure: Measure) -> bool:
+    """Whether it may take more than a moment for each model."""
+    return measure.slow or measure.over == "seeds" or not {"models", "call"}.isdisjoint(measure.needs)
 
 
 def _read_only(arrays: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
