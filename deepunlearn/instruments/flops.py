@@ -28,6 +28,7 @@ class Counting(AbstractContextManager["Counting"]):
 
     def __enter__(self) -> Self:
         counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _backward})
+        counter.mod_tracker = _Whole()  # type: ignore[assignment]  # all that is asked of it is `parents`
         with ExitStack() as block:
             for context in (switch.visit("off"), sdpa_kernel(SDPBackend.MATH), _eagerly(), counter):
                 block.enter_context(context)
@@ -40,6 +41,15 @@ class Counting(AbstractContextManager["Counting"]):
 
     def _read(self, counter: FlopCounterMode) -> None:
         self.flops += counter.get_total_flops()
+
+
+class _Whole(AbstractContextManager[None]):
+    """Stands for torch's tracker of modules, whose hooks forbid a gradient with respect to a network's input."""
+
+    parents = frozenset({"Global"})
+
+    def __exit__(self, *error: object) -> None:
+        """There is nothing to end."""
 
 
 def _eagerly() -> AbstractContextManager[Any]:

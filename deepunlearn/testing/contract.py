@@ -21,6 +21,8 @@ from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.method_config import MethodConfig, Needs
 from deepunlearn.core.params import ParamSpec, Role, Value
 from deepunlearn.data.loader import Part
+from deepunlearn.instruments.flops import Counting
+from deepunlearn.instruments.memory import Peak
 from deepunlearn.learning import Ensemble, Recorded, Shards
 from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.running import Run, execute
@@ -128,6 +130,14 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(method: MethodConfig) -> 
     first, again, other = (state(unlearn(method, "smallnet", seed)[0]) for seed in (3, 3, 4))
     assert equal_states(first, again)
     assert equal_states(first, other) != method.contract.seeded
+
+
+def test_its_costs_can_be_counted(method: MethodConfig) -> None:
+    """The counters look into every operation, and some do not bear every way of taking gradients."""
+    with Counting() as operations, Peak(runtime()) as peak:
+        counted, _ = unlearn(method, "smallnet")
+    assert operations.flops >= 0 and peak.bytes > 0
+    assert distances(counted, unlearn(method, "smallnet")[0])["moved"] < 1e-3, "it does the same while it is counted"
 
 
 def other_samples(part: str, instead: str) -> dict[str, Part]:

@@ -65,6 +65,14 @@ def test_gradients_sample_by_sample_take_what_those_of_a_batch_take() -> None:
     assert found.flops == of_a_step(network, images)
 
 
+def test_gradients_with_respect_to_the_input_are_counted() -> None:
+    """Adversarial examples need them; torch's tracker of modules refuses them."""
+    layer, rows = nn.Sequential(nn.Linear(5, 3)), torch.randn(7, 5, requires_grad=True)
+    with Counting() as found:
+        torch.autograd.grad(layer(rows).sum(), rows)
+    assert found.flops == 2 * (2 * 7 * 5 * 3)
+
+
 def test_attention_is_counted_however_it_is_computed() -> None:
     query, key, value = torch.randn(3, 2, 4, 10, 8)  # samples, heads, places, channels
     with Counting() as found:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-LONG = ("test_it_leaves_nothing_behind", "test_every_hyper_parameter_matters_as_its_role_says")
+LONG = (
+    "test_it_leaves_nothing_behind",
+    "test_every_hyper_parameter_matters_as_its_role_says",
+    "test_its_costs_can_be_counted",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
