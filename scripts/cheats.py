@@ -265,11 +265,11 @@ def main(arguments: Sequence[str]) -> int:
     used = records.rows
     seeds = used["seed"].nunique()
     used[["method", "seed", *matrix]].to_csv(results / "cheats.csv", index=False)
-    sizes = used.iloc[0]
+    sizes, made = used.iloc[0], ", ".join(sorted(used["commit"].unique()))
     told = (
         f"`python scripts/cheats.py {command}` at commit {commit()}: {seeds} seeds, "
         f"{sizes['n_retain']} retained, {sizes['n_forget']} forgotten and {sizes['n_test']} test samples "
-        f"({', '.join(setting)})."
+        f"({', '.join(setting)}); models made at commit {made}."
     )
     text = page_of(matrix, owners, told)
     print(text)
