@@ -87,7 +87,8 @@ class MeasuringStage(UnlearningStage):
 
     def _measure(self, subject: Subject, wanted: Iterable[Measure]) -> None:
         given = Given(self, subject)
-        keys = [(measure, self.keys.measure(subject.key, subject.seed, measure)) for measure in wanted]
+        alone = (measure for measure in wanted if measure.over == "models")
+        keys = [(measure, self.keys.measure(subject.key, subject.seed, measure)) for measure in alone]
         self._compute(keys, self.keys.place(subject.method, subject.seed), given.outputs)
 
     def _compute(

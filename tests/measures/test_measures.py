@@ -234,7 +234,8 @@ def _seconds(measure: Any, of: Outputs) -> float:
     return time.process_time() - start
 
 
-ASKED = "[{},sklearn.f1_score(average=macro, part=forget),sklearn.log_loss,gap,ToW]".format(",".join(OF_LOGITS))
+FURTHER = "divergence_in_seeds,sklearn.f1_score(average=macro, part=forget),sklearn.log_loss,gap,ToW"
+ASKED = f"[{','.join(OF_LOGITS)},{FURTHER}]"
 WORK = (
     "dataset=digits", "arch=smallnet", "search=none", "train.epochs=4", "train.batch_size=16", "seeds=1", "method=ft",
     "dataset.limit=400", "runtime.threads=1", "forget=classes", "forget.classes=[3]",
@@ -248,7 +249,7 @@ def test_a_sweep_that_forgets_a_class_has_them_all_in_its_tables(tmp_path: Path)
     cell = "cells: [{dataset: digits, arch: smallnet}]\nmethods: [ft]\noverrides:\n"
     (tmp_path / "mine.yaml").write_text("# a test\n" + cell + "\n".join(lines) + "\n")
     first = sweep(tmp_path, "sweep=mine.yaml")
-    assert first.returncode == 0, first.stderr
+    assert first.returncode == 0 and "FAILED" not in first.stdout + first.stderr, first.stdout + first.stderr
     other = """measures=[f1,"sklearn.log_loss()",sklearn.f1_score(part='forget',average="macro")]"""
     again = sweep(tmp_path, *WORK, other)
     assert "nothing to do" in again.stdout, again.stdout + again.stderr
