@@ -113,11 +113,46 @@ class Problem:
             optimizer.step()
         return noise.detach()
 
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(logits [B, K] of the working copy, features [B, D]: what its head is given).
+
+        Raises NotApplicable where the head is given anything else than a row per sample, or none of it.
+        """
+        given: list[Tensor] = []
+        hook = self.anatomy.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        try:
+            logits = self.model(x)
+        finally:
+            hook.remove()
+        shapes = [tuple(one.shape) for one in given]
+        if len(given) != 1 or given[0].dim() != 2 or len(given[0]) != len(x):
+            raise NotApplicable(
+                "the head of this model is not given one row of features for each sample",
+                given=f"{shapes or 'nothing'} for {len(x)} samples",
+                allowed="[samples, features], once in a forward pass",
+                remedy='name the last linear layer: parts={"head": "fc"}, or arch.parts.head=fc in a sweep',
+            )
+        return logits, given[0]
+
+    def row_beside_head(self) -> nn.Linear:
+        """A newly drawn output beside the head, from its features [B, D] to [B, 1]: no part of the working copy.
+
+        Raises NotApplicable as `with_features`.
+        """
+        self.model.eval()
+        x, _ = next(self.forget.blocks(1))
+        with torch.no_grad():
+            _, features = self.with_features(x)
+        return nn.Linear(features.shape[1], 1).to(features)
+
     # ---------------------------------------------------------------------------------------------- what may move
 
-    def sgd(self, *, lr: float, weight_decay: float = 0.0, momentum: float = 0.9) -> torch.optim.Optimizer:
-        """SGD over the trainable parameters of the working copy, within the masks."""
-        return sgd(self._trainable(), lr=lr, weight_decay=weight_decay, momentum=momentum, masks=self._masks)
+    def sgd(
+        self, *, lr: float, weight_decay: float = 0.0, momentum: float = 0.9, beside: Iterable[nn.Parameter] = ()
+    ) -> torch.optim.Optimizer:
+        """SGD over the trainable parameters of the working copy, within the masks, and over those `beside` it."""
+        moved = [*self._trainable(), *beside]
+        return sgd(moved, lr=lr, weight_decay=weight_decay, momentum=momentum, masks=self._masks)
 
     def adam(self, *, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
         """Adam over the trainable parameters of the working copy, within the masks."""

@@ -14,7 +14,7 @@ from deepunlearn.testing.small import equal_states, make_problem, runtime, state
 
 METHODS = method_configs()
 # their results hang on how the global state is seeded
-DRAWING = {"bt", "cfw", "euk", "ff", "jit", "kde", "msg", "prmq", "rni"}
+DRAWING = {"boundary_expand", "bt", "cfw", "euk", "ff", "jit", "kde", "msg", "prmq", "rni"}
 
 
 def unlearned(name: str, global_state: int) -> dict[str, torch.Tensor]:
