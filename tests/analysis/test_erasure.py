@@ -146,3 +146,30 @@ def test_the_sweep_runs_on_pictures_in_celebas_own_files(tmp_path: Path) -> None
     assert table.loc["ft", "FLOPs_ratio"] == pytest.approx(2 / 3), "3 epochs on D_R beside 2 of retraining"
     costs = table.loc[list(METHODS[:2]), ["FLOPs_ratio", "peak_MB"]]
     assert (costs > 0).all(axis=None) and table.loc[["original", "retrained"], "FLOPs_ratio"].isna().all()
+
+
+THIRTEEN = (
+    "ft", "srl", "cfk", "euk", "ga", "advneggrad", "unsir", "bt", "scrub", "ff", "ssd", "salun", "advneggrad-ft",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_sweep_of_its_methods_has_all_of_them_on_both_forget_sets() -> None:
+    sweep = read_command(["sweep=erasure_methods"]).sweep
+    assert tuple(method.name for method in sweep.methods) == THIRTEEN, "gold: the retrained row; cascade: the chain"
+    assert [cell.forget.name for cell in sweep.cells] == ["random", "classes"]
+    masked = read_command(["sweep=erasure_methods", "method=ft,unsir", "method.mask.threshold=0.5"]).sweep.methods
+    assert all("mask.threshold" in method.space for method in masked), "SalUn's map on any method"
+
+
+@pytest.mark.slow
+def test_its_methods_run_on_a_small_cell(tmp_path: Path) -> None:
+    small = ("dataset.limit=300", "train.epochs=1", "seeds=1", "runtime.threads=1", "measures=[]")
+    done = called(tmp_path, "sweep=erasure_methods", "dataset=digits", "arch=smallnet", "forget=classes",
+                  "forget.classes=[3]", *small)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = {path.parts[-3] for path in (tmp_path / "results" / "store").rglob("rows/*/*/row.json")}
+    assert rows == {"original", "retrained", *THIRTEEN}
+    again = called(tmp_path, "sweep=erasure_methods", "dataset=digits", "arch=smallnet", "forget=classes",
+                   "forget.classes=[3]", "method=ft", "method.mask.threshold=0.5", *small)  # fmt: skip
+    assert again.returncode == 0, again.stderr
