@@ -1,4 +1,4 @@
-"""Which contract tests a developer runs all day: those on the small network; the others are of `make test`."""
+"""Which contract tests a developer runs all day: on the small network, of quick measures; `make test` has the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ LONG = (
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if isinstance(item, pytest.Function) and item.path.name == "test_contract.py":
+        if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+            continue
+        if item.path.name == "test_contract.py":
             arch = item.callspec.params.get("arch", "smallnet")
             if arch != "smallnet" or item.originalname in LONG:
                 item.add_marker(pytest.mark.slow)
+        elif getattr(item.callspec.params.get("measure"), "slow", False):
+            item.add_marker(pytest.mark.slow)

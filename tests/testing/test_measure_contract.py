@@ -1,4 +1,4 @@
-"""The contract of measures: what breaks one is told."""
+"""The contract of measures, on ours; and what breaks it is told."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from deepunlearn.config.measures import known_measures
 from deepunlearn.list import main
+from deepunlearn.registry import Folders
+from deepunlearn.testing.measure_contract import *  # noqa: F403  the tests
+from deepunlearn.testing.run import spread
 from tests.plugins import put_mine
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    spread(metafunc, "measure", list(known_measures(Folders()).values()))
 
 
 @pytest.mark.slow
