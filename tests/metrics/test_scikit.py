@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from math import isfinite
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError, NotApplicable
 from deepunlearn.metrics import scikit
 from deepunlearn.metrics.added import Outputs, computed
@@ -161,6 +165,16 @@ def test_calls_are_quoted_for_hydra_and_those_in_quotes_stay() -> None:
     assert scikit.quoted(given) == (
         "[f1,\"sklearn.f1_score(average=macro, part=forget)\",'sklearn.log_loss()',sklearn.accuracy_score]"
     )
+
+
+def test_commands_of_the_page_are_read_as_a_shell_gives_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text(encoding="utf-8")
+    commands = [shlex.split(line, comments=True) for line in page.splitlines() if re.match("python.*sklearn", line)]
+    assert len(commands) >= 3
+    for words in commands:
+        command = read_command([word for word in words[3:] if not word.startswith("method=")])
+        asked = [one.name for one in command.sweep.measures if one.function == "scikit"]
+        assert len(asked) == " ".join(words).count(scikit.PREFIX) > 0
 
 
 @pytest.mark.slow

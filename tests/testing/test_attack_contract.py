@@ -29,3 +29,8 @@ def test_an_attack_that_breaks_it_is_told(
     put_mine(tmp_path, "attack", ATTACK.format(scores), "version: 1\ntitle: favour\nsource: a test\ncolumn: Favour\n")
     assert main(["attack", "mine", "--check", f"plugins={tmp_path}"]) == ("passed" not in told)
     assert told in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_ours_keep_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attack", "--check"]) == 0, capsys.readouterr().out
