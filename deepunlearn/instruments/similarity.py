@@ -26,6 +26,18 @@ def groups(anatomy: Anatomy) -> list[list[nn.Module]]:
     return [[blocks[place] for place in run] for run in np.array_split(range(len(blocks)), min(GROUPS, len(blocks)))]
 
 
+def check_alike(own: nn.Module, other: nn.Module) -> None:
+    """Raises NotApplicable where the blocks of one have none in the other that they can be held against."""
+    mine, theirs = ({name: value.shape for name, value in model.named_parameters()} for model in (own, other))
+    if mine != theirs:
+        raise NotApplicable(
+            "the model is not built like the original, so its blocks cannot be compared with the original's",
+            given=f"{type(own).__name__} with {len(mine)} parameters beside {type(other).__name__} with {len(theirs)}",
+            allowed="methods that leave the architecture as it is; an ensemble is another",
+            remedy="leave the measure out for this method (measures=)",
+        )
+
+
 # ------------------------------------------------------------------------------------------------------ activations
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepunlearn.instruments.similarity import GROUPS, groups, relative_distance
+from deepunlearn.instruments.similarity import GROUPS, check_alike, groups, relative_distance
 from deepunlearn.metrics.added import Outputs
 
 
@@ -12,6 +12,7 @@ def measure(outputs: Outputs) -> dict[str, float | None]:
     own = models.unlearned()
     values: dict[str, float | None] = {}
     for name, other in (("moved", models.original()), ("apart", models.retrained())):
+        check_alike(own, other)
         anatomies = models.anatomy(own), models.anatomy(other)
         blocks = [relative_distance(*pair) for pair in zip(*map(groups, anatomies), strict=True)]
         padded = [*blocks, *[None] * (GROUPS - len(blocks))]

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from deepunlearn.data.loader import Part
-from deepunlearn.instruments.similarity import GROUPS, block_grams, linear_cka
+from deepunlearn.instruments.similarity import GROUPS, block_grams, check_alike, linear_cka
 from deepunlearn.metrics.added import Models, Outputs
 
 SAMPLES = 512  # of a part, evenly spaced in it, as one number per pair of samples is kept and all that blocks put out
@@ -20,10 +20,12 @@ def measure(outputs: Outputs) -> dict[str, float | None]:
     """
     models = outputs.models
     networks = {"original": models.original(), "retrained": models.retrained()}
+    unlearned = models.unlearned()
+    check_alike(unlearned, networks["original"])
     values: dict[str, float | None] = {}
     for suffix, name in PARTS.items():
         part = _some(models.parts[name])
-        own = _grams(models.unlearned(), models, part)
+        own = _grams(unlearned, models, part)
         for role, network in networks.items():
             values |= _named(f"CKA_{role}{suffix}", own, _grams(network, models, part))
     return values
