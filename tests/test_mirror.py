@@ -23,6 +23,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_graphs.py": "compiled networks over all stages",
     "test_kills.py": "a sweep that is killed again and again",
     "test_layering.py": "the imports of all modules",
+    "test_learning_phase.py": "scripts/learning_phase.py",
     "test_mirror.py": "the tests",
     "test_forgetting_by_attribute.py": "a sweep on each source that knows more of its images than their class",
     "test_protocol.py": "the links between pages of docs",
