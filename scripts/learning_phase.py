@@ -20,6 +20,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,11 +86,10 @@ def tables(network: str, given: Mapping[str, Any]) -> Iterator[str]:
     """The three tables of a network, in Markdown, each with what the claim comes to."""
     yield f"## {network}: class {given['forgotten']} forgotten, {given['seeds']} seeds"
     yield f"\n{given['setting']}; {machine()}, commit {commit()}\n"
-    whole = scores(network, given, 1.0, DEFAULT)
-    yield from _by_class(whole)
-    by_share = {share: scores(network, given, share, DEFAULT) for share in SHARES}
-    yield from _over_batches(by_share)
-    yield from _over_pruning({kept: scores(network, given, 1.0, kept)["pamnesiac"] for kept in KEPT})
+    found = cache(partial(scores, network, given))
+    yield from _by_class(found(1.0, DEFAULT))
+    yield from _over_batches({share: found(share, DEFAULT) for share in SHARES})
+    yield from _over_pruning({kept: found(1.0, kept)["pamnesiac"] for kept in KEPT})
 
 
 def _by_class(found: Mapping[str, Scores]) -> Iterator[str]:
