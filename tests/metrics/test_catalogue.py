@@ -34,6 +34,7 @@ def test_costs_stand_together_ratios_first() -> None:
 
     names = [one.name for one in BUILT_IN.shown]
     more = Catalogue([*BUILT_IN.measures, added("relearn"), added("peak_memory"), added("flops"), added("energy")])
-    costs = ["RTE", "FLOPs_ratio", "energy_ratio", "seconds", "peak_MB", "FLOPs", "energy_J"]
+    recorded = ["record_seconds", "record_MB", "affected"]
+    costs = ["RTE", "FLOPs_ratio", "energy_ratio", "seconds", *recorded, "peak_MB", "FLOPs", "energy_J"]
     place = names.index("RTE")
-    assert [one.name for one in more.shown] == [*names[:place], *costs, *names[place + 2 :], "RT", "RT_steps"]
+    assert [one.name for one in more.shown] == [*names[:place], *costs, *names[place + 5 :], "RT", "RT_steps"]
