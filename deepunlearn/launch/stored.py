@@ -129,11 +129,17 @@ class StoredModels(Planner):
         told_apart = [cell.name for cell in self.sweep.cells if not cell.forget.scored]
         if told_apart:
             yield f"run {self.run}: the models of {', '.join(told_apart)} are attacked all together, not one by one"
-        missing = [task for task in self._all if self._model(task) is None]
+        alone = [task for task in self._all if task.seed is not None]
+        missing = [task for task in alone if self._model(task) is None]
         if missing:
             named = ", ".join(task.label(self.sweep).replace(" measure ", " ") for task in missing[:3])
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            yield f"run {self.run}: {len(missing)} of {len(self._all)} models are not stored: {named}{more}"
+            yield f"run {self.run}: {len(missing)} of {len(alone)} models are not stored: {named}{more}"
+        for task in self._all:
+            if task.seed is None and self._model(task) is None:
+                wanted = ", ".join(one.name for one in self.measures_over_seeds)
+                named = task.label(self.sweep).replace(" measure ", " ")
+                yield f"run {self.run}: {wanted} of {named} need the models of all its seeds, and some are not stored"
 
 
 def _runs(results: Results, left_out: list[str]) -> Iterator[Run]:

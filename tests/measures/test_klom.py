@@ -110,6 +110,10 @@ def test_a_sweep_has_them_by_method_and_more_seeds_make_them_anew(tmp_path: Path
     ran = run_command("measure", tmp_path, "measures=[forgetting_score]")
     assert ran.returncode == 0, ran.stderr
     assert len(list(groups.glob("*/*"))) == 2
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    shutil.rmtree(next((tmp_path / "copy/results/store/digits/smallnet/unlearned/ga").iterdir()))
+    told = run_command("measure", tmp_path / "copy", "measures=[klom]").stdout
+    assert "klom of digits/smallnet ga need the models of all its seeds" in told
     ran = run_command("sweep", tmp_path, *SWEEP, "seeds=[0,1,2,3,4]", "measures=[forgetting_score]")
     assert ran.returncode == 0 and len(list(groups.glob("*/*"))) == 4, ran.stderr
     assert run_command("tables", tmp_path).returncode == 0
