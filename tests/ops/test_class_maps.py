@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deepunlearn import archs
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import ConfigError, NotApplicable
-from deepunlearn.kernels import choice
+from deepunlearn.kernels import choice, switch
 from deepunlearn.ops.class_maps import Level, as_map, class_maps, level_of, require_package
 from deepunlearn.testing.small import ARCHS, model
 from tests.networks import vit
@@ -67,7 +67,7 @@ def test_a_map_shows_where_the_label_comes_from_and_nothing_for_a_label_that_not
 
 @pytest.mark.parametrize("kernels", ["auto", "off"])
 def test_it_is_the_papers_formula_with_our_kernels_and_without(kernels: str) -> None:
-    with choice.visit(kernels):  # type: ignore[arg-type]
+    with switch.visit(kernels):  # type: ignore[arg-type]
         network = choice.fit(model("smallnet").eval(), CPU)
         where = archs.anatomy_of(ARCHS["smallnet"], network)
         level = level_of(network, where, images(), LABELS)
