@@ -154,10 +154,12 @@ def _finite(text: str) -> bool:
 def _without_score(forget: DifficultyForget, candidates: Candidates, missing: npt.NDArray[np.bool_]) -> ConfigError:
     name = "file" if forget.by == "file" else "bank"
     names = candidates.rows if candidates.names is None else candidates.names
+    remedy = "add their scores, or choose others with dataset.limit"
+    if name == "bank":
+        remedy = "give dataset.limit, dataset.val_ratio and dataset.split_seed as the bank had them"
     return ConfigError(
         f"{missing.sum():,} samples that are trained on have no score in forget.{name}",
         given=f"{getattr(forget, name)}: none for {', '.join(map(str, np.sort(names[missing])[:SHOWN]))}",
         allowed="a score for each training sample",
-        remedy="add their scores, or choose others with dataset.limit"
-        + (", dataset.val_ratio or dataset.split_seed: those of the bank" if name == "bank" else ""),
+        remedy=remedy,
     )
