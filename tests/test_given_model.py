@@ -24,6 +24,7 @@ QUICK = {
     "retain_batch_size": 8,
     "forget_batch_size": 8,
     "samples": 4,
+    "steps": 5,
     "fine_epochs": 1,
     "reset_epochs": 0,
     "alpha": 0.5,

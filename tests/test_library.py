@@ -35,6 +35,7 @@ QUICK = {
     "retain_batch_size": 16,
     "forget_batch_size": 8,
     "samples": 8,
+    "steps": 5,
     "fine_epochs": 1,
     "reset_epochs": 0,
 }

@@ -14,6 +14,8 @@ from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt, Unfi
 
 Needs = Literal["updates", "shards"]  # what is recorded while the original is trained
 
+TENTHS = 10  # yields of a run for its steps, where it counts steps in place of epochs
+
 
 class MaskConfig(Frozen):
     """A mask on a gradient method: only some weights may move.
@@ -116,5 +118,9 @@ class MethodConfig(Frozen):
         return [name for name, spec in self.space.items() if spec.role == role]
 
     def epochs_of(self, params: Mapping[str, Value]) -> int:
-        """How often a run with these values yields: the epochs of all its phases and steps, at least once."""
-        return max(1, sum(math.ceil(float(params[name])) for name in self.with_role("epochs")))
+        """How often a run with these values yields: the epochs of all its phases and steps, at least once.
+
+        Where it counts steps of an optimiser: TENTHS times for these.
+        """
+        epochs = sum(math.ceil(float(params[name])) for name in self.with_role("epochs"))
+        return max(1, epochs + TENTHS * len(self.with_role("steps")))

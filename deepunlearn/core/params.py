@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from deepunlearn.core.errors import ConfigError
 
 Value = float | int | bool | str
-Role = Literal["epochs", "batch_size", "lr", "record"]
+Role = Literal["epochs", "steps", "batch_size", "lr", "record"]
 MASK_THRESHOLD = "mask.threshold"  # of a saliency mask on any gradient method
 MASK_SHARES = ("mask.first", "mask.last", "mask.power")  # of a layer-wise one
 MASKS = (MASK_THRESHOLD, *MASK_SHARES)
@@ -59,7 +59,8 @@ class ParamSpec(BaseModel):
     `between` is the range of an integer that depends on other values, e.g. [1, epochs] or [0, epochs - fine_epochs]:
     it is searched as a number in [0, 1], so that the sampler's space is the same for all, and mapped (`integer_at`).
     `words` are values beside numbers that a run turns into one, e.g. auto.
-    `role` is what others have to know of it: `epochs`, after each of which a run yields; `batch_size`, which a dataset
+    `role` is what others have to know of it: `epochs`, after each of which a run yields; `steps` of an optimiser, after
+    each tenth of which a run yields and which take `batch_size` samples of D_R each; `batch_size`, which a dataset
     may bound; `lr`, a learning rate of an optimiser; `record`, what has to be known while the original is trained, and
     so is never searched. The contract tests hold it against a run.
     """
@@ -86,7 +87,14 @@ class ParamSpec(BaseModel):
     @model_validator(mode="after")
     def _role_fits(self) -> ParamSpec:
         every = tuple(WORDS)
-        of_roles = {"epochs": ("int", "float"), "batch_size": ("int",), "lr": ("float",), "record": every, None: every}
+        of_roles = {
+            "epochs": ("int", "float"),
+            "steps": ("int",),
+            "batch_size": ("int",),
+            "lr": ("float",),
+            "record": every,
+            None: every,
+        }
         kinds = of_roles[self.role]
         if self.type not in kinds:
             raise ValueError(f"a type that role={self.role} may have: {' or '.join(kinds)}")

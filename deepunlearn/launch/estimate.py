@@ -132,10 +132,18 @@ class Estimator:
         return epochs_of_slices(epochs, placement.slices) * placement.passes(first, gone & again)
 
     def _epochs(self, task: Task, method: MethodConfig) -> float:
-        """Epochs of the known hyper-parameters, else the middle of the searched range."""
+        """Epochs of the known hyper-parameters, else the middle of the searched range; steps as epochs."""
         known = method.fixed if task.stage == "search" else self.planner.params(task.cell, task.method)
         ranges = self.planner.keys[task.cell].ranges(method, self.planner.sweep.search)
-        return sum(_middle(name, known or {}, ranges, method) for name in method.with_role("epochs")) or 1.0
+
+        def middle(name: str) -> float:
+            return _middle(name, known or {}, ranges, method)
+
+        stepped = sum(
+            middle(name) * middle(f"{name.removesuffix('steps')}batch_size") for name in method.with_role("steps")
+        )
+        epochs = sum(middle(name) for name in method.with_role("epochs"))
+        return epochs + stepped / self.planner.sizes(task.cell)["retain"] or 1.0
 
 
 def _middle(name: str, known: dict[str, Value], ranges: dict[str, Range], method: MethodConfig) -> float:

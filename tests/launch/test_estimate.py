@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepunlearn.core.schema import SlurmLauncher
-from deepunlearn.launch.estimate import cluster_speeds
+from deepunlearn.launch.estimate import Estimator, cluster_speeds
 from deepunlearn.launch.speed_file import Speed, SpeedFile, Timed, speed_name
 from tests.launch.sweeps import planner_of
 
@@ -21,3 +21,11 @@ def test_estimates_rest_on_what_nodes_of_that_kind_measured(tmp_path: Path) -> N
     assert cluster_speeds(planner, launcher) == [Speed(7000, 9000)]
     on_cpus = launcher.model_copy(update={"gpus": 0})
     assert cluster_speeds(planner, on_cpus) == [Speed(50, 100)]
+
+
+def test_a_method_that_counts_steps_takes_as_long_on_any_number_of_samples(tmp_path: Path) -> None:
+    """1,500 steps of 128 samples, times the cost of one against a plain one."""
+    planner = planner_of(tmp_path, "method=sfron", "search=none")
+    task = next(task for task in planner.tasks if task.stage == "evaluate" and task.method == "sfron")
+    seconds = Estimator(planner, [Speed(1000, 1e9)]).task(task)
+    assert abs(seconds - 1500 * 128 * 1.25 / 1000) < 1

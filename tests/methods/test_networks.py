@@ -34,6 +34,7 @@ SHORT = {
     "retain_batch_size": 6,
     "forget_batch_size": 6,
     "samples": 2,
+    "steps": 2,
     "fine_epochs": 1,
     "reset_epochs": 0,
     "rewind": False,
