@@ -181,6 +181,9 @@ class Measure(Described):
         return self.model_dump_json(exclude={"module", "function", *FOR_PEOPLE}, exclude_defaults=True)
 
 
+TOO_FEW = "fewer than 10 samples of D_F, or of D_T that are like them"  # where no attack is defined
+
+
 class Attack(Described):
     """An attack's YAML. Its code gives each sample a number, higher for likelier members; two columns follow."""
 
@@ -199,6 +202,6 @@ class Attack(Described):
             {"name": f"{self.column}_AUC", "best": 0.5, "meaning": auc, **chance},
             {"name": f"{self.column}_TPR", "best": 0.01, "meaning": tpr, **chance},
         ]
-        own = self.model_dump(exclude={"column"})
+        own = {**self.model_dump(exclude={"column"}), "undefined": self.undefined or TOO_FEW}
         values = {**own, "kind": "attack", "needs": ["logits"], "columns": columns, "function": "membership"}
         return Measure.model_validate({**values, "module": module, "code": code})

@@ -24,7 +24,8 @@ PARTS = ("retain", "forget", "val", "test")
 def _network(logits: Arrays) -> nn.Module:
     """One that has these logits on the samples of `MadeModels.parts`, and that can be trained: a block and a head."""
     rows = torch.from_numpy(np.concatenate([logits[part] for part in PARTS]))
-    block, head = nn.Linear(rows.shape[0], rows.shape[1], bias=False), nn.Linear(rows.shape[1], rows.shape[1])
+    with torch.random.fork_rng(devices=[]):  # initial weights that are replaced should not move anyone's state
+        block, head = nn.Linear(rows.shape[0], rows.shape[1], bias=False), nn.Linear(rows.shape[1], rows.shape[1])
     with torch.no_grad():
         block.weight.copy_(rows.T)
         head.weight.copy_(torch.eye(rows.shape[1]))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.measure_config import Column, Measure
@@ -15,6 +18,8 @@ from deepunlearn.metrics.counted import EVERYTHING
 from deepunlearn.testing.made_models import MadeCall, MadeModels
 
 CLASSES = 5
+FORGOTTEN = 3  # the class of forget sets that take one whole
+Cut = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 SIZES = {"retain": 200, "forget": 60, "val": 60, "test": 80}
 UNSEEN = EVERYTHING.with_attacked  # adds, as further parts, what the attack looks at
 LABELS = UNSEEN({part: np.arange(size) % CLASSES for part, size in SIZES.items()})
@@ -41,34 +46,59 @@ def values(measure: Measure, of: dict[str, np.ndarray], seed: int = 0) -> dict[s
         pytest.skip(str(error))
 
 
-def outputs(measure: Measure, of: dict[str, np.ndarray], seed: int) -> Outputs:
-    """What it needs of a model with these logits, whose weights differ from others' as its logits do."""
-    models = {"model": of, "original": ORIGINAL, "retrained": RETRAINED}
+def whole_class(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of values by part those of a split that forgets `FORGOTTEN` whole: the attack looks at test samples of it."""
+    own = {part: LABELS[part] == FORGOTTEN for part in SIZES}
+    cut = {"retain": values["retain"][~own["retain"]], "forget": values["forget"][own["forget"]]}
+    return {**values, **cut, **{f"unseen_{part}": values[part][own[part]] for part in ("val", "test")}}
+
+
+def few(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of values by part those of a split that forgets five samples: too few for an attack."""
+    return {**values, "forget": values["forget"][:5]}
+
+
+SETS: dict[str, tuple[Cut, tuple[int, ...]]] = {
+    "where a class is forgotten whole": (whole_class, (FORGOTTEN,)),
+    "where five samples are forgotten": (few, ()),
+}
+
+
+def outputs(
+    measure: Measure, of: dict[str, np.ndarray], seed: int, cut: Cut = dict, classes: tuple[int, ...] = ()
+) -> Outputs:
+    """What it needs of a model with these logits, whose weights differ from others' as its logits do.
+
+    cut: by what forget set; classes: those that it takes whole.
+    """
+    of, original, retrained, labels = (cut(one) for one in (of, ORIGINAL, RETRAINED, LABELS))
+    models = {"model": of, "original": original, "retrained": retrained}
     given: dict[str, Any] = {}
     if "logits" in measure.needs:
-        given = {"logits": of, "original": ORIGINAL, "retrained": RETRAINED}
+        given = {"logits": of, "original": original, "retrained": retrained}
     if "weights" in measure.needs:
         given["weights"] = {name: {"head.weight": one["forget"][:CLASSES]} for name, one in models.items()}
     if "training" in measure.needs:
         given["seconds"] = {"model": 1.0, "retrained": 10.0}
     if "models" in measure.needs:
-        given["models"] = MadeModels(of, ORIGINAL, RETRAINED, LABELS, seed)
+        given["models"] = MadeModels(of, original, retrained, labels, seed)
     if "call" in measure.needs:
-        given["call"] = MadeCall(of, LABELS)
-    return Outputs(LABELS, seed, **given)
+        given["call"] = MadeCall(of, labels)
+    return Outputs(labels, seed, forgotten_classes=classes, **given)
 
 
-def group(of: dict[str, np.ndarray], seed: int) -> Group:
+def group(of: dict[str, np.ndarray], seed: int, cut: Cut = dict) -> Group:
     """Models of twelve seeds that differ from one with these logits by noise, and retrained ones beside."""
+    of = cut(of)
 
     def drawn(one: dict[str, np.ndarray], side: int) -> list[dict[str, np.ndarray]]:
-        random = [np.random.RandomState([side, number]) for number in range(12)]
+        noise = [np.random.RandomState([side, number]) for number in range(12)]
         return [
-            {part: value + random[number].randn(*value.shape).astype(np.float32) for part, value in one.items()}
+            {part: value + noise[number].randn(*value.shape).astype(np.float32) for part, value in one.items()}
             for number in range(12)
         ]
 
-    return Group(LABELS, seed, drawn(of, 0), drawn(RETRAINED, 1))
+    return Group(cut(LABELS), seed, drawn(of, 0), drawn(cut(RETRAINED), 1))
 
 
 def distance(column: Column, value: float | bool | None) -> float:
@@ -101,6 +131,37 @@ def test_it_leaves_what_it_is_given_as_it_is(measure: Measure) -> None:
 def test_what_cannot_tell_anything_gives_a_number_or_none(measure: Measure) -> None:
     values(measure, {part: np.zeros((len(labels), CLASSES), np.float32) for part, labels in LABELS.items()})
     values(measure, {part: 50 * output for part, output in ORIGINAL.items()})
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_where_it_is_not_defined_is_said(measure: Measure, name: str) -> None:
+    """Of a model that tells nothing, and on forget sets that leave attacks or accuracies without samples."""
+    told = f"it is not defined {name}, and its YAML does not say so (undefined:)"
+    cut, classes = SETS[name]
+    silent = {part: np.zeros((len(labels), CLASSES), np.float32) for part, labels in LABELS.items()}
+    for of in (ORIGINAL, silent):
+        given = group(of, 0, cut) if measure.over == "seeds" else outputs(measure, of, 0, cut, classes)
+        try:
+            found = computed(measure, given)
+        except NotApplicable as error:
+            assert measure.undefined or not measure.repeatable, f"{told}: {error}"
+        else:
+            missing = [column for column, value in found.items() if value is None]
+            assert measure.undefined or not missing, f"{told}: {', '.join(missing)}"
+
+
+def _states() -> list[Any]:
+    """Those of Python, NumPy and torch that a program shares."""
+    return [random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state().tolist()]
+
+
+def test_it_leaves_random_states_as_they_are(measure: Measure) -> None:
+    """What other measures draw does not depend on which was computed before."""
+    before = _states()
+    values(measure, ORIGINAL)
+    assert repr(before) == repr(_states()), (
+        "it draws from a state that others draw from, too: use default_rng(outputs.seed)"
+    )
 
 
 def test_the_retrained_model_is_no_worse_than_the_original(measure: Measure) -> None:
