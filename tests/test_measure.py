@@ -20,11 +20,14 @@ import pytest
 
 from deepunlearn.analysis import records
 from deepunlearn.config import read_command
+from deepunlearn.config.measures import known_measures
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import FailureNote, Failures
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Task
 from deepunlearn.measure import main
+from deepunlearn.registry import Folders
+from tests import measure_list
 from tests.commands import called, run_command, tree
 from tests.plugins import put
 from tests.test_earlier_results import ARCHIVE, DEFAULTS
@@ -299,3 +302,17 @@ def test_help_teaches_and_lists_what_there_is(capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().out
     for words in ("usage: python -m deepunlearn.measure", "plan=true", "largest", "default", "not computed"):
         assert words in told
+
+
+# --------------------------------------------------------------------------------------------------- what the docs say
+
+
+def test_the_catalogue_is_as_the_files_are() -> None:
+    told = measure_list.PAGE.read_text(encoding="utf-8")
+    assert told == measure_list.page(), "run python -m tests.measure_list and commit docs/measures.md"
+
+
+@pytest.mark.parametrize("name", known_measures(Folders()))
+def test_each_of_ours_says_what_it_costs_and_what_it_does_not_say(name: str) -> None:
+    one = known_measures(Folders())[name]
+    assert one.cost and one.limits and one.source and not one.default

@@ -81,6 +81,7 @@ def test_a_file_and_its_yaml_are_a_column_everywhere(tmp_path: Path) -> None:
     done(run_command("report", tmp_path))
     page = next((tmp_path / "results").rglob("*.html")).read_text()
     assert "FConf: mean probability of the label on D_F. Reference: lower is better." in page
+    assert "-: not computed" in page
     _joined_without_the_store(tmp_path)
 
 
