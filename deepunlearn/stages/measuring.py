@@ -31,6 +31,7 @@ from deepunlearn.core.store import Batch, Entry, Place
 from deepunlearn.data.loader import Part
 from deepunlearn.metrics import scikit
 from deepunlearn.metrics.added import Group, Outputs, ReadWhenAsked, computed
+from deepunlearn.metrics.counted import Counted
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import Logits
 from deepunlearn.stages.unlearning import ENSEMBLE, UnlearningStage
@@ -76,7 +77,7 @@ class MeasuringStage(UnlearningStage):
         """Logits are read when they are asked for: those of all models at once may be too large."""
         keys = zip(subjects, seeds, strict=True)
         return Group(
-            labels=_read_only(self.split_data(seeds[0]).labels),
+            labels=_read_only(self.labels),
             seed=self.drawn(measure.name, seeds[0]),
             unlearned=ReadWhenAsked([partial(self._logits_at, key, method, seed) for key, seed in keys]),
             retrained=ReadWhenAsked([partial(self.logits, "retrained", seed) for seed in seeds]),
@@ -129,6 +130,19 @@ class MeasuringStage(UnlearningStage):
         clock.stop()
         return values, self._facts(seconds=clock.seconds, **_noted(measure))
 
+    @cached_property
+    def labels(self) -> dict[str, npt.NDArray[np.int64]]:
+        """By part those that `split_data` has: measures of outputs need no images, which take seconds."""
+        split, decoded = self.split, self.decoded
+        train = split.labels_in_training(decoded.train_labels)
+        test = train if split.test_of_train else decoded.test_labels
+        own = {name: train[getattr(split, name)] for name in ("retain", "forget", "val", "train")}
+        return {**own, "test": test[split.test]}
+
+    @cached_property
+    def counted(self) -> Counted:
+        return Counted.of(self.split)
+
     def logits_of(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Logits:
         """A stored model's logits on the parts of this cell."""
         return self.logits(subject.role, seed) if isinstance(subject, ReferenceKey) else entry.arrays("logits.npz")
@@ -163,7 +177,7 @@ class Given:
     """What the measures of one model may look at, each read once however many ask."""
 
     def __init__(self, stage: MeasuringStage, subject: Subject) -> None:
-        self.stage, self.subject, self.data = stage, subject, stage.split_data(subject.seed)
+        self.stage, self.subject, self.counted = stage, subject, stage.counted
 
     def outputs(self, measure: Measure) -> Outputs:
         """What `measure` needs, and nothing else."""
@@ -181,20 +195,20 @@ class Given:
         return Outputs(
             labels=self._labels,
             seed=self.stage.drawn(measure.name, self.subject.seed),
-            forgotten_classes=self.data.counted.forgotten_classes,
+            forgotten_classes=self.counted.forgotten_classes,
             **given,
         )
 
     @cached_property
     def _labels(self) -> Mapping[str, npt.NDArray[Any]]:
-        return _read_only(self.data.counted.with_attacked_labels(self.data.labels))
+        return _read_only(self.counted.with_attacked_labels(self.stage.labels))
 
     @cached_property
     def _logits(self) -> dict[str, Mapping[str, Array]]:
         stage, subject = self.stage, self.subject
         models = {"logits": stage.logits_of(subject.key, subject.entry, subject.seed)}
         models |= {str(role): stage.logits(role, subject.seed) for role in REFERENCES}
-        return {name: _read_only(self.data.counted.with_attacked(one)) for name, one in models.items()}
+        return {name: _read_only(self.counted.with_attacked(one)) for name, one in models.items()}
 
     @cached_property
     def _weights(self) -> Mapping[str, Mapping[str, Array]]:
@@ -235,7 +249,7 @@ class StoredModels:
 
     @cached_property
     def parts(self) -> Mapping[str, Part]:
-        data = self._given.data
+        data = self._stage.split_data(self._given.subject.seed)
         test = data.parts["test"]
         like = data.counted.unseen.get("test")
         return MappingProxyType({**data.parts, "unseen_test": test if like is None else test.subset(like)})
