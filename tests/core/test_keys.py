@@ -9,16 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.keys import LATER, Key, MetricsKey, SplitKey, StudyKey, UnlearnedKey, canonical_json
+from deepunlearn.core.keys import (
+    LATER,
+    Key,
+    MetricsKey,
+    RecordKey,
+    SliceKey,
+    SplitKey,
+    StudyKey,
+    UnlearnedKey,
+    canonical_json,
+)
 from deepunlearn.core.params import Range
 from deepunlearn.core.seeding import derive_seed, derive_seed32
 from tests.keys import SPLIT, reference
 
 UNLEARNED = UnlearnedKey(original=reference(), method="msg", method_version=1, params={"lr": 1e-3, "epochs": 5})
+SHARDS = RecordKey(original=reference(), needs="shards", forget=None, version=1, values={"shards": 5, "slices": 4})
 GOLDEN = [  # a change here orphans every stored result: bump a VERSION instead, or declare the new field LATER
     (SPLIT, "7030216e84f9da1b"),
     (reference(), "e49dd320d524f4cb"),
     (UNLEARNED, "88180a0a7ab90a8c"),
+    (RecordKey(original=reference(), needs="updates", forget=SPLIT, version=1), "96ebe355fbad7ce4"),
+    (SHARDS, "1ab02b1d4be5d75a"),
+    (SliceKey(record=SHARDS, shard=1, slice=2), "0f53e421850bfa16"),
     (MetricsKey(subject=UNLEARNED, retrained=reference(role="retrained"), version=1), "b64735a5d2df3861"),
     (
         StudyKey(
