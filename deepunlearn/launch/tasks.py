@@ -166,6 +166,8 @@ class TaskList:
         """
         if self.methods[name].needs is None:
             return []
+        if self.methods[name].needs == "shards":  # of the original, whoever forgets
+            seed = self.sweep.cells[cell].forget.reference_seed("original", seed)
         own = self._record_hash(cell, name, seed)
         needing = [one for one, method in self.methods.items() if method.needs is not None]
         tasks = (Task("record", one, other, seed) for one in range(cell + 1) for other in needing)

@@ -40,9 +40,14 @@ class RecordingStage(ReferenceStage):
 
     def record(self, key: RecordKey, seed: int) -> Entry:
         """What `key` names of the original of `seed`, made where it is not stored. Raises NotApplicable, see below."""
-        place = self.keys.place(key.needs, seed)
+        place = self._place(key, seed)
         record = self._record_updates if key.needs == "updates" else self._record_shards
         return self.store.find(key, place) or record(key, place, seed)
+
+    def _place(self, key: RecordKey, seed: int) -> Place:
+        """An ensemble lies where its original does; what was changed by forget samples, with the model that forgets."""
+        own = self.cell.forget.reference_seed("original", seed) if key.needs == "shards" else seed
+        return self.keys.place(key.needs, own)
 
     def recorded(self, key: RecordKey, seed: int) -> Recorded | Shards:
         """The same, as methods get it; the last one is kept."""
@@ -121,7 +126,7 @@ class RecordingStage(ReferenceStage):
 
     def shards(self, key: RecordKey, seed: int, *, whole: bool = False) -> Shards:
         """The ensemble's shards, and which samples the model of `seed` forgets; whole: none. Nothing is trained."""
-        part, place = self._data_of(key.original, seed).parts["train"], self.keys.place(key.needs, seed)
+        part, place = self._data_of(key.original, seed).parts["train"], self._place(key, seed)
         gone = np.zeros(len(part), dtype=bool)
         if not whole:
             gone[self.split_data(seed).parts["forget"].positions_in(part).numpy()] = True

@@ -61,3 +61,14 @@ def test_a_plan_without_files_assumes_no_attributes(tmp_path: Path) -> None:
     assert "cifar10" in one_class.missing
     with pytest.raises(MissingData, match="cifar10 is not there"):
         planner("forget=where", "forget.where={coarse: fish}").sizes(0)
+
+
+def test_an_ensemble_is_of_an_original_and_what_forget_samples_changed_of_the_model_that_forgets(
+    tmp_path: Path,
+) -> None:
+    halves = ("method=amnesiac,sisa", "forget=halves", "forget.halvings=12", "forget.parts=4")
+    command = read_command(["dataset=digits", "arch=smallnet", "search=none", f"results={tmp_path}", *halves])
+    planner = Planner(command.sweep, Progress(quiet=True))
+    recorded = [task for task in planner.tasks if task.stage == "record"]
+    assert sum(task.method == "sisa" for task in recorded) == 12
+    assert sum(task.method == "amnesiac" for task in recorded) == 48
