@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,7 +85,7 @@ def execute(
     `on_epoch(epochs done, model)` is called at each yield, outside the clock; it may raise to end the run, and what it
     draws from random states does not reach the method. Raises Diverged, or NotApplicable from the method.
     """
-    with runtime.seeded(seed) as generator, single_samples_taught():
+    with runtime.seeded(seed) as generator:
         problem = problem_of(generator)
         clock, epochs = runtime.clock(), 0
         problem._outside_clock = clock.paused
@@ -94,7 +93,7 @@ def execute(
         try:
             while True:
                 clock.start()
-                more = next(steps, _END) is not _END
+                more = _takes_step(steps, problem)
                 clock.stop()
                 problem.check_finite()
                 problem.check_frozen()
@@ -111,18 +110,21 @@ def execute(
 _END = object()
 
 
-@contextmanager
-def single_samples_taught() -> Iterator[None]:
-    """Batch normalisation cannot train on one sample: NotApplicable where a method gives it a batch of one."""
+def _takes_step(steps: Iterator[None], problem: Problem) -> bool:
+    """Let a method run to its next yield; whether there is one.
+
+    Batch normalisation cannot train on one sample: NotApplicable where a method gives it a batch of one.
+    """
     try:
-        yield
+        return next(steps, _END) is not _END
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
+        sizes = {"retain": problem.retain, "forget": problem.forget, "val": problem.val}
         raise NotApplicable(
             "this method trains on a batch of one sample, which the model's batch normalisation cannot do",
-            given=str(error),
-            allowed="batches of at least two samples, so at least two in each part that is trained on",
+            given=", ".join(f"{name}: {len(part)} samples" for name, part in sizes.items()),
+            allowed="at least two samples in each part that is trained on, batches of at least two",
             remedy="give more samples or a larger batch size, or use another method",
         ) from error
 

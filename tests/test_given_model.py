@@ -30,7 +30,7 @@ QUICK = {
     "alpha": 0.5,
     "rewind": False,
 }
-METHODS = method_configs()
+METHODS = {name: method for name, method in method_configs().items() if method.needs is None}  # others need a sweep
 WRITE_THEMSELVES = ["bt", "cfk", "cfw", "ct", "euk", "ff", "iu", "kde", "msg", "prmq", "rni", "salun"]
 
 
