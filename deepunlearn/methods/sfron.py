@@ -84,13 +84,12 @@ class SaliencyForgetting(Method):
 
     def _salient(self, problem: Problem) -> Masks:
         """Where each weight that may move matters at least `threshold` times as much to D_F as to D_R."""
-        problem.model.eval()
         movable = problem.movable(problem.model.parameters(), "everything that an ascent moves")
         chosen = {id(weight) for weight in movable}
         named = {name: one for name, one in problem.model.named_parameters() if id(one) in chosen}
-        weights = parameters_of(problem.model, named)
+        weights = parameters_of(problem.original, named)
         forget, retain = (
-            mean_over_samples(problem.model, weights, partial(problem.blocks, part), F.cross_entropy, squares)
+            mean_over_samples(problem.original, weights, partial(problem.blocks, part), F.cross_entropy, squares)
             for part in (problem.forget, problem.retain)
         )
         masks = {one: forget[name] >= self.threshold * retain[name] for name, one in named.items()}
