@@ -12,6 +12,7 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.composition import make_method
+from deepunlearn.core.batches import training_batches
 from deepunlearn.core.keys import RecordKey, UnlearnedKey
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
@@ -142,9 +143,8 @@ class UnlearningStage(RecordingStage):
         if method.needs == "shards":
             shards = self.shards(self.keys.record(method, params, seed), seed)
             return step_seconds * shards.steps
-        return (
-            step_seconds * self._split_data.parts["retain"].steps(self.cell.train.batch_size) * self.cell.train.epochs
-        )
+        steps = len(training_batches(self.sizes(seed)["retain"], self.cell.train.batch_size))  # asks for no images
+        return step_seconds * steps * self.cell.train.epochs
 
 
 def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
