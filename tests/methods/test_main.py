@@ -9,6 +9,8 @@ import pytest
 
 from deepunlearn.config import method_configs, read_command
 from deepunlearn.methods.__main__ import markdown, plain
+from deepunlearn.metrics.catalogue import SCORED_TOGETHER
+from deepunlearn.registry import registered
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "methods.md"
 PAPER = ["ft", "ga", "srl", "fcs", "msg", "cfw", "prmq", "ct", "kde", "rni", "salun", "cfk", "euk", "scrub", "bt", "ff", "iu", "ngplus"]  # fmt: skip  # noqa: E501
@@ -17,6 +19,12 @@ PAPER = ["ft", "ga", "srl", "fcs", "msg", "cfw", "prmq", "ct", "kde", "rni", "sa
 def test_the_table_in_the_docs_is_current() -> None:
     made = markdown(method_configs().values())
     assert made in DOCS.read_text(encoding="utf-8"), "run python -m deepunlearn.methods --markdown"
+
+
+def test_the_readme_counts_methods_and_measures() -> None:
+    readme = (DOCS.parent.parent / "README.md").read_text(encoding="utf-8")
+    asked_for = {*registered("measure"), *registered("attack")} - {*SCORED_TOGETHER}
+    assert f"- Methods: {len(method_configs())}. " in readme and f"and {len(asked_for)} to ask for" in readme
 
 
 @pytest.mark.slow
