@@ -25,6 +25,7 @@ from deepunlearn.registry import Folders
 
 if TYPE_CHECKING:
     from deepunlearn.launch.local import Local
+    from deepunlearn.launch.worker import Worker
     from deepunlearn.runtime import Runtime
 
 OPTIONS = ("measures", "results", "plan", "confirm", "retry_failed", "wait", "plugins", "extra_methods", "launcher")
@@ -134,12 +135,12 @@ def _run(command: Command, found: Found, arguments: Sequence[str], progress: Pro
     if not any(one in OPEN for known in states.values() for one in known.values()):
         _print_rest(found)
         return _report(found.planners, states)
-    runtime = _runtime(found.planners[0])
+    runtime = _runtime(found.planners[0]) if _looks_at_networks(found.planners[0]) else None
     estimators = {planner.run: _estimator(planner, runtime, progress) for planner in found.planners}
-    seconds = _print_plan(found, states, estimators, runtime.device_name())
+    seconds = _print_plan(found, states, estimators, "cpu" if runtime is None else runtime.device_name())
     if command.flags.plan:
         return 0
-    sweep.confirm(command.flags, seconds, runtime.device.type)
+    sweep.confirm(command.flags, seconds, "cpu" if runtime is None else runtime.device.type)
     if removed := found.planners[0].store.clean():
         progress.say(f"removed {removed} unfinished results of processes that were killed")
     started = time.monotonic()
@@ -157,26 +158,42 @@ def _states(planners: Sequence[StoredModels]) -> States:
     return {planner.run: {task: planner.state(task) for task in planner.tasks} for planner in planners}
 
 
+def _looks_at_networks(planner: StoredModels) -> bool:
+    """Where no measure does, this process needs no torch, which takes seconds and a third of a gigabyte."""
+    return any({"models", "call"} & set(one.needs) for one in planner.sweep.measures)
+
+
 def _runtime(planner: StoredModels) -> Runtime:
-    from deepunlearn.runtime import Runtime  # noqa: PLC0415  torch takes seconds to import
+    from deepunlearn.runtime import Runtime  # noqa: PLC0415
 
     return Runtime(planner.sweep.runtime).settle()
 
 
-def _local(planner: StoredModels, runtime: Runtime, progress: Progress) -> Local:
+def _local(planner: StoredModels, runtime: Runtime | None, progress: Progress) -> Local:
     from deepunlearn.launch.local import Local  # noqa: PLC0415
     from deepunlearn.launch.runs import folder_of  # noqa: PLC0415
-    from deepunlearn.launch.worker import Worker  # noqa: PLC0415
+
+    def worker() -> Worker:
+        from deepunlearn.launch.worker import Worker  # noqa: PLC0415
+
+        return Worker(planner, runtime or _runtime(planner), progress)
+
+    return Local(planner, folder_of(planner, COMMAND), progress, _gpus(runtime), worker)
+
+
+def _gpus(runtime: Runtime | None) -> list[dict[str, str]]:
+    """The GPUs that workers share; measures of outputs use none."""
+    if runtime is None or runtime.device.type == "cpu":
+        return []
     from deepunlearn.runtime import gpu_environments  # noqa: PLC0415
 
-    gpus = gpu_environments() if runtime.device.type != "cpu" else []
-    return Local(planner, folder_of(planner, COMMAND), progress, gpus, Worker(planner, runtime, progress))
+    return gpu_environments()
 
 
-def _estimator(planner: StoredModels, runtime: Runtime, progress: Progress) -> Estimator:
+def _estimator(planner: StoredModels, runtime: Runtime | None, progress: Progress) -> Estimator:
     """The speed of networks is measured only where a measure looks at them."""
     cells = range(len(planner.sweep.cells))
-    if not any({"models", "call"} & set(one.needs) for one in planner.sweep.measures):
+    if runtime is None:
         return Estimator(planner, [ANY_SPEED for _ in cells])
     from deepunlearn.launch.speed import Timing  # noqa: PLC0415
 

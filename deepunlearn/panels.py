@@ -28,6 +28,8 @@ from deepunlearn.runtime import Runtime
 from deepunlearn.stages.panels import PARTS, UNLEARNED, Panel, PanelStage
 from deepunlearn.stages.references import Logits
 
+COMPARED = ("forget", "test")  # parts whose losses are drawn
+
 
 def collect(results: Path, progress: Progress) -> list[Model]:
     """Of each result set and method the stored model of the lowest seed; maps that are not stored are computed.
@@ -94,7 +96,7 @@ def _model(planner: Planner, stage: PanelStage, task: Task, key: UnlearnedKey) -
         result_set=planner.result_set(task) or "",
         method=task.method,
         seed=task.seed,
-        losses={part: {name: losses(logits[name][part], labels[part]) for name in MODELS} for part in PARTS},
+        losses={part: {name: losses(logits[name][part], labels[part]) for name in MODELS} for part in COMPARED},
     )
     try:
         panel = stage.panel(key, place)

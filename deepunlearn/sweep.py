@@ -180,7 +180,7 @@ def _run(
     _check_memory(planner, needed, runtime)
     worker = Worker(planner, runtime, progress)
     gpus = gpu_environments() if runtime.device.type != "cpu" else []
-    local = Local(planner, folder_of(planner, command.name), progress, gpus, worker)
+    local = Local(planner, folder_of(planner, command.name), progress, gpus, lambda: worker)
     timing = Timing(planner, runtime, progress)
     timed = timing.of(range(len(planner.sweep.cells)))
     estimator = Estimator(planner, timing.complete(timed))

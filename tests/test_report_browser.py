@@ -197,14 +197,14 @@ def test_panels_show_the_images_with_words_and_only_when_asked(swept: Path, pict
     show(page, "method-msg")
     panel = page.locator("#method-msg .panel")
     images = panel.locator("img")
-    assert images.count() == 6 and panel.locator(".drawing svg").count() == 1
+    assert images.count() == 9 and panel.locator(".drawing svg").count() == 1
     loaded = "images => images.every(image => image.complete && image.naturalWidth === 4 * image.naturalHeight)"
     assert images.evaluate_all(loaded)
-    told = [images.nth(number).get_attribute("alt") or "" for number in range(6)]
-    assert [text.split(",")[0] for text in told] == ["forget set"] * 3 + ["test image"] * 3
+    told = [images.nth(number).get_attribute("alt") or "" for number in range(9)]
+    assert [text.split(",")[0] for text in told] == ["forget set"] * 3 + ["retain set"] * 3 + ["test image"] * 3
     where = r"original (\w+ ?\w*), unlearned (\w+ ?\w*), retrained (\w+ ?\w*)$"
     assert all(re.search(where, text) for text in told), told
-    shown = [panel.locator("tbody tr").nth(number).locator("td").all_inner_texts()[1:] for number in range(6)]
+    shown = [panel.locator("tbody tr").nth(number).locator("td").all_inner_texts()[1:] for number in range(9)]
     assert all(0 <= float(value) <= 1 for line in shown for value in line)
     assert not serious(page)
     show(page, "method-ct")

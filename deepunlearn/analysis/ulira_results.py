@@ -38,9 +38,12 @@ LEGEND = (
     "samples; in brackets 95 % intervals over pairs of halvings. AUC, TPR at 0.1 % and 1 % FPR: pooled over "
     "samples and models. p > 0.5: share of samples whose label has more than half of the probability; where it is low "
     "the network is broken, and an attack at chance no success. retained: the same attack on samples that were to "
-    "stay. cheap: Gaussians with pooled variance from few halvings, and its agreement with the full attack. RMIA, IAM, "
-    "RULI: other attacks from the same models; the first two order samples and have no threshold, hence no accuracy."
+    "stay. cheap: Gaussians with pooled variance from few halvings, and its agreement with the full attack."
 )
+BESIDE = (
+    " RMIA, IAM, RULI: other attacks from the same models; the first two order samples and have no threshold, hence no "
+    "accuracy."
+)  # where there are lines of them
 FACTS = {
     "dataset": "dataset_title", "arch": "arch_title", "halvings": "halvings", "forget sets per halving": "parts",
     "samples in the pool": "pool", "forget set": "n_forget", "epochs": "train_epochs", "limit": "limit",
@@ -85,7 +88,8 @@ def attack_tables(attacks: pd.DataFrame, remark: str) -> list[Table]:
 
 def _table(name: str, lines: pd.DataFrame, remark: str) -> Table:
     title = f"{lines['dataset_title'].iloc[0]}, {lines['arch_title'].iloc[0]}: per-sample attack (U-LiRA)"
-    caption = f"{remark}{_older(lines)}{LEGEND} {caption_text(facts(lines))}"
+    beside = BESIDE if lines["variant"].isin(TITLES).any() else ""
+    caption = f"{remark}{_older(lines)}{LEGEND}{beside} {caption_text(facts(lines))}"
     return Table(name, title, caption, lines, formatted(lines), group=name)
 
 

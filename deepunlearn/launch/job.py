@@ -43,7 +43,7 @@ def _local(planner: Planner, folder: Path, progress: Progress) -> Local:
     from deepunlearn.runtime import Runtime, gpu_environments  # noqa: PLC0415
 
     worker = Worker(planner, Runtime(planner.sweep.runtime).settle(), progress)
-    return Local(planner, folder, progress, gpu_environments(), worker)
+    return Local(planner, folder, progress, gpu_environments(), lambda: worker)
 
 
 def measure_speeds(local: Local, cells: set[int]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +21,24 @@ if TYPE_CHECKING:
 class Local:
     """Runs the tasks of a sweep stage by stage.
 
-    gpus: for each visible GPU the environment of a process that is to use it; folder: of the run, for such processes.
+    gpus: for each visible GPU the environment of a process that is to use it; folder: of the run, for such processes;
+    make_worker: that of this process, asked for only where it works itself, since it needs torch.
     """
 
     def __init__(
-        self, planner: Planner, folder: Path, progress: Progress, gpus: list[dict[str, str]], worker: Worker
+        self,
+        planner: Planner,
+        folder: Path,
+        progress: Progress,
+        gpus: list[dict[str, str]],
+        make_worker: Callable[[], Worker],
     ) -> None:
-        self.planner, self.folder, self.progress, self.gpus, self.worker = planner, folder, progress, gpus, worker
+        self.planner, self.folder, self.progress, self.gpus = planner, folder, progress, gpus
+        self._make_worker = make_worker
+
+    @cached_property
+    def worker(self) -> Worker:
+        return self._make_worker()
 
     def run(self, tasks: list[Task]) -> None:
         """Raises Stopped where this process was asked to stop."""
@@ -38,7 +51,7 @@ class Local:
             if count > 1:
                 pool = Pool(self.planner, self.folder, self.progress, count, self._environments(count))
                 pool.run(chosen)
-            else:
+            elif chosen:
                 self.worker.run(chosen)
 
     def workers(self, stage: Stage) -> int:

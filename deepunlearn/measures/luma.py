@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import exp, log1p
 from statistics import harmonic_mean
+
+import numpy as np
 
 from deepunlearn.measures.f1 import macro_f1
 from deepunlearn.metrics.added import Outputs, attacked_losses
@@ -34,9 +37,17 @@ def _utility(outputs: Outputs) -> float:
 
 
 def _efficacy(outputs: Outputs) -> float | None:
-    sides = [attacked_losses(outputs, model) for model in (outputs.logits, outputs.retrained)]
-    own, retrained = (None if side is None else shuffled_mia(*side, outputs.seed) for side in sides)
-    return None if own is None or retrained is None else exp(-STEEPNESS * abs(own - retrained))
+    own, retrained = (attacked_losses(outputs, model) for model in (outputs.logits, outputs.retrained))
+    if own is None or retrained is None:
+        return None
+    target = _attack_on_retrained(*(one.tobytes() for one in retrained), outputs.seed)
+    return exp(-STEEPNESS * abs(shuffled_mia(*own, outputs.seed) - target))
+
+
+@lru_cache(maxsize=16)
+def _attack_on_retrained(forgotten: bytes, unseen: bytes, seed: int) -> float:
+    """Of its losses, float64; all models of a seed are held against the same one."""
+    return shuffled_mia(np.frombuffer(forgotten), np.frombuffer(unseen), seed)
 
 
 def _efficiency(outputs: Outputs) -> float | None:

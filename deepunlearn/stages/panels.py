@@ -28,7 +28,7 @@ from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.training import load_weights
 
 VERSION = 1  # bump when maps of the same models would come out differently
-PARTS = ("forget", "test")
+PARTS = ("forget", "retain", "test")
 IMAGES = 3  # of each part
 UNLEARNED = "unlearned"
 MODELS = (*REFERENCES, UNLEARNED)

@@ -163,7 +163,7 @@ def local(gpus: int, halves: bool = False, **launcher: Any) -> Local:
     sweep = SimpleNamespace(launcher=SimpleNamespace(**settings))
     planner: Any = SimpleNamespace(sweep=sweep, timed_stages=[] if halves else ["evaluate"])
     visible = [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(gpus)]
-    return Local(planner, Path(), Progress(quiet=True), visible, None)  # type: ignore[arg-type]
+    return Local(planner, Path(), Progress(quiet=True), visible, pytest.fail)
 
 
 @pytest.mark.parametrize(

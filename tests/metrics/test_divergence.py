@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import log_softmax
 
 from deepunlearn.metrics.divergence import apart, jensen_shannon, log_shares
 
@@ -30,6 +31,11 @@ def plain(retrained: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 def test_it_is_the_plain_loop() -> None:
     one, two = np.random.RandomState(0).randn(2, 40, 5)
     assert apart(one, two) == pytest.approx(plain(one, two))
+
+
+@given(LOGITS)
+def test_log_shares_are_scipys_bit_for_bit(logits: np.ndarray) -> None:
+    assert np.array_equal(log_shares(logits), log_softmax(logits.astype(np.float64), axis=1))
 
 
 def test_known_answers() -> None:

@@ -27,7 +27,7 @@ SHARE = 0.55  # of the map in what is shown; the rest is the image
 LARGEST = 64  # pixels of a tile; larger images are made smaller
 QUALITY = 85  # of JPEG
 GREY = np.array([0.299, 0.587, 0.114])  # luma: colours would be taken for the map's
-SHOWN_AS = {"forget": "forget set", "test": "test image"}
+SHOWN_AS = {"forget": "forget set", "retain": "retain set", "test": "test image"}
 SIDES = ("upper", "middle", "lower"), ("left", "middle", "right")
 
 Bytes = npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Sample:
-    """part: "forget" or "test"; label: its class; image: [C, S, S]; by model: its map [S, S], and the probability that
+    """part: "forget", "retain" or "test"; label: its class; image: [C, S, S]; by model: its map [S, S], and the probability that
     the model gives the label."""
 
     part: str
