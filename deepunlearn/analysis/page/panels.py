@@ -35,8 +35,8 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Sample:
-    """part: "forget", "retain" or "test"; label: its class; image: [C, S, S]; by model: its map [S, S], and the probability that
-    the model gives the label."""
+    """part: "forget", "retain" or "test"; label: its class; image: [C, S, S]; by model: its map [S, S], and the
+    probability that the model gives the label."""
 
     part: str
     label: str
