@@ -62,6 +62,7 @@ def test_a_cell(dataset: str, arch: str, tmp_path: Path, write_cifar: Any, monke
             "train.batch_size=16",
             "train.lr=0.01",
             "seeds=1",
+            "runtime.threads=1",
             "method.params.batch_size=16",
             "method.params.lr=0.001",
         ]

@@ -11,13 +11,17 @@ from deepunlearn.config import method_configs
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.methods.base import Problem
 from deepunlearn.running import execute
-from deepunlearn.testing.contract import data, original, quick_params
+from deepunlearn.testing.contract import data, original, quick_params, recorded
 from deepunlearn.testing.small import make_problem, runtime, state
 
 METHODS = method_configs()
 KINDS = ("ft", "bt", "cfk", "kde", "salun", "iu")  # plain, teachers, frozen, rebuilt, masked, per sample: each compiles
-EAGER = ("ssd", "lfssd")  # gradients of single samples alone, within whose transforms torch compiles nothing
-ON = {"smallnet": tuple(METHODS), "resnet18": KINDS, "tinyvit": ("ft", "bt")}  # which code breaks a graph is a method's
+EAGER = (
+    "ssd",
+    "lfssd",
+    "sisa",
+)  # gradients of single samples, where torch compiles nothing; shards, not their ensemble
+ON = {"smallnet": tuple(METHODS), "resnet18": KINDS, "tinyvit": ("ft",)}  # which code breaks a graph is a method's
 
 
 def unlearned(method: MethodConfig, arch: str, compiled: bool) -> tuple[nn.Module, int]:
@@ -25,7 +29,8 @@ def unlearned(method: MethodConfig, arch: str, compiled: bool) -> tuple[nn.Modul
     here = runtime()
 
     def problem_of(generator: torch.Generator) -> Problem:
-        problem = make_problem(original(arch), arch, generator, data(arch), here)
+        record = recorded(arch, method.needs)
+        problem = make_problem(original(arch, method.needs), arch, generator, data(arch), here, recorded=record)
         if compiled:
             problem.model.compile(backend="aot_eager")
         return problem
