@@ -225,7 +225,8 @@ def _written(value: Value) -> str:
     if isinstance(value, tuple):
         return f"[{','.join(map(_written, value))}]"
     if isinstance(value, str):
-        return value if value.isidentifier() and value.lower() not in WORDS else repr(value)
+        bare = value.isidentifier() and value.isascii() and value.lower() not in WORDS  # Python reads ª bare as a
+        return value if bare else repr(value)
     return "null" if value is None else str(value).lower()  # true, false, nan; a number as Python writes it
 
 
