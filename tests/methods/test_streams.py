@@ -9,7 +9,7 @@ from deepunlearn.composition import make_method
 from deepunlearn.config import method_configs
 from deepunlearn.methods.base import Problem
 from deepunlearn.running import execute
-from deepunlearn.testing.contract import data, original, quick_params
+from deepunlearn.testing.contract import data, original, quick_params, recorded
 from deepunlearn.testing.small import equal_states, make_problem, runtime, state
 
 METHODS = method_configs()
@@ -19,13 +19,15 @@ DRAWING = {"boundary_expand", "bt", "cfw", "euk", "ff", "jit", "kde", "msg", "pr
 
 def unlearned(name: str, global_state: int) -> dict[str, torch.Tensor]:
     """What the method leaves on a network without random layers, the global state reseeded before it begins."""
-    here = runtime()
+    here, method = runtime(), METHODS[name]
 
     def problem_of(generator: torch.Generator) -> Problem:
         torch.manual_seed(global_state)
-        return make_problem(original("smallnet"), "smallnet", generator, data("smallnet"), here)
+        record = recorded("smallnet", method.needs)
+        own = original("smallnet", method.needs)
+        return make_problem(own, "smallnet", generator, data("smallnet"), here, recorded=record)
 
-    return state(execute(make_method(METHODS[name], quick_params(METHODS[name])), problem_of, here, seed=5)[0])
+    return state(execute(make_method(method, quick_params(method)), problem_of, here, seed=5)[0])
 
 
 @pytest.mark.slow
