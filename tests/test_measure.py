@@ -69,7 +69,7 @@ import contextlib
 def measure(outputs):
     outputs.call.unlearn(contextlib.nullcontext())
     assert outputs.call.retrain_step(contextlib.nullcontext()) > 1
-    return {"Steps": float(outputs.call.retrain_steps)}
+    return {"Samples": float(outputs.call.retrain_samples)}
 """
 STORED = 8  # two methods and two references of two seeds
 
@@ -79,7 +79,7 @@ def write_measures(folder: Path) -> None:
         ("largest", LOSS, "Largest", "logits"),
         ("later", SLOW, "Later", "logits"),
         ("nets", NETWORKS, "Nets", "models"),
-        ("calls", CALLS, "Steps", "call"),
+        ("calls", CALLS, "Samples", "call"),
     ):
         put(folder / "own", "measure", name, code, YAML.format(name=name, column=column, needs=needs))
 
