@@ -108,7 +108,7 @@ class DifficultyForget(ForgetSet):
     def identity(self, data: Data) -> dict[str, Any]:
         """What the file or the bank says, in place of its name."""
         values = self.model_dump(mode="json", exclude={"name", "module", "code", "file", "bank"})
-        if self.by_confidence:
+        if self.file is None and self.bank is None:
             return values
         return {**values, "scores": hashlib.sha256(self._scores(data).astype("<f8").tobytes()).hexdigest()}
 
