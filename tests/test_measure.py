@@ -108,8 +108,9 @@ def stored(folder: Path) -> dict[str, str]:
 
 
 def values(folder: Path) -> list[str]:
-    """The values of all measures, by entry."""
-    paths = sorted((folder / "results/store").rglob("values.json"))
+    """The values of all measures, by entry; drafts that are being written are none yet."""
+    found = sorted((folder / "results/store").rglob("values.json"))
+    paths = [path for path in found if not path.parent.name.startswith(".draft-")]
     return [f"{path.parent}: {json.loads(path.read_text())['values']}".replace(str(folder), "") for path in paths]
 
 
