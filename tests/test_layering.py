@@ -42,6 +42,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["launch"],
     ["ulira.attack_stage", "panels"],
     ["cli"],
+    ["deletion"],
     ["list"],
     ["sweep", "status", "tables", "report", "methods.__main__"],
     ["ulira.command", "measure"],
