@@ -94,6 +94,7 @@ CELL = (
     *("dataset", "dataset_title", "arch", "arch_title", "train_epochs", "train_batch_size", "train_lr", "limit"),
     *("forget_kind", "forget_title", "forget_remarks", "forget_ratio"),
     *("n_retain", "n_forget", "n_val", "n_test", "n_unseen_test", "classes", "precision"),
+    *("sequence", "round", "rounds", "requested", "forgotten"),
 )
 JOINED = ("cell", "result_set", *KIND, *CELL)  # what a joined row has in common with those of its result set
 _READ = {name: TypeAdapter(kind.accepts) for name, kind in KINDS.items()}

@@ -17,7 +17,7 @@ from deepunlearn.core.measure_config import Column, Measure
 from deepunlearn.core.paths import shipped
 from deepunlearn.core.validation import validate
 
-SCORED_TOGETHER = ("accuracy", "loss_attack", "time", "distance", "corrected", "learning_phase")
+SCORED_TOGETHER = ("accuracy", "loss_attack", "time", "distance", "corrected", "learning_phase", "requests")
 """Measures of every model, in the order of their columns. Their values are part of the metrics and of the row, and
 their version is that of `deepunlearn.metrics`. Any other measure has entries of its own in the store.
 """

@@ -39,6 +39,7 @@ def _date(text: str) -> str:
 Id = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Json = Annotated[str, AfterValidator(_json)]
@@ -92,6 +93,15 @@ class Labels(BaseModel):
     n_test: Count = Field(description="size of D_T")
     n_unseen_test: Count | None = Field(
         None, description="samples of D_T that are like the forgotten ones, which the attack looks at; null: all"
+    )
+    sequence: Id | None = Field(
+        None, description="what the rounds of one sequence of requests have in common; null without rounds"
+    )
+    round: Positive | None = Field(None, description="number of the request unlearned last; null without rounds")
+    rounds: Positive | None = Field(None, description="requests of the whole sequence; null without rounds")
+    requested: Positive | None = Field(None, description="samples of this round's request; null without rounds")
+    forgotten: Positive | None = Field(
+        None, description="samples of all requests so far, which are D_F; null without rounds"
     )
     classes: Count = Field(description="number of classes")
     precision: Text = Field(description="arithmetic of training and unlearning: fp32 or bf16")

@@ -18,6 +18,7 @@ from deepunlearn.metrics import VERSION as METRICS_VERSION
 from deepunlearn.metrics.corrected import corrected
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
+from deepunlearn.metrics.requests import REQUESTS
 from deepunlearn.metrics.row import check_row
 from deepunlearn.metrics.scores import accuracies, completed, score
 from deepunlearn.stages.measuring import MeasuringStage
@@ -27,6 +28,7 @@ from deepunlearn.stages.unlearning import distances
 from deepunlearn.training import load_weights
 
 Array = npt.NDArray[np.generic]
+ROUND = ("sequence", "round", "rounds", "requested", "forgotten")  # columns of rows; null without rounds
 
 
 class Experiment(MeasuringStage):
@@ -166,6 +168,7 @@ class Experiment(MeasuringStage):
             "precision": cell.precision,
             **{f"n_{name}": size for name, size in self.split.sizes.items()},
             "n_unseen_test": None if self.split.unseen_test is None else len(self.split.unseen_test),
+            **dict.fromkeys((*ROUND, *REQUESTS)),
             **dict.fromkeys(
                 (
                     "result_set",

@@ -22,6 +22,7 @@ def row(**changes: Any) -> dict[str, Any]:
     accuracies = {"RA": 0.99, "FA": 0.9, "VA": 0.89, "TA": 0.88}
     accuracies |= dict.fromkeys(("VA_retained", "VA_forgotten", "TA_retained", "TA_forgotten"))
     accuracies |= dict.fromkeys(("corrected_known", "corrected_unknown", "record_seconds", "record_MB", "affected"))
+    accuracies |= dict.fromkeys(("FA_request", "FA_earlier", "Disc_AUC_request", "Disc_AUC_earlier"))
     retention = {"RR": 1.0, "FR": 1.0, "TR": 1.0, "RetDev": 0.0, "gap": 0.0, "ToW": 1.0}
     attack: dict[str, Any] = {"MIA": 0.55, "Disc": 0.1, "Indisc": 0.9, "MIA_val": 0.5, "Disc_val": 0.0}
     auc = changes.get("MIA_AUC", 0.56)
@@ -36,7 +37,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "method": "ft", "method_title": "FT", "seed": 0, "train_epochs": 15, "train_batch_size": 64, "train_lr": 0.05,
         "limit": None, "forget_kind": "random", "forget_title": "random 10 %", "forget_remarks": None,
         "forget_ratio": 0.1, "n_retain": 1100, "n_forget": 122, "n_val": 215, "n_test": 360,
-        "n_unseen_test": None,
+        "n_unseen_test": None, **dict.fromkeys(("sequence", "round", "rounds", "requested", "forgotten")),
         "classes": 10, "precision": "fp32", **accuracies, **retention, **attack, "seconds": 2.0,
         "retrain_seconds": None if reference else 8.0, "RTE": None if reference else 4.0, "moved": 0.1,
         "moved_buffers": 0.0,
