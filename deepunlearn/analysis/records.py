@@ -123,7 +123,22 @@ def read(folders: Sequence[Path]) -> Records:
 
     Raises ConfigError for a folder without them, StoreError for files of another version.
     """
-    read_tables = [_read_folder(folder) for folder in folders]
+    return _joined([_read_folder(folder) for folder in folders])
+
+
+def gather(folders: Sequence[Path]) -> Records:
+    """As `read`, of folders some of which have a store: of these what lies there, whether records were written or not.
+
+    Raises ConfigError for a folder with neither, StoreError for a file that cannot be read.
+    """
+    return _joined([_tables(collect(one)) if Results(one).store.is_dir() else _read_folder(one) for one in folders])
+
+
+def _tables(records: Records) -> dict[str, pd.DataFrame]:
+    return {name: getattr(records, name) for name in DTYPES}
+
+
+def _joined(read_tables: Sequence[dict[str, pd.DataFrame]]) -> Records:
     kept = measured.newest([one["measures"] for one in read_tables])
     for one in read_tables:
         one["rows"] = measured.without_older(one["rows"], one["measures"], kept)

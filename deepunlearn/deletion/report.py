@@ -120,13 +120,21 @@ class ModelFacts(Frozen):
 
 
 class Choice(Frozen):
-    """Why method=auto took this method: the stored results that it was chosen by, and how near their setting is."""
+    """Why method=auto took this method: the stored results that it was chosen by, and how near their setting is.
+
+    points: of `nearness`, 0 for the same setting. order: how sure the order of the methods is there.
+    """
 
     method: Text
-    values: dict[str, Value]  # its hyper-parameters; the others have their defaults
+    values: dict[str, Value]  # all its hyper-parameters
     source: tuple[Text, ...]  # the stored rows, as a person finds them: dataset, architecture, forget set, seeds
-    near: Text  # in what their setting differs from this one
-    why: Text
+    points: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    near: Text  # how near their setting is, and in what it differs from this one, the largest difference first
+    order: Text
+    tied: Annotated[tuple[Text, ...], Field(min_length=1)]  # titles of the methods of the best place, this one first
+    left_out: tuple[Text, ...] = ()  # methods of the same table that cannot be used here, and why
+    passed_over: tuple[Text, ...] = ()  # nearer tables that were not used, and why
+    why: Text  # all this in a few sentences
 
 
 class MethodFacts(Frozen):

@@ -57,6 +57,7 @@ VALUE_ERRORS = {  # module -> why its ValueErrors meet no user
     "metrics.forgetting": "measures over seeds say how many they need, and are not defined with fewer",
     "metrics.mia": "splits are checked first",
     "metrics.scikit": "the reader of calls says what is wrong with one, as a ConfigError",
+    "deletion.report": "a report that contradicts itself is a mistake of ours, told with its traceback",
     "metrics.row": "a row that does not fit is a mistake of ours, told with its traceback",
 }
 
