@@ -41,6 +41,7 @@ from deepunlearn.registry import Folders
 
 FEWEST_METHODS = 2
 TOO_FEW = "fewer than two methods have run there in full, so that there is no order"
+LATER_ROUNDS = "results of later rounds of deletion alone"
 BY_HAND = "give method=NAME (python -m deepunlearn.methods lists them)"
 NEED = (
     "results of the nearest setting in which at least two methods ran on at least 2 seeds (5 tell how sure places are)"
@@ -76,7 +77,7 @@ def choose(
         passed.append(f"{table.name}: {picked}")
     raise ConfigError(
         "method=auto has no table of results to pick a method from",
-        given="; ".join(passed[:3]) + (f"; and {len(passed) - 3} more" if len(passed) > 3 else ""),
+        given="; ".join(passed[:3]) + (f"; and {len(passed) - 3} more" if len(passed) > 3 else "") or LATER_ROUNDS,
         allowed=NEED,
         remedy=f"{BY_HAND}, or run more seeds: {_sweep(setting)}",
     )
@@ -134,9 +135,9 @@ def _read(results: Sequence[Path]) -> Records:
 
 
 def _tables(found: Records) -> list[_Table]:
-    """One per result set."""
+    """One per result set, but for later rounds of several: a request finds a model of which nothing was deleted."""
     rows = current(found.rows)
-    methods = rows[~rows["method"].isin(REFERENCES)]
+    methods = rows[~rows["method"].isin(REFERENCES) & (rows["round"].fillna(1) == 1)]
     return [
         _table(rows, str(cell), str(result_set))
         for cell, result_set in methods[["cell", "result_set"]].drop_duplicates().itertuples(index=False)

@@ -185,6 +185,10 @@ def references_alone(root: Path) -> Path:
     return root
 
 
+def later_rounds(root: Path) -> Path:
+    return stored(root, {"ft": GOOD, "ga": BAD}, round=2, rounds=3, sequence="e" * 16, requested=10, forgotten=122)
+
+
 def file(root: Path) -> Path:
     root.write_text("rows", encoding="utf-8")
     return root
@@ -206,6 +210,7 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a damaged row": (damage_row, "cannot be used"),
     "damaged records": (damage_records, "cannot be used"),
     "references alone": (references_alone, "no results of unlearning methods"),
+    "later rounds alone": (later_rounds, "no table of results"),
     "one seed": (one_seed, "1 seed does not show how far seeds differ"),
     "one method": (alone, "fewer than two methods"),
     "methods within noise": (equal, "no more than their seeds do"),
