@@ -12,7 +12,7 @@ import pandas as pd
 from deepunlearn.core.paths import write_atomically
 
 OVER_CELLS = re.compile(
-    "(ranking|groups|differences|neighbours|choices|rte|reliability|distances|paper|findings|erasure)(-|$)"
+    "(ranking|groups|differences|neighbours|choices|rte|reliability|distances|paper|findings|erasure|sizes|rounds)(-|$)"
 )  # tables that may have fallen away
 KEYED = re.compile("(-[0-9a-f]{8})?(-input|-notes)?$")  # what may follow dataset and architecture in a file's name
 PREAMBLE = """\\documentclass{article}

@@ -27,6 +27,7 @@ from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import KIND, REFERENCES, current, with_values
 from deepunlearn.analysis.search_spread import METHOD, spread
 from deepunlearn.analysis.sets import RECIPE, told_apart
+from deepunlearn.analysis.size_tables import size_tables
 from deepunlearn.analysis.ulira_results import attack_tables
 from deepunlearn.analysis.verdict_results import verdict_tables
 from deepunlearn.core.measure_config import Column, OverSeeds
@@ -86,6 +87,7 @@ def build(records: Records, ranked: list[Ranking], compare: str = "none") -> lis
     return [
         _coverage_table(frame, cases, remark),
         *over_cells(ranked, frame, cases, remark),
+        *size_tables(frame, cases, remark),
         *as_the_paper_prints(ranked, list(rte_parts(frame, cases)), remark),
         *(against_paper(ranked, remark) if compare == "paper" else []),
         *(against_erasure(frame, cases, remark) if compare == "erasure" else []),

@@ -386,8 +386,9 @@ def of_sizes(shelf: Shelf, seeds: int, titles: tuple[str, ...] = ("random 5 %", 
 def panels_of(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
     kept: list[Axes] = []
     monkeypatch.setattr(sizes, "finish", lambda figure, *rest: kept.extend(figure.axes))
-    list(sizes.size_figures(records.collect(shelf.root).rows, style.PAGE))
-    return kept
+    found = records.collect(shelf.root)
+    list(sizes.size_figures(found.rows, found.cases, style.PAGE))
+    return [axes for axes in kept if axes.get_title("left") not in ("by RetDev", "by gap", "by Indisc")]
 
 
 def lines_of(axes: Axes, method: str) -> list[np.ndarray]:
@@ -416,28 +417,6 @@ def test_with_few_seeds_the_seeds_are_shown_and_no_interval(shelf: Shelf, monkey
     assert "dots single seeds" in drawn(shelf)["sizes-digits-resnet18"].title
     retdev = panels_of(shelf, monkeypatch)[0]
     assert len(lines_of(retdev, "ft")) == 1 and len(retdev.collections) == 2 * 4, "two sizes of four methods"
-
-
-@pytest.mark.parametrize(
-    ("titles", "drawn_once"),
-    [
-        (("random 5 %", "random 20 %"), True),
-        (("50 random samples", "200 random samples"), True),
-        (("class 3", "class 4"), False),
-        (("class cat", "class dog"), False),
-        (("hardest 5 % by confidence", "easiest 20 % by confidence"), False),
-        (("random 5 %", "200 random samples"), False),
-    ],
-)
-def test_sizes_are_those_of_one_kind(shelf: Shelf, titles: tuple[str, str], drawn_once: bool) -> None:
-    of_sizes(shelf, seeds=1, titles=titles)
-    assert len(list(sizes.series(records.collect(shelf.root).rows))) == int(drawn_once)
-
-
-def test_sweeps_of_one_size_and_cells_with_other_recipes_have_no_figure_of_sizes(shelf: Shelf) -> None:
-    fill(shelf)
-    shelf.add(cell="9" * 16, forget_title="random 20 %", forget_ratio=0.2, n_forget=200, train_epochs=99)
-    assert not list(sizes.series(records.collect(shelf.root).rows))
 
 
 @pytest.mark.slow

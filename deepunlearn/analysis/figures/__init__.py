@@ -57,7 +57,7 @@ def draw(
 def _over_sets(records: Records, ranked: list[Ranking], sheet: Sheet) -> list[Picture]:
     return [
         *cell_figures(ranked, records.rows, records.cases, sheet),
-        *size_figures(records.rows, sheet),
+        *size_figures(records.rows, records.cases, sheet),
         *attack_figures(records.attacks, sheet),
     ]
 

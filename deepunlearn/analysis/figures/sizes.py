@@ -1,145 +1,63 @@
-"""Figures of scores against the size of the forget set: one for each cell, way of choosing, and kind of forget set."""
+"""Figures over sizes of the forget set: scores against the size, and which method for which size."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
 
+from deepunlearn.analysis.figures.lines import Across, height, panels, spread_in_words
+from deepunlearn.analysis.figures.over_cells import DARK, LIGHT, SHADES
 from deepunlearn.analysis.figures.style import (
-    LETTER,
     LINE,
-    Look,
     Picture,
     Sheet,
     Subject,
     blank,
     finish,
-    key_lines,
     logarithmic,
-    looks,
-    plain,
     titles_of,
 )
-from deepunlearn.analysis.figures.trade_off import SPAN
-from deepunlearn.analysis.inference import FEWEST_SEEDS, Floats, mean_interval
 from deepunlearn.analysis.provenance import caption_text, describe
-from deepunlearn.analysis.rows import KIND, REFERENCES, current
-from deepunlearn.analysis.sets import FOLLOW, RECIPE
-from deepunlearn.metrics.catalogue import BUILT_IN
+from deepunlearn.analysis.sizes import BySize, Series, Size, by_size
+from deepunlearn.metrics import FOLDS
 
 SCORES = ("RetDev", "gap", "Indisc", "RTE")
-SIZE = re.compile(r"[\d.,]+(?= (%|[a-z]))")  # in a title: "20 random samples", "random 10 %", but not "class 3"
-SAME = [name for name in RECIPE if name not in (*FOLLOW, "forget_title")]  # what cells of a series have in common
-PANEL = 1.55  # inches: of the height of a panel; two lie beside each other
 ASIDE = 1.04  # factor between two methods of one size
 ROOM = 1.25  # of the axis beyond the smallest and largest size
+FAILED, NO_VALUE = "F", "–"
+WORST = 2.4  # the shade of the last place, from 0, of the best
 
 
-def size_figures(frame: pd.DataFrame, sheet: Sheet) -> Iterator[Picture]:
-    """Of every series of at least two sizes. frame: as in `Records`."""
-    found = [*series(frame)]
-    for number, (name, rows) in enumerate(found):
-        stem = f"sizes-{rows['dataset'].iloc[0]}-{rows['arch'].iloc[0]}"
-        several = sum(
-            other[["dataset", "arch"]].iloc[0].equals(rows[["dataset", "arch"]].iloc[0]) for _, other in found
-        )
-        yield _figure(rows, name, f"{stem}-{number + 1}" if several > 1 else stem, sheet)
+def size_figures(frame: pd.DataFrame, cases: pd.DataFrame, sheet: Sheet) -> Iterator[Picture]:
+    """Of every series of at least two sizes. frame, cases: as in `Records`."""
+    for own in by_size(frame, cases):
+        yield _choice(own, sheet)
+        yield _scores(own.series, sheet)
 
 
-def series(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Rows, with their references, that differ in the size of the forget set, and what that is called apart from it.
-
-    Sizes are told by the titles: "random 5 %" and "random 20 %" are of one series, "class cat" and "class dog" of none.
-    """
-    rows = current(frame)
-    rows = rows.assign(series=rows["forget_title"].map(lambda title: SIZE.sub("…", str(title))))
-    references = rows["method"].isin(REFERENCES)
-    for (_, _, name, *_), own in rows[~references].groupby(["dataset", "arch", "series", *SAME, *KIND], dropna=False):
-        if own["n_forget"].nunique() > 1:
-            beside = rows[references].merge(own[["cell", "seed"]].drop_duplicates(), on=["cell", "seed"])
-            yield str(name), pd.concat([beside[list(own)], own], ignore_index=True)
+# -------------------------------------------------------------------------------------------- scores against the size
 
 
-def _figure(rows: pd.DataFrame, series_name: str, name: str, sheet: Sheet) -> Picture:
-    titles = titles_of(rows)
-    look = looks(titles)
+def _scores(own: Series, sheet: Sheet) -> Picture:
+    rows, titles = own.rows, titles_of(own.rows)
     usable = rows[rows["usable"]]
     drawn = [score for score in SCORES if usable[score].notna().any()]
-    lines, columns = key_lines(sheet, titles.values())
     low, high = rows["n_forget"].min() / ROOM, rows["n_forget"].max() * ROOM
-    with blank(sheet, PANEL * math.ceil(len(drawn) / 2) + LINE * (lines + 1)) as figure:
-        panels = figure.subplots(math.ceil(len(drawn) / 2), 2, sharex=True, squeeze=False).ravel()
-        for score, axes in zip(drawn, panels, strict=False):
-            for number, method in enumerate(titles):
-                beside = ASIDE ** (number - (len(titles) - 1) / 2)
-                _line(axes, usable[usable["method"] == method], score, look[method], beside)
-            logarithmic(axes, low, high)
-            _upwards(axes, usable[score].dropna())
-            axes.set_title(_headed(score, sheet), loc="left", pad=2)
-            axes.grid(alpha=0.3)
-        for number, axes in enumerate(panels):
-            axes.set_visible(number < len(drawn))
-            last = number + 2 >= len(drawn)
-            axes.tick_params(labelbottom=last)
-            axes.set_xlabel("samples to forget" if last else "")
-        for method, title in titles.items():
-            one = look[method]
-            panels[0].plot([], [], color=one.colour, marker=one.marker, linestyle=one.line, markersize=4, label=title)
-        figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=columns)
+    across = Across(
+        "n_forget", "samples to forget", lambda size, aside: size * ASIDE**aside,
+        lambda axes: logarithmic(axes, low, high),
+    )  # fmt: skip
+    with blank(sheet, height(sheet, len(drawn), titles)) as figure:
+        panels(sheet, figure, usable, drawn, across)
         first = rows.iloc[0]
         title = (
             f"{first['dataset_title']}, {first['arch_title']}: scores against the size of the forget set "
-            f"({series_name}), methods of one size beside each other; {_spread(usable)}{_failed(rows, titles)}"
+            f"({own.label}), methods of one size beside each other; {spread_in_words(usable)}{_failed(rows, titles)}"
         )
-        return finish(figure, sheet, name, title, Subject(caption_text(describe(rows))))
-
-
-def _line(axes: Axes, own: pd.DataFrame, score: str, look: Look, beside: float) -> None:
-    """A method's means over seeds, of sizes at which it has a value; bars are intervals, dots single seeds.
-
-    beside: factor by which it is drawn off its sizes, so that bars can be told apart.
-    """
-    known = own[own[score].notna()]
-    sizes = sorted(known["n_forget"].unique().tolist())
-    values: list[Floats] = [known.loc[known["n_forget"] == size, score].to_numpy(float) for size in sizes]
-    places = [size * beside for size in sizes]
-    means = [one.mean() for one in values]
-    axes.plot(places, means, color=look.colour, marker=look.marker, markersize=4, linewidth=1.0, linestyle=look.line)
-    for place, one in zip(places, values, strict=True):
-        interval = mean_interval(one)
-        if interval is not None:
-            axes.plot([place, place], interval, color=look.colour, linewidth=2.2, alpha=0.35)
-        elif len(one) > 1:
-            axes.scatter(np.full(len(one), place), one, s=5, color=look.colour, alpha=0.5, linewidths=0)
-
-
-def _headed(score: str, sheet: Sheet) -> str:
-    """A panel's title: the header of the score, without its hint where that would not fit."""
-    header = BUILT_IN[score].header
-    return header if LETTER * len(header) < 0.4 * 72 * sheet.width else header.partition(" (")[0]
-
-
-def _upwards(axes: Axes, values: pd.Series) -> None:
-    """A logarithmic y axis where values, all above 0, span a factor of `SPAN`."""
-    if values.min() > 0 and values.max() >= SPAN * values.min():
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: plain(value))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _spread(usable: pd.DataFrame) -> str:
-    """How seeds are shown."""
-    counts = usable.groupby(["cell", "method"])["seed"].nunique()
-    if counts.min() >= FEWEST_SEEDS:
-        return "means over seeds with their 95 % intervals (Student's t)"
-    bars = f", bars 95 % intervals where there are {FEWEST_SEEDS} seeds" if counts.max() >= FEWEST_SEEDS else ""
-    return f"means over seeds{bars}, dots single seeds" if counts.max() > 1 else "one seed"
+        return finish(figure, sheet, f"sizes-{own.name}", title, Subject(caption_text(describe(rows))))
 
 
 def _failed(rows: pd.DataFrame, titles: dict[str, str]) -> str:
@@ -147,3 +65,87 @@ def _failed(rows: pd.DataFrame, titles: dict[str, str]) -> str:
     short = rows[~rows["usable"]].groupby(["method", "n_forget"]).size().rename("count").reset_index()
     told = [f"{titles[str(one.method)]} at {one.n_forget} ({one[3]})" for one in short.itertuples()]
     return f"; models that are not usable, and not drawn: {', '.join(told)}" if told else ""
+
+
+# ------------------------------------------------------------------------------------------ which method for which size
+
+
+def _choice(own: BySize, sheet: Sheet) -> Picture:
+    """Methods x sizes: the place by each metric that orders methods somewhere; F where a method is not usable."""
+    metrics = [metric for metric in own.metrics if any(len(size.order(metric)) for size in own.sizes)]
+    methods = _methods(own)
+    with blank(sheet, max(1, len(metrics)) * (0.42 + LINE * len(methods)) + 0.3) as figure:
+        axes = figure.subplots(max(1, len(metrics)), 1, sharex=True, squeeze=False).ravel()
+        for one, metric in zip(axes, metrics or own.metrics[:1], strict=True):
+            _matrix(one, own, metric, methods)
+        axes[-1].set_xlabel("samples to forget")
+        axes[-1].set_xticks(np.arange(len(own.sizes)) + 0.5, [f"{size.samples:,}" for size in own.sizes])
+        first = own.series.rows.iloc[0]
+        title = (
+            f"{first['dataset_title']}, {first['arch_title']}: which method for which size of the forget set "
+            f"({own.series.label}); the place of each method's mean over seeds (1 is best, dark), F: fewer usable "
+            f"models than seeds, {NO_VALUE}: no value; ~ and no shade: {_refusals(own, metrics)}"
+        )
+        subject = Subject(caption_text(describe(own.series.rows)))
+        return finish(figure, sheet, f"sizes-choice-{own.series.name}", title, subject)
+
+
+def _methods(own: BySize) -> list[str]:
+    """Those that are usable at most sizes first; of these the best mean place by the first metric first."""
+    places = {method: [_place(size, own.metrics[0], method) for size in own.sizes] for method in own.titles}
+    known = {method: [place for place in found if place is not None] for method, found in places.items()}
+    failed = {method: sum(_text(size, own.metrics[0], method) == FAILED for size in own.sizes) for method in own.titles}
+    mean = {method: float(np.mean(found)) if found else float(len(places)) for method, found in known.items()}
+    return sorted(own.titles, key=lambda method: (failed[method], mean[method], own.titles[method].casefold()))
+
+
+def _place(size: Size, metric: str, method: str) -> int | None:
+    order = size.order(metric).set_index("method")["place"]
+    return int(order[method]) if method in order.index else None
+
+
+def _text(size: Size, metric: str, method: str) -> str:
+    if method in set(size.failed["method"]):
+        return FAILED
+    place = _place(size, metric, method)
+    return NO_VALUE if place is None else str(place)
+
+
+def _matrix(axes: Axes, own: BySize, metric: str, methods: list[str]) -> None:
+    last = max(2, len(methods))
+    for line, method in enumerate(methods):
+        for column, size in enumerate(own.sizes):
+            place = _place(size, metric, method)
+            told = place is not None and not size.judged[metric].refused
+            shade = WORST * (place - 1) / (last - 1) if told and place else 3.0
+            text = _text(size, metric, method)
+            hatch = "////" if text == FAILED else None
+            axes.fill_between([column, column + 1], line, line + 1, facecolor=SHADES(shade / 3), edgecolor="white",
+                              linewidth=0.6)  # fmt: skip
+            if hatch:
+                axes.fill_between([column, column + 1], line, line + 1, facecolor="none", edgecolor="#bbbbbb",
+                                  hatch=hatch, linewidth=0)  # fmt: skip
+            axes.text(column + 0.5, line + 0.5, text, ha="center", va="center_baseline",
+                      color=LIGHT if shade < 0.8 else DARK)  # fmt: skip
+    axes.set_ylim(len(methods), 0)
+    axes.set_xlim(0, len(own.sizes))
+    axes.set_yticks(np.arange(len(methods)) + 0.5, [own.titles[method] for method in methods])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"by {metric}", loc="left", pad=2 + _marks(axes, own, metric))
+
+
+def _marks(axes: Axes, own: BySize, metric: str) -> float:
+    """~ above each size at which nothing can be told of the order; returns points of room that these take."""
+    refused = [column for column, size in enumerate(own.sizes) if size.judged[metric].refused]
+    for column in refused:
+        axes.text(column + 0.5, -0.05, "~", ha="center", va="bottom")
+    return 8.0 if refused else 0.0
+
+
+def _refusals(own: BySize, metrics: list[str]) -> str:
+    """What keeps the order from being told where it cannot be, in words."""
+    reasons = [own_size.judged[metric].refused for metric in metrics for own_size in own.sizes]
+    told = list(dict.fromkeys(reason for reason in reasons if reason))
+    none = f"; no attack below {FOLDS} samples" if any(size.no_attack for size in own.sizes) else ""
+    return (f"no order can be told ({'; '.join(told)})" if told else "no order can be told; nowhere here") + none

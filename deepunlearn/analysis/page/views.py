@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deepunlearn.analysis.figures.style import Picture
@@ -20,6 +20,10 @@ RANKINGS = r"(ranking|findings)(-|$).*|rte-.*"  # names of tables that come firs
 OF_RANKING = r"(ranking|(?:groups|places)-(?:retdev|indisc)|groups|choices|differences|neighbours)(-.*)?"
 UNTESTED = {"not testable", "best", "equal"}  # verdicts of a table that tells nothing
 COVERAGE, VALUES = "coverage", "hyper-parameters"
+OF_SERIES = {  # what names of tables and figures begin with -> title and short name of the view of their own
+    "sizes": ("Which method for which size of the forget set", "Sizes"),
+    "rounds": ("Requests one after the other", "Rounds"),
+}
 VALUES_MEAN = (
     "Values that each method ran with; of those that were searched the smallest norm of the losses that each search "
     "seed found (0 is best), and the values' ranges among the best trials."
@@ -47,10 +51,11 @@ def views(
     pictures: Sequence[Picture],
     printer: Printer,
 ) -> list[View]:
-    """In the order of the menu: over cells, coverage, per-sample attacks, then the result sets behind the summary."""
+    """In the order of the menu: over cells, sizes, rounds, coverage, per-sample attacks, then each result set's."""
     drawn = [picture for picture in pictures if not picture.name.startswith(DRAWN_HERE)]
     named = {one.name: one for one in sets}
     over = [table for table in over_cells(tables, ranked) if table.name not in (COVERAGE, VALUES)]
+    over = [table for table in over if not _series_of(table.name)]
     groups = [table for table in tables if table.group]
     values = next((table for table in tables if table.name == VALUES), None)
     coverage = [printer.sheet(table) for table in tables if table.name == COVERAGE]
@@ -59,14 +64,33 @@ def views(
         "Over all cells",
         "Over cells",
         sheets=[printer.sheet(table) for table in over],
-        pictures=[printer.gallery.inline(one) for one in drawn if not one.group and _told(one, ranked)],
+        pictures=[
+            printer.gallery.inline(one)
+            for one in drawn
+            if not one.group and _told(one, ranked) and not _series_of(one.name)
+        ],
     )
     return [
         *([across] if across.sheets or across.pictures else []),
+        *_over_series(tables, drawn, printer),
         *([View(COVERAGE, "Coverage", "Coverage", sheets=coverage)] if coverage else []),
         *(_group(table, drawn, printer) for table in groups if table.name not in named),
         *(_result_set(named[table.name], table, values, drawn, printer) for table in groups if table.name in named),
     ]
+
+
+def _series_of(name: str) -> str:
+    """Which of `OF_SERIES` a table or figure is of, "" of none."""
+    return next((series for series in OF_SERIES if name.startswith(f"{series}-")), "")
+
+
+def _over_series(tables: Sequence[Table], drawn: Sequence[Picture], printer: Printer) -> Iterator[View]:
+    """A view for sizes and one for rounds, where there are such results."""
+    for series, (title, short) in OF_SERIES.items():
+        sheets = [printer.sheet(table) for table in tables if _series_of(table.name) == series]
+        pictures = [printer.gallery.inline(picture) for picture in drawn if _series_of(picture.name) == series]
+        if sheets or pictures:
+            yield View(f"over-{series}", title, short, sheets=sheets, pictures=pictures)
 
 
 def over_cells(tables: Sequence[Table], ranked: Sequence[Ranking]) -> list[Table]:
