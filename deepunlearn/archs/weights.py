@@ -18,6 +18,9 @@ from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError, NotApplicable
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep a network's tensors
+LEFT = ", except in its head"
+NAMED = "where the head is not recognised, name it with arch.parts.head="
+CLASSES = "and the dataset with as many classes as the head has"
 PREFIXES = ("module.", "_orig_mod.")  # of networks that were parallel or compiled
 
 
@@ -39,6 +42,16 @@ def load_start(arch: ArchConfig, model: nn.Module, anatomy: Anatomy) -> tuple[st
     return left
 
 
+def load_trained(path: str, digest: str, model: nn.Module) -> None:
+    """Fill all of `model` from a file that holds a trained network. Raises ConfigError as `load_start`, for heads too.
+
+    The types of numbers may differ, as 16 and 32 bits do.
+    """
+    state = _read(path, digest)
+    _check(path, state, model.state_dict(), head=True)
+    model.load_state_dict(state)
+
+
 def _head(model: nn.Module, anatomy: Anatomy) -> tuple[str, ...]:
     try:
         inside = {id(parameter) for parameter in anatomy.head.parameters()}
@@ -51,23 +64,35 @@ def _differs(name: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor
     return name not in state or state[name].shape != wanted[name].shape
 
 
-def _check(path: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def _check(path: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, head: bool = False) -> None:
+    """head: whether the head has to fit, too."""
     missing, surplus = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     other = [
         f"{name}: {list(state[name].shape)} instead of {list(value.shape)}"
         for name, value in wanted.items()
         if name in state and state[name].shape != value.shape
     ]
-    differences = {"not in the file": missing, "not in the network": surplus, "of another shape": other}
+    whole = [name for name, value in wanted.items() if name in state and _is_whole(state[name]) != _is_whole(value)]
+    differences = {
+        "not in the file": missing,
+        "not in the network": surplus,
+        "of another shape": other,
+        "of another kind of numbers": whole,
+    }
     wrong = [f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in differences.items() if names]
     if wrong:
         raise ConfigError(
             f"the weights in {Path(path).name} are not those of this network",
             given="; ".join(wrong),
-            allowed="a tensor of the same name and shape for each of the network's, except in its head",
-            remedy="choose the network that the file was made from: arch.model=, arch.args., dataset.image_size=; "
-            "where the head is not recognised, name it with arch.parts.head=",
+            allowed="a tensor of the same name and shape for each of the network's" + ("" if head else LEFT),
+            remedy=f"choose the network that the file was made from: arch.model=, arch.args., dataset.image_size=; "
+            f"{CLASSES if head else NAMED}",
         )
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Whether it holds no fractions, e.g. of a quantised network."""
+    return not tensor.is_floating_point()
 
 
 @lru_cache(maxsize=1)
