@@ -27,6 +27,7 @@ from deepunlearn.learning import Ensemble, Recorded, Shards
 from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.running import Run, execute
 from deepunlearn.stages.unlearning import distances
+from deepunlearn.testing.run import only
 from deepunlearn.testing.small import (
     CLASSES,
     equal_states,
@@ -195,7 +196,6 @@ def test_it_writes_nothing(method: MethodConfig) -> None:
 
 def test_it_leaves_nothing_behind(method: MethodConfig) -> None:
     """Thousands of models are made in one process: each goes when nobody holds it, without waiting for a collection."""
-    gc.collect()
     gc.disable()
     try:
         net, _ = unlearn(method, "smallnet")
@@ -221,10 +221,9 @@ def another(spec: ParamSpec, value: Value) -> Value:
     return value + 1
 
 
+@only(lambda method: method.needs != "shards")  # whose networks are trained by the sweep, which freezes nothing
 def test_what_the_owner_of_a_model_froze_stays_as_it_is(method: MethodConfig) -> None:
     """With the running statistics of a layer that is frozen as a whole; other layers move."""
-    if method.needs == "shards":
-        pytest.skip("its networks are trained by the sweep, which freezes nothing")
     frozen = frozenset({"block1.0.weight", "block1.1.weight", "block1.1.bias", "block2.1.bias"})
     unlearned, _ = unlearn(method, "smallnet", frozen=frozen)
     before, after = state(original("smallnet")), state(unlearned)
@@ -258,10 +257,9 @@ class Seen:
         hook.remove()
 
 
+@only(lambda method, param: method.space[param].role != "record")  # by which the record is made; a run only reads that
 def test_every_hyper_parameter_matters_as_its_role_says(method: MethodConfig, param: str) -> None:
     spec, params = method.space[param], quick_params(method)
-    if spec.role == "record":
-        pytest.skip("it is what the record is made by, which a run only reads")
     params_then: dict[str, Any] = {**params, param: another(spec, params[param])}
     now, then = Seen(), Seen()
     with now.watching():

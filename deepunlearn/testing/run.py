@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from deepunlearn.testing.small import ARCHS
 
+_MEANT = "meant"
+Test = TypeVar("Test", bound=Callable[..., None])
 CONTRACTS = {
     "method": "contract.py",
     "arch": "arch_contract.py",
@@ -38,12 +40,24 @@ class _Chosen:
         spread(metafunc, self.kind, self.configs)
 
 
+def only(meant: Callable[..., bool]) -> Callable[[Test], Test]:
+    """Marks a test that says nothing of some: it is run on those for which `meant` is true, given what it is given."""
+
+    def mark(test: Test) -> Test:
+        setattr(test, _MEANT, meant)
+        return test
+
+    return mark
+
+
 def spread(metafunc: pytest.Metafunc, kind: str, configs: Sequence[Any]) -> None:
     """A test for each of these; of methods also for each hyper-parameter and on each network, as its arguments ask."""
+    meant = getattr(metafunc.function, _MEANT, lambda *_: True)
     if kind == "method" and "arch" in metafunc.fixturenames:
         metafunc.parametrize("arch", ARCHS)
     if "param" in metafunc.fixturenames:
-        pairs = [(method, param) for method in configs for param in method.space]
+        pairs = [(method, param) for method in configs for param in method.space if meant(method, param)]
         metafunc.parametrize(("method", "param"), pairs, ids=[f"{method.name}-{param}" for method, param in pairs])
     elif kind in metafunc.fixturenames:
-        metafunc.parametrize(kind, configs, ids=[config.name for config in configs])
+        chosen = [config for config in configs if meant(config)]
+        metafunc.parametrize(kind, chosen, ids=[config.name for config in chosen])

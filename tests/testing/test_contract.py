@@ -8,6 +8,8 @@ from deepunlearn.config import method_configs
 from deepunlearn.testing.contract import *  # noqa: F403  the tests
 from deepunlearn.testing.run import spread
 
+METHODS = list(method_configs().values())
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    spread(metafunc, "method", list(method_configs().values()))
+    spread(metafunc, "method", METHODS)
