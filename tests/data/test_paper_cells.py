@@ -1,4 +1,4 @@
-"""Each of the paper's nine cells runs one trial and one evaluation on 200 images in its dataset's own file format."""
+"""Each of the paper's nine cells runs one trial and one evaluation on 120 images in its dataset's own file format."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from deepunlearn import sweep
 from deepunlearn.config import read_command
 from tests.data.small_data import noise, write_image, write_mnist
 
-SIZES = {"n_retain": 153, "n_forget": 17, "n_val": 30}
+SIZES = {"n_retain": 92, "n_forget": 10, "n_val": 18}
 SMALLER = {
-    "cifar100": ["dataset.classes=10"],  # ten, so that 200 images leave no class out
+    "cifar100": ["dataset.classes=10"],  # ten, so that 120 images leave no class out
     "utkface": ["dataset.image_size=64"],  # of 224: ten times as many pixels take six minutes
 }
 CELLS = [
@@ -25,8 +25,8 @@ CELLS.append(("utkface", "resnet18"))
 
 
 def write_utkface(root: Path) -> None:
-    """Faces named age_gender_race_date.jpg; 250 of them, so that 200 are left after a fifth is the test part."""
-    for index in range(250):
+    """Faces named age_gender_race_date.jpg; 150 of them, so that 120 are left after a fifth is the test part."""
+    for index in range(150):
         name = f"{(index * 7) % 100 + 1}_{index % 2}_{index % 4}_2017010{index % 10}{index:06d}.jpg.chip.jpg"
         write_image(root / name, noise(index, 64, 64, 3))
 
@@ -36,9 +36,9 @@ def write(dataset: str, root: Path, write_cifar: Callable[..., Any]) -> Path:
         write_utkface(root / "utkface")
         return root / "utkface"
     if dataset in ("mnist", "fashion_mnist"):
-        write_mnist(root, {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[dataset], train=200, test=40)
+        write_mnist(root, {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[dataset], train=120, test=40)
     else:
-        write_cifar(root, dataset, per_batch=40 if dataset == "cifar10" else 200, classes=10)
+        write_cifar(root, dataset, per_batch=24 if dataset == "cifar10" else 120, classes=10)
     return root
 
 
@@ -74,7 +74,7 @@ def test_a_cell(dataset: str, arch: str, tmp_path: Path, write_cifar: Any, monke
     assert code == 0
     rows = {row["method"]: row for row in (json.loads(path.read_text()) for path in tmp_path.rglob("row.json"))}
     assert set(rows) == {"original", "retrained", "msg"}
-    expected = {**SIZES, "n_test": {"utkface": 50, "cifar100": 200}.get(dataset, 40)}
+    expected = {**SIZES, "n_test": {"mnist": 40, "fashion_mnist": 40, "cifar10": 24, "cifar100": 120, "utkface": 30}[dataset]}
     assert {name: rows["msg"][name] for name in expected} == expected
     assert rows["msg"]["moved"] > 0
     hopeless = any(rows["retrained"][name] == 0 for name in ("RA", "FA", "TA"))  # it may be, on noise

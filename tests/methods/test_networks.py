@@ -38,6 +38,8 @@ SHORT = {
     "fine_epochs": 1,
     "reset_epochs": 0,
     "rewind": False,
+    "attack_steps": 2,
+    "draws": 2,
 }
 METHODS = method_configs()
 
@@ -48,7 +50,7 @@ def network(module: str, model: str | None = None, size: int = 32) -> tuple[Arch
 
 NETWORKS = {
     "resnet50": network("torchvision_models", "resnet50"),
-    "alexnet": network("torchvision_models", "alexnet", 64),
+    "squeezenet1_1": network("torchvision_models", "squeezenet1_1"),
     "vit_tiny_patch16_224 (timm)": network("timm_models", "vit_tiny_patch16_224"),
     "convnext_atto (timm)": network("timm_models", "convnext_atto"),
     "mlp": network("mlp"),
