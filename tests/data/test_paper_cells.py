@@ -74,7 +74,10 @@ def test_a_cell(dataset: str, arch: str, tmp_path: Path, write_cifar: Any, monke
     assert code == 0
     rows = {row["method"]: row for row in (json.loads(path.read_text()) for path in tmp_path.rglob("row.json"))}
     assert set(rows) == {"original", "retrained", "msg"}
-    expected = {**SIZES, "n_test": {"mnist": 40, "fashion_mnist": 40, "cifar10": 24, "cifar100": 120, "utkface": 30}[dataset]}
+    expected = {
+        **SIZES,
+        "n_test": {"mnist": 40, "fashion_mnist": 40, "cifar10": 24, "cifar100": 120, "utkface": 30}[dataset],
+    }
     assert {name: rows["msg"][name] for name in expected} == expected
     assert rows["msg"]["moved"] > 0
     hopeless = any(rows["retrained"][name] == 0 for name in ("RA", "FA", "TA"))  # it may be, on noise
