@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sklearn.metrics import f1_score
 
+from deepunlearn.metrics.accuracy import Floats, Integers
 from deepunlearn.metrics.added import Outputs
+from deepunlearn.metrics.remembered import of_read_only
 
 PARTS = {"F1_R": "retain", "F1_F": "forget", "F1_T": "test"}
 
@@ -16,5 +18,10 @@ def measure(outputs: Outputs) -> dict[str, float]:
 
 def macro_f1(outputs: Outputs, model: str, part: str) -> float:
     """model: logits (the one under test), original or retrained."""
-    answers = getattr(outputs, model)[part].argmax(axis=1)
-    return float(f1_score(outputs.labels[part], answers, average="macro", zero_division=0))
+    return _macro_f1(getattr(outputs, model)[part], outputs.labels[part])
+
+
+@of_read_only
+def _macro_f1(logits: Floats, labels: Integers) -> float:
+    """LUMA asks for the same, and for that of the retrained model beside each unlearned one."""
+    return float(f1_score(labels, logits.argmax(axis=1), average="macro", zero_division=0))

@@ -9,11 +9,13 @@ import numpy.typing as npt
 from scipy.special import logsumexp
 
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
+from deepunlearn.metrics.remembered import of_read_only
 
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
 
 
+@of_read_only
 def accuracy(logits: Floats, labels: Integers) -> float:
     """Share of samples whose largest logit is the label's, in [0, 1]; logits [N, K], labels [N]. Ties: lowest class.
 
@@ -23,6 +25,7 @@ def accuracy(logits: Floats, labels: Integers) -> float:
     return float(np.mean(logits.argmax(axis=1) == labels))
 
 
+@of_read_only
 def losses(logits: Floats, labels: Integers) -> npt.NDArray[np.float64]:
     """Cross-entropy -log softmax(logits)[label] of each sample in nats, float64 [N], >= 0; logits [N, K], labels [N].
 

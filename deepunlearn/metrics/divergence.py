@@ -7,11 +7,13 @@ import numpy.typing as npt
 from scipy.special import entr
 
 from deepunlearn.metrics.accuracy import Floats
+from deepunlearn.metrics.remembered import of_read_only
 
 Double = npt.NDArray[np.float64]
 LOG_2 = float(np.log(2))  # nats of a bit
 
 
+@of_read_only
 def log_shares(logits: Floats) -> Double:
     """log softmax of logits [N, K] in nats, float64 [N, K].
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -24,8 +24,9 @@ from deepunlearn.core.keys import GroupKey, MeasureKey, ReferenceKey, UnlearnedK
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
+from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.schema import CellConfig, SweepConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.core.store import Batch, Entry, Place
 from deepunlearn.data.loader import Part
@@ -54,6 +55,10 @@ class Subject:
 
 class MeasuringStage(UnlearningStage):
     """Measures the models of a cell."""
+
+    def __init__(self, cell: CellConfig, results: Results, runtime: Runtime, progress: Progress) -> None:
+        super().__init__(cell, results, runtime, progress)
+        self.reference_outputs = lru_cache(maxsize=len(REFERENCES))(self._reference_outputs)  # all models of a seed
 
     def measure_reference(self, role: Role, seed: int, measures: Iterable[Measure]) -> None:
         """Compute the measures of an original or retrained model that are missing. Raises MeasureFailed."""
@@ -143,6 +148,15 @@ class MeasuringStage(UnlearningStage):
     def counted(self) -> Counted:
         return Counted.of(self.split)
 
+    @cached_property
+    def known_labels(self) -> Mapping[str, npt.NDArray[Any]]:
+        """What measures see of labels: those of parts, and those that an attack looks at."""
+        return _read_only(self.counted.with_attacked_labels(self.labels))
+
+    def _reference_outputs(self, role: Role, seed: int) -> Mapping[str, Array]:
+        """What measures see of the logits of a reference."""
+        return _read_only(self.counted.with_attacked(self.logits(role, seed)))
+
     def logits_of(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Logits:
         """A stored model's logits on the parts of this cell."""
         return self.logits(subject.role, seed) if isinstance(subject, ReferenceKey) else entry.arrays("logits.npz")
@@ -193,22 +207,18 @@ class Given:
         if "call" in measure.needs:
             given["call"] = RepeatedCall(self.stage, self.subject)
         return Outputs(
-            labels=self._labels,
+            labels=self.stage.known_labels,
             seed=self.stage.drawn(measure.name, self.subject.seed),
             forgotten_classes=self.counted.forgotten_classes,
             **given,
         )
 
     @cached_property
-    def _labels(self) -> Mapping[str, npt.NDArray[Any]]:
-        return _read_only(self.counted.with_attacked_labels(self.stage.labels))
-
-    @cached_property
     def _logits(self) -> dict[str, Mapping[str, Array]]:
         stage, subject = self.stage, self.subject
-        models = {"logits": stage.logits_of(subject.key, subject.entry, subject.seed)}
-        models |= {str(role): stage.logits(role, subject.seed) for role in REFERENCES}
-        return {name: _read_only(self.counted.with_attacked(one)) for name, one in models.items()}
+        references = {str(role): stage.reference_outputs(role, subject.seed) for role in REFERENCES}
+        own = stage.logits_of(subject.key, subject.entry, subject.seed)
+        return {"logits": _read_only(self.counted.with_attacked(own)), **references}
 
     @cached_property
     def _weights(self) -> Mapping[str, Mapping[str, Array]]:
