@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from deepunlearn.core.batches import FIRST
-from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.errors import ConfigError, StoreError
 from deepunlearn.core.method_config import Needs
 from deepunlearn.core.params import Range, Value
 
@@ -338,3 +338,27 @@ class ResultSetKey(Key):
     source: Literal["search", "default", "file"]
     search: dict[str, Value | None]
     changed: tuple[str, ...]  # method.* settings made by hand, e.g. "params.lr=0.01"
+
+
+KINDS = {kind.stage: kind for kind in Key.__subclasses__()}
+
+
+def key_in(config: Any, where: str) -> Key:
+    """The key that a `config.json` holds, whatever its kind; where: the file, for the message.
+
+    Raises StoreError where it is none that this version knows, or not the one whose hash stands beside it.
+    """
+    try:
+        key = KINDS[config["stage"]].model_validate(config["key"])
+        plain = json.loads(json.dumps(key.canonical()))
+        wrong = "" if config == {"stage": key.stage, "hash": key.hash, "key": plain} else "it has another hash"
+    except (LookupError, TypeError, ValueError, ConfigError) as error:
+        wrong = f"{type(error).__name__}: {error}"
+    if wrong:
+        raise StoreError(
+            f"{where} holds no key of this version",
+            given=" ".join(wrong.split())[:200],
+            allowed=f"stage, key and the hash of both; stages: {', '.join(sorted(KINDS))}",
+            remedy="use the version that wrote it, or a newer one, or have the file written again",
+        )
+    return key

@@ -50,6 +50,11 @@ class Results:
         """One folder per sweep command: its configuration and the rows expected of it."""
         return self.root / "runs"
 
+    @property
+    def imported(self) -> Path:
+        """What was imported: of each bundle its list of entries, who made it and with which commands."""
+        return self.root / "imported"
+
 
 def write_atomically(path: Path, text: str) -> None:
     """Write `path` so that readers see the old or the new text, never a part; survives a power cut once returned."""

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import StoreError
-from deepunlearn.core.keys import KEY_LENGTH, Key, RowKey
+from deepunlearn.core.keys import KEY_LENGTH, Key, RowKey, key_in
 from deepunlearn.core.paths import sync_contents, sync_file_system, sync_folder, write_atomically
 
 FailureKind = Literal["failed", "skipped", "not_applicable", "search_failed", "infrastructure"]
@@ -107,6 +107,18 @@ class Store:
         _check_config(path, key)
         return Entry(path, key, _checked_meta(path))
 
+    def open(self, path: Path) -> Entry:
+        """The entry in a folder of this store, whatever its key. Raises StoreError where it is damaged."""
+        config = path / "config.json"
+        key = key_in(_read_json(config), str(config))
+        if path.name.rpartition("-")[2] != key.short or path.parts[-3] != key.stage:
+            raise _damaged(config, f"it is of {key.stage}, key {key.short}")
+        return Entry(path, key, _checked_meta(path))
+
+    def entries(self) -> list[Path]:
+        """The folders of all entries, damaged or not, sorted; drafts are none."""
+        return sorted(path for path in self.root.glob("*/*/*/*/*") if path.is_dir() and not path.name.startswith(DRAFT))
+
     def has(self, key: Key, place: Place) -> bool:
         """Whether there is an entry of `key`, damaged or not."""
         return self.path(key, place).is_dir()
@@ -140,19 +152,33 @@ class Batch:
     @contextmanager
     def writing(self, key: Key, place: Place, facts: dict[str, Any]) -> Iterator[Draft]:
         """As `Store.writing`, but for when it appears."""
-        final = self.store.path(key, place)
-        folder = final.parent / draft_name(final.name)
-        folder.mkdir(parents=True)
-        try:
+        with self.copying(self.store.path(key, place)) as folder:
             draft = Draft(folder, {**facts, "date": now()})
             yield draft
             draft.write_json("config.json", {"stage": key.stage, "hash": key.hash, "key": key.canonical()})
             draft.meta["files"] = _manifest(folder)
             draft.write_json("meta.json", draft.meta)
+
+    @contextmanager
+    def copying(self, final: Path) -> Iterator[Path]:
+        """A folder that is to become `final`, an entry of this store, as those of `writing` do.
+
+        Put all files of the entry there, as another store has them.
+        """
+        folder = final.parent / draft_name(final.name)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self.drafts.append((folder, final))
+
+    def discard(self) -> None:
+        """Let none appear."""
+        drafts, self.drafts = self.drafts, []
+        for folder, _ in drafts:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self) -> None:
         """Let all appear, durably."""
