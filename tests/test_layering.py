@@ -43,7 +43,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["ulira.attack_stage", "panels"],
     ["cli"],
     ["deletion"],
-    ["list"],
+    ["list", "share"],
     ["sweep", "status", "tables", "report", "methods.__main__"],
     ["ulira.command", "measure"],
     ["lira"],
@@ -86,6 +86,7 @@ NO_TORCH = (
     "methods.__main__",
     "registry",
     "list",
+    "share",
 )
 METHOD_MAY_NOT = ("deepunlearn.core.store", "deepunlearn.stages", "hydra", "torch.optim", "deepunlearn.search")
 

@@ -166,7 +166,7 @@ class Bundle:
         if declared > size:
             raise refusal(self.path, f"its members are said to have {declared:,} bytes, and the file has {size:,}")
         if not infos or infos[0].orig_filename != MANIFEST:
-            raise refusal(self.path, f"it does not begin with {MANIFEST}: it is no bundle")
+            raise refusal(self.path, f"it does not begin with {MANIFEST}: it is no bundle, or cut off")
 
     def _read_manifest(self) -> Manifest:
         with self._reading(MANIFEST) as (file, refuse):

@@ -89,6 +89,7 @@ def _export(arguments: Sequence[str]) -> int:
 def _import(arguments: Sequence[str]) -> int:
     file, options = _file("import", arguments, {"results": "results", "plan": False})
     results = Results(Path(str(options["results"])))
+    packing.check_room(results.store, 0)
     with reading(file) as bundle:
         with _counted("verifying", bundle.manifest.bytes) as told:
             new, had = taking.sort(bundle, results, told)
@@ -96,7 +97,7 @@ def _import(arguments: Sequence[str]) -> int:
         size = sum(packed.bytes for packed in new)
         print(f"\n{len(new):,} entries are new ({size / 1e6:,.1f} MB), {len(had):,} are in the store already")
         packing.check_room(results.store, size)
-        if options["plan"] or not new:
+        if options["plan"]:
             return 0
         if removed := Store(results.store).clean():
             print(f"removed {removed} unfinished results of processes that were killed")

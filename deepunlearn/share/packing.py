@@ -103,8 +103,15 @@ def check_out(out: Path) -> None:
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Raises ConfigError where the disk of `folder` has no room for so many bytes."""
-    there = next(one for one in (folder, *folder.absolute().parents) if one.is_dir())
+    """Raises ConfigError where `folder` cannot be made or written, or its disk has no room for so many bytes."""
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(
+            f"nothing can be written to {folder}",
+            given=f"{there} {'cannot be written' if there.is_dir() else 'is no folder'}",
+            allowed="a folder of yours, or one that can be made",
+            remedy="give another folder, or have its owner let you write there",
+        )
     free = shutil.disk_usage(there).free
     if free < needed:
         raise ConfigError(

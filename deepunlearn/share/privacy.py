@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 # a path from the root or the home folder, or an address, which may hold a password
-ELSEWHERE = re.compile(r"""(^|["'\[{:,(=])(/|~|[A-Za-z]:[\\/])|://""")
+ELSEWHERE = re.compile(r"""(^|[\s"'\[{:,(=])(/[\w.]|~\w*/|[A-Za-z]:[\\/])|://""")
 OF_THE_MACHINE = ("launcher", "results")  # settings of a sweep: accounts, partitions, folders
 TEXTS = (".json", ".csv")
 

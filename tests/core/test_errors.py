@@ -58,6 +58,7 @@ VALUE_ERRORS = {  # module -> why its ValueErrors meet no user
     "metrics.mia": "splits are checked first",
     "metrics.scikit": "the reader of calls says what is wrong with one, as a ConfigError",
     "deletion.report": "a report that contradicts itself is a mistake of ours, told with its traceback",
+    "share.bundle": "its caller says which bundle is refused, as a StoreError",
     "metrics.row": "a row that does not fit is a mistake of ours, told with its traceback",
 }
 

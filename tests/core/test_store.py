@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from deepunlearn.core.errors import StoreError
 from deepunlearn.core.keys import GivenKey, MetricsKey, RowKey
-from deepunlearn.core.store import FailureNote, Failures, Place, Store, find_row
+from deepunlearn.core.store import Batch, FailureNote, Failures, Place, Store, find_row
 from tests.keys import SPLIT, reference
 
 KEY = SPLIT
@@ -74,6 +75,48 @@ def test_the_second_of_two_writers_discards(tmp_path: Path) -> None:
 def _race(root: str, value: int, start: float) -> None:
     time.sleep(max(0.0, start - time.time()))
     write(Store(Path(root)), value)
+
+
+def test_an_entry_is_read_without_knowing_its_key(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write(store)
+    (path,) = store.entries()
+    entry = store.open(path)
+    assert (entry.key, entry.json("facts.json")) == (KEY, {"value": 1})
+    (path.parent / ".draft-x").mkdir()
+    assert store.entries() == [path]
+
+
+@pytest.mark.parametrize("wrong", ["place", "hash", "stage", "field"])
+def test_one_whose_key_is_not_that_of_its_place_is_refused(tmp_path: Path, wrong: str) -> None:
+    store = Store(tmp_path)
+    write(store)
+    (path,) = store.entries()
+    config = json.loads((path / "config.json").read_text())
+    if wrong == "place":
+        path = path.rename(path.parent / f"seed3-{'0' * 16}")
+    elif wrong == "field":
+        config["key"]["moon"] = "full"
+    else:
+        config[wrong] = {"hash": "0" * 64, "stage": "reference"}[wrong]
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(StoreError, match=str(path)):
+        store.open(path)
+
+
+def test_copies_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a")
+    write(store)
+    (source,) = store.entries()
+    batch = Batch(Store(tmp_path / "b"))
+    final = tmp_path / "b" / source.relative_to(tmp_path / "a")
+    for end in (batch.discard, batch.publish):
+        with batch.copying(final) as folder:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+        assert not final.exists()
+        end()
+        assert final.exists() == (end == batch.publish) and not list(tmp_path.rglob(".draft-*"))
+    assert tree_hash(final) == tree_hash(source)
 
 
 @pytest.mark.slow
