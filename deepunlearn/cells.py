@@ -41,6 +41,7 @@ from deepunlearn.core.seeding import derive_seed, derive_seed32
 from deepunlearn.core.sharding import Placement, placed
 from deepunlearn.core.store import Place
 from deepunlearn.data.splits import make_splits
+from deepunlearn.forget.bank import digest_of, scores_of
 from deepunlearn.forget.random import RandomForget
 from deepunlearn.metrics import VERSION as METRICS_VERSION
 
@@ -77,6 +78,7 @@ class CellKeys:
         self.cell, self.classes, self._sizes, self._stored = cell, classes, sizes, stored
         self._data_digest, self._data = data_digest, data or Labelled()
         self._originals: dict[int, SplitKey] = {}
+        self._banks: dict[str, npt.NDArray[np.float64]] = {}
         self.shared = self._split_key(**SHARED.key_fields(self._data)) if cell.forget.shares_original else self.split
 
     @cached_property
@@ -103,6 +105,13 @@ class CellKeys:
     def confidence(self) -> ConfidenceKey:
         """Of the training of an original that is watched, for forget sets that go by it."""
         original = self._reference(self.shared, "original", WATCHED_SEED, WATCHED_SEED)
+        return ConfidenceKey(original=original, version=keys.CONFIDENCE_VERSION)
+
+    def confidence_of(self, seed: int) -> ConfidenceKey:
+        """The same of the original that the model of `seed` is made from."""
+        if self.cell.forget.by_confidence and seed == WATCHED_SEED:
+            return self.confidence  # known before the split is
+        original = self.reference("original", self.cell.forget.reference_seed("original", seed))
         return ConfidenceKey(original=original, version=keys.CONFIDENCE_VERSION)
 
     def make_splits(self, data: Drawn, confidence: npt.NDArray[np.float64] | None = None) -> Splits:
@@ -214,11 +223,11 @@ class CellKeys:
 
     def record(self, method: MethodConfig, params: Mapping[str, Value], seed: int) -> RecordKey:
         """Of the training of the original that the models of `seed` are made from; for a method that needs one."""
-        assert method.needs is not None
+        assert method.records is not None
         return RecordKey(
             original=self.reference("original", seed),
-            needs=method.needs,
-            forget=self._trained_on("retrained", seed)[0] if method.needs == "updates" else None,
+            needs=method.records,
+            forget=self._trained_on("retrained", seed)[0] if method.records == "updates" else None,
             version=keys.RECORD_VERSION,
             values={name: params[name] for name in method.with_role("record")},
         )
@@ -240,6 +249,33 @@ class CellKeys:
         shards, slices = int(key.values["shards"]), int(key.values["slices"])
         return placed(len(train_labels), shards, slices, derive_seed32("placement", key.original.hash), chosen)
 
+    def difficulty(self, method: MethodConfig, seed: int) -> str | None:
+        """What identifies the scores that `method` goes by; None where it goes by none."""
+        if method.needs != "difficulty":
+            return None
+        return self.confidence_of(seed).hash if method.bank is None else digest_of(self.memorised(method))
+
+    def memorised(self, method: MethodConfig) -> npt.NDArray[np.float64]:
+        """[N] of the whole training part, from the bank of `method`; NaN where it has none. Raises ConfigError."""
+        assert method.bank is not None
+        if method.bank not in self._banks:
+            self._banks[method.bank] = scores_of(method.bank, self._data, method.bank_option)
+        return self._banks[method.bank]
+
+    def check_bank(self, method: MethodConfig, split: Split) -> None:
+        """Raises ConfigError where the bank of `method` lacks a sample that is forgotten."""
+        if method.bank is None:
+            return
+        missing = split.forget[np.isnan(self.memorised(method)[split.forget])]
+        if len(missing):
+            raise ConfigError(
+                f"{len(missing):,} forget samples have no score in {method.bank_option}",
+                given=f"{method.bank_option}={method.bank}: none for {', '.join(map(str, missing[:10]))}",
+                allowed="a score for each sample that is forgotten",
+                remedy="give dataset.limit, dataset.val_ratio and dataset.split_seed as the bank had them, or leave "
+                f"{method.bank_option} out, to go by confidence",
+            )
+
     def unlearned(
         self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None = None
     ) -> UnlearnedKey:
@@ -252,6 +288,7 @@ class CellKeys:
             code=method.code,
             drawn=drawn,
             batches=self._unlearned_by(method, seed, {name: (value,) for name, value in params.items()}),
+            difficulty=self.difficulty(method, seed),
         )
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, seed: int) -> MetricsKey:
@@ -299,6 +336,7 @@ class CellKeys:
             version=keys.SCORE_VERSION,
             code=method.code,
             batches=self._unlearned_by(method, seed, {**known, **tried}),
+            difficulty=self.difficulty(method, seed),
         )
 
     def ranges(self, method: MethodConfig, search: SearchConfig) -> dict[str, Range]:
@@ -368,6 +406,8 @@ class CellKeys:
         changed = list(method.changed)
         if source == "search":
             searched = sweep.search.model_dump(exclude={"title", "storage"})
+        if method.bank is not None:
+            changed.append(f"{method.bank_option}={digest_of(self.memorised(method))[:8]}")
         if source == "file":
             changed.append(f"hparams={hash_of(sweep.hparams)}")
         return ResultSetKey(

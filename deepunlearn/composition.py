@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.method_config import NOTHING, MethodConfig
 from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, MASKS, Value
 from deepunlearn.methods.base import Method, Problem
+from deepunlearn.methods.rum import Refined
 from deepunlearn.ops.layerwise import layerwise_masks
 from deepunlearn.ops.saliency import saliency_masks
 from deepunlearn.registry import digest, load, only_class
@@ -60,7 +61,7 @@ def load_method(name: str, module: str | None = None) -> type[Method]:
 
 
 def make_method(config: MethodConfig, params: dict[str, Value]) -> Runnable:
-    """The method that `config` describes with these values: plain, masked or a chain of such.
+    """The method that `config` describes with these values: plain, masked, or made of such.
 
     Raises ConfigError where its class cannot be loaded, disagrees with the YAML or was edited since.
     """
@@ -73,7 +74,14 @@ def make_method(config: MethodConfig, params: dict[str, Value]) -> Runnable:
         )
     if not config.steps:
         return _single(config, config.name, params)
-    return Chain([_single(config, name, _of_step(params, index)) for index, name in enumerate(config.steps)])
+    steps = {
+        index: _single(config, name, _of_step(params, index))
+        for index, name in enumerate(config.steps)
+        if name != NOTHING
+    }
+    if config.meta == "rum":
+        return Refined([steps[index].run if index in steps else None for index in range(len(config.steps))])
+    return Chain(list(steps.values()))
 
 
 def _single(config: MethodConfig, name: str, params: dict[str, Value]) -> Runnable:

@@ -66,7 +66,7 @@ def evaluate(
     with runtime.visit(dtype), runtime.seeded(0):
         copies = {name: copied_model(model).to(runtime.device, dtype) for name, model in models.items()}
         given = {"retain": retain, "forget": forget, "unseen": unseen, "test": test}
-        parts, shared = read_given(given, dtype, 0, runtime, alike=SAME)
+        parts, shared, _ = read_given(given, dtype, 0, runtime, alike=SAME)
         for sentence in shared:
             warnings.warn(sentence, DataWarning, stacklevel=2)
         return _scores(copies, parts, runtime)

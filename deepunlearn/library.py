@@ -7,9 +7,12 @@ import itertools
 import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from deepunlearn.archs.anatomy import Anatomy
@@ -53,6 +56,7 @@ def unlearn(
     plugins: str | None = None,
     train_frozen: bool = False,
     cpu_kernels: CpuKernels = "auto",
+    difficulty: npt.ArrayLike | Tensor | None = None,
     **hyper_parameters: Value,
 ) -> nn.Module:
     """An unlearned copy of `model` in evaluation mode; `model` and the caller's random state stay as they are.
@@ -65,7 +69,8 @@ def unlearn(
     their own `reset_parameters`. extra_methods: a folder with methods of one's own (docs/adding.md); plugins: one
     with such a folder, method/. train_frozen: let layers move whose `requires_grad` is off, which otherwise stay as
     they are; the copy has the flags of `model`. cpu_kernels: "off" for PyTorch's own optimisers on the CPU, slower and
-    within rounding the same.
+    within rounding the same. difficulty: a number for each forget sample, high where it is hard to learn or memorised,
+    for methods that go by it (rum).
 
     Raises ConfigError for unknown names and bad values, DataError for unusable data, NotApplicable where the method
     cannot work on this model or all that it would change is frozen, Diverged where weights or losses become non-finite.
@@ -78,10 +83,11 @@ def unlearn(
     frozen = frozenset() if train_frozen else _frozen(model)
     with runtime.visit(dtype), seeded_sources(fresh, derive_seed("library", seed), runtime):
         given = {"retain": retain, "forget": forget, **({} if val is None else {"val": val})}
-        data, shared = read_given(given, dtype, seed, runtime)
+        data, shared, orders = read_given(given, dtype, seed, runtime)
         for sentence in shared:
             warnings.warn(sentence, DataWarning, stacklevel=2)
         setting = _setting(model, data, parts=parts or {}, fresh=fresh, frozen=frozen, runtime=runtime)
+        setting = replace(setting, difficulty=_scores(config, difficulty, orders["forget"]))
         unlearned, _ = execute(make_method(config, params), setting.problem, runtime, seed)
         return _flagged_as(model, unlearned)
 
@@ -166,7 +172,7 @@ def _config(method: str, val: Data | None, folders: Folders) -> MethodConfig:
     if not isinstance(method, str):
         raise ConfigError("method is not a name", given=repr(method), allowed="a string", remedy='give method="ft"')
     config = method_config(method, folders)
-    if config.needs is not None:
+    if config.records:
         raise NotApplicable(
             f"{method} needs a record of the original's training, and there is none of this model",
             given="a model that was trained elsewhere",
@@ -181,6 +187,38 @@ def _config(method: str, val: Data | None, folders: Folders) -> MethodConfig:
             remedy="give val=..., samples that the model was not trained on",
         )
     return config
+
+
+def _scores(config: MethodConfig, difficulty: Any, order: Sequence[int]) -> Tensor | None:
+    """float64 [N], or None of a method that goes by none. Raises ConfigError for others than finite numbers.
+
+    order: of each of our samples the place in what the caller gave.
+    """
+    needed, samples = config.needs == "difficulty", len(order)
+    if difficulty is None and not needed:
+        return None
+    allowed = f"{samples} finite numbers, one for each forget sample, high for hard ones"
+    if difficulty is None or not needed:
+        raise ConfigError(
+            f"method {config.name} goes by how hard forget samples are" if needed else "difficulty is not asked for",
+            given="difficulty=None" if needed else f"difficulty= with method={config.name}",
+            allowed=allowed if needed else "a method that goes by it, such as rum",
+            remedy="give difficulty=[...], e.g. 1 - the mean confidence in the label over the epochs of training"
+            if needed
+            else "leave difficulty out",
+        )
+    try:
+        scores = torch.as_tensor(difficulty, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        scores = torch.full((1,), torch.nan)
+    if scores.shape != (samples,) or not bool(torch.isfinite(scores).all()):
+        raise ConfigError(
+            "difficulty does not have one number for each forget sample",
+            given=f"{type(difficulty).__name__} of shape {list(scores.shape)}",
+            allowed=allowed,
+            remedy="give a list, an array or a tensor, in the order of forget",
+        )
+    return scores[torch.as_tensor(order)]
 
 
 def _whole(seed: Any) -> int:

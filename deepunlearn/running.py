@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.core.errors import NotApplicable
@@ -45,6 +45,7 @@ class Setting:
     kept: frozenset[str] = frozenset()
     unbounded: frozenset[str] = frozenset()
     recorded: Recorded | Shards | None = None
+    difficulty: Tensor | None = None
 
     def problem(self, generator: torch.Generator) -> Problem:
         """A problem with a working copy of its own."""
@@ -64,6 +65,7 @@ class Setting:
             _kept=self.kept,
             _unbounded=self.unbounded,
             _recorded=self.recorded,
+            _difficulty=self.difficulty,
         )
 
 

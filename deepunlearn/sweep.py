@@ -19,7 +19,7 @@ from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sw
 from deepunlearn.config.arguments import without_multirun
 from deepunlearn.config.measures import check_classes
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.method_config import MethodConfig, Needs
+from deepunlearn.core.method_config import MethodConfig, Records
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.launch import slurm
@@ -121,12 +121,21 @@ def check(planner: Planner) -> dict[int, int]:
         if planner.sweep.cells[cell].arch.identity is not None:
             blocks, needed[cell] = _inspect(planner, cell)
         for method in sweep.methods:
+            _check_bank(planner, cell, method)
             if keys.source(sweep, method) == "search":
                 keys.ranges(method, sweep.search)
                 keys.check_blocks(method, method.fixed, blocks)
             else:
                 keys.check_blocks(method, keys.given(sweep, method), blocks)
     return needed
+
+
+def _check_bank(planner: Planner, cell: int, method: MethodConfig) -> None:
+    """Raises ConfigError where a bank lacks scores of samples that are forgotten, as far as these are known."""
+    if method.bank is not None:
+        splits = planner.splits(cell)
+        for seed in splits.seeds:
+            planner.keys[cell].check_bank(method, splits.of(seed))
 
 
 def _inspect(planner: Planner, cell: int) -> tuple[int | None, int]:
@@ -294,7 +303,7 @@ def method_lines(planner: Planner) -> Iterator[str]:
 
 def record_lines(planner: Planner) -> Iterator[str]:
     """Of each cell and need for a record, how much of an original's training is touched by the forget set."""
-    needing = {method.needs: name for name, method in planner.methods.items() if method.needs}
+    needing = {method.records: name for name, method in planner.methods.items() if method.records}
     for cell, config in enumerate(planner.sweep.cells):
         seeds = planner.sweep.report_seeds(config)
         for needs, name in needing.items():
@@ -307,7 +316,7 @@ def record_lines(planner: Planner) -> Iterator[str]:
             yield f"  {config.name} {name}: {_touched(needs, share)}"
 
 
-def _touched(needs: Needs, share: float) -> str:
+def _touched(needs: Records, share: float) -> str:
     if needs == "shards":
         return f"{share:.0%} of the ensemble's training is done again"
     undone = ": little is left when they are undone, which is meant for one class or a few samples"

@@ -86,6 +86,15 @@ def test_a_chain_has_its_steps_parameters_ranges_and_data() -> None:
     assert chain.name == "ct-scrub"
 
 
+def test_rum_has_the_name_of_its_yaml_with_its_usual_steps_alone() -> None:
+    usual, own = config("method=rum"), config("method=rum", "rum.steps=[ft,srl,ngplus]", "rum.1.lr=0.02")
+    assert (usual.name, usual.title, usual.needs) == ("rum", "RUM", "difficulty")
+    assert usual == method_configs()["rum"]
+    assert {"1.lr": 0.1, "1.epochs": 10, "2.lr": 0.1, "2.epochs": 5}.items() <= usual.defaults.items()
+    assert (own.name, own.title) == ("rum-ft-srl-ngplus", "RUM (FT, SRL, NG+)")
+    assert own.changed == ("rum.1.lr=0.02",) and own.defaults["0.epochs"] == 10 and own.defaults["1.epochs"] == 5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
@@ -96,6 +105,15 @@ def test_a_chain_has_its_steps_parameters_ranges_and_data() -> None:
         (["method=chain", "chain.steps=[ct,chain]"], "chain"),
         (["method=chain", "chain.steps=[ct,ft]", "chain.2.lr=0.1"], "chain.2.lr"),
         (["method=chain", "chain.steps=[ct,ft]", "chain.0.lr=-1"], "lr"),
+        (["method=rum", "rum.steps=[ft]"], "at least two"),
+        (["method=rum", "rum.steps=[none,none]"], "one of them a method"),
+        (["method=rum", "rum.steps=[ft,nosuch]"], "nosuch"),
+        (["method=rum", "rum.steps=[ft,rum]"], "made of methods"),
+        (["method=chain", "chain.steps=[ft,none]"], "none"),
+        (["method=rum", "rum.steps=[ft,amnesiac]"], "record of the original's training"),
+        (["method=rum", "rum.0.lr=0.1"], "rum.0.lr"),
+        (["method=ft", "rum.1.lr=0.1"], "method=rum is not chosen"),
+        (["method=rum", "method.rum.values.ft.lr=1"], "not of rum"),
         (["method=ft", "method.mask.threshold=1.5"], "method.mask.threshold"),
         (["method=ff", "method.mask.threshold=0.5"], "method.mask"),
     ],

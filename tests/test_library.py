@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import subprocess
@@ -66,7 +67,9 @@ METHODS = method_configs()
 
 def quick(method: str) -> dict[str, Any]:
     space = METHODS[method].space
-    chosen = {name: value for name, value in QUICK.items() if name in space}
+    chosen: dict[str, Any] = {name: QUICK[own] for name in space if (own := name.rpartition(".")[2]) in QUICK}
+    if METHODS[method].needs == "difficulty":
+        chosen["difficulty"] = range(len(FORGET[1]))
     special = {"ff": {"labels": "sampled"}, "scrub": {"rewind": False}}  # rewinding may go back to f_O itself
     return {**chosen, **special.get(method, {})}
 
@@ -521,3 +524,40 @@ def test_wrong_arguments_are_named(changes: dict[str, Any], error: type[Exceptio
     arguments = {"retain": RETAIN, "forget": FORGET, "method": "ft", **changes}
     with pytest.raises(error, match=named):
         deepunlearn.unlearn(built("MLP"), **arguments)
+
+
+# ------------------------------------------------------------------------------------- how hard samples are to learn
+
+
+def refined(**changed: Any) -> nn.Module:
+    torch.manual_seed(0)
+    given = {"retain": RETAIN, "forget": FORGET, **quick("rum"), **changed}
+    return deepunlearn.unlearn(built("MLP"), method="rum", **given)
+
+
+def test_scores_of_forget_samples_go_with_their_samples() -> None:
+    order = torch.randperm(len(FORGET[1]), generator=torch.Generator().manual_seed(1))
+    scores = torch.linspace(0, 1, len(order))
+    first = refined(difficulty=scores)
+    again = refined(forget=(FORGET[0][order], FORGET[1][order]), difficulty=scores[order].tolist())
+    other = refined(difficulty=-scores.numpy())
+    assert equal_states(state(first), state(again)) and not equal_states(state(first), state(other))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"difficulty": None}, "goes by how hard forget samples are"),
+        ({"difficulty": [0.5]}, "one number for each forget sample"),
+        ({"difficulty": [math.nan] * 12}, "one number for each forget sample"),
+        ({"difficulty": ["hard"] * 12}, "one number for each forget sample"),
+    ],
+)
+def test_scores_that_cannot_be_used_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        refined(**given)
+
+
+def test_scores_for_a_method_that_asks_for_none_are_refused() -> None:
+    with pytest.raises(ConfigError, match="difficulty is not asked for"):
+        deepunlearn.unlearn(built("MLP"), retain=RETAIN, forget=FORGET, method="ft", difficulty=[0.0] * 12)

@@ -21,9 +21,9 @@ from deepunlearn.metrics import scikit
 MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
 NAME = re.compile(r"[\w.-]+")
 LISTS = re.compile(
-    r"seeds|measures|chain\.steps|launcher\.setup|dataset\.(mean|std|categories|ignore)|method\.[\w.]+\.(choices|between|words)"
+    r"seeds|measures|(chain|rum)\.steps|launcher\.setup|dataset\.(mean|std|categories|ignore)|method\.[\w.]+\.(choices|between|words)"
 )
-VALUES = re.compile(r"chain\.|method\.(\w+\.)?params\.")  # what a search chooses where nothing is given
+VALUES = re.compile(r"(chain|rum)\.\d|method\.(\w+\.)?params\.")  # what a search chooses where nothing is given
 GRIDS = "only dataset, arch, method and forget, with its values, may be grids"
 FORGET = "forget."
 

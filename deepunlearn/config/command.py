@@ -20,7 +20,7 @@ from deepunlearn.config.files import AXES, options, read_yaml, sweep_files
 from deepunlearn.config.forget_sets import Chosen, forget_set
 from deepunlearn.config.known import default_of
 from deepunlearn.config.measures import added_measures, check_kept
-from deepunlearn.config.methods import compose_method, typed_values
+from deepunlearn.config.methods import METAS, compose_method, typed_values
 from deepunlearn.config.plugins import offer
 from deepunlearn.config.settings import Given, Setting, check_methods, read_settings, settings_of, without
 from deepunlearn.core import slurm_options
@@ -37,7 +37,7 @@ from deepunlearn.core.schema import (
 from deepunlearn.core.validation import Frozen, validate
 from deepunlearn.registry import Folders, Registered, registered
 
-STEP = re.compile(r"chain\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step
+STEP = re.compile(rf"({'|'.join(METAS)})\.\d+\.")  # chain.0.lr=0.01: a hyper-parameter of a chain's step
 MOST_SEEDS = 10_000  # each is a training of two networks
 FLAGS = ("plan", "confirm", "retry_failed", "wait")
 
@@ -182,9 +182,11 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
     flags = validate(Flags, {name: base[name] for name in FLAGS}, "")
     validate(RuntimeConfig, base["runtime"], "runtime")  # before its precision becomes a cell's
     names = methods or [base["method"]["name"]]
-    if steps and "chain" not in names:
-        raise _no_chain(steps, names)
-    check_methods(settings, names, base["chain"]["steps"] if "chain" in names else ())
+    for meta in METAS:
+        own = [override for override in steps if override.startswith(f"{meta}.")]
+        if own and meta not in names:
+            raise _not_chosen(meta, own, names)
+    check_methods(settings, names, {meta: base[meta]["steps"] for meta in METAS if meta in names})
     given = Given(names, shared, settings, steps)
     chosen = [compose_method(name, given, registry, at_once) for name in names]
     kinds = registered("forget", folders)
@@ -270,12 +272,12 @@ def _launcher(values: dict[str, Any]) -> LocalLauncher | SlurmLauncher:
     return launcher
 
 
-def _no_chain(steps: list[str], names: list[str]) -> ConfigError:
+def _not_chosen(meta: str, steps: list[str], names: list[str]) -> ConfigError:
     return ConfigError(
-        "hyper-parameters of a chain's steps, but method=chain is not chosen",
+        f"hyper-parameters of the steps of {meta}, but method={meta} is not chosen",
         given=" ".join(steps),
         allowed=f"method.params.NAME= of method={','.join(names)}",
-        remedy="add method=chain and chain.steps=[...], or leave them out",
+        remedy=f"add method={meta} and {meta}.steps=[...], or leave them out",
     )
 
 

@@ -39,8 +39,8 @@ def no_such_setting(name: str, field: str, method: str, sweep: Sequence[str]) ->
     """The refusal of `name`, which sets a `field` that `method` does not have; sweep: the methods of this command."""
     names = names_of("method")
     owners = _owners(field, names)
-    if method == "chain" and owners:
-        return _of_a_step(name, field)
+    if "steps" in names[method] and owners:
+        return _of_a_step(name, field, method)
     if owners and method not in owners:
         here = [one for one in owners if one in sweep]
         alone = f"write method.{here[0]}.{field}=VALUE for {here[0]} alone" if here else f"add method={owners[0]}"
@@ -70,13 +70,14 @@ def _of_another_choice(name: str, group: str, field: str, choice: str, instead: 
     )
 
 
-def _of_a_step(name: str, field: str) -> ConfigError:
+def _of_a_step(name: str, field: str, method: str) -> ConfigError:
     parameter = field.rpartition(".")[2]
+    meta, number = ("rum", 1) if method == "rum" else ("chain", 0)
     return ConfigError(
-        f"{name} is an option of a single method, not of a chain",
+        f"{name} is an option of a single method, not of {'rum' if method == 'rum' else 'a chain'}",
         given=name,
-        allowed="chain.NUMBER.NAME of a step, numbered from 0",
-        remedy=f"give e.g. chain.0.{parameter}=VALUE",
+        allowed=f"{meta}.NUMBER.NAME of a step, numbered from 0",
+        remedy=f"give e.g. {meta}.{number}.{parameter}=VALUE",
     )
 
 
@@ -154,6 +155,11 @@ def _chosen(overrides: Iterable[str]) -> dict[str, str]:
 def default_of(group: str) -> str:
     """The choice of a group where none is made."""
     return _chosen(())[group]
+
+
+def default_value(name: str) -> Any:
+    """What conf/sweep.yaml says of an option that is in no group."""
+    return _defaults()[name]
 
 
 def _top_level() -> list[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, get_args
 
 from deepunlearn.config.arguments import resolved
 from deepunlearn.config.composing import composed
+from deepunlearn.config.known import default_value, no_such_setting
 from deepunlearn.config.plugins import read
 from deepunlearn.config.settings import Given, Setting, changes, settings_of, spelled
 from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.core.method_config import MaskConfig, MethodConfig
+from deepunlearn.core.method_config import NOTHING, MaskConfig, Meta, MethodConfig
 from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, ParamSpec
 from deepunlearn.core.validation import validate
+from deepunlearn.forget.bank import entries
 from deepunlearn.registry import Folders, Registered, digest, registered
 
 SHARE = {"type": "float", "low": 0.0, "high": 1.0, "le": 1}
@@ -31,20 +34,36 @@ MASK_SPECS: dict[str, dict[str, Any]] = {
 }
 
 
+METAS: tuple[Meta, ...] = get_args(Meta)
+EXAMPLES = {"chain": "chain.steps=[ct,ngplus]", "rum": "rum.steps=[none,ft,salun]"}
+
+
 def method_configs(folders: Folders | None = None) -> dict[str, MethodConfig]:
     """All methods there are, by name, with those in `folders`; chains are made of them. Raises ConfigError."""
     registry = registered("method", folders)
     values = {name: read(one) for name, one in registry.items()}
-    return {name: _single(registry[name], one) for name, one in values.items() if "steps" not in one}
+    return {name: _by_default(name, one, registry) for name, one in values.items() if not _is_chain(one)}
 
 
 def method_config(name: str, folders: Folders | None = None) -> MethodConfig:
-    """One of `method_configs`, without reading the others. Raises ConfigError."""
+    """One of `method_configs`, without reading all others. Raises ConfigError."""
     registry = registered("method", folders)
-    values = read(registry[name]) if name in registry else {"steps": ()}
-    if "steps" in values:
+    if name not in registry or _is_chain(values := read(registry[name])):
         raise unknown("method", name, method_configs(folders))
-    return _single(registry[name], values)
+    return _by_default(name, values, registry)
+
+
+def _is_chain(values: Mapping[str, Any]) -> bool:
+    return "steps" in values and values.get("meta") != "rum"
+
+
+def _by_default(name: str, values: dict[str, Any], registry: dict[str, Registered]) -> MethodConfig:
+    """A method as its YAML says, without a command; `rum` with the steps that it has by default."""
+    if "steps" not in values:
+        return _single(registry[name], values)
+    steps = default_value("rum")
+    made = _of_steps({**values, **steps}, lambda step: read(registry[step]), (), registry)
+    return _valid(made, steps["steps"], registry)
 
 
 def _single(entry: Registered, values: dict[str, Any]) -> MethodConfig:
@@ -69,9 +88,13 @@ def compose_method(
     own = settings_of(name, given.settings, given.methods)
     values = (at_once or composed([f"method={name}", *given.shared, *(one.override for one in own)]))["method"]
     if "steps" in values:
-        values = _chained(values, given, registry)
+        if wrong := next((one for one in own if one.field != "steps"), None):
+            raise no_such_setting(wrong.key, wrong.field, name, given.methods)
+        values = _of_steps(values, partial(_composed_step, given.shared), given.steps, registry)
         method = _valid(values, values["steps"], registry)
-        changed = [spelled(f"chain.{param}", value) for param, value in method.fixed.items()]
+        if method.bank is not None:
+            entries(method.bank, method.bank_option)
+        changed = [spelled(f"{method.meta}.{param}", value) for param, value in method.fixed.items()]
     else:
         _check_params(values, own)
         changed = changes(_single(registry[name], read(registry[name])), _valid(values, [name], registry), own)
@@ -79,9 +102,16 @@ def compose_method(
     return method.model_copy(update={"changed": tuple(sorted(changed))})
 
 
+def _composed_step(shared: Sequence[str], name: str) -> dict[str, Any]:
+    """The YAML of a step under what a command says of all."""
+    step: dict[str, Any] = composed([f"method={name}", *shared])["method"]
+    return step
+
+
 def _valid(values: dict[str, Any], used: Iterable[str], registry: dict[str, Registered]) -> MethodConfig:
     """A composed method; used: the names of those it is made of."""
-    return validate(MethodConfig, {**values, **_code_of(registry[name] for name in dict.fromkeys(used))}, "method")
+    own = (registry[name] for name in dict.fromkeys(used) if name != NOTHING)
+    return validate(MethodConfig, {**values, **_code_of(own)}, "method")
 
 
 def typed_values(
@@ -90,8 +120,8 @@ def typed_values(
     """`hparams=FILE` with each value in its hyper-parameter's type, as it identifies results; others as they stand."""
     if not hparams:
         return {}
-    singles = {name: values for name, one in registry.items() if "steps" not in (values := read(one))}
-    known = {name: _single(registry[name], values) for name, values in singles.items()}
+    singles = {name: values for name, one in registry.items() if not _is_chain(values := read(one))}
+    known = {name: _by_default(name, values, registry) for name, values in singles.items()}
     known.update((method.name, method) for method in chosen)
     return {
         entry: {param: _typed(known.get(entry.rpartition("/")[2]), param, value) for param, value in values.items()}
@@ -148,63 +178,126 @@ def _masked(values: dict[str, Any], search: bool, given: dict[str, float | None]
     return {**values, "space": {**values["space"], **specs}, "params": {**values.get("params", {}), **fixed}}
 
 
-def _chained(values: dict[str, Any], given: Given, registry: dict[str, Registered]) -> dict[str, Any]:
-    """A chain's hyper-parameters are those of its steps, with the step's number before them: 0.lr, 1.epochs."""
-    names = values["steps"]
-    if not isinstance(names, list) or len(names) < 2:
-        raise ConfigError(
-            "a chain needs a list of at least two steps",
-            given=f"chain.steps={names}",
-            allowed=f"a list of {', '.join(name for name in registry if name != 'chain')}",
-            remedy="give chain.steps=[ct,ngplus]",
-        )
-    for name in names:
-        if name not in registry:
-            raise unknown("method", name, registry)
-    steps = [composed([f"method={name}", *given.shared])["method"] for name in names]
-    if any("steps" in step for step in steps):
-        raise ConfigError(
-            "a chain cannot be a step of a chain",
-            given=str(names),
-            allowed=", ".join(name for name in registry if name != "chain"),
-            remedy="list the methods themselves: chain.steps=[ct,ngplus]",
-        )
-    if "shards" in [step.get("needs") for step in steps]:
-        raise ConfigError(
-            "a method with an ensemble in place of the original cannot be a step of a chain",
-            given=str(names),
-            allowed="methods that unlearn from the original",
-            remedy="run it by itself: method=sisa",
-        )
-    if len(needs := {step["needs"] for step in steps if step.get("needs")}) > 1:
-        raise ConfigError(
-            "the steps of this chain need different records of the original's training",
-            given=", ".join(sorted(needs)),
-            allowed="steps with the same needs:",
-            remedy="choose other steps",
-        )
-    numbered = list(enumerate(_with_mask(step) for step in steps))
+def _of_steps(
+    values: dict[str, Any],
+    read_step: Callable[[str], dict[str, Any]],
+    settings: Iterable[str],
+    registry: dict[str, Registered],
+) -> dict[str, Any]:
+    """A method that is made of methods, with their hyper-parameters, the step's number before them: 0.lr, 1.epochs.
+
+    settings: of a command, chain.0.lr=0.01.
+    """
+    meta, names = values.get("meta", "chain"), values["steps"]
+    _check_names(meta, names, registry)
+    steps = {index: read_step(name) for index, name in enumerate(names) if meta != "rum" or name != NOTHING}
+    _check_steps(meta, names, list(steps.values()), registry)
+    numbered = [(index, _with_mask(_with_defaults(step, values))) for index, step in steps.items()]
     space = {
         f"{index}.{name}": _numbered(spec, index) for index, step in numbered for name, spec in step["space"].items()
     }
-    params = {}
-    for setting in given.steps:
-        key = setting.removeprefix("chain.").partition("=")[0]
-        if key not in space:
-            raise unknown("option", f"chain.{key}", [f"chain.{name}" for name in space])
-        params[key] = resolved(setting)
+    several = [step for _, step in numbered]
+    made = _refined(values, names, several) if meta == "rum" else _chained(names, several)
+    return {
+        **made,
+        "epoch_cost": sum(step["epoch_cost"] for step in several) / len(several),
+        "space": space,
+        "params": _of_step_settings(meta, settings, space),
+        "meta": meta,
+        "steps": names,
+    }
+
+
+def _chained(names: list[str], steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a chain is called, and what it reads and needs."""
     return {
         "name": "-".join(names),
         "version": int("".join(str(step["version"]) for step in steps)),
         "title": " + ".join(step["title"] for step in steps),
         "paper": "; ".join(step["paper"] for step in steps),
         "reads": sorted({part for step in steps for part in step["reads"]}),
-        "needs": next(iter(needs), None),
-        "epoch_cost": sum(step["epoch_cost"] for step in steps) / len(steps),
-        "space": space,
-        "params": params,
-        "steps": names,
+        "needs": next((step["needs"] for step in steps if step.get("needs")), None),
     }
+
+
+def _refined(values: dict[str, Any], names: list[str], steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same of rum: it has the name of its YAML with the default steps alone."""
+    usual = names == default_value("rum")["steps"]
+    titles = iter(step["title"] for step in steps)
+    told = ", ".join(NOTHING if name == NOTHING else next(titles) for name in names)
+    return {
+        **{name: values[name] for name in ("full_name", "paper", "needs", "bank")},
+        "name": values["name"] if usual else "-".join([values["name"], *names]),
+        "version": int("".join(str(one["version"]) for one in (values, *steps))),
+        "title": values["title"] if usual else f"{values['title']} ({told})",
+        "reads": sorted({"retain", "forget", *(part for step in steps for part in step["reads"])}),
+    }
+
+
+def _with_defaults(step: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """A step with the default values that the YAML of what it is a step of says for its method."""
+    own = values.get("values", {}).get(step["name"], {})
+    return {**step, "space": {name: {**spec, **({"default": own[name]} if name in own else {})}
+                              for name, spec in step["space"].items()}}  # fmt: skip
+
+
+def _of_step_settings(meta: str, settings: Iterable[str], space: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a command gives to hyper-parameters of steps."""
+    params = {}
+    for setting in (one for one in settings if one.startswith(f"{meta}.")):
+        key = setting.removeprefix(f"{meta}.").partition("=")[0]
+        if key not in space:
+            raise unknown("option", f"{meta}.{key}", [f"{meta}.{name}" for name in space])
+        params[key] = resolved(setting)
+    return params
+
+
+def _check_names(meta: str, names: Any, registry: dict[str, Registered]) -> None:
+    """Raises ConfigError unless the steps are a list of methods that there are."""
+    known = [name for name in registry if name not in METAS] + ([NOTHING] if meta == "rum" else [])
+    if not isinstance(names, list) or len(names) < 2 or set(names) == {NOTHING}:
+        raise ConfigError(
+            f"{meta} needs a list of at least two steps" + (", one of them a method" if meta == "rum" else ""),
+            given=f"{meta}.steps={names}",
+            allowed=f"a list of {', '.join(known)}",
+            remedy=f"give {EXAMPLES[meta]}",
+        )
+    for name in names:
+        if name not in known and name not in METAS:
+            raise unknown("method", name, known)
+
+
+def _check_steps(meta: str, names: list[str], steps: list[dict[str, Any]], registry: dict[str, Registered]) -> None:
+    """Raises ConfigError for methods that are no steps, and for steps that do not go together."""
+    if any("steps" in step for step in steps):
+        raise ConfigError(
+            f"a method that is made of methods cannot be a step of {meta}",
+            given=str(names),
+            allowed=", ".join(name for name in registry if name not in METAS),
+            remedy=f"list the methods themselves: {EXAMPLES[meta]}",
+        )
+    needs = {step["needs"] for step in steps if step.get("needs")}
+    if meta == "rum" and needs:
+        raise ConfigError(
+            "a method that needs a record of the original's training cannot be a step of rum",
+            given=str(names),
+            allowed="methods without needs: in their YAML, as a record is of the whole forget set, not of a part",
+            remedy="run it by itself, or as a step of a chain",
+        )
+    if "shards" in needs:
+        raise ConfigError(
+            "a method with an ensemble in place of the original cannot be a step of a chain",
+            given=str(names),
+            allowed="methods that unlearn from the original",
+            remedy="run it by itself: method=sisa",
+        )
+    if len(needs) > 1:
+        raise ConfigError(
+            "the steps of this chain need different records of the original's training",
+            given=", ".join(sorted(needs)),
+            allowed="steps with the same needs:",
+            remedy="choose other steps",
+        )
 
 
 def _numbered(spec: dict[str, Any], index: int) -> dict[str, Any]:

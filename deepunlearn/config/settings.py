@@ -33,7 +33,7 @@ class Setting(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What a command says of its methods. shared: other options; steps: those of a chain's steps, chain.0.lr=0.01."""
+    """What a command says of its methods. shared: other options; steps: values of steps, chain.0.lr=0.01."""
 
     methods: list[str]
     shared: list[str]
@@ -63,13 +63,14 @@ def without(overrides: Iterable[str], methods: Collection[str]) -> list[str]:
     return [override for override in overrides if not override.startswith(alone)]
 
 
-def check_methods(settings: Iterable[Setting], sweep: Sequence[str], steps: Sequence[str]) -> None:
-    """Raises ConfigError for a setting of a method that is not in the sweep; steps: of its chain."""
+def check_methods(settings: Iterable[Setting], sweep: Sequence[str], steps: Mapping[str, Sequence[str]]) -> None:
+    """Raises ConfigError for a setting of a method that is not in the sweep; steps: those of its chain, and of rum."""
     for one in settings:
         if one.method is None or one.method in sweep:
             continue
         name = one.field.rpartition(".")[2]
-        step = f"write chain.{steps.index(one.method)}.{name}=VALUE" if one.method in steps else None
+        within = ((meta, names.index(one.method)) for meta, names in steps.items() if one.method in names)
+        step = next((f"write {meta}.{index}.{name}=VALUE" for meta, index in within), None)
         raise ConfigError(
             f"{one.key} is of a method that is not in this sweep",
             given=f"{one.key}={one.value} with method={','.join(sweep)}",

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from deepunlearn.core.batches import FIRST
 from deepunlearn.core.errors import ConfigError, StoreError
-from deepunlearn.core.method_config import Needs
+from deepunlearn.core.method_config import Records
 from deepunlearn.core.params import Range, Value
 
 SPLIT_VERSION = 1
@@ -167,7 +167,7 @@ class RecordKey(Key):
 
     stage: ClassVar[str] = "record"
     original: ReferenceKey
-    needs: Needs
+    needs: Records
     forget: SplitKey | None  # names the samples whose batches count; null: no sample is told from others
     version: int
     values: Annotated[dict[str, Value], LATER] = {}  # hyper-parameters with role: record
@@ -194,6 +194,7 @@ class UnlearnedKey(Key):
     forget: Annotated[SplitKey | None, LATER] = None  # where the original's split does not name the forget set
     drawn: Annotated[str | None, LATER] = None  # REPORT where the seed was searched on; null: as its trials, if any
     batches: Annotated[int, LATER] = FIRST
+    difficulty: Annotated[str | None, LATER] = None  # of needs: difficulty: where scores of samples are from, a hash
 
 
 class MetricsKey(Key):
@@ -253,6 +254,7 @@ class StudyKey(Key):
     version: int
     code: Annotated[str | None, LATER] = None
     batches: Annotated[int, LATER] = FIRST
+    difficulty: Annotated[str | None, LATER] = None  # as in UnlearnedKey
 
 
 class SearchKey(Key):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from deepunlearn.core.errors import unknown
 from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, ParamSpec, Role, Value
 from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt, Unfit
 
-Needs = Literal["updates", "shards"]  # what is recorded while the original is trained
+Records = Literal["updates", "shards"]  # what is recorded while the original is trained, in a stage of its own
+Needs = Literal["updates", "shards", "difficulty"]  # what of the learning phase a method asks for
+Meta = Literal["chain", "rum"]  # what runs the steps of a method that is made of methods
+NOTHING = "none"  # a step of rum that leaves its part of the forget set as it is
 
 TENTHS = 10  # yields of a run for its steps, where it counts steps in place of epochs
 
@@ -68,16 +72,39 @@ class MethodConfig(Frozen):
     full_name: str = Field("", exclude=True)  # the title spelled out; for people alone, of no identity
     paper: str
     reads: tuple[Literal["retain", "forget", "val"], ...]
-    needs: Needs | None = None  # what has to be recorded while the original is trained
+    needs: Needs | None = None  # what has to be known of the original's training
+    bank: str | None = None  # of needs: difficulty: a results folder with memorisation scores; null: by confidence
     epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
     space: dict[str, ParamSpec]
     params: dict[str, Any] = Field(default_factory=dict)  # values given by hand; null: searched, or the default
     mask: MaskConfig | None = None  # null: the method takes no mask (it uses no optimiser, or makes its own mask)
-    steps: tuple[str, ...] = ()  # of a chain: names of the methods that run one after the other
+    meta: Meta = "chain"  # of steps: whether each has the whole forget set, or a part of its own
+    steps: tuple[str, ...] = ()  # names of the methods that run one after the other
     changed: tuple[str, ...] = ()  # settings made by hand, for telling result sets apart
     contract: ContractConfig = ContractConfig()
     modules: dict[str, str] = Field(default_factory=dict)  # of methods that are not ours: name -> where the class is
     code: str | None = None  # digest of these modules' files; identifies results of theirs beside the version
+
+    @field_validator("bank")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        """Jobs may start elsewhere."""
+        return None if path is None else str(Path(path).expanduser().absolute())
+
+    @property
+    def records(self) -> Records | None:
+        """What of it is made in a stage of its own: once more the original, or an ensemble."""
+        return None if self.needs == "difficulty" else self.needs
+
+    @property
+    def watches(self) -> bool:
+        """Whether the training of the original itself is watched for it."""
+        return self.needs == "difficulty" and self.bank is None
+
+    @property
+    def bank_option(self) -> str:
+        """How a command sets `bank`."""
+        return f"{self.meta}.bank" if self.steps else "method.bank"
 
     @property
     def fixed(self) -> dict[str, Value]:
@@ -87,7 +114,7 @@ class MethodConfig(Frozen):
 
     def _option(self, param: str) -> str:
         """How a command sets a hyper-parameter."""
-        return f"chain.{param}" if self.steps else f"method.params.{param}"
+        return f"{self.meta}.{param}" if self.steps else f"method.params.{param}"
 
     @property
     def defaults(self) -> dict[str, Value]:

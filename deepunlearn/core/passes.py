@@ -37,6 +37,8 @@ def runs_differ(method: MethodConfig, sizes: Mapping[str, int], values: Mapping[
     sizes: samples of retain, forget and val; values: of each hyper-parameter those it may have, None where they cannot
     be listed. What cannot be known counts as different, e.g. of a method that is not ours.
     """
+    if method.meta == "rum":
+        return True  # there were none under the FIRST rule
     steps = [(name, f"{index}.") for index, name in enumerate(method.steps)] or [(method.name, "")]
     return any(name in method.modules or _step_differs(name, prefix, sizes, values) for name, prefix in steps)
 

@@ -24,10 +24,14 @@ Pair = tuple[Tensor, Tensor]
 
 
 class Given(NamedTuple):
-    """parts: by name, on one device; shared: a sentence for each two parts that hold the same samples."""
+    """parts: by name, on one device; shared: a sentence for each two parts that hold the same samples.
+
+    orders: of each part the places of its samples in what was given.
+    """
 
     parts: dict[str, Part]
     shared: list[str]
+    orders: dict[str, list[int]]
 
 
 def read_given(
@@ -50,15 +54,20 @@ def read_given(
     ends = [0, *itertools.accumulate(len(samples.labels) for samples in read.values())]
     spans = zip(read, itertools.pairwise(ends), strict=True)
     parts = {name: part_of(together, range(*span)) for name, span in spans}
-    return Given(parts, _shared({name: samples.digests for name, samples in read.items()}, alike))
+    shared = _shared({name: samples.digests for name, samples in read.items()}, alike)
+    return Given(parts, shared, {name: samples.order for name, samples in read.items()})
 
 
 class _Samples(NamedTuple):
-    """inputs [N, ...] and labels int64 [N] on the device, ordered by content; what tells the inputs apart."""
+    """inputs [N, ...] and labels int64 [N] on the device, ordered by content; what tells the inputs apart.
+
+    order: the place of each in what was given.
+    """
 
     inputs: Tensor
     labels: Tensor
     digests: list[bytes]
+    order: list[int]
 
 
 def _samples(name: str, data: Data, dtype: torch.dtype, seed: int, runtime: Runtime) -> _Samples:
@@ -69,9 +78,8 @@ def _samples(name: str, data: Data, dtype: torch.dtype, seed: int, runtime: Runt
     inputs = _finite(name, inputs.to(dtype) if inputs.is_floating_point() else inputs)
     by_digest = sorted(zip(_digests(inputs), labels.tolist(), range(len(labels)), strict=True))
     order = [index for _, _, index in by_digest]
-    return _Samples(
-        inputs[order].to(runtime.device), labels[order].to(runtime.device), [one for one, _, _ in by_digest]
-    )
+    inputs, labels = inputs[order].to(runtime.device), labels[order].to(runtime.device)
+    return _Samples(inputs, labels, [digest for digest, _, _ in by_digest], order)
 
 
 def _shared(contents: Mapping[str, list[bytes]], alike: Collection[tuple[str, str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,33 +27,46 @@ class Memorised:
     told: str
 
 
-def entries(bank: str) -> list[Path]:
+def entries(bank: str, option: str = "forget.bank") -> list[Path]:
     """Folders with scores: `bank` itself, or those of all designs in a folder of results.
 
-    Raises ConfigError where there are none.
+    option: what named it. Raises ConfigError where there are none.
     """
     folder = Path(bank)
     paths = [folder / MEMORISATION, *sorted(folder.glob(f"store/*/*/memorisation/*/*/{MEMORISATION}"))]
     found = [path.parent for path in paths if path.is_file() and not path.parent.name.startswith(DRAFT)]
     if not found:
         raise ConfigError(
-            "there are no memorisation scores in forget.bank",
-            given=f"forget.bank={bank}" + ("" if folder.is_dir() else ": no such folder"),
+            f"there are no memorisation scores in {option}",
+            given=f"{option}={bank}" + ("" if folder.is_dir() else ": no such folder"),
             allowed="a folder of results in which python -m deepunlearn.lira has trained all originals of a design",
-            remedy=f"{LIRA}, or take forget.by=confidence",
+            remedy=f"{LIRA}, or go by confidence, which needs nothing stored",
         )
     return found
 
 
-def memorised(bank: str, data: Data) -> Memorised:
+def scores_of(bank: str, data: Data, option: str = "forget.bank") -> npt.NDArray[np.float64]:
+    """[N] of the whole training part, NaN of samples without a score. Raises ConfigError as `memorised`."""
+    scores = np.full(len(data.train_labels), np.nan)
+    found = memorised(bank, data, option)
+    scores[found.rows] = found.score
+    return scores
+
+
+def digest_of(scores: npt.NDArray[np.float64]) -> str:
+    """What identifies them: 64 hex digits."""
+    return hashlib.sha256(scores.astype("<f8").tobytes()).hexdigest()
+
+
+def memorised(bank: str, data: Data, option: str = "forget.bank") -> Memorised:
     """The scores of the one design in `bank` that was made on these data. Raises ConfigError for none and several."""
-    of_data = {path: arrays for path in entries(bank) if _is_of(arrays := _entry(path).arrays(MEMORISATION), data)}
+    of_data = {
+        path: arrays for path in entries(bank, option) if _is_of(arrays := _entry(path).arrays(MEMORISATION), data)
+    }
     if len(of_data) != 1:
         raise ConfigError(
-            "forget.bank has no memorisation scores of these data"
-            if not of_data
-            else "forget.bank has several of them",
-            given=f"forget.bank={bank}: {', '.join(map(str, of_data or entries(bank)))}",
+            f"{option} has no memorisation scores of these data" if not of_data else f"{option} has several of them",
+            given=f"{option}={bank}: {', '.join(map(str, of_data or entries(bank, option)))}",
             allowed="one design of halvings on the samples and labels of this dataset",
             remedy="give the folder of one of them, the one with memorisation.npz" if of_data else LIRA,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic import field_validator, model_validator
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Pending, Samples, Splits, Unseen
 from deepunlearn.core.validation import Ratio, Unfit
-from deepunlearn.forget.bank import entries, memorised
+from deepunlearn.forget.bank import digest_of, entries, memorised, scores_of
 from deepunlearn.forget.list import Listed, located, read
 from deepunlearn.forget.matching import matched_by_class
 
@@ -89,12 +88,10 @@ class DifficultyForget(ForgetSet):
 
     def _scores(self, data: Data) -> Scores:
         """Of the whole training part, NaN where the file, or the bank, has none."""
-        scores = np.full(len(data.train_labels), np.nan)
         if self.bank is not None:
-            found = memorised(self.bank, data)
-            scores[found.rows] = found.score
-            return scores
+            return scores_of(self.bank, data)
         assert self.file is not None
+        scores = np.full(len(data.train_labels), np.nan)
         listed = read(Path(self.file), SCORE)
         scores[located(self.file, listed, data)] = _numbers(self.file, listed)
         return scores
@@ -110,7 +107,7 @@ class DifficultyForget(ForgetSet):
         values = self.model_dump(mode="json", exclude={"name", "module", "code", "file", "bank"})
         if self.file is None and self.bank is None:
             return values
-        return {**values, "scores": hashlib.sha256(self._scores(data).astype("<f8").tobytes()).hexdigest()}
+        return {**values, "scores": digest_of(self._scores(data))}
 
     @field_validator("file", "bank")
     @classmethod

@@ -46,7 +46,7 @@ class StoredStates(TaskList):
 
     def _watched_entry(self, task: Task) -> Entry | None:
         """What was seen of a training that was watched."""
-        key = self.record_key(task) if task.stage == "record" else self.keys[task.cell].confidence
+        key = self.record_key(task) if task.stage == "record" else self.watched_key(task)
         return self.store.find(key, self.place(task))
 
     def _subject(self, task: Task) -> ReferenceKey | UnlearnedKey | None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys
 from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.forget import Role, Splits
-from deepunlearn.core.keys import CellKey, RecordKey, canonical_json
+from deepunlearn.core.keys import CellKey, ConfidenceKey, RecordKey, canonical_json
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
@@ -76,6 +76,8 @@ class TaskList:
         self.results = Results(Path(sweep.results))
         self.methods = {method.name: method for method in sweep.methods}
         self._originals: dict[tuple[int, int], str] = {}
+        self._confidences: dict[tuple[int, int], str] = {}
+        self._asked: dict[int, set[int]] = {}  # cell -> seeds of originals that are watched
         self._records: dict[tuple[int, str, int], str] = {}
         self._digests: dict[int, Digest] = {}
         self._splits: dict[int, Splits] = {}
@@ -118,7 +120,8 @@ class TaskList:
         config = self.sweep.cells[cell]
         reported, searched_on = self.sweep.report_seeds(config), self.sweep.search_seeds(config)
         if stage == "confidence":
-            yield from (task for task in self._watched(cell) if task.cell == cell)
+            watched = (self._watched(cell, seed) for seed in sorted(self._seeds_watched(cell)))
+            yield from (task for task in watched if task.cell == cell)
         elif stage == "reference":
             seeds = sorted({*reported, *(searched_on if self._searched(cell) else ())})
             yield from dict.fromkeys(self._reference(cell, role, seed) for seed in seeds for role in REFERENCES)
@@ -164,12 +167,12 @@ class TaskList:
 
         It is a task of the first cell and method that need the same.
         """
-        if self.methods[name].needs is None:
+        if not self.methods[name].records:
             return []
         if self.methods[name].needs == "shards":  # of the original, whoever forgets
             seed = self.sweep.cells[cell].forget.reference_seed("original", seed)
         own = self._record_hash(cell, name, seed)
-        needing = [one for one, method in self.methods.items() if method.needs is not None]
+        needing = [one for one, method in self.methods.items() if method.records]
         tasks = (Task("record", one, other, seed) for one in range(cell + 1) for other in needing)
         return [next(task for task in tasks if self._record_hash(task.cell, task.method, seed) == own)]
 
@@ -198,24 +201,39 @@ class TaskList:
             self._originals[cell, seed] = self.keys[cell].reference("original", seed).hash
         return self._originals[cell, seed]
 
-    def _watched(self, cell: int) -> list[Task]:
-        """The training to watch before it is known what is forgotten, where the forget set goes by that.
+    def _seeds_watched(self, cell: int) -> set[int]:
+        """Of the originals whose training is to be watched: for what is forgotten, or for methods that go by that."""
+        if cell not in self._asked:
+            forget = self.sweep.cells[cell].forget
+            by_methods = (seed for name, method in self.methods.items() if method.watches
+                          for seed in self._made_of(cell, name))  # fmt: skip
+            originals = {forget.reference_seed("original", seed) for seed in by_methods}
+            self._asked[cell] = originals | ({WATCHED_SEED} if forget.by_confidence else set())
+        return self._asked[cell]
 
-        It is a task of the first cell with the same.
-        """
-        asking = [one for one in range(cell + 1) if self.sweep.cells[one].forget.by_confidence]
-        if cell not in asking:
-            return []
-        own = self.keys[cell].confidence
-        first = next(one for one in asking if self.keys[one].confidence == own)
-        return [Task("confidence", first, "original", WATCHED_SEED)]
+    def _watched(self, cell: int, seed: int) -> Task:
+        """The training of the original of `seed` to watch: a task of the first cell with the same."""
+        seed = self.sweep.cells[cell].forget.reference_seed("original", seed)
+        own = self._watched_hash(cell, seed)
+        asking = (one for one in range(cell + 1) if seed in self._seeds_watched(one))
+        first = next(one for one in asking if self._watched_hash(one, seed) == own)
+        return Task("confidence", first, "original", seed)
+
+    def _watched_hash(self, cell: int, seed: int) -> str:
+        """The hash of its key."""
+        if (cell, seed) not in self._confidences:
+            self._confidences[cell, seed] = self.keys[cell].confidence_of(seed).hash
+        return self._confidences[cell, seed]
+
+    def watched_key(self, task: Task) -> ConfidenceKey:
+        """What a task that watches a training stores."""
+        assert task.seed is not None
+        return self.keys[task.cell].confidence_of(task.seed)
 
     @cached_property
     def watched(self) -> dict[str, Task]:
         """Hash of an original's key -> the task that watches its training, and leaves it, too."""
-        return {
-            self.keys[task.cell].confidence.original.hash: task for task in self.tasks if task.stage == "confidence"
-        }
+        return {self.watched_key(task).original.hash: task for task in self.tasks if task.stage == "confidence"}
 
     def _searched(self, cell: int) -> list[str]:
         source = self.keys[cell].source
@@ -224,7 +242,7 @@ class TaskList:
     def inputs(self, task: Task) -> list[Task]:
         """The tasks that `task` reads directly."""
         if task.stage in ("confidence", "reference"):
-            return self._watched(task.cell) if task.stage == "reference" else []
+            return self._watched_before(task) if task.stage == "reference" else []
         if task.stage == "measure":
             return self.members(task)
         references = [] if task.seed is None else [self._reference(task.cell, role, task.seed) for role in REFERENCES]
@@ -232,6 +250,7 @@ class TaskList:
             return references[:1]
         if task.method not in REFERENCES and task.seed is not None:
             references += self._record(task.cell, task.method, task.seed)
+            references += [self._watched(task.cell, task.seed)] if self.methods[task.method].watches else []
         if task.stage == "search" or task.method in REFERENCES:
             return references
         if task.stage == "select":
@@ -239,6 +258,15 @@ class TaskList:
             return [Task("search", task.cell, task.method, seed) for seed in seeds]
         chosen = [Task("select", task.cell, task.method, None)] if task.method in self._searched(task.cell) else []
         return [*references, *chosen]
+
+    def _watched_before(self, task: Task) -> list[Task]:
+        """What is watched before a reference is trained: what tells the split, or leaves that reference, too."""
+        found = [self._watched(task.cell, WATCHED_SEED)] if self.sweep.cells[task.cell].forget.by_confidence else []
+        if task.method == "original" and self.watched:
+            assert task.seed is not None
+            own = self.watched.get(self._original(task.cell, task.seed))
+            found += [own] if own is not None and own not in found else []
+        return found
 
     def sizes(self, cell: int) -> dict[str, int]:
         """Samples of retain, forget, val and test part, of the models of the first seed."""
@@ -304,7 +332,7 @@ class TaskList:
         """A name for `task` that another command with the same intent arrives at too."""
         keys = self.keys[task.cell]
         if task.stage == "confidence":
-            return f"{task.stage}-{keys.confidence.short}"  # forget sets share it
+            return f"{task.stage}-{self.watched_key(task).short}"  # forget sets share it
         if task.stage == "record":
             return f"{task.stage}-{self.record_key(task).short}"  # methods share it
         identity: list[Any] = [task.stage, self._cell_key(task).hash, task.method, task.seed]

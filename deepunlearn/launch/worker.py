@@ -135,7 +135,7 @@ class Worker:
         elif task.stage == "search":
             SlotStudy(experiment, self.planner.methods[task.method], sweep.search, task.seed).run()
         elif task.stage == "confidence":
-            experiment.confidence()
+            experiment.confidence(task.seed)
         elif task.stage == "record":
             experiment.record(self.planner.record_key(task), task.seed)
         elif task.stage == "reference":

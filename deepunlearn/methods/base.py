@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -49,6 +50,7 @@ class Problem:
     _kept: frozenset[str] = frozenset()  # parameters of fresh networks that are not fresh, for a user's model
     _unbounded: frozenset[str] = frozenset()  # buffers of a user's model that hold infinity from the start
     _recorded: Recorded | Shards | None = None
+    _difficulty: Tensor | None = None
     notes: dict[str, Value] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
     _masks: dict[Tensor, Tensor] = field(default_factory=dict)
@@ -201,6 +203,32 @@ class Problem:
         """The ensemble that stands in place of the original: `model` and `original` are of `Ensemble` then."""
         assert isinstance(self._recorded, Shards), "the YAML of a method that asks for this says needs: shards"
         return self._recorded
+
+    @property
+    def difficulty(self) -> Tensor:
+        """float64 [N] on the CPU, of each forget sample in its order: high where it is hard to learn, or memorised.
+
+        Only their order says something: scores come from how sure the original was while it was trained, or from a bank
+        of memorisation scores.
+        """
+        assert self._difficulty is not None, "the YAML of a method that asks for this says needs: difficulty"
+        return self._difficulty
+
+    @contextmanager
+    def request(self, *, retain: Part, forget: Part) -> Iterator[None]:
+        """For the block a problem of its own: these parts, the working copy as it is now as its original, all free."""
+        whole = self.original, self.retain, self.forget
+        self.original, self.retain, self.forget = self._as_it_is(), retain, forget
+        self.train_only(self.model.parameters())
+        self.restrict({})
+        try:
+            yield
+        finally:
+            self.original, self.retain, self.forget = whole
+
+    def _as_it_is(self) -> nn.Module:
+        """The working copy now, fixed and in evaluation mode."""
+        return copy.deepcopy(self.model).requires_grad_(False).eval()
 
     @torch.no_grad()
     def subtract(self, changes: Mapping[str, Tensor]) -> None:

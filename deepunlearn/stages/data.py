@@ -69,8 +69,11 @@ class DataStage:
         """
         if not self.cell.forget.by_confidence:
             return None
-        stored = self._stored(self.keys.confidence, self.keys.place("original", WATCHED_SEED)).arrays("confidence.npz")
-        sure = np.full(len(self.decoded.train_labels), np.nan)
+        return self._sure(self._stored(self.keys.confidence, self.keys.place("original", WATCHED_SEED)))
+
+    def _sure(self, entry: Entry) -> npt.NDArray[np.float64]:
+        """[N] of the whole training part, of what was watched; NaN of samples that are not trained on."""
+        stored, sure = entry.arrays("confidence.npz"), np.full(len(self.decoded.train_labels), np.nan)
         sure[stored["samples"]] = stored["confidence"]
         return sure
 
@@ -87,6 +90,10 @@ class DataStage:
     def _sizes(self) -> dict[str, int]:
         """Where the forget set goes by confidence they are known before the split is, whose key they are part of."""
         return self.keys.make_splits(self.decoded).sizes(0) if self.cell.forget.by_confidence else self.split.sizes
+
+    def split_of(self, seed: int) -> Split:
+        """Sample numbers of each part, of the models of `seed`; here that is the same for all."""
+        return self.split
 
     def split_data(self, seed: int) -> SplitData:
         """The data as the models of `seed` divide it; here that is the same for all."""

@@ -22,7 +22,7 @@ from deepunlearn.metrics.requests import REQUESTS
 from deepunlearn.metrics.row import check_row
 from deepunlearn.metrics.scores import accuracies, completed, score
 from deepunlearn.stages.measuring import MeasuringStage
-from deepunlearn.stages.recording import LEARNING_PHASE, costs
+from deepunlearn.stages.recording import LEARNING_PHASE
 from deepunlearn.stages.references import Logits
 from deepunlearn.stages.unlearning import distances
 from deepunlearn.training import load_weights
@@ -108,7 +108,7 @@ class Experiment(MeasuringStage):
             "seconds": entry.meta["seconds"],
             "retrain_seconds": retrain_seconds,
             "RTE": rte(retrain_seconds, entry.meta["seconds"]),
-            **(costs(self.record(self.keys.record(method, params, seed), seed)) if method.needs else {}),
+            **self.costs(method, params, seed),
         }
         if self.keys.source(sweep, method) == "search":
             labels.update(

@@ -312,7 +312,7 @@ class RepeatedCall:
     def unlearn(self, around: AbstractContextManager[Any]) -> None:
         self._stage.split_data(self._seed)
         self._stage.original(self._stage.cell.forget.reference_seed("original", self._seed))
-        if self._run[0].needs is not None:
+        if self._run[0].records:
             self._stage.recorded(self._stage.keys.record(*self._run, self._seed), self._seed)
         with around:
             self._stage.unlearn(*self._run, self._seed, drawn=self._drawn)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from deepunlearn import archs
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.keys import RecordKey, SliceKey
+from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig
@@ -37,6 +39,24 @@ class RecordingStage(ReferenceStage):
     def __init__(self, cell: CellConfig, results: Results, runtime: Runtime, progress: Progress) -> None:
         super().__init__(cell, results, runtime, progress)
         self._loaded: tuple[RecordKey, int, Recorded | Shards] | None = None
+
+    def difficulty(self, method: MethodConfig, seed: int) -> Tensor | None:
+        """float64 [N]: how hard each forget sample of the model of `seed` is, where `method` needs that.
+
+        By its bank the memorisation, else the negative confidence of the original over its training.
+        """
+        if method.needs != "difficulty":
+            return None
+        split = self.split_of(seed)
+        self.keys.check_bank(method, split)
+        scores = -self._sure(self.confidence(seed)) if method.bank is None else self.keys.memorised(method)
+        return torch.from_numpy(scores[split.forget])
+
+    def costs(self, method: MethodConfig, params: Mapping[str, Value], seed: int) -> dict[str, Any]:
+        """What `method` needed of the learning phase, for its row; nothing of most methods."""
+        if method.watches:
+            return costs(self.confidence(seed))
+        return costs(self.record(self.keys.record(method, params, seed), seed)) if method.records else {}
 
     def record(self, key: RecordKey, seed: int) -> Entry:
         """What `key` names of the original of `seed`, made where it is not stored. Raises NotApplicable, see below."""

@@ -13,7 +13,6 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.archs.inspection import inspected
-from deepunlearn.cells import WATCHED_SEED
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.forget import Role, Split
 from deepunlearn.core.keys import Key, ReferenceKey
@@ -67,22 +66,24 @@ class ReferenceStage(DataStage):
         """The data that a reference is trained on, divided as its outputs are stored."""
         return self.shared_data if self._is_shared(key) else self.split_data(seed)
 
-    def confidence(self) -> Entry:
-        """How sure the original of one seed was of each of its training samples; the original is kept, too.
+    def confidence(self, seed: int) -> Entry:
+        """How sure the original of `seed` was of each of its training samples; the original is kept, too.
 
         The watched training is that of the original, bit for bit.
         """
-        key, place = self.keys.confidence, self.keys.place("original", WATCHED_SEED)
+        seed = self.cell.forget.reference_seed("original", seed)
+        key, place = self.keys.confidence_of(seed), self.keys.place("original", seed)
         entry = self.store.find(key, place)
         if entry is not None:
             return entry
-        watch = Confidence(self.shared_data.parts["train"], self.runtime)
-        checkpoint = self._checkpoint(key)
-        model, history = self._trained(key.original, place, self.shared_data, checkpoint, watch)
+        data = self._data_of(key.original, seed)
+        watch, checkpoint = Confidence(data.parts["train"], self.runtime), self._checkpoint(key)
+        model, history = self._trained(key.original, place, data, checkpoint, watch)
         if self.store.find(key.original, place) is None:
-            self._store_reference(key.original, place, model, self.shared_data, history)
+            self._store_reference(key.original, place, model, data, history)
+        samples = (self.shared_split if self._is_shared(key.original) else self.split_of(seed)).train
         with self.store.writing(key, place, self._facts(seconds=history.seconds + watch.seconds)) as draft:
-            draft.write_arrays("confidence.npz", samples=self.shared_split.train, confidence=watch.means())
+            draft.write_arrays("confidence.npz", samples=samples, confidence=watch.means())
         checkpoint.path.unlink(missing_ok=True)
         return self._stored(key, place)
 

@@ -57,6 +57,7 @@ class UnlearningStage(RecordingStage):
             fresh=self._another,
             runtime=self.runtime,
             recorded=recorded,
+            difficulty=self.difficulty(method, seed),
         )
         self.runtime.graphs_of(method.name)
         run_seed = self.keys.run_seed(method, seed, drawn)
@@ -66,7 +67,7 @@ class UnlearningStage(RecordingStage):
         self, method: MethodConfig, params: dict[str, Value], seed: int
     ) -> tuple[Recorded | Shards | None, nn.Module]:
         """What was recorded for `method`, if it needs that, and what it unlearns from: the original, or an ensemble."""
-        key = self.keys.record(method, params, seed) if method.needs else None
+        key = self.keys.record(method, params, seed) if method.records else None
         if key is not None and key.needs == "shards":
             return self.recorded(key, seed), self.ensemble(key, seed)
         original = self.original(self.cell.forget.reference_seed("original", seed))

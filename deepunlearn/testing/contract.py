@@ -30,6 +30,7 @@ from deepunlearn.stages.unlearning import distances
 from deepunlearn.testing.run import only
 from deepunlearn.testing.small import (
     CLASSES,
+    difficulty_of,
     equal_states,
     make_problem,
     model,
@@ -97,6 +98,7 @@ def unlearn(
             here,
             frozen=frozen,
             recorded=recorded(arch, method.needs),
+            difficulty=difficulty_of(data(arch)["forget"], method.needs),
         ),
         here,
         seed,

@@ -93,6 +93,7 @@ def make_problem(
     *,
     frozen: frozenset[str] = frozenset(),
     recorded: Recorded | Shards | None = None,
+    difficulty: torch.Tensor | None = None,
 ) -> Problem:
     setting = Setting(
         original=original,
@@ -103,6 +104,7 @@ def make_problem(
         runtime=here,
         frozen=frozen,
         recorded=recorded,
+        difficulty=difficulty,
     )
     return setting.problem(generator)
 
@@ -122,7 +124,7 @@ def shards_of(ensemble: nn.Module, data: dict[str, Part]) -> Shards:
 
 def recorded_of(original: nn.Module, needs: Needs | None, seed: int = 0) -> Recorded | None:
     """A record as if steps of about a hundredth of the weights had been on forget samples."""
-    if needs is None:
+    if needs != "updates":
         return None
     generator = torch.Generator().manual_seed(seed)
     updates = {
@@ -133,6 +135,13 @@ def recorded_of(original: nn.Module, needs: Needs | None, seed: int = 0) -> Reco
     }
     size = sum(value.nbytes for value in original.state_dict().values())
     return Recorded(updates, batches=12, affected=5, update_bytes=size)
+
+
+def difficulty_of(forget: Part, needs: Needs | None, seed: int = 0) -> torch.Tensor | None:
+    """Scores of forget samples, all different, in an order of their own."""
+    if needs != "difficulty":
+        return None
+    return torch.randperm(len(forget), generator=torch.Generator().manual_seed(seed)).double()
 
 
 def state(module: nn.Module) -> dict[str, torch.Tensor]:

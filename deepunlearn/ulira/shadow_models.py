@@ -54,6 +54,9 @@ class ShadowExperiment(Experiment):
     def sizes(self, seed: int) -> dict[str, int]:
         return self.halves.sizes(seed)
 
+    def split_of(self, seed: int) -> Split:
+        return self.halves.of(seed)
+
     @cached_property
     def _everything(self) -> dict[str, Part]:
         """The whole pool as `train`, with val and test: uploaded once, and normalised alike for all models."""

@@ -134,11 +134,17 @@ def test_a_file_is_given_where_it_is_read(given: tuple[str, ...]) -> None:
 # -------------------------------------------------------------------------------------------------- by memorisation
 
 
-def put_bank(folder: Path, scores: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], arch: str = "small") -> Path:
+def put_bank(
+    folder: Path,
+    scores: npt.NDArray[np.float64],
+    rows: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64] = LABELS,
+    arch: str = "small",
+) -> Path:
     """As `python -m deepunlearn.lira` leaves them; the folder of the entry."""
     key, place = MemorisationKey(originals=arch, version=1), Place("digits", arch, "original")
     with Store(folder / "store").writing(key, place, {}) as draft:
-        draft.write_arrays("memorisation.npz", rows=rows, labels=LABELS[rows], score=scores, low=scores, high=scores)
+        draft.write_arrays("memorisation.npz", rows=rows, labels=labels[rows], score=scores, low=scores, high=scores)
         draft.write_json("memorisation.json", {"halvings": 12, "arch_title": "Small", "right_is": "the largest logit"})
     return Store(folder / "store").path(key, place)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from deepunlearn.config import read_command
-from deepunlearn.core.errors import MissingData
+from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Task
+from deepunlearn.sweep import check
+from tests.forget.test_difficulty import put_bank
 
 
 def test_a_tasks_name_can_be_read_back() -> None:
@@ -72,3 +76,54 @@ def test_an_ensemble_is_of_an_original_and_what_forget_samples_changed_of_the_mo
     recorded = [task for task in planner.tasks if task.stage == "record"]
     assert sum(task.method == "sisa" for task in recorded) == 12
     assert sum(task.method == "amnesiac" for task in recorded) == 48
+
+
+def test_the_original_of_each_seed_is_watched_for_a_method_that_goes_by_difficulty(tmp_path: Path) -> None:
+    """Watched, it is there, and is not trained a second time; a forget set that goes by it shares the one of seed 0."""
+    planner = planned(tmp_path, "method=ft,rum", "forget=random,difficulty", "forget.random.ratio=0.1,0.2")
+    watched = [task for task in planner.tasks if task.stage == "confidence"]
+    assert watched == [Task("confidence", 0, "original", 0), Task("confidence", 0, "original", 1)]
+    assert planner.inputs(Task("reference", 0, "original", 1)) == watched[1:]
+    assert planner.inputs(Task("reference", 1, "retrained", 1)) == []
+    assert planner.inputs(Task("reference", 2, "retrained", 1)) == watched[:1]
+    assert planner.inputs(Task("evaluate", 1, "rum", 1))[-1] == watched[1]
+    assert not {*planner.inputs(Task("evaluate", 1, "ft", 1))} & {*watched}
+    names = [planner.task_id(task) for task in planner.tasks]
+    assert len(names) == len(set(names))
+
+
+def test_a_halving_is_watched_once_for_all_its_parts(tmp_path: Path) -> None:
+    halves = ("method=rum", "forget=halves", "forget.halvings=12", "forget.parts=4")
+    planner = planned(tmp_path, *halves)
+    watched = [task.seed for task in planner.tasks if task.stage == "confidence"]
+    assert watched == list(range(0, 48, 4))
+    assert planner.inputs(Task("evaluate", 0, "rum", 5))[-1] == Task("confidence", 0, "original", 4)
+
+
+@pytest.mark.slow
+def test_nothing_is_watched_where_memorisation_is_stored(tmp_path: Path) -> None:
+    scores = np.linspace(0, 1, 1438)
+    put_bank(tmp_path / "bank", scores, np.arange(1438), digits_labels(tmp_path))
+    by_bank = planned(tmp_path, "method=rum", f"rum.bank={tmp_path / 'bank'}")
+    assert not [task for task in by_bank.tasks if task.stage == "confidence"]
+    keys, method = by_bank.keys[0], by_bank.methods["rum"]
+    values, usual = method.complete({}), planned(tmp_path, "method=rum").methods["rum"]
+    by_confidence = keys.unlearned(usual, values, 0)
+    assert len({keys.unlearned(method, values, 0).hash, by_confidence.hash}) == 2
+    assert by_confidence.difficulty == keys.confidence_of(0).hash != keys.confidence_of(1).hash
+    assert keys.unlearned(by_bank.methods["rum"], values, 0).difficulty == keys.unlearned(method, values, 1).difficulty
+    assert keys.result_set(by_bank.sweep, method) != keys.result_set(by_bank.sweep, usual)
+    assert keys.difficulty(planned(tmp_path).methods["ft"], 0) is None
+
+
+@pytest.mark.slow
+def test_a_bank_without_some_forget_samples_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    put_bank(tmp_path / "bank", np.linspace(0, 1, 100), np.arange(100), digits_labels(tmp_path))
+    with pytest.raises(ConfigError, match=r"forget samples have no score in rum\.bank"):
+        check(planned(tmp_path, "method=rum", f"rum.bank={tmp_path / 'bank'}"))
+    with pytest.raises(ConfigError, match=r"no memorisation scores in rum\.bank"):
+        planned(tmp_path, "method=rum", f"rum.bank={tmp_path / 'nowhere'}")
+
+
+def digits_labels(folder: Path) -> npt.NDArray[np.int64]:
+    return planned(folder).data(0).train_labels

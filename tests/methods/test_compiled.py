@@ -12,7 +12,7 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.methods.base import Problem
 from deepunlearn.running import execute
 from deepunlearn.testing.contract import data, original, quick_params, recorded
-from deepunlearn.testing.small import make_problem, runtime, state
+from deepunlearn.testing.small import difficulty_of, make_problem, runtime, state
 
 METHODS = method_configs()
 KINDS = ("ft", "bt", "cfk", "kde", "salun", "iu")  # plain, teachers, frozen, rebuilt, masked, per sample: each compiles
@@ -30,7 +30,8 @@ def unlearned(method: MethodConfig, arch: str, compiled: bool) -> tuple[nn.Modul
 
     def problem_of(generator: torch.Generator) -> Problem:
         record = recorded(arch, method.needs)
-        problem = make_problem(original(arch, method.needs), arch, generator, data(arch), here, recorded=record)
+        own, hard = original(arch, method.needs), difficulty_of(data(arch)["forget"], method.needs)
+        problem = make_problem(own, arch, generator, data(arch), here, recorded=record, difficulty=hard)
         if compiled:
             problem.model.compile(backend="aot_eager")
         return problem

@@ -71,7 +71,9 @@ def data(size: int, seed: int) -> tuple[Tensor, Tensor]:
 def outcome(name: str, method: str) -> str:
     """`ran`, or the reason why the method refused."""
     (arch, size), model = NETWORKS[name], built(name)
-    params = {key: value for key, value in SHORT.items() if key in METHODS[method].space}
+    params = {name: SHORT[own] for name in METHODS[method].space if (own := name.rpartition(".")[2]) in SHORT}
+    if METHODS[method].needs == "difficulty":
+        params["difficulty"] = range(SAMPLES)
     parts = {part: data(size, seed) for seed, part in enumerate(("retain", "forget", "val"))}
     try:
         after = deepunlearn.unlearn(

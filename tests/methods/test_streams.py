@@ -10,7 +10,7 @@ from deepunlearn.config import method_configs
 from deepunlearn.methods.base import Problem
 from deepunlearn.running import execute
 from deepunlearn.testing.contract import data, original, quick_params, recorded
-from deepunlearn.testing.small import equal_states, make_problem, runtime, state
+from deepunlearn.testing.small import difficulty_of, equal_states, make_problem, runtime, state
 
 METHODS = method_configs()
 # their results hang on how the global state is seeded
@@ -25,7 +25,8 @@ def unlearned(name: str, global_state: int) -> dict[str, torch.Tensor]:
         torch.manual_seed(global_state)
         record = recorded("smallnet", method.needs)
         own = original("smallnet", method.needs)
-        return make_problem(own, "smallnet", generator, data("smallnet"), here, recorded=record)
+        hard = difficulty_of(data("smallnet")["forget"], method.needs)
+        return make_problem(own, "smallnet", generator, data("smallnet"), here, recorded=record, difficulty=hard)
 
     return state(execute(make_method(method, quick_params(method)), problem_of, here, seed=5)[0])
 
