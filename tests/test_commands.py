@@ -309,7 +309,9 @@ def test_the_catalogue_lists_every_method(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sweep", "measure", "status", "tables", "report", "lira", "methods", "share"])
+@pytest.mark.parametrize(
+    "name", ["sweep", "measure", "forget", "status", "tables", "report", "lira", "methods", "share"]
+)
 def test_every_command_has_help(tmp_path: Path, name: str) -> None:
     done = run_command(name, tmp_path, "--help")
     assert done.returncode == 0

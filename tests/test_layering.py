@@ -43,7 +43,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["ulira.attack_stage", "panels"],
     ["cli"],
     ["deletion"],
-    ["list", "share"],
+    ["list", "share", "forget.__main__"],
     ["sweep", "status", "tables", "report", "methods.__main__"],
     ["ulira.command", "measure"],
     ["lira"],

@@ -52,7 +52,7 @@ class Division:
 def divide(data: Data, deleted: Indices, *, validation: bool, seed: int, limits: Limits) -> Division:
     """deleted: sorted numbers of training samples. Raises ConfigError where too little is left, or to check with."""
     retain = np.setdiff1d(np.arange(len(data.train_labels)), deleted)
-    _check_retained(len(retain), len(data.train_labels))
+    check_retained(len(retain), len(data.train_labels))
     held_out, val = _cut(data.test_labels, validation, seed)
     _check_held_out(len(held_out), len(val), limits)
     own, others = data.train_labels[deleted], data.test_labels[held_out]
@@ -93,7 +93,8 @@ def _twins(own: Labels, others: Labels, random: np.random.RandomState) -> Indice
     return np.flatnonzero(rank < wanted[others])
 
 
-def _check_retained(retained: int, training: int) -> None:
+def check_retained(retained: int, training: int) -> None:
+    """Raises ConfigError where the list names everything, or nearly."""
     if retained < LEAST:
         raise ConfigError(
             "the list names all training samples, or nearly: nothing is left that the model should go on to know",

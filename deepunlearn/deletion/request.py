@@ -32,6 +32,7 @@ NEEDED = {  # -> what stands behind it
     "out": "a folder that is not there yet",
 }
 OWN = (*NEEDED, "data", "method", "seed", "plan", "relearn", "results", "checks.accuracy_drop", "checks.attack_auc")
+TEXTS = (*NEEDED, "data", "method", "results")  # that are no numbers: a folder may be called 2024
 COMPOSED = ("arch", "dataset", "plugins", "extra_methods")  # options that a sweep has, too
 OPEN = ("arch.", "dataset.", "method.", "runtime.")
 REFUSED = {  # options of sweeps that a deletion has another word for, or no use
@@ -115,8 +116,9 @@ def _check_key(key: str) -> None:
 
 
 def _options(own: dict[str, str]) -> tuple[Options, Limits]:
-    for argument in own.values():
-        check(argument)
+    for key, argument in own.items():
+        if key not in TEXTS:
+            check(argument)
     for name, what in NEEDED.items():
         if name not in own:
             raise ConfigError(f"{name}= is missing", given=" ".join(own) or "nothing", allowed=f"{name}= with {what}",
@@ -133,9 +135,8 @@ def _options(own: dict[str, str]) -> tuple[Options, Limits]:
 
 
 def _value(argument: str) -> Any:
-    """Typed, but for paths and names: a folder may be called 2024."""
     key, text = parsed(argument)
-    return text.strip("\"'") if key in (*NEEDED, "method") else resolved(argument)
+    return text.strip("\"'") if key in TEXTS else resolved(argument)
 
 
 def _folder_names(argument: str) -> list[str]:

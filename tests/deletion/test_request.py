@@ -1,0 +1,120 @@
+"""What a command asks for, and what is refused before any data are read."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.forget import Labelled
+from deepunlearn.deletion.request import find_ids, ids_sha256, read_request
+from deepunlearn.forget.list import Listed
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "net.pt").write_bytes(b"weights")
+    (tmp_path / "ids.csv").write_text("id\n3\n1\n", encoding="utf-8")
+    (tmp_path / "empty.csv").write_text("\n", encoding="utf-8")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+GIVEN = {"model": "net.pt", "data": "photos", "ids": "ids.csv", "out": "out", "arch": "smallnet", "method": "ft"}
+
+
+def arguments(*changes: str) -> list[str]:
+    """The command of `GIVEN` with changes; NAME- leaves one out."""
+    left_out = {one.removesuffix("-") for one in changes if one.endswith("-")}
+    given = {name: f"{name}={value}" for name, value in GIVEN.items() if name not in left_out}
+    return [*given.values(), *(one for one in changes if not one.endswith("-"))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (["model-"], "model= is missing"),
+        (["ids-"], "ids= is missing"),
+        (["out-"], "out= is missing"),
+        (["model=none.pt"], "there is no such file of weights"),
+        (["out=there"], "out= is there already"),
+        (["out=net.pt"], "out= is there already"),
+        (["ids=none.csv"], "ids=none.csv cannot be used"),
+        (["ids=empty.csv"], "ids=empty.csv cannot be used"),
+        (["method=nosuch"], "unknown method 'nosuch'"),
+        (["method=ft,ga"], "unknown method 'ft,ga'"),
+        (["method=chain"], "unknown method 'chain'"),
+        (["method=amnesiac"], "method amnesiac needs a record of the model's training"),
+        (["method=sisa"], "method sisa needs a record of the model's training"),
+        (["method.params.nosuch=1"], "unknown option 'method.params.nosuch'"),
+        (["method.params.lr=fast"], "method.params.lr"),
+        (["method-", "method.params.lr=0.1"], "method=auto takes its values from stored results"),
+        (["arch=nosuch"], "unknown arch 'nosuch'"),
+        (["arch=torchvision"], "arch=torchvision is many networks"),
+        (["arch=smallnet,mlp"], "a deletion is of one model"),
+        (["arch.weights=net.pt"], "arch.weights has no place in a deletion"),
+        (["dataset.limit=100"], "dataset.limit has no place in a deletion"),
+        (["dataset.root=photos"], "data= and dataset.root= say where the images are"),
+        (["checks.accuracy_drop=2"], "checks.accuracy_drop has a value that cannot be used"),
+        (["checks.attack_auc=0.5"], "checks.attack_auc has a value that cannot be used"),
+        (["seed=-1"], "seed has a value that cannot be used"),
+        (["relearn=perhaps"], "relearn has a value that cannot be used"),
+        (["seeds=3"], "unknown option 'seeds'"),
+        (["train.epochs=3"], "unknown option 'train.epochs'"),
+        (["words"], "cannot read 'words'"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(folder: Path, changes: list[str], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_request(arguments(*changes))
+    assert problem in caught.value.problem
+    assert caught.value.given is not None and caught.value.allowed and caught.value.remedy
+    assert "forget.file" not in str(caught.value)
+
+
+def test_a_command_says_all_and_defaults_the_rest(folder: Path) -> None:
+    asked = read_request(arguments("method.params.lr=1e-3", "checks.accuracy_drop=0.1", "dataset.image_size=64"))
+    assert asked.method is not None and asked.method.fixed == {"lr": 0.001}
+    assert (asked.limits.accuracy_drop, asked.limits.attack_auc, asked.limits.relearn) == (0.1, 0.05, True)
+    assert asked.cell.dataset.source == "folder" and asked.cell.dataset.root == "photos"
+    assert asked.cell.dataset.image_size == 64 and asked.cell.dataset.test_ratio is None
+    assert read_request(arguments("dataset.test_ratio=0.3")).cell.dataset.test_ratio == 0.3
+    assert read_request(arguments("method-")).method is None
+
+
+def test_images_of_a_known_data_set_keep_its_values(folder: Path) -> None:
+    dataset = read_request(arguments("dataset=cifar10")).cell.dataset
+    assert (dataset.name, dataset.source, dataset.root) == ("cifar10", "folder", "photos")
+    assert dataset.mean is not None
+
+
+def test_listed_numbers_are_found_sorted(folder: Path) -> None:
+    found = find_ids(read_request(arguments()), Labelled(np.arange(5) % 2, np.arange(5) % 2))
+    assert found.rows.tolist() == [1, 3] and found.listed_by == "id"
+    with pytest.raises(ConfigError, match="lists 1 samples that there are not") as caught:
+        find_ids(read_request(arguments()), Labelled(np.arange(3) % 2, np.arange(3) % 2))
+    assert "ids=ids.csv" in caught.value.problem and caught.value.allowed == "numbers of training samples, 0 to 2"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 10**6), min_size=1, unique=True), st.randoms(use_true_random=False))
+def test_the_hash_of_a_list_depends_on_its_samples_alone(numbers: list[int], draw: random.Random) -> None:
+    spelled = [draw.choice([str(one), f"0{one}"]) for one in numbers]
+    draw.shuffle(spelled)
+    lines = "".join(f"{one}\n" for one in sorted(numbers))
+    assert ids_sha256(Listed(spelled, "id", [])) == hashlib.sha256(lines.encode()).hexdigest()
+    assert ids_sha256(Listed([*spelled, str(10**6 + 1)], "id", [])) != hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_names_are_hashed_as_the_data_have_them() -> None:
+    one = ids_sha256(Listed(["train/b/ä.png", "train/a/1.png"], "file", []))
+    assert one == ids_sha256(Listed(["./train/a/1.png", "train/c/../b/ä.png"], "file", []))
+    assert one == hashlib.sha256("train/a/1.png\ntrain/b/ä.png\n".encode()).hexdigest()
