@@ -82,7 +82,7 @@ def against_best(table: Floats, best: int) -> list[Verdict]:
         return [Verdict(float("nan"), "best" if one == best else "not testable") for one in range(methods)]
     pairs = list(combinations(range(methods), 2))
     found = [differences(table[:, one], table[:, other]) for one, other in pairs]
-    corrected = dict(zip(pairs, holm(np.array([_paired_t(values) for values in found])), strict=True))
+    corrected = dict(zip(pairs, holm(np.array([paired_t(values) for values in found])), strict=True))
     equal = dict(zip(pairs, (not values.any() for values in found), strict=True))
     return [_beside_best(one, best, corrected, equal) for one in range(methods)]
 
@@ -99,7 +99,7 @@ def _beside_best(
     return Verdict(p, "differs" if p < LEVEL else "not distinguished")
 
 
-def _paired_t(values: Floats) -> float:
+def paired_t(values: Floats) -> float:
     """Two-sided p of differences [seeds]; 1 where all are 0, 0 where all are the same and not 0."""
     mean, error = values.mean(), values.std(ddof=1) / len(values) ** 0.5
     if error <= ROUNDING * abs(mean):

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,12 @@ class Records:
     def catalogue(self) -> Catalogue:
         """Every measure that the rows have columns of; shown are columns in which some row has a value."""
         return measured.catalogue(self.measures).of_values(rows.with_values(self.rows))
+
+    @cached_property
+    def last_rounds(self) -> Records:
+        """The same without earlier rounds of requests one after the other: what is ranked and summed up."""
+        frame, cases = rows.last_rounds(self.rows, self.cases)
+        return replace(self, rows=frame, cases=cases)
 
     def write(self, results: Path) -> None:
         """Write each table below `results`; readers see the old file or the new one, never a part."""

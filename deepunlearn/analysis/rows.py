@@ -68,6 +68,19 @@ def current(frame: pd.DataFrame) -> pd.DataFrame:
     return kept.drop_duplicates(MODEL, keep="last").sort_values(MODEL, ignore_index=True)
 
 
+def last_rounds(frame: pd.DataFrame, cases: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows, and `coverage.outcomes`, without earlier rounds of requests that arrive one after the other.
+
+    Rounds are cells of their own, but not cells that one may rank or average over: `rounds` puts them in order.
+    """
+    earlier = (frame["round"] < frame["rounds"]).fillna(False).astype(bool)
+    cells = set(frame.loc[earlier, "cell"])
+    return (
+        frame[~earlier].reset_index(drop=True),
+        cases[~cases["cell"].isin(cells)].reset_index(drop=True),
+    )
+
+
 def scored_by(frame: pd.DataFrame) -> pd.Series[int]:
     """The version of the scores of each row."""
     return frame["metrics_version"].fillna(1).astype("int64")

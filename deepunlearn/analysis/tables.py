@@ -24,6 +24,7 @@ from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.ranking_tables import over_cells, rte_parts
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
+from deepunlearn.analysis.round_tables import round_tables
 from deepunlearn.analysis.rows import KIND, REFERENCES, current, with_values
 from deepunlearn.analysis.search_spread import METHOD, spread
 from deepunlearn.analysis.sets import RECIPE, told_apart
@@ -80,14 +81,15 @@ def build(records: Records, ranked: list[Ranking], compare: str = "none") -> lis
     ranked: what `ranking.rankings` made of the records; compare: as in `inputs.COMPARED`. Every caption names missing
     rows.
     """
-    frame, cases = records.rows, records.cases
-    remark = remark_on(frame, cases)
-    if cases.empty:
+    remark = remark_on(records.rows, records.cases)
+    if records.cases.empty:
         return _of_designs(records, remark)
+    frame, cases = records.last_rounds.rows, records.last_rounds.cases
     return [
-        _coverage_table(frame, cases, remark),
+        _coverage_table(records.rows, records.cases, remark),
         *over_cells(ranked, frame, cases, remark),
         *size_tables(frame, cases, remark),
+        *round_tables(records.rows, remark),
         *as_the_paper_prints(ranked, list(rte_parts(frame, cases)), remark),
         *(against_paper(ranked, remark) if compare == "paper" else []),
         *(against_erasure(frame, cases, remark) if compare == "erasure" else []),

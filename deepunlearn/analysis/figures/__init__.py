@@ -16,6 +16,7 @@ from deepunlearn.analysis.aggregate import result_set_rows, with_names
 from deepunlearn.analysis.figures import kept
 from deepunlearn.analysis.figures.kept import Kept
 from deepunlearn.analysis.figures.over_cells import cell_figures
+from deepunlearn.analysis.figures.rounds import round_figures
 from deepunlearn.analysis.figures.scores import score_figures
 from deepunlearn.analysis.figures.search import all_importances, search_figures
 from deepunlearn.analysis.figures.sizes import size_figures
@@ -55,16 +56,18 @@ def draw(
 
 
 def _over_sets(records: Records, ranked: list[Ranking], sheet: Sheet) -> list[Picture]:
+    last = records.last_rounds
     return [
-        *cell_figures(ranked, records.rows, records.cases, sheet),
-        *size_figures(records.rows, records.cases, sheet),
+        *cell_figures(ranked, last.rows, last.cases, sheet),
+        *size_figures(last.rows, last.cases, sheet),
+        *round_figures(records.rows, sheet),
         *attack_figures(records.attacks, sheet),
     ]
 
 
 def _result_sets(records: Records) -> Iterator[Drawing]:
     """Name, rows with references, losses and trials of each."""
-    rows = with_names(result_set_rows(records.rows, records.cases))
+    rows = with_names(result_set_rows(records.last_rounds.rows, records.last_rounds.cases))
     for name, subset in rows.groupby("name"):
         losses = records.losses[records.losses["metrics_key"].isin(subset["metrics_key"])]
         yield str(name), subset, losses, records.trials[records.trials["result_set"] == subset["result_set"].iloc[0]]

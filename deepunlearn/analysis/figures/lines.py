@@ -62,9 +62,11 @@ def panels(sheet: Sheet, figure: Figure, usable: pd.DataFrame, scores: list[str]
     key(sheet, figure, drawn[0], titles)
 
 
-def key(sheet: Sheet, figure: Figure, axes: Axes, titles: Mapping[str, str]) -> None:
-    """The key of the methods, below all panels; axes: one of them."""
-    look, (_, columns) = looks(titles), key_lines(sheet, titles.values())
+def key(
+    sheet: Sheet, figure: Figure, axes: Axes, titles: Mapping[str, str], others: Mapping[str, Look] | None = None
+) -> None:
+    """The key of the methods, below all panels. axes: one of them; others: looks of what is no method."""
+    look, (_, columns) = {**looks(titles), **(others or {})}, key_lines(sheet, titles.values())
     for method, title in titles.items():
         one = look[method]
         axes.plot([], [], color=one.colour, marker=one.marker, linestyle=one.line, markersize=4, label=title)

@@ -46,7 +46,7 @@ def build(
     of each method of this program; made: when and by what commit the page was made; shown: models whose images and
     losses the methods' views show.
     """
-    sets, known, titles = result_sets(records), terms(records.catalogue), titles_of_all(records)
+    sets, known, titles = result_sets(records.last_rounds), terms(records.catalogue), titles_of_all(records)
     links = {title: f"method-{name}" for name, title in titles.items()} | {one.title: one.name for one in sets}
     printer = Printer(links, known, records.catalogue)
     behind = views(sets, ranked, tables, pictures, printer)
