@@ -47,6 +47,8 @@ from deepunlearn.metrics import VERSION as METRICS_VERSION
 
 Source = Literal["search", "default", "file"]
 REFERENCES: tuple[Role, Role] = ("original", "retrained")
+NO_RECIPE = {"epochs": 0, "lr": 0.0, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 0}  # in keys
+NOT_AUGMENTED = {"crop_padding": 0, "flip": False}
 WATCHED_SEED = 0  # of the original whose confidence is asked for
 SHARED = RandomForget(name="random", ratio=0.1)  # names the originals that all forget sets share, as it always has
 
@@ -56,6 +58,11 @@ class Drawn(Data, Protocol):
 
     @property
     def dropped(self) -> npt.NDArray[np.int64]: ...
+
+
+def references_of(cell: CellConfig) -> tuple[Role, ...]:
+    """The models beside those that a method has made, as far as there are any."""
+    return REFERENCES if cell.retrains else REFERENCES[:1]
 
 
 class CellKeys:
@@ -155,6 +162,8 @@ class CellKeys:
 
         Looked up once for each seed: no version that shares originals adds one of the other kind.
         """
+        if self.cell.given is not None:
+            return self.shared
         if seed not in self._originals:
             own = self._reference(self.split, "original", seed, self.cell.forget.trained_on("original", seed)[1])
             kept = self._stored(own, self.place("original", seed))
@@ -171,7 +180,9 @@ class CellKeys:
 
     @property
     def cell_key(self) -> CellKey:
-        return CellKey(split=self.split, arch=self.cell.arch.name, **self._recipe())
+        given = None if self.cell.given is None else self.cell.given.identity
+        recipe = self._recipe() if self.cell.retrains else {**self._recipe(), **NO_RECIPE}
+        return CellKey(split=self.split, arch=self.cell.arch.name, given=given, **recipe)
 
     def trains_for(self, role: Role, seed: int) -> CellKey:
         """The cell that a reference is trained for; of an original that forget sets share, that which names it."""
@@ -179,8 +190,21 @@ class CellKeys:
         return self.cell_key.model_copy(update={"split": self.shared}) if shared else self.cell_key
 
     def reference(self, role: Role, seed: int) -> ReferenceKey:
+        assert role in references_of(self.cell), "nothing is held against a model that there is not"
         split, initial = self._trained_on(role, seed)
-        return self._reference(split, role, seed, initial)
+        made = self._reference(split, role, seed, initial)
+        return self._as_given(made, seed) if role == "original" else made
+
+    def _as_given(self, original: ReferenceKey, seed: int) -> ReferenceKey:
+        """The key of an original that was given: its file in place of a training."""
+        if self.cell.given is None:
+            return original
+        nothing = {**NO_RECIPE, **NOT_AUGMENTED, "batches": FIRST, "streams": None}
+        return original.model_copy(update={**nothing, "given": self.cell.given.of(seed).digest})
+
+    def retrained(self, seed: int) -> ReferenceKey | None:
+        """The retrained model of `seed`; None where there is none."""
+        return self.reference("retrained", seed) if self.cell.retrains else None
 
     def _reference(self, split: SplitKey, role: Role, seed: int, initial: int) -> ReferenceKey:
         dataset = self.cell.dataset
@@ -209,7 +233,13 @@ class CellKeys:
         return SPREAD if runs_differ(method, self._sizes(seed), values) else FIRST
 
     def randomness_of(self, seed: int) -> str:
-        """What the randomness of unlearning the model of `seed` derives from: equal for all methods."""
+        """What the randomness of unlearning the model of `seed` derives from: equal for all methods.
+
+        Of a given original it does not depend on the recipe, nor on whether there is one: nor does the method.
+        """
+        if self.cell.given is not None:
+            own = self._own_forget_set(seed)
+            return self.reference("original", seed).hash + ("" if own is None else own.hash)
         return self.reference("retrained" if self._own_forget_set(seed) else "original", seed).hash
 
     def run_seed(self, method: MethodConfig, seed: int, drawn: str | None = None) -> int:
@@ -292,13 +322,13 @@ class CellKeys:
         )
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, seed: int) -> MetricsKey:
-        return MetricsKey(subject=subject, retrained=self.reference("retrained", seed), version=METRICS_VERSION)
+        return MetricsKey(subject=subject, retrained=self.retrained(seed), version=METRICS_VERSION)
 
     def measure(self, subject: UnlearnedKey | ReferenceKey, seed: int, measure: Measure) -> MeasureKey:
         """The key of a measure that has entries of its own."""
         return MeasureKey(
             subject=subject,
-            retrained=self.reference("retrained", seed),
+            retrained=self.retrained(seed),
             measure=measure.name,
             version=measure.version,
             code=measure.code,
@@ -315,7 +345,8 @@ class CellKeys:
         )
 
     def row(self, metrics: MetricsKey, search: SearchKey | GivenKey | None) -> RowKey:
-        return RowKey(metrics=metrics, search=search)
+        cell = None if self.cell.given is None else self.cell_key.short
+        return RowKey(metrics=metrics, search=search, cell=cell)
 
     def study(self, method: MethodConfig, search: SearchConfig, seed: int) -> StudyKey:
         assert search.sampler and search.objective

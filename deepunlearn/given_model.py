@@ -1,8 +1,9 @@
-"""A user's classifier: taken out of its wrapper, checked before anything is computed, copied."""
+"""A user's classifier: taken out of its wrapper or read from its file, checked before anything is computed, copied."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 from typing import Any
 
@@ -10,7 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from deepunlearn import archs
+from deepunlearn.archs.weights import load_trained
+from deepunlearn.config.originals import same_model
+from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.schema import GivenOriginals, Inputs
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -42,17 +48,41 @@ def dtype_of(model: nn.Module) -> torch.dtype:
     return types.pop()
 
 
-def check_weights(model: nn.Module) -> None:
-    """Raises ConfigError for NaN anywhere and for infinite parameters; buffers may be infinite, as masks are."""
+def check_weights(model: nn.Module, told: str = "the model as it was given") -> None:
+    """Raises ConfigError for NaN anywhere and for infinite parameters; buffers may be infinite, as masks are.
+
+    told: what it is called.
+    """
     buffers = dict(model.named_buffers())
     broken = [name for name in not_finite(model) if name not in buffers or buffers[name].isnan().any()]
     if broken:
         raise ConfigError(
-            f"the model as it was given has weights that are not finite, in {len(broken)} of its tensors",
+            f"{told} has weights that are not finite, in {len(broken)} of its tensors",
             given=", ".join(broken[:5]),
             allowed="finite parameters, buffers without NaN",
             remedy="give a model that was trained to the end; its training diverged, or its file is damaged",
         )
+
+
+def check_originals(arch: ArchConfig, classes: int, inputs: Inputs, given: GivenOriginals) -> None:
+    """Raises ConfigError where a file of `given` holds no such network, a broken one, or that of another seed."""
+    known: dict[str, str] = {}
+    model = archs.build(arch, classes, inputs, 0)
+    for file in given.files:
+        load_trained(file.path, file.digest, model)
+        check_weights(model, f"the original of seed {file.seed}, {file.path},")
+        here, content = f"seed {file.seed}: {file.path}", _content(model)
+        if content in known:
+            raise same_model([known[content], here])
+        known[content] = here
+
+
+def _content(model: nn.Module) -> str:
+    """A digest of the weights, whatever file they are from."""
+    digest = hashlib.sha256()
+    for parameter in model.parameters():
+        digest.update(parameter.detach().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def not_finite(model: nn.Module) -> list[str]:

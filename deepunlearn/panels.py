@@ -61,7 +61,9 @@ def _of_run(sweep: SweepConfig, progress: Progress) -> Iterator[Model]:
         sweep.runtime.model_copy(update={"device": "auto", "precision": "fp32", "compile": None})
     ).settle()
     for cell, config in enumerate(sweep.cells):
-        if config.forget.scored:
+        if not config.retrains:
+            progress.say(f"{config.name}: no panels, as there is no retrained model to show beside the others")
+        elif config.forget.scored:
             stage = PanelStage(config, planner.results, runtime, progress)
             shown = _first(planner, stage, cell)
             with progress.bar(f"{config.name} panels: model", len(shown)) as bar:

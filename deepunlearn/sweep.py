@@ -97,6 +97,7 @@ _OPTIONS = {
     "launcher.workers=N, launcher.workers_per_gpu=, launcher.workers_per_study=": "processes beside each other",
     "wait=true": "launcher=slurm: stay until all jobs have ended",
     "measures=[NAME,SET,...]": "further measures of each model, by name or set (default, all, ...; docs/measures.md)",
+    "reference.original=FILE, reference.recipe=FILE": "your own model, and how it was trained (docs/own-models.md)",
     "results=results": "where everything is stored",
     "keep=weights|logits": "what is stored of each unlearned model",
     "plan=true": "show what would run and what it would cost, and stop",
@@ -120,6 +121,8 @@ def check(planner: Planner) -> dict[int, int]:
         blocks = planner.sweep.cells[cell].arch.blocks
         if planner.sweep.cells[cell].arch.identity is not None:
             blocks, needed[cell] = _inspect(planner, cell)
+        if cell == 0:
+            _check_originals(planner)
         for method in sweep.methods:
             _check_bank(planner, cell, method)
             if keys.source(sweep, method) == "search":
@@ -150,6 +153,15 @@ def _inspect(planner: Planner, cell: int) -> tuple[int | None, int]:
             f"{planner.keys[cell].classes} classes: {', '.join(inspection.head_left)}"
         )
     return inspection.blocks, inspection.bytes_at(config.train.batch_size)
+
+
+def _check_originals(planner: Planner) -> None:
+    """Whether originals that are given are such networks; they are the same for all cells. Raises ConfigError."""
+    config = planner.sweep.cells[0]
+    if config.given is not None:
+        from deepunlearn.given_model import check_originals  # noqa: PLC0415  needs torch
+
+        check_originals(config.arch, planner.keys[0].classes, planner.network_inputs(0), config.given)
 
 
 def _check_memory(planner: Planner, needed: Mapping[int, int], runtime: Runtime) -> None:
@@ -265,7 +277,7 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str, said: Ite
             f"{duration(seconds) if seconds else '-'}"
         )
     cells = dataset_lines(planner), cell_lines(planner, estimator), method_lines(planner), record_lines(planner)
-    for line in chain.from_iterable((*cells, missing_lines(planner), said)):
+    for line in chain.from_iterable((given_lines(planner), *cells, missing_lines(planner), said)):
         print(line)
     print(
         f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, if one worker "
@@ -273,6 +285,17 @@ def describe_plan(planner: Planner, estimator: Estimator, device: str, said: Ite
         flush=True,
     )
     return total
+
+
+def given_lines(planner: Planner) -> Iterator[str]:
+    """Which originals are given, and what there is not where their recipe is not."""
+    given = planner.sweep.cells[0].given
+    if given is None:
+        return
+    yield "  originals are given and not trained:"
+    yield from (f"    seed {file.seed}: {file.path} (sha256 {file.digest})" for file in given.files)
+    if not given.recipe:
+        yield "  no retrained model, as reference.recipe= is not given: RR, FR, TR, RetDev, gap, ToW and RTE are n/a"
 
 
 def cell_lines(planner: Planner, estimator: Estimator) -> Iterator[str]:

@@ -36,6 +36,8 @@ def _lines(measure: Measure) -> Iterator[str]:
     yield ""
     yield f"- Source: {measure.source}"
     yield f"- Looks at: {', '.join(measure.needs)}; cost: {measure.cost or 'part of scoring'}" + _slow(measure)
+    if measure.alone:
+        yield "- Needs no retrained model"
     if measure.undefined:
         yield f"- Not defined: {measure.undefined}"
     if measure.limits:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import deepunlearn
+from deepunlearn import archs
 from deepunlearn.config import method_configs
+from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError, NotApplicable
+from deepunlearn.core.schema import Features, GivenFile, GivenOriginals
+from deepunlearn.given_model import check_originals
 from deepunlearn.testing.small import equal_states, state
 from tests.networks import images
 
@@ -32,6 +40,85 @@ QUICK = {
 }
 METHODS = {name: method for name, method in method_configs().items() if method.needs is None}  # others need a sweep
 WRITE_THEMSELVES = ["bt", "cfk", "cfw", "ct", "euk", "ff", "iu", "kde", "msg", "prmq", "rni", "salun"]
+
+
+MLP = ArchConfig(name="mlp", title="", module="deepunlearn.archs.mlp", args={"width": 4, "depth": 1})
+
+
+def originals(*models: dict[str, Tensor], folder: Path, ending: str = "safetensors") -> GivenOriginals:
+    """Files of such weights, of seeds from 0."""
+    files = []
+    for seed, weights in enumerate(models):
+        path = folder / f"{seed}.{ending}"
+        save_file(weights, path) if ending == "safetensors" else torch.save(weights, path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        files.append(GivenFile(seed=seed, path=str(path), digest=digest))
+    return GivenOriginals(files=tuple(files), recipe=False)
+
+
+def weights(seed: int = 0, classes: int = CLASSES) -> dict[str, Tensor]:
+    return archs.build(MLP, classes, Features(5), seed).state_dict()
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_files_of_such_networks_are_taken_in_other_precisions_too(ending: str, tmp_path: Path) -> None:
+    half = {name: value.half() for name, value in weights(2).items()}
+    check_originals(MLP, CLASSES, Features(5), originals(weights(0), weights(1), half, folder=tmp_path, ending=ending))
+
+
+@pytest.mark.slow
+def test_so_are_those_of_a_network_of_timm(tmp_path: Path) -> None:
+    network = ArchConfig(name="t", title="", module="deepunlearn.archs.timm_models", model="test_convnext")
+    given = originals(archs.build(network, CLASSES, 32, 1).state_dict(), folder=tmp_path)
+    check_originals(network, CLASSES, 32, given)
+    with pytest.raises(ConfigError, match="not those of this network"):
+        check_originals(network, CLASSES + 1, 32, given)
+
+
+def without_first(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    return dict(list(given.items())[1:])
+
+
+def first_as(value: float) -> dict[str, Tensor]:
+    given = weights()
+    next(iter(given.values())).view(-1)[0] = value
+    return given
+
+
+UNFIT = {  # weights, what the message must name
+    "another head": (weights(classes=7), ["[7, 4] instead of [3, 4]", "as many classes"]),
+    "a tensor too few": (without_first(weights()), ["1 not in the file (1.weight)"]),
+    "one too many": ({**weights(), "more": torch.zeros(2)}, ["1 not in the network (more)"]),
+    "whole numbers": ({name: value.to(torch.int8) for name, value in weights().items()}, ["kind of numbers"]),
+    "NaN": (first_as(float("nan")), ["seed 0", "0.safetensors", "not finite", "1.weight"]),
+    "infinity": (first_as(float("inf")), ["not finite"]),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_a_file_of_another_or_a_broken_network_is_refused(case: str, tmp_path: Path) -> None:
+    given, named = UNFIT[case]
+    with pytest.raises(ConfigError) as told:
+        check_originals(MLP, CLASSES, Features(5), originals(given, folder=tmp_path))
+    assert told.value.remedy and not [name for name in named if name not in str(told.value)], told.value
+
+
+def test_the_same_weights_in_another_file_are_the_same_model(tmp_path: Path) -> None:
+    given = weights()
+    (one,), (other,) = (originals(given, folder=tmp_path, ending=ending).files for ending in ("safetensors", "pt"))
+    files = (one, other.model_copy(update={"seed": 1}))
+    assert one.digest != other.digest
+    with pytest.raises(ConfigError, match="same model"):
+        check_originals(MLP, CLASSES, Features(5), GivenOriginals(files=files, recipe=False))
+
+
+@pytest.mark.parametrize("content", [b"no tensors", pickle.dumps({"weight": print})])
+def test_pickles_and_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    path.write_bytes(content)
+    file = GivenFile(seed=0, path=str(path), digest=hashlib.sha256(content).hexdigest()[:16])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        check_originals(MLP, CLASSES, Features(5), GivenOriginals(files=(file,), recipe=False))
 
 
 class Net(nn.Module):

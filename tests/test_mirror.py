@@ -21,6 +21,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_earlier_results.py": "a store made by an earlier version",
     "test_examples.py": "results/examples and what README.md shows of it",
     "test_filesystems.py": "a sweep on file systems without links",
+    "test_given_originals.py": "a sweep on models of one's own",
     "test_graphs.py": "compiled networks over all stages",
     "test_kills.py": "a sweep that is killed again and again",
     "test_layering.py": "the imports of all modules",

@@ -48,6 +48,8 @@ def describe(rows: pd.DataFrame) -> dict[str, str]:
     facts = {name: values_of(rows[column]) for name, column in FACTS.items()}
     if rows["forget_remarks"].notna().any():
         facts["the attack's unseen samples"] = values_of(rows["forget_remarks"])
+    if rows["given_original"].notna().any():
+        facts["originals given, not trained here"] = values_of(rows["given_original"])
     if validated := _validated(rows):
         facts["given validation images"] = f"{', '.join(validated)} (a search takes these images as never seen)"
     facts["seeds"] = _ranges(sorted(set(rows["seed"].tolist())))

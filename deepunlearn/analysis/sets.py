@@ -10,7 +10,8 @@ from deepunlearn.analysis.provenance import values_of
 from deepunlearn.analysis.rows import KIND
 
 RECIPE = [
-    *("train_epochs", "train_batch_size", "train_lr", "limit", "forget_title", "forget_ratio", "n_forget", "precision")
+    *("given_original", "train_epochs", "train_batch_size", "train_lr", "limit"),
+    *("forget_title", "forget_ratio", "n_forget", "precision"),
 ]
 FOLLOW = ("forget_ratio", "n_forget")  # not said beside titles that differ
 WORDS = {  # column -> how a value of it is said
@@ -19,6 +20,7 @@ WORDS = {  # column -> how a value of it is said
     "space": "space {}",
     "selection": "selection {}",
     "trials": "{} trials",
+    "given_original": "original {}",
     "train_epochs": "{} epochs",
     "train_batch_size": "batch size {}",
     "train_lr": "learning rate {}",

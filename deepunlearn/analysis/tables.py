@@ -298,6 +298,11 @@ def _number(mean: float, sd: float, digits: str, missing: str) -> str:
 def _what_counts(rows: pd.DataFrame) -> str:
     """What a class that was forgotten whole and unseen samples that are like the forgotten ones mean for the scores."""
     told = ""
+    if rows["given_original"].notna().any() and not (rows["method"] == "retrained").any():
+        told += (
+            "There is no retrained model, as it is not known how the given originals were trained: what is held "
+            "against it has no value and ranks nothing; read accuracies and attacks beside the original's. "
+        )
     if rows["TA_retained"].notna().any():
         told += (
             "A class was forgotten whole: TR, gap, ToW and usable take TA_retained, the accuracy on the test samples "

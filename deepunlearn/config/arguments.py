@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -21,11 +21,12 @@ from deepunlearn.metrics import scikit
 MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
 NAME = re.compile(r"[\w.-]+")
 LISTS = re.compile(
-    r"seeds|measures|(chain|rum)\.steps|launcher\.setup|dataset\.(mean|std|categories|ignore)|method\.[\w.]+\.(choices|between|words)"
+    r"seeds|measures|reference\.original|(chain|rum)\.steps|launcher\.setup|dataset\.(mean|std|categories|ignore)|method\.[\w.]+\.(choices|between|words)"
 )
 VALUES = re.compile(r"(chain|rum)\.\d|method\.(\w+\.)?params\.")  # what a search chooses where nothing is given
 GRIDS = "only dataset, arch, method and forget, with its values, may be grids"
 FORGET = "forget."
+SEED = "{seed}"  # in the name of a file: there is one for each
 
 
 def without_multirun(arguments: Iterable[str]) -> list[str]:
@@ -49,7 +50,15 @@ def parsed(argument: str) -> tuple[str, str]:
             allowed=f"{key.lstrip('+~')}=VALUE",
             remedy=f"drop the {key[0]!r}",
         )
-    return key, scikit.quoted(value) if key == "measures" else value
+    return key, _QUOTED[key](value) if key in _QUOTED else value
+
+
+def _quoted(value: str) -> str:
+    """A name with {seed} in it, as which it could not be read."""
+    return f"'{value}'" if SEED in value and value[0] not in "'\"[" else value
+
+
+_QUOTED: Mapping[str, Callable[[str], str]] = {"measures": scikit.quoted, "reference.original": _quoted}
 
 
 def listed(axis: str, value: str) -> list[str]:

@@ -19,12 +19,14 @@ from deepunlearn.config.datasets import named
 from deepunlearn.config.files import AXES, options, read_yaml, sweep_files
 from deepunlearn.config.forget_sets import Chosen, forget_set
 from deepunlearn.config.known import default_of
-from deepunlearn.config.measures import added_measures, check_kept
+from deepunlearn.config.measures import added_measures, check_alone, check_kept
 from deepunlearn.config.methods import METAS, compose_method, typed_values
+from deepunlearn.config.originals import Originals, check_given, read_originals
 from deepunlearn.config.plugins import offer
 from deepunlearn.config.settings import Given, Setting, check_methods, read_settings, settings_of, without
 from deepunlearn.core import slurm_options
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import shipped
 from deepunlearn.core.schema import (
     LAUNCHERS,
@@ -191,15 +193,17 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
     chosen = [compose_method(name, given, registry, at_once) for name in names]
     kinds = registered("forget", folders)
     each = [at_once] if at_once else _composed_cells(cells, overrides)
-    built = [_cell(values, cell, overrides, kinds) for cell, values in zip(cells, each, strict=True)]
+    seeds = _seeds(base)
+    originals = read_originals(base["reference"], seeds, overrides)
+    built = [_cell(values, cell, overrides, kinds, originals) for cell, values in zip(cells, each, strict=True)]
     values = {
         "cells": [cell for number, cell in enumerate(built) if cell not in built[:number]],
         "methods": chosen,
-        "seeds": _seeds(base),
+        "seeds": seeds,
         "results": base["results"],
         "hparams": typed_values(_hparams(base["hparams"]), chosen, registry),
         "keep": base["keep"],
-        "measures": added_measures(folders, base["measures"]),
+        "measures": _measures(folders, base["measures"], built[0]),
         "launcher": _launcher(base["launcher"]),
         **{name: base[name] for name in ("search", "protocol", "runtime")},
     }
@@ -207,6 +211,7 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
         values["search"]["storage"] = "journal"  # SQLite's locks do not hold on file systems of several machines
     sweep = validate(SweepConfig, values, "")
     check_kept(sweep.measures, sweep.keep)
+    check_given(sweep)
     return sweep, flags
 
 
@@ -250,16 +255,28 @@ def _of_forget(cell: Cell) -> list[str]:
     return [f"forget={cell.forget.kind}", *cell.forget.overrides]
 
 
-def _cell(values: dict[str, Any], cell: Cell, overrides: list[str], kinds: Mapping[str, Registered]) -> CellConfig:
+def _cell(
+    values: dict[str, Any], cell: Cell, overrides: list[str], kinds: Mapping[str, Registered], originals: Originals
+) -> CellConfig:
     fields = {name: values[name] for name in ("dataset", "arch", "train")}
     if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
         fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
     fields["dataset"] = named(fields["dataset"], overrides)
     fields["arch"] = identified(fields["arch"])
+    fields["train"] = originals.train or fields["train"]
     for name in ("dataset", "arch", "train"):
         validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]
     forget = forget_set(cell.forget.merged(values["forget"]), kinds)
-    return validate(CellConfig, {**fields, "forget": forget, "precision": values["runtime"]["precision"]}, "cell")
+    precision = values["runtime"]["precision"]
+    return validate(CellConfig, {**fields, "forget": forget, "precision": precision, "given": originals.given}, "cell")
+
+
+def _measures(folders: Folders, chosen: Any, cell: CellConfig) -> tuple[Measure, ...]:
+    """Where there is no retrained model, those that were not asked for and need one are left out."""
+    measures = added_measures(folders, chosen)
+    if not cell.retrains:
+        measures = check_alone(measures) if chosen is not None else tuple(one for one in measures if one.alone)
+    return measures
 
 
 def _launcher(values: dict[str, Any]) -> LocalLauncher | SlurmLauncher:

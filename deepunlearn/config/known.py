@@ -184,4 +184,5 @@ def nearest(name: str) -> list[str]:
         if not field.startswith("space.")
     }
     same = [one for one in full if one.rpartition(".")[2] == name]
-    return same or get_close_matches(name, [*_top_level(), *full], n=1, cutoff=0.7)
+    top_level = [one for one in _dotted(_defaults()) if one != "defaults"]
+    return same or get_close_matches(name, [*GROUPS, *top_level, *full], n=1, cutoff=0.7)

@@ -104,6 +104,21 @@ def check_kept(measures: Iterable[Measure], keep: str) -> None:
         )
 
 
+def check_alone(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    """The same. Raises ConfigError for those that are held against a retrained model, where there is none."""
+    held = [one.name for one in measures if not one.alone]
+    if held:
+        able = [one.name for one in measures if one.alone]
+        raise ConfigError(
+            "measures that were asked for need the retrained model, and there is none",
+            given=f"{', '.join(held)}, and reference.original= without reference.recipe=",
+            allowed="measures whose YAML says alone: true",
+            remedy="give reference.recipe=FILE, or "
+            + (f"measures=[{','.join(able)}], which can do without" if able else "leave measures= out"),
+        )
+    return measures
+
+
 def _names(chosen: Any, registry: Iterable[str]) -> list[str]:
     """The names that measures= gives, of measures, sets or metrics of scikit-learn; of columns that all have, none.
 

@@ -152,6 +152,7 @@ class ReferenceKey(Key):
     batches: Annotated[int, LATER] = FIRST  # by which rule passes were cut, where that makes a difference
     streams: Annotated[int | None, LATER] = None  # random streams of the training, of networks that draw while training
     network: Annotated[NetworkKey | None, LATER] = None
+    given: Annotated[str | None, LATER] = None  # digest of the file of an original that no sweep trained
 
 
 class ConfidenceKey(Key):
@@ -202,7 +203,7 @@ class MetricsKey(Key):
 
     stage: ClassVar[str] = "metrics"
     subject: UnlearnedKey | ReferenceKey
-    retrained: ReferenceKey
+    retrained: ReferenceKey | None  # null: there is none, of a given original without a recipe
     version: int
 
 
@@ -211,7 +212,7 @@ class MeasureKey(Key):
 
     stage: ClassVar[str] = "measures"
     subject: UnlearnedKey | ReferenceKey
-    retrained: ReferenceKey
+    retrained: ReferenceKey | None
     measure: str
     version: int
     code: Annotated[str | None, LATER] = None  # digest of the files of measures that are not ours
@@ -285,6 +286,7 @@ class RowKey(Key):
     metrics: MetricsKey
     search: SearchKey | GivenKey | None
     result_set: Annotated[str | None, LATER] = None  # where the row without it stands in another table
+    cell: Annotated[str | None, LATER] = None  # of given originals, of which a model may stand in several cells
 
 
 class AttackKey(Key):
@@ -329,6 +331,7 @@ class CellKey(Key):
     flip: bool
     precision: str
     network: Annotated[NetworkKey | None, LATER] = None
+    given: Annotated[tuple[str, ...] | None, LATER] = None  # SEED:DIGEST of each original that no sweep trained
 
 
 class ResultSetKey(Key):

@@ -118,13 +118,14 @@ class Column(Frozen):
 class Described(Frozen):
     """What the YAML of a measure or an attack says to people and to `measures=`, beside what its values mean.
 
-    default: whether a sweep computes it unasked; slow: whether it takes seconds or more for each model; repeatable:
-    whether a model always gets the same values, unlike those of a meter; sets: names of sets that it belongs to, for
-    `measures=`. In words, for people: cost: what computing it takes; limits: what it does not say; undefined: when its
-    columns are None.
+    default: whether a sweep computes it unasked; alone: whether it can do without the retrained model; slow: whether it
+    takes seconds or more for each model; repeatable: whether a model always gets the same values, unlike those of a
+    meter; sets: names of sets that it belongs to, for `measures=`. In words, for people: cost: what computing it takes;
+    limits: what it does not say; undefined: when its columns are None.
     """
 
     default: bool = True
+    alone: bool = False
     slow: bool = False
     repeatable: bool = True
     sets: tuple[Name, ...] = ()
@@ -202,6 +203,6 @@ class Attack(Described):
             {"name": f"{self.column}_AUC", "best": 0.5, "meaning": auc, **chance},
             {"name": f"{self.column}_TPR", "best": 0.01, "meaning": tpr, **chance},
         ]
-        own = {**self.model_dump(exclude={"column"}), "undefined": self.undefined or TOO_FEW}
+        own = {**self.model_dump(exclude={"column"}), "alone": True, "undefined": self.undefined or TOO_FEW}
         values = {**own, "kind": "attack", "needs": ["logits"], "columns": columns, "function": "membership"}
         return Measure.model_validate({**values, "module": module, "code": code})

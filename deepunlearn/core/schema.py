@@ -142,6 +142,30 @@ class TrainConfig(Frozen):
     batch_size: Annotated[int, Field(ge=2)]  # batch normalisation cannot train on a single image
 
 
+class GivenFile(Frozen):
+    """The weights of an original that a user has trained."""
+
+    seed: Annotated[int, Field(ge=0)]  # of the report
+    path: str  # says where it is and identifies nothing
+    digest: str  # of the file's content, 16 hex digits
+
+
+class GivenOriginals(Frozen):
+    """Originals that are given and not trained, one for each report seed."""
+
+    files: Annotated[tuple[GivenFile, ...], Field(min_length=1)]
+    recipe: bool  # whether it is known how they were trained, so that retrained models can be
+
+    def of(self, seed: int) -> GivenFile:
+        """The file of a report seed."""
+        return next(file for file in self.files if file.seed == seed)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """SEED:DIGEST of each, whatever the files are called."""
+        return tuple(f"{file.seed}:{file.digest}" for file in sorted(self.files, key=lambda file: file.seed))
+
+
 class ProtocolConfig(Frozen):
     """Which seeds are searched on (protocol section 6)."""
 
@@ -256,6 +280,12 @@ class CellConfig(Frozen):
     train: TrainConfig
     forget: AnyForgetSet
     precision: Literal["fp32", "bf16"]
+    given: GivenOriginals | None = None  # null: originals are trained by the recipe
+
+    @property
+    def retrains(self) -> bool:
+        """Whether there are retrained models: beside given originals only where it is known how these were trained."""
+        return self.given is None or self.given.recipe
 
     @model_validator(mode="after")
     def _network_fits(self) -> CellConfig:

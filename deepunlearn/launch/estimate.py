@@ -55,7 +55,7 @@ class Estimator:
             return images * (1 / speed.train + looks) + TASK_OVERHEAD
         if task.stage == "reference":
             images = sizes["retain"] + (sizes["forget"] if task.method == "original" else 0)
-            epochs = 0 if self._comes_with_confidence(task) else self._train_epochs(task)
+            epochs = 0 if self._is_given(task) or self._comes_with_confidence(task) else self._train_epochs(task)
             return images * epochs / speed.train + everything + TASK_OVERHEAD
         if task.stage == "search":
             missing = self.planner.sweep.search.trials - self.planner.trials_done(task)
@@ -92,6 +92,10 @@ class Estimator:
             and not self.planner.has_model(task)
         }
         return seconds + sum(self._calibration(cell) for cell in timed)
+
+    def _is_given(self, task: Task) -> bool:
+        """Whether it is an original that is there, and only gives its outputs."""
+        return task.method == "original" and self.planner.sweep.cells[task.cell].given is not None
 
     def _comes_with_confidence(self, task: Task) -> bool:
         """Whether it is an original whose training is to be watched: it is kept then."""

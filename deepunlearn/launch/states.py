@@ -112,7 +112,7 @@ class StoredStates(TaskList):
         """A measure needs a model and its references, and no row: that may be of another version."""
         if task.stage == "measure" and all(self.has_model(one) for one in self.members(task)):
             seeds = [one.seed for one in self.members(task) if one.seed is not None]
-            return [self._reference(task.cell, role, seed) for seed in seeds for role in REFERENCES]
+            return [reference for seed in seeds for reference in self.references(task.cell, seed)]
         return super().inputs(task)
 
     def params(self, cell: int, name: str) -> dict[str, Value] | None:
@@ -173,4 +173,5 @@ class StoredStates(TaskList):
         entry = self.store.find(subject, self.place(task)) if subject is not None else None
         if task.stage in ("confidence", "record"):
             entry = self._watched_entry(task)
-        return None if entry is None else float(entry.meta["seconds"])
+        known = None if entry is None else entry.meta["seconds"]  # null of an original that was given
+        return None if known is None else float(known)

@@ -236,6 +236,9 @@ def _is_chosen(cell: CellConfig, chosen: Mapping[str, Sequence[str]]) -> bool:
 def _measurable(measures: Iterable[Measure], run: Run, left_out: list[str]) -> Iterator[Measure]:
     """Those that the models of a run can have: weights may not have been kept."""
     for measure in measures:
+        if not measure.alone and not run.sweep.cells[0].retrains:
+            left_out.append(f"run {run.name}: {measure.name} needs the retrained model, and there is none (no recipe)")
+            continue
         if "weights" in measure.needs and run.sweep.keep != "weights":
             left_out.append(f"run {run.name}: {measure.name} needs weights, which were not kept (keep=logits)")
             continue

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys
+from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys, references_of
 from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.forget import Role, Splits
 from deepunlearn.core.keys import CellKey, ConfidenceKey, RecordKey, canonical_json
@@ -124,7 +124,7 @@ class TaskList:
             yield from (task for task in watched if task.cell == cell)
         elif stage == "reference":
             seeds = sorted({*reported, *(searched_on if self._searched(cell) else ())})
-            yield from dict.fromkeys(self._reference(cell, role, seed) for seed in seeds for role in REFERENCES)
+            yield from dict.fromkeys(task for seed in seeds for task in self.references(cell, seed))
         elif stage == "record":
             yield from dict.fromkeys(one for name in self.methods for seed in self._made_of(cell, name)
                                      for one in self._record(cell, name, seed))  # fmt: skip
@@ -134,10 +134,10 @@ class TaskList:
         elif stage == "select":
             yield from (Task(stage, cell, name, None) for name in self._searched(cell))
         elif stage == "evaluate":
-            names = [*REFERENCES, *self.methods] if config.forget.scored else [*self.methods]
+            names = [*references_of(config), *self.methods] if config.forget.scored else [*self.methods]
             yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
         elif config.forget.scored:
-            names = [name for name in (*REFERENCES, *self.methods) if self.measures_of(name)]
+            names = [name for name in (*references_of(config), *self.methods) if self.measures_of(name)]
             yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
             yield from (Task(stage, cell, name, None) for name in self.methods if self.measures_over_seeds)
 
@@ -181,6 +181,10 @@ class TaskList:
         if (cell, name, seed) not in self._records:
             self._records[cell, name, seed] = self.record_key(Task("record", cell, name, seed)).hash
         return self._records[cell, name, seed]
+
+    def references(self, cell: int, seed: int) -> list[Task]:
+        """The original and, where there is one, the retrained model of a seed."""
+        return [self._reference(cell, role, seed) for role in references_of(self.sweep.cells[cell])]
 
     def _reference(self, cell: int, role: Role, seed: int) -> Task:
         seed = self.sweep.cells[cell].forget.reference_seed(role, seed)
@@ -245,7 +249,7 @@ class TaskList:
             return self._watched_before(task) if task.stage == "reference" else []
         if task.stage == "measure":
             return self.members(task)
-        references = [] if task.seed is None else [self._reference(task.cell, role, task.seed) for role in REFERENCES]
+        references = [] if task.seed is None else self.references(task.cell, task.seed)
         if task.stage == "record":
             return references[:1]
         if task.method not in REFERENCES and task.seed is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+NO_RETRAINED = "RetDev undefined: no retrained model, as it is not known how the given original was trained"
+
 
 def retention(acc_u: float, acc_r: float) -> float | None:
     """RR, FR or TR: accuracy of the unlearned model / accuracy of the retrained one on the same part; >= 0, ideal 1.

@@ -77,9 +77,14 @@ class Labels(BaseModel):
     notes: Json | None = Field(
         None, description="what the method recorded of its run, e.g. rewound_to, as a JSON object"
     )
-    train_epochs: Count = Field(description="epochs of originals and retrains")
-    train_batch_size: Count = Field(description="samples per step of originals and retrains")
-    train_lr: Number = Field(description="initial learning rate of originals and retrains")
+    train_epochs: Count | None = Field(
+        None, description="epochs of originals and retrains; null of a given original without a recipe"
+    )
+    train_batch_size: Count | None = Field(None, description="samples per step of these; null as above")
+    train_lr: Number | None = Field(None, description="initial learning rate of these; null as above")
+    given_original: Text | None = Field(
+        None, description="file of the original, which was given; null where the sweep trained it"
+    )
     limit: Count | None = Field(None, description="size of the training part where it was limited")
     forget_kind: Text | None = Field(None, description="kind of forget set; null in rows of earlier versions: random")
     forget_title: Text | None = Field(

@@ -129,6 +129,7 @@ def as_measure(text: str) -> Measure:
         needs=("logits",),
         columns=(column,),
         default=False,
+        alone=call.model != "retrained",
         cost="nothing, from stored logits",
         limits="what scikit-learn's documentation says of it; against the retrained model it is a comparison like RA",
         undefined="where scikit-learn gives no finite number, e.g. of one class alone",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from deepunlearn.metrics.corrected import corrected
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
 from deepunlearn.metrics.requests import REQUESTS
+from deepunlearn.metrics.retention import NO_RETRAINED
 from deepunlearn.metrics.row import check_row
 from deepunlearn.metrics.scores import accuracies, completed, score
 from deepunlearn.stages.measuring import MeasuringStage
@@ -43,7 +45,10 @@ class Experiment(MeasuringStage):
         self.runtime.watch_memory()
         logits = self.logits_of(subject, entry, seed)
         data, drawn = self.split_data(seed), self.drawn("mia", seed)
-        scores = score(logits, self.logits("retrained", seed), data.labels, drawn, counted=data.counted)
+        retrained = self.logits("retrained", seed) if self.cell.retrains else None
+        scores = score(logits, retrained, data.labels, drawn, counted=data.counted)
+        if retrained is None:
+            scores["reason"] = "; ".join(one for one in (scores["reason"], NO_RETRAINED) if one)
         scores.update(self._distances(entry, seed))
         scores.update(self._corrected(logits))
         with self.store.writing(key, place, self._facts()) as draft:
@@ -63,11 +68,11 @@ class Experiment(MeasuringStage):
             return {**dict.fromkeys(names), **{name: stored[name] for name in names if name in stored}}
         model = self.fresh_model(seed)
         load_weights(entry.file("weights.safetensors"), model)
-        retrained = distances(model, self.load("retrained", seed))
+        far = distances(model, self.load("retrained", seed)) if self.cell.retrains else {}
         return {
             **{name: value for name, value in distances(model, self.original(seed)).items() if name in names},
-            "L2_retrained": retrained["L2_original"],
-            "L2_retrained_rel": retrained["L2_original_rel"],
+            "L2_retrained": far.get("L2_original"),
+            "L2_retrained_rel": far.get("L2_original_rel"),
         }
 
     def reference_row(self, role: Role, seed: int) -> Entry:
@@ -95,7 +100,7 @@ class Experiment(MeasuringStage):
         place = self.keys.place(method.name, seed)
         subject = self.keys.unlearned(method, params, seed, drawn)
         scores = self.metrics(subject, entry, place, seed)
-        retrain_seconds = self.retrain_seconds(entry.meta["retrain_step_seconds"], method, params, seed)
+        retrain_seconds = self.retrain_seconds(self.timed_step(entry), method, params, seed)
         labels = {
             "method": method.name,
             "method_title": method.title,
@@ -135,7 +140,7 @@ class Experiment(MeasuringStage):
         if stored is not None:
             return stored
         known = completed(scores.json("metrics.json"), lambda: self._reference_accuracies(place.seed))
-        row = {**self._cell_fields(), **known, **labels, "seed": place.seed}
+        row = {**self._cell_fields(), **self._given(place.seed), **known, **labels, "seed": place.seed}
         row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
         row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
         check_row(row)
@@ -148,17 +153,25 @@ class Experiment(MeasuringStage):
         assert seed is not None
         return accuracies(self.logits("retrained", seed), self.split_data(seed).labels)
 
+    def _given(self, seed: int | None) -> dict[str, str | None]:
+        """The file that the original of a seed was given in."""
+        if self.cell.given is None or seed is None:
+            return {"given_original": None}
+        file = self.cell.given.of(seed)
+        return {"given_original": f"{Path(file.path).name} (sha256 {file.digest})"}
+
     def _cell_fields(self) -> dict[str, Any]:
         cell = self.cell
+        train = cell.train if cell.retrains else None
         return {
             "cell": self.keys.cell_key.short,
             "dataset": cell.dataset.name,
             "dataset_title": cell.dataset.title,
             "arch": cell.arch.name,
             "arch_title": cell.arch.title,
-            "train_epochs": cell.train.epochs,
-            "train_batch_size": cell.train.batch_size,
-            "train_lr": cell.train.lr,
+            "train_epochs": train and train.epochs,
+            "train_batch_size": train and train.batch_size,
+            "train_lr": train and train.lr,
             "limit": cell.dataset.limit,
             "forget_kind": cell.forget.name,
             "forget_title": cell.forget.titled(self.decoded.class_names),

@@ -16,7 +16,7 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.archs.anatomy import Anatomy
-from deepunlearn.cells import REFERENCES
+from deepunlearn.cells import references_of
 from deepunlearn.core.errors import MeasureFailed, NotApplicable, StoreError
 from deepunlearn.core.forget import Role
 from deepunlearn.core.infrastructure import infrastructure
@@ -216,13 +216,14 @@ class Given:
     @cached_property
     def _logits(self) -> dict[str, Mapping[str, Array]]:
         stage, subject = self.stage, self.subject
-        references = {str(role): stage.reference_outputs(role, subject.seed) for role in REFERENCES}
+        references = {str(role): stage.reference_outputs(role, subject.seed) for role in references_of(stage.cell)}
         own = stage.logits_of(subject.key, subject.entry, subject.seed)
         return {"logits": _read_only(self.counted.with_attacked(own)), **references}
 
     @cached_property
     def _weights(self) -> Mapping[str, Mapping[str, Array]]:
-        entries = {str(role): self.stage.reference(role, self.subject.seed) for role in REFERENCES}
+        roles = references_of(self.stage.cell)
+        entries = {str(role): self.stage.reference(role, self.subject.seed) for role in roles}
         return {name: _read_only(_weights(one)) for name, one in {"model": self.subject.entry, **entries}.items()}
 
     @property
@@ -233,8 +234,7 @@ class Given:
             known = own if subject.key.role == "retrained" else None
             return {"model": known, "retrained": known}
         assert subject.run is not None
-        step_seconds = subject.entry.meta["retrain_step_seconds"]
-        retrained = self.stage.retrain_seconds(step_seconds, *subject.run, subject.seed)
+        retrained = self.stage.retrain_seconds(self.stage.timed_step(subject.entry), *subject.run, subject.seed)
         return {"model": own, "retrained": retrained}
 
     @cached_property

@@ -1,10 +1,11 @@
-"""Originals and retrained models: trained, stored with logits on all parts, loaded."""
+"""Originals and retrained models: trained or taken from a user's file, stored with logits on all parts, loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.archs.inspection import inspected
+from deepunlearn.archs.weights import load_trained
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.forget import Role, Split
 from deepunlearn.core.keys import Key, ReferenceKey
@@ -21,6 +23,8 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.store import Draft, Entry, Place
+from deepunlearn.metrics import USABLE_MARGIN
+from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.metrics.scores import searched_accuracies
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.confidence import Confidence
@@ -28,6 +32,7 @@ from deepunlearn.stages.data import PARTS, DataStage, SplitData
 from deepunlearn.training import Checkpoint, History, Watch, load_weights, predict, save_weights, train
 
 Logits = dict[str, npt.NDArray[np.float32]]
+TRAINED_ON = ("retain", "forget")  # the parts that an original has seen
 
 
 class ReferenceStage(DataStage):
@@ -59,8 +64,8 @@ class ReferenceStage(DataStage):
         """An original or retrained model: weights, logits on all parts, history."""
         seed = self.cell.forget.reference_seed(role, seed)
         key, place = self.keys.reference(role, seed), self.keys.place(role, seed)
-        entry = self.store.find(key, place)
-        return entry or self._train_reference(key, place, self._data_of(key, seed))
+        make = self._train_reference if key.given is None else self._take_original
+        return self.store.find(key, place) or make(key, place, self._data_of(key, seed))
 
     def _data_of(self, key: ReferenceKey, seed: int) -> SplitData:
         """The data that a reference is trained on, divided as its outputs are stored."""
@@ -93,6 +98,34 @@ class ReferenceStage(DataStage):
         self._store_reference(key, place, model, split_data, history)
         checkpoint.path.unlink(missing_ok=True)
         return self._stored(key, place)
+
+    def _take_original(self, key: ReferenceKey, place: Place, split_data: SplitData) -> Entry:
+        """Store an original that was given, as if it had been trained here."""
+        assert self.cell.given is not None and place.seed is not None
+        file, model = self.cell.given.of(place.seed), self.fresh_model(key.seed)
+        load_trained(file.path, file.digest, model)
+        facts = self._facts(seconds=None, given=Path(file.path).name)
+        with self._writing_reference(key, place, model.eval(), split_data, facts):
+            pass
+        label = f"{self.cell.name} {key.role} seed {place.seed}"
+        self.progress.say(f"{label}: taken from {file.path}")
+        entry = self._stored(key, place)
+        for sentence in self._doubts(entry, split_data):
+            self.progress.say(f"{label}: warning: {sentence}")
+        return entry
+
+    def _doubts(self, entry: Entry, split_data: SplitData) -> Iterator[str]:
+        """What speaks against a given original having been trained on these data, seen through this normalisation."""
+        logits, labels = entry.arrays("logits.npz"), split_data.labels
+        own = np.concatenate([labels[name] for name in TRAINED_ON])
+        right = accuracy(np.concatenate([logits[name] for name in TRAINED_ON]), own)
+        share = float(np.bincount(own).max()) / len(own)
+        if right <= USABLE_MARGIN * share:
+            yield (
+                f"it is right on {right:.1%} of the samples that it is said to be trained on, and the commonest class "
+                f"is {share:.1%} of them; are dataset=, the order of the classes, dataset.image_size, dataset.mean and "
+                "dataset.std those that it was trained with?"
+            )
 
     def _checkpoint(self, key: Key) -> Checkpoint:
         return Checkpoint(self.results.work / f"{key.hash}.safetensors", self.runtime.config.checkpoint_seconds)

@@ -28,7 +28,7 @@ from deepunlearn.training import save_weights, seconds_per_step
 
 RECALIBRATE_SECONDS = 600.0  # a machine's speed drifts; older step timings are taken again
 
-
+BATCH_TIMED = "retrain_batch_size"  # fact beside the seconds of a retrain step, of given originals
 ENSEMBLE = "ensemble.safetensors"  # payload in place of the weights of a single network
 
 
@@ -92,6 +92,7 @@ class UnlearningStage(RecordingStage):
         self.runtime.watch_memory()
         model, run = self._unlearn_shown(method, params, seed, drawn)
         facts = self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
+        facts |= {} if self.cell.given is None else {BATCH_TIMED: self._batch_of_recipe}
         logits = self.predict(model, self.split_data(seed))  # after the facts: it has a peak of memory of its own
         if isinstance(model, Ensemble):
             facts["notes"] |= self._scores_before(self.keys.record(method, params, seed), seed)
@@ -139,8 +140,29 @@ class UnlearningStage(RecordingStage):
             self._step_seconds = time.monotonic(), seconds
         return self._step_seconds[1]
 
-    def retrain_seconds(self, step_seconds: float, method: MethodConfig, params: dict[str, Value], seed: int) -> float:
-        """RT(retrain) = seconds per step x steps of the recipe, or of the ensemble's where a method has one."""
+    @property
+    def _batch_of_recipe(self) -> int | None:
+        """Samples per step of retraining; None where it is not known how the original was trained."""
+        return self.cell.train.batch_size if self.cell.retrains else None
+
+    def timed_step(self, entry: Entry) -> float | None:
+        """Seconds of a retrain step, timed when a model was unlearned.
+
+        None where that was for another recipe, or none: a model of a given original is the same for all recipes.
+        """
+        known = entry.meta.get(BATCH_TIMED, self._batch_of_recipe)
+        same = known is not None and known == self._batch_of_recipe
+        return float(entry.meta["retrain_step_seconds"]) if same else None
+
+    def retrain_seconds(
+        self, step_seconds: float | None, method: MethodConfig, params: dict[str, Value], seed: int
+    ) -> float | None:
+        """RT(retrain) = seconds per step x steps of the recipe, or of the ensemble's where a method has one.
+
+        None where the recipe is not known.
+        """
+        if step_seconds is None:
+            return None
         if method.needs == "shards":
             shards = self.shards(self.keys.record(method, params, seed), seed)
             return step_seconds * shards.steps

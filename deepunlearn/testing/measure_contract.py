@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.measure_config import Column, Measure
-from deepunlearn.metrics.added import Group, Outputs, computed
+from deepunlearn.metrics.added import Group, NotAsked, Outputs, computed
 from deepunlearn.metrics.counted import EVERYTHING
 from deepunlearn.testing.made_models import MadeCall, MadeModels
 from deepunlearn.testing.run import only
@@ -148,6 +149,19 @@ def test_where_it_is_not_defined_is_said(measure: Measure, name: str) -> None:
         else:
             missing = [column for column, value in found.items() if value is None]
             assert measure.undefined or not missing, f"{told}: {', '.join(missing)}"
+
+
+def test_what_does_without_the_retrained_model_gives_the_same_without(measure: Measure) -> None:
+    """In sweeps on a given original there may be none."""
+    if not measure.alone:
+        pytest.skip("it does not say that it can do without")
+    given = outputs(measure, ORIGINAL, 0)
+    bare: dict[str, Any] = {"retrained": NotAsked("retrained")}
+    if "models" in measure.needs:
+        bare["models"] = MadeModels(ORIGINAL, ORIGINAL, {}, LABELS, 0)
+    if "weights" in measure.needs:
+        bare["weights"] = {name: one for name, one in given.weights.items() if name != "retrained"}
+    assert computed(measure, replace(given, **bare)) == values(measure, ORIGINAL)
 
 
 def _states() -> list[Any]:
