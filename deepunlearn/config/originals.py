@@ -157,7 +157,7 @@ def _checked(values: dict[Any, Any]) -> dict[str, Any]:
     missing = [name for name in TrainConfig.model_fields if name not in values]
     if missing:
         raise ConfigError("the recipe does not say everything", given=f"no {', '.join(missing)}",
-                          allowed=f"a value for each of {RECIPE}")  # fmt: skip
+                          allowed=f"a value for each of {RECIPE}", remedy="add what is missing")  # fmt: skip
     return validate(TrainConfig, values, "train").model_dump()
 
 
@@ -196,11 +196,11 @@ def _check_cells(sweep: SweepConfig) -> None:
 
 def _check_methods(sweep: SweepConfig) -> None:
     for method in sweep.methods:
-        if method.needs is not None or method.watches:
+        if method.records or method.watches:
             raise ConfigError(
                 f"{method.name} needs a record of the original's training, and of a given original there is none",
                 given=f"method={method.name} with reference.original=",
-                allowed="methods that look at the original alone, not at how it came to be",
+                allowed="methods that look at the original alone; of rum also one with a bank, rum.bank=DIR",
                 remedy=f"leave {method.name} out, or leave reference.original= out: a sweep records what it trains",
             )
 

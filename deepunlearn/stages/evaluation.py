@@ -86,6 +86,7 @@ class Experiment(MeasuringStage):
             "RTE": 1.0 if role == "retrained" else None,
             "retrain_seconds": None,
             "seconds": entry.meta["seconds"],
+            **self._given(seed),
         }
         return self._row(None, scores, entry, place, labels)
 
@@ -114,6 +115,7 @@ class Experiment(MeasuringStage):
             "retrain_seconds": retrain_seconds,
             "RTE": rte(retrain_seconds, entry.meta["seconds"]),
             **self.costs(method, params, seed),
+            **self._given(seed),
         }
         if self.keys.source(sweep, method) == "search":
             labels.update(
@@ -140,7 +142,7 @@ class Experiment(MeasuringStage):
         if stored is not None:
             return stored
         known = completed(scores.json("metrics.json"), lambda: self._reference_accuracies(place.seed))
-        row = {**self._cell_fields(), **self._given(place.seed), **known, **labels, "seed": place.seed}
+        row = {**self._cell_fields(), **known, **labels, "seed": place.seed}
         row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
         row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
         check_row(row)
@@ -153,9 +155,9 @@ class Experiment(MeasuringStage):
         assert seed is not None
         return accuracies(self.logits("retrained", seed), self.split_data(seed).labels)
 
-    def _given(self, seed: int | None) -> dict[str, str | None]:
+    def _given(self, seed: int) -> dict[str, str | None]:
         """The file that the original of a seed was given in."""
-        if self.cell.given is None or seed is None:
+        if self.cell.given is None:
             return {"given_original": None}
         file = self.cell.given.of(seed)
         return {"given_original": f"{Path(file.path).name} (sha256 {file.digest})"}

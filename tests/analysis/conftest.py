@@ -35,6 +35,7 @@ def row(**changes: Any) -> dict[str, Any]:
     return {
         "cell": CELL, "dataset": "digits", "dataset_title": "Digits", "arch": "resnet18", "arch_title": "ResNet18",
         "method": "ft", "method_title": "FT", "seed": 0, "train_epochs": 15, "train_batch_size": 64, "train_lr": 0.05,
+        "given_original": None,
         "limit": None, "forget_kind": "random", "forget_title": "random 10 %", "forget_remarks": None,
         "forget_ratio": 0.1, "n_retain": 1100, "n_forget": 122, "n_val": 215, "n_test": 360,
         "n_unseen_test": None, **dict.fromkeys(("sequence", "round", "rounds", "requested", "forgotten")),

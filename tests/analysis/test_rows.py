@@ -115,13 +115,13 @@ def test_a_damaged_row_is_named(shelf: Shelf, damage: str) -> None:
     path = shelf.add()
     content = json.loads(path.read_text())
     if damage == "missing":
-        path.write_text(json.dumps({name: value for name, value in content.items() if name != "seconds"}))
+        path.write_text(json.dumps({name: value for name, value in content.items() if name != "usable"}))
     else:
         path.write_bytes({"torn": path.read_bytes()[:100], "empty": b"", "not text": b'{"cell": "\xff"}'}[damage])
     with pytest.raises(StoreError) as caught:
         collect(shelf.root)
     assert str(path) in str(caught.value)
-    assert {"missing": "'seconds'"}.get(damage, "") in str(caught.value)
+    assert {"missing": "'usable'"}.get(damage, "") in str(caught.value)
 
 
 def test_drafts_of_running_writers_are_not_rows(shelf: Shelf) -> None:
