@@ -16,7 +16,7 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.archs.anatomy import Anatomy
-from deepunlearn.cells import references_of
+from deepunlearn.cells import REFERENCES, references_of
 from deepunlearn.core.errors import MeasureFailed, NotApplicable, StoreError
 from deepunlearn.core.forget import Role
 from deepunlearn.core.infrastructure import infrastructure
