@@ -197,7 +197,7 @@ def _stops_at(own: BySize, limit: Limit) -> str:
         ends = f"{own.sizes[0].samples:,} to {own.sizes[-1].samples:,} samples"
         return f"cannot tell: {told}" if unknown else f"never at {ends}"
     again = f" (usable again at {_numbers(limit.again)})" if limit.again else ""
-    return f"{limit.samples:,} samples{again}" + (f"; {told}" if unknown else "")
+    return f"{limit.samples:,} sample{'s'[: limit.samples > 1]}{again}" + (f"; {told}" if unknown else "")
 
 
 def _numbers(sizes: tuple[int, ...] | list[int]) -> str:

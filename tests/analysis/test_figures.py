@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from deepunlearn.analysis import figures, records
-from deepunlearn.analysis.figures import labels, over_cells, scores, search, sizes, style, trade_off
+from deepunlearn.analysis.figures import labels, over_cells, rounds, scores, search, sizes, style, trade_off
 from deepunlearn.analysis.figures.style import (
     COLOURS,
     FORMATS,
@@ -37,6 +37,7 @@ from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.search_spread import completed
 from deepunlearn.config import method_configs
 from deepunlearn.metrics.histograms import LOSS_EDGES
+from tests.analysis import test_rounds
 
 if TYPE_CHECKING:
     from tests.analysis.conftest import Shelf
@@ -426,3 +427,40 @@ def test_models_that_are_not_usable_are_named_and_not_averaged(shelf: Shelf, mon
               RetDev=9.0, usable=False, reason="broken")  # fmt: skip
     assert "not drawn: FT at 50 (1)" in drawn(shelf)["sizes-digits-resnet18"].title
     assert np.allclose(lines_of(panels_of(shelf, monkeypatch)[0], "ft")[0][:, 1], [0.07, 0.22])
+
+
+@pytest.mark.slow
+def test_methods_and_sizes_are_places_and_failures(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FT is first at both sizes; GA failed at 200."""
+    of_sizes(shelf, seeds=5)
+    shelf.add(cell="1" * 16, result_set="3" * 16, seed=5, n_forget=200, forget_ratio=0.2, forget_title="random 20 %",
+              method="ga", method_title="GA", RetDev=1.0, usable=False, reason="broken")  # fmt: skip
+    kept: list[Axes] = []
+    monkeypatch.setattr(sizes, "finish", lambda figure, *rest: kept.extend(figure.axes))
+    found = records.collect(shelf.root)
+    list(sizes.size_figures(found.rows, found.cases, style.PAGE))
+    told = {(text.get_position()[0] - 0.5, text.get_position()[1] - 0.5): text.get_text() for text in kept[0].texts}
+    assert [label.get_text() for label in kept[0].get_yticklabels()] == ["FT", "GA"]
+    assert {place: told[place] for place in [(0, 0), (1, 0), (0, 1), (1, 1)]} == {
+        (0, 0): "1", (1, 0): "–", (0, 1): "2", (1, 1): "F"
+    }, "seed 5 is FT's as well, and was not run"  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------- requests one after the other
+
+
+@pytest.mark.slow
+def test_rounds_are_drawn_with_the_seconds_up_to_each(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FT takes 3 s each time, retraining 8, 7 and 6; CT is dearer than retraining each time from round 2 on."""
+    test_rounds.fill(shelf)
+    kept: dict[str, list[Axes]] = {}
+    monkeypatch.setattr(rounds, "finish", lambda figure, sheet, name, *rest: kept.update({name: figure.axes}))
+    list(rounds.round_figures(records.collect(shelf.root).rows, style.PAGE))
+    assert list(kept) == [f"rounds-{name}-digits-resnet18" for name in ("scores", "requests", "seconds")]
+    (seconds,) = kept["rounds-seconds-digits-resnet18"]
+    assert np.allclose(lines_of(seconds, "ft")[0], [[1, 3], [2, 6], [3, 9]])
+    drawn_lines = [np.column_stack([*line.get_data()]).astype(float) for line in seconds.get_lines()]
+    for expected in ([[1, 8], [2, 15], [3, 21]], [[1, 8], [2, 7], [3, 6]], [[2, 16.4]]):
+        assert any(one.shape == np.shape(expected) and np.allclose(one, expected) for one in drawn_lines), expected
+    earlier = next(axes for axes in kept["rounds-requests-digits-resnet18"] if "FA_earlier" in axes.get_title("left"))
+    assert np.allclose(lines_of(earlier, "ft")[0][:, 1], [0.8, 0.915]), "of the first round there is none"

@@ -15,6 +15,7 @@ from deepunlearn.analysis.page.views import View, over_cells, views
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.records import collect
 from deepunlearn.analysis.render import Table
+from deepunlearn.metrics.catalogue import BUILT_IN
 
 if TYPE_CHECKING:
     from tests.analysis.conftest import Shelf
@@ -74,3 +75,13 @@ def test_tests_that_tell_something_stay() -> None:
 
     some, none = table("neighbours", "not testable", "differ"), table("differences", "best", "not testable", "equal")
     assert over_cells([some, none], []) == [some]
+
+
+def test_sizes_and_rounds_have_views_of_their_own() -> None:
+    data = pd.DataFrame({"method": ["FT"]})
+    made = [Table(name, name, "", data, data) for name in ("sizes-x", "rounds-seconds-x", "reliability")]
+    found = views([], [], made, [], Printer({}, (), BUILT_IN))
+    assert [(view.name, [sheet.name for sheet in view.sheets]) for view in found] == [
+        ("over-cells", ["reliability"]), ("over-sizes", ["sizes-x"]), ("over-rounds", ["rounds-seconds-x"]),
+    ]  # fmt: skip
+    assert [view.short for view in found] == ["Over cells", "Sizes", "Rounds"]
