@@ -227,6 +227,7 @@ def _refined(values: dict[str, Any], names: list[str], steps: list[dict[str, Any
     told = ", ".join(NOTHING if name == NOTHING else next(titles) for name in names)
     return {
         **{name: values[name] for name in ("full_name", "paper", "needs", "bank")},
+        "contract": values["contract"] if usual else {},
         "name": values["name"] if usual else "-".join([values["name"], *names]),
         "version": int("".join(str(one["version"]) for one in (values, *steps))),
         "title": values["title"] if usual else f"{values['title']} ({told})",

@@ -21,7 +21,8 @@ EAGER = (
     "lfssd",
     "sisa",
 )  # gradients of single samples, where torch compiles nothing; shards, not their ensemble
-ON = {"smallnet": tuple(METHODS), "resnet18": KINDS, "tinyvit": ("ft",)}  # which code breaks a graph is a method's
+SINGLE = tuple(name for name, method in METHODS.items() if not method.steps)  # the others are made of these
+ON = {"smallnet": SINGLE, "resnet18": KINDS, "tinyvit": ("ft",)}  # which code breaks a graph is a method's
 
 
 def unlearned(method: MethodConfig, arch: str, compiled: bool) -> tuple[nn.Module, int]:

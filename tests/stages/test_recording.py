@@ -11,6 +11,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -32,6 +34,7 @@ from deepunlearn.sweep import record_lines
 from deepunlearn.testing.small import runtime
 from deepunlearn.training import Batches
 from tests.commands import SERVER, called, refusal
+from tests.forget.test_difficulty import put_bank
 
 CELL = ("dataset=digits", "arch=smallnet", "dataset.limit=300", "train.batch_size=8", "train.epochs=2", "seeds=1",
         "runtime.threads=1", "runtime.checkpoint_seconds=0", "search=none")  # fmt: skip
@@ -320,3 +323,78 @@ def test_a_method_with_an_ensemble_is_no_step_of_a_chain() -> None:
     assert "ensemble in place of the original" in refusal("method=chain", "chain.steps=[sisa,ft]", *CELL).problem
     chain = read_command(["method=chain", "chain.steps=[amnesiac,ft]", *CELL]).sweep.methods[0]
     assert chain.needs == "updates"
+
+
+# ------------------------------------------------------------------------------------ how hard samples are to learn
+
+REFINED = ("method=rum", *CELL, "rum.1.epochs=1", "rum.2.epochs=1")
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("watched")
+    run = called(folder, *REFINED)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("original seed 0: trained") == 1 and ", watched" in run.stderr, "it is trained once"
+    return folder
+
+
+def groups_of(folder: Path, scores: npt.NDArray[np.float64], method: str = "rum") -> None:
+    """The notes of the model are the mean scores of thirds of the forget set; scores: of the whole training part."""
+    split = np.load(next((folder / "results/store").rglob("split.npz")))
+    thirds = np.array_split(np.sort(scores[split["forget"]]), 3)
+    notes = json.loads(stored(folder, f"rows/{method}", "row.json")["notes"])
+    assert [notes[f"{number}.difficulty"] for number in range(3)] == pytest.approx([part.mean() for part in thirds])
+
+
+@pytest.mark.slow
+def test_groups_go_by_the_confidence_of_the_original_that_is_unlearned(watched: Path) -> None:
+    groups_of(watched, _scores_watched(watched))
+    row, meta = stored(watched, "rows/rum", "row.json"), stored(watched, "confidence")
+    assert row["record_seconds"] == meta["seconds"] > 0 and row["record_MB"] > 0 and row["affected"] is None
+
+
+@pytest.mark.slow
+def test_groups_go_by_memorisation_where_a_bank_is_given(watched: Path, tmp_path: Path) -> None:
+    shutil.copytree(watched / "results/cache", tmp_path / "results/cache")
+    labels = planned(tmp_path, *REFINED).data(0).train_labels
+    scores = np.random.default_rng(0).permutation(np.linspace(-0.1, 1, len(labels)))
+    put_bank(tmp_path / "bank", scores, np.arange(len(labels)), labels)
+    run = called(tmp_path, *REFINED, f"rum.bank={tmp_path / 'bank'}")
+    assert run.returncode == 0 and "watched" not in run.stderr, run.stderr
+    groups_of(tmp_path, scores)
+    assert stored(tmp_path, "rows/rum", "row.json")["record_seconds"] is None
+
+
+@pytest.mark.slow
+def test_a_search_of_other_steps_reads_what_was_watched(watched: Path, tmp_path: Path) -> None:
+    shutil.copytree(watched / "results", tmp_path / "results")
+    searched = [one for one in CELL if one != "search=none"]
+    own = ("method=rum", "rum.steps=[ga,none,ft]", "rum.0.epochs=1", "rum.2.epochs=1")
+    run = called(tmp_path, *own, *searched, "search=quick", "search.trials=2", "search.seeds=1")
+    assert run.returncode == 0 and "watched" not in run.stderr, run.stderr
+    row = stored(tmp_path, "rows/rum-ga-none-ft", "row.json")
+    assert row["method_title"] == "RUM (GA, none, FT)" and {"0.lr", "2.lr"} <= set(json.loads(row["params"]))
+    groups_of(tmp_path, _scores_watched(tmp_path), "rum-ga-none-ft")
+
+
+@pytest.mark.slow
+def test_an_original_that_is_there_is_kept_when_it_is_watched_later(watched: Path, tmp_path: Path) -> None:
+    shutil.copytree(watched / "results", tmp_path / "results")
+    for gone in ("confidence", "rows/rum", "unlearned", "metrics/rum"):
+        shutil.rmtree(tmp_path / "results/store/digits/smallnet" / gone)
+    (before,) = (tmp_path / "results/store/digits/smallnet/reference/original").rglob("meta.json")
+    made = before.read_bytes()
+    assert called(tmp_path, *REFINED).returncode == 0
+    assert before.read_bytes() == made
+    np.testing.assert_array_equal(_scores_watched(tmp_path), _scores_watched(watched))
+    same = ("FA", "RA", "TA", "moved")
+    rows = [stored(folder, "rows/rum", "row.json") for folder in (watched, tmp_path)]
+    assert [rows[0][name] for name in same] == [rows[1][name] for name in same]
+
+
+def _scores_watched(folder: Path) -> npt.NDArray[np.float64]:
+    seen = np.load(next((folder / "results/store/digits/smallnet/confidence").rglob("confidence.npz")))
+    scores = np.full(1438, np.nan)
+    scores[seen["samples"]] = -seen["confidence"]
+    return scores
