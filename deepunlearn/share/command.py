@@ -81,8 +81,8 @@ def _export(arguments: Sequence[str]) -> int:
     if options["plan"]:
         return 0
     with _counted("packing", found.manifest.bytes) as told:
-        packing.write(found, results, out, told)
-    print(f"\nwritten to {out}: {out.stat().st_size / 1e6:,.1f} MB")
+        sha256 = packing.write(found, results, out, told)
+    print(f"\nwritten to {out}: {out.stat().st_size / 1e6:,.1f} MB, sha256 {sha256}")
     return 0
 
 

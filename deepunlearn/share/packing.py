@@ -18,7 +18,7 @@ from deepunlearn.core.paths import Results, sync_contents, sync_folder
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.store import DRAFT, Store, draft_name, now, remove_dead_drafts
 from deepunlearn.share.bundle import CHUNK, CONFIG, MANIFEST, META, STORE, Manifest, Member, Packed, Run, Told, unfit
-from deepunlearn.share.privacy import folders_named, public_command, public_settings
+from deepunlearn.share.privacy import folders_named, paths_in, public_command, public_settings
 
 REFERENCES = ("original", "retrained")
 LEARNING = ("record", "slices")  # stages of what methods of the learning phase need, named after that and no method
@@ -49,23 +49,34 @@ def stock(results: Results, chosen: Chosen) -> Stock:
             allowed="a folder that a sweep was run with",
             remedy="give results=DIR, the same as to the sweep",
         )
-    runs, left_out = _runs(results)
+    runs, named, left_out = _asked(results)
+    private = named | {Path.home(), Path.cwd(), results.root.resolve()}
     entries = []
     for path in _chosen(store, paths, chosen, runs):
         packed = _packed(store, path)
-        why = unfit(packed.entry, list(packed.files)) or _private(path, results)
+        why = unfit(packed.entry, list(packed.files)) or _told(folders_named(path, private))
         if why:
             left_out.append(f"{packed.entry}: {why}")
         else:
             entries.append(packed)
+    if not entries:
+        raise ConfigError(
+            "nothing of what is stored is to be packed",
+            given="; ".join([*(f"{axis}={','.join(names)}" for axis, names in chosen.items()), *left_out]),
+            allowed="a choice that at least one entry meets",
+            remedy="choose less strictly with methods=, dataset= and arch=",
+        )
     entries.sort(key=lambda packed: (packed.files[CONFIG].bytes, packed.entry))  # a key is longer than those in it
     made = {"version": __version__, "commit": commit(), "machine": machine(), "date": now()}
     manifest = Manifest(**made, runs=tuple(runs), entries=tuple(entries))
     return Stock(manifest.model_copy(update={"digest": manifest.seal()}), left_out)
 
 
-def write(found: Stock, results: Results, out: Path, told: Told) -> None:
-    """Write the bundle: it appears whole or not at all. Raises StoreError where an entry is damaged."""
+def write(found: Stock, results: Results, out: Path, told: Told) -> str:
+    """Write the bundle and return the sha256 of the file: it appears whole or not at all.
+
+    Raises StoreError where an entry is damaged.
+    """
     remove_dead_drafts(path for path in out.parent.iterdir() if path.name.startswith(f"{DRAFT}{out.name}-"))
     draft = out.parent / draft_name(out.name)
     draft.mkdir()
@@ -82,6 +93,8 @@ def write(found: Stock, results: Results, out: Path, told: Told) -> None:
         sync_folder(out.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+    with out.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_out(out: Path) -> None:
@@ -154,10 +167,8 @@ def _packed(store: Store, path: Path) -> Packed:
     return Packed(entry=path.relative_to(store.root).as_posix(), files=files)
 
 
-def _private(path: Path, results: Results) -> str:
-    folders = {Path.home(), Path.cwd(), results.root.resolve()}
-    named = folders_named(path, folders)
-    return f"it names a folder of this machine, {named[0]}" if named else ""
+def _told(named: Sequence[str]) -> str:
+    return f"it names a folder or file of this machine, {named[0]}" if named else ""
 
 
 def _chosen(store: Store, paths: Iterable[Path], chosen: Chosen, runs: Sequence[Run]) -> Iterator[Path]:
@@ -186,14 +197,29 @@ def _needs(methods: Sequence[str], runs: Sequence[Run]) -> set[str]:
     return {one["needs"] for one in known if one["name"] in methods and one.get("needs")}
 
 
-def _runs(results: Results) -> tuple[list[Run], list[str]]:
-    """What the commands of this store asked for, and in words which of them cannot be read."""
-    found, left_out = [], []
+class _Asked(NamedTuple):
+    """What the commands of a store asked for, the paths that they named, and in words which of them cannot be read."""
+
+    runs: list[Run]
+    paths: set[Path]
+    left_out: list[str]
+
+
+def _asked(results: Results) -> _Asked:
+    """Of the runs on this store, and of those whose results were imported."""
+    found = _Asked([], set(), [])
     for path in sorted(results.runs.glob("*/sweep.json")):
         try:
-            sweep = public_settings(json.loads(path.read_text(encoding="utf-8")))
+            sweep = json.loads(path.read_text(encoding="utf-8"))
             command = public_command((path.parent / "command.txt").read_text(encoding="utf-8"))
-            found.append(Run(name=path.parent.name, command=command, sweep=sweep))
+            found.runs.append(Run(name=path.parent.name, command=command, sweep=public_settings(sweep)))
+            found.paths.update(paths_in(sweep))
         except (OSError, ValueError, AttributeError) as error:
-            left_out.append(f"the configuration of run {path.parent.name} cannot be read: {error}")
-    return found, left_out
+            found.left_out.append(f"the configuration of run {path.parent.name} cannot be read: {error}")
+    for path in sorted(results.imported.glob("*.json")):
+        try:
+            of_others = Manifest.model_validate_json(path.read_text(encoding="utf-8")).runs
+            found.runs.extend(run for run in of_others if run not in found.runs)
+        except (OSError, ValueError) as error:
+            found.left_out.append(f"the configurations of the bundle {path.stem} cannot be read: {error}")
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,15 @@ def _public(value: Any) -> Any:
     if isinstance(value, list):
         return [_public(item) for item in value]
     return None if isinstance(value, str) and ELSEWHERE.search(value) else value
+
+
+def paths_in(value: Any) -> Iterator[Path]:
+    """The paths from the root in the configuration of a sweep: of data, of lists of samples."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from paths_in(item)
+    elif isinstance(value, str) and Path(value).is_absolute():
+        yield Path(value)
 
 
 def public_command(command: str) -> str:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import tracemalloc
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from deepunlearn.core.store import Store
+from deepunlearn.core.keys import RecordKey
+from deepunlearn.core.store import Place, Store
 from deepunlearn.share.bundle import MANIFEST, reading
 from tests.commands import tree
+from tests.keys import reference
 from tests.share.made import keys, members, share, small_store
+from tests.test_earlier_results import ARCHIVE
 
 SECRETS = (b"/data/private", b"/home/me", b"secret", b"ids.csv", b"Traceback")
 
@@ -85,17 +90,61 @@ def test_what_names_a_folder_of_this_machine_is_left_out_and_told(tmp_path: Path
     key, place = keys()[1]
     path = store.path(key, place)
     meta = json.loads((path / "meta.json").read_text())
-    (path / "meta.json").write_text(json.dumps({**meta, "notes": f"read {Path.home()}/x.pt"}))
+    (path / "meta.json").write_text(json.dumps({**meta, "notes": "read /data/private/x.pt"}))
     code, out, _ = share("export", f"out={tmp_path / 'x.zip'}", f"results={tmp_path / 'a'}")
-    assert code == 0 and f"left out: {path.relative_to(store.root)}: it names a folder of this machine" in out
+    assert (
+        code == 0
+        and f"left out: {path.relative_to(store.root)}: it names a folder or file of this machine, /data/private" in out
+    )
     assert stages(tmp_path / "x.zip").total() == len(keys()) - 1
 
 
-def test_a_run_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_run_or_a_bundle_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     results = small_store(tmp_path / "a")
     (results.runs / "sweep-0123abcd" / "sweep.json").write_text("{")
+    results.imported.mkdir()
+    (results.imported / "0f.json").write_text("{}")
     code, out, _ = share("export", f"out={tmp_path / 'x.zip'}", f"results={results.root}")
     assert code == 0 and "left out: the configuration of run sweep-0123abcd cannot be read" in out
+    assert "left out: the configurations of the bundle 0f cannot be read" in out
+
+
+def test_what_was_imported_is_passed_on_with_the_commands_that_made_it(results: Path, tmp_path: Path) -> None:
+    """And with what is recorded of trainings for methods of the learning phase, which only these files tell."""
+    shutil.copytree(results, tmp_path / "a")
+    key = RecordKey(original=reference(), needs="shards", forget=None, version=1)
+    with Store(tmp_path / "a" / "store").writing(key, Place("digits", "resnet18", "shards", 0), {}) as draft:
+        draft.write_json("values.json", {})
+    asked = tmp_path / "a" / "runs" / "sweep-0123abcd" / "sweep.json"
+    asked.write_text(json.dumps({"methods": [{"name": "ga", "needs": "shards"}, {"name": "ft", "needs": None}]}))
+    assert share("export", f"out={tmp_path / 'a.zip'}", f"results={tmp_path / 'a'}")[0] == 0
+    assert share("import", tmp_path / "a.zip", f"results={tmp_path / 'b'}")[0] == 0
+    for methods, records in (("ga", 1), ("ft", 0), ("none", 0), ("ft,ga", 1)):
+        out = tmp_path / f"{methods}.zip"
+        assert share("export", f"out={out}", f"results={tmp_path / 'b'}", f"methods={methods}")[0] == 0
+        assert stages(out)["record", "shards"] == records
+    with reading(out) as found:
+        assert [run.name for run in found.manifest.runs] == ["sweep-0123abcd"]
+
+
+def test_a_choice_that_nothing_meets(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "a")
+    store = tmp_path / "a" / "store"
+    (store / "mnist" / "tiny" / "unlearned" / "ft").mkdir(parents=True)
+    (store / "digits" / "resnet18" / "split").rename(store / "mnist" / "tiny" / "split")
+    arguments = (f"out={tmp_path / 'x.zip'}", f"results={tmp_path / 'a'}", "dataset=mnist", "arch=resnet18")
+    code, _, err = share("export", *arguments)
+    assert code == 2 and "dataset=mnist; arch=resnet18" in err and not (tmp_path / "x.zip").exists()
+
+
+@pytest.mark.slow
+def test_a_store_of_an_earlier_version_is_shared_as_it_is(tmp_path: Path) -> None:
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path / "a", filter="data")
+    out, results = tmp_path / "x.zip", tmp_path / "a" / "results"
+    assert share("export", f"out={out}", f"results={results}")[0] == 0
+    assert share("import", out, f"results={tmp_path / 'b'}")[0] == 0
+    assert tree(tmp_path / "b" / "store") == tree(results / "store")
 
 
 def test_a_damaged_entry_is_named_and_nothing_is_written(tmp_path: Path) -> None:
