@@ -73,8 +73,8 @@ def _export(arguments: Sequence[str]) -> int:
     packing.check_out(out)
     found = packing.stock(results, _chosen(options))
     store = Store(results.store)
-    splits = [one for one in found.manifest.entries if one.labels[2] == "split"]
-    print(summary.of_manifest(found.manifest, [(one, store.open(store.root / one.entry).key) for one in splits]))
+    references = [one for one in found.manifest.entries if one.labels[2] == "reference"]
+    print(summary.of_manifest(found.manifest, [(one, store.open(store.root / one.entry).key) for one in references]))
     for line in found.left_out:
         print(f"left out: {line}")
     packing.check_room(out.parent, found.manifest.bytes)
@@ -93,7 +93,7 @@ def _import(arguments: Sequence[str]) -> int:
     with reading(file) as bundle:
         with _counted("verifying", bundle.manifest.bytes) as told:
             new, had = taking.sort(bundle, results, told)
-        print(summary.of_manifest(bundle.manifest, bundle.configs("split")))
+        print(summary.of_manifest(bundle.manifest, bundle.configs("reference")))
         size = sum(packed.bytes for packed in new)
         print(f"\n{len(new):,} entries are new ({size / 1e6:,.1f} MB), {len(had):,} are in the store already")
         packing.check_room(results.store, size)
@@ -110,7 +110,7 @@ def _import(arguments: Sequence[str]) -> int:
 def _show(arguments: Sequence[str]) -> int:
     file, _ = _file("show", arguments, {})
     with reading(file) as bundle:
-        print(summary.of_manifest(bundle.manifest, list(bundle.configs("split"))))
+        print(summary.of_manifest(bundle.manifest, list(bundle.configs("reference"))))
         print("\nits list of files is sound; import reads and verifies their contents as well")
     return 0
 

@@ -8,22 +8,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deepunlearn.cli import table
-from deepunlearn.core.keys import Key, SplitKey
+from deepunlearn.core.keys import Key, ReferenceKey, SplitKey
 from deepunlearn.share.bundle import ENTRY_NAME, Manifest, Packed
 
 MODELS = ("reference", "unlearned")
 DIGITS = 16  # of a digest, as in paths
 
 
-def of_manifest(manifest: Manifest, splits: Iterable[tuple[Packed, Key]]) -> str:
-    """Who made it, what is in it, and the commands that made that. splits: the entries of splits with their keys."""
+def of_manifest(manifest: Manifest, references: Iterable[tuple[Packed, Key]]) -> str:
+    """Who made it, what is in it, and the commands that made that. references: those entries with their keys."""
     made = {
         "made by": f"deepunlearn {manifest.version} ({manifest.commit}) on {manifest.machine}, {manifest.date}",
         "digest": manifest.digest,
         "size": f"{manifest.bytes / 1e6:,.1f} MB in {len(manifest.entries):,} entries",
     }
     parts = [table("bundle", made)]
-    parts += [table(title, rows) for title, rows in _cells(manifest.entries, splits)]
+    parts += [table(title, rows) for title, rows in _cells(manifest.entries, references)]
     parts.append(table("what there is", by_stage(manifest.entries)))
     commands = {run.name: run.command for run in manifest.runs}
     parts.append(table("runs on this store" if commands else "runs on this store\n  (none)", commands))
@@ -38,7 +38,7 @@ def by_stage(entries: Iterable[Packed]) -> dict[str, str]:
     return {stage: f"{len(own):>6,}  {sum(own) / 1e6:>10,.1f} MB" for stage, own in sorted(sizes.items())}
 
 
-def _cells(entries: Iterable[Packed], splits: Iterable[tuple[Packed, Key]]) -> Iterator[tuple[str, dict[str, str]]]:
+def _cells(entries: Iterable[Packed], references: Iterable[tuple[Packed, Key]]) -> Iterator[tuple[str, dict[str, str]]]:
     """Of each dataset and architecture: its data and forget sets, and the seeds of the models of each method."""
     seeds: dict[tuple[str, ...], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for packed in entries:
@@ -47,9 +47,9 @@ def _cells(entries: Iterable[Packed], splits: Iterable[tuple[Packed, Key]]) -> I
         if stage in MODELS and found and found[1]:
             seeds[dataset, arch][method].add(int(found[1]))
     data: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
-    for packed, key in splits:
-        if isinstance(key, SplitKey):
-            data[packed.labels[:2]].append((key.data_digest[:DIGITS], _forget(key)))
+    for packed, key in references:
+        if isinstance(key, ReferenceKey) and key.role == "retrained":  # an original's split may be of no forget set
+            data[packed.labels[:2]].append((key.split.data_digest[:DIGITS], _forget(key.split)))
     for place in sorted(seeds):
         digests, forget = ([one[part] for one in data[place]] for part in (0, 1))
         known = {"data": _joined(digests), "forget": _joined(forget)}
@@ -58,14 +58,14 @@ def _cells(entries: Iterable[Packed], splits: Iterable[tuple[Packed, Key]]) -> I
 
 
 def _joined(names: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(names)) or "(no split)"
+    return "; ".join(dict.fromkeys(names)) or "(no retrained model)"
 
 
 def _forget(key: SplitKey) -> str:
     """Its kind with what tells it from others of this kind, digests cut short."""
     values = {"ratio": key.forget_ratio, **(key.forget_values or {})}
     told = (f"{name}={_short(value)}" for name, value in values.items() if value is not None)
-    return f"{_short(key.forget)}({', '.join(told)})"
+    return f"{_short(key.forget)}({', '.join(told)})".removesuffix("()")
 
 
 def _short(value: object) -> str:
