@@ -46,19 +46,21 @@ def _cells(entries: Iterable[Packed], references: Iterable[tuple[Packed, Key]]) 
         found = ENTRY_NAME.fullmatch(name)
         if stage in MODELS and found and found[1]:
             seeds[dataset, arch][method].add(int(found[1]))
-    data: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
+    data: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    forget: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for packed, key in references:
-        if isinstance(key, ReferenceKey) and key.role == "retrained":  # an original's split may be of no forget set
-            data[packed.labels[:2]].append((key.split.data_digest[:DIGITS], _forget(key.split)))
+        if isinstance(key, ReferenceKey):
+            data[packed.labels[:2]].append(key.split.data_digest[:DIGITS])
+            if key.role == "retrained":  # the split that names an original may be of no forget set here
+                forget[packed.labels[:2]].append(_forget(key.split))
     for place in sorted(seeds):
-        digests, forget = ([one[part] for one in data[place]] for part in (0, 1))
-        known = {"data": _joined(digests), "forget": _joined(forget)}
+        known = {"data": _joined(data[place]), "forget": _joined(forget[place])}
         models = {name: f"seeds {', '.join(map(str, sorted(own)))}" for name, own in sorted(seeds[place].items())}
         yield "/".join(place), {**known, **models}
 
 
 def _joined(names: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(names)) or "(no retrained model)"
+    return "; ".join(dict.fromkeys(names)) or "(no reference says)"
 
 
 def _forget(key: SplitKey) -> str:
