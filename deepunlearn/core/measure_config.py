@@ -43,7 +43,6 @@ class Column(Frozen):
     low: float | None = 0.0
     high: float | None = None
     unit: str = ""
-    nullable: bool = True  # false: a row without it is damaged
     better: Literal["lower", "higher", "ideal", "retrained", "neither"]  # ideal: near `best`, from either side
     best: float | None = None  # the value that none can pass; of ideal: the value to meet
     scale: Literal["linear", "log"] = "linear"  # log, of positive ratios: half of `best` is as far off as twice of it

@@ -129,10 +129,7 @@ class Labels(BaseModel):
 
 def _row_type() -> type[Labels]:
     """A row: the labels and the columns of the measures that are scored together."""
-    scores: dict[str, Any] = {
-        column.name: (column.annotation | None, None) if column.nullable else column.annotation
-        for column in BUILT_IN.columns
-    }
+    scores: dict[str, Any] = {column.name: (column.annotation | None, None) for column in BUILT_IN.columns}
     return create_model("Row", __base__=Labels, **scores)
 
 
