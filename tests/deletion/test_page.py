@@ -11,14 +11,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pytest
+import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
-from safetensors.numpy import save_file
+from torch import nn
 
+from deepunlearn.deletion.hashes import weights_sha256
 from deepunlearn.deletion.page import VERIFY_IDS, VERIFY_WEIGHTS, render
 from deepunlearn.deletion.report import Report
+from deepunlearn.training import save_weights
 from tests.deletion.example import FAILED, PASSED
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=y>\"' {{ 7*7 }} {% raw %} &amp; \u202e ]]>"
@@ -143,17 +145,13 @@ def test_the_command_for_a_list_prints_its_hash(listed_by: str, content: bytes, 
     assert done.stdout.split()[0] == hashlib.sha256(hashed.encode()).hexdigest()
 
 
-def test_the_lines_for_weights_print_their_hash(tmp_path: Path) -> None:
-    weights: dict[str, np.ndarray] = {
-        "b": np.arange(6, dtype=np.float32).reshape(2, 3),
-        "a": np.array(7, dtype=np.int64),
-    }
-    save_file(weights, tmp_path / "model.safetensors")
-    expected = b"a int64 []\n" + weights["a"].tobytes() + b"b float32 [2, 3]\n" + weights["b"].tobytes()
+def test_the_lines_for_weights_print_the_hash_that_reports_have(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
+    save_weights(tmp_path / "model.safetensors", model)
     done = subprocess.run(
         [sys.executable, "-c", VERIFY_WEIGHTS], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == hashlib.sha256(expected).hexdigest()
+    assert done.stdout.strip() == weights_sha256(model)
 
 
 # ------------------------------------------------------------------------------------------------------------ a browser
