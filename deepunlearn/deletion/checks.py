@@ -181,22 +181,23 @@ def _accuracy_of(hits: np.ndarray) -> Estimate:
 
 # ------------------------------------------------------------------------------------------------------------ attack
 
-FOUND, NOT_FOUND = "tells them apart", "does not tell them apart"
+FOUND, NOT_FOUND = "tells them apart", "does not surely tell them apart"
 
 
 def _attack(evidence: Evidence, limit: float) -> Check:
     members, others = len(evidence.compared), len(evidence.unseen)
     known = min(members, others) >= FOLDS
     before, after = (_attacked(evidence, when) if known else None for when in ("before", "after"))
-    outcome: Outcome = "not judged"
-    if after is not None:
+    outcome: Outcome = "not judged"  # an attack that never found them cannot fail, and so cannot be passed
+    if before is not None and after is not None and (_found(before, limit) or _found(after, limit)):
         outcome = "failed" if _found(after, limit) else "passed"
     left_out = len(evidence.labels["forget"]) - members
     return Check(
         name="attack",
         title="Does an attack tell the deleted samples from unseen ones?",
         outcome=outcome,
-        rule=f"the 95 % interval of the attack's AUC reaches to within {limit:g} of {CHANCE}, which is chance",
+        rule=f"it told them apart before, and now the 95 % interval of its AUC reaches to within {limit:g} of chance, "
+        f"which is {CHANCE}",
         found=_attack_in_words(before, after, limit) if before and after else _too_few(members, others),
         figures=(
             Figure(
@@ -270,12 +271,21 @@ def _deleted(evidence: Evidence) -> Check:
         title="What does the model answer for the deleted samples?",
         outcome="not judged",
         rule=None,
-        found=f"It went from {figure.before.value:.3f} to {figure.after.value:.3f}; a model that never saw them would "
-        f"be right on about as many as on unseen samples of their classes.",
+        found=f"It went from {figure.before.value:.3f} to {figure.after.value:.3f}; {_expected(evidence)}.",
         figures=(figure, *_alike(evidence)),
         shows="What the model answers now.",
         does_not_prove="That anything was forgotten, or not: a model that never saw a sample may be right on it.",
     )
+
+
+def _expected(evidence: Evidence) -> str:
+    """What a model that never saw the deleted samples would answer."""
+    known = "a model that never saw them would be right on about as many as on unseen samples of their classes"
+    if not evidence.forgotten_classes:
+        return known
+    lost = set(evidence.forgotten_classes)
+    whole = "a model that never saw a class would be right on none of it"
+    return whole if set(evidence.labels["forget"].tolist()) <= lost else f"{known}, and on none of whole classes"
 
 
 def _alike(evidence: Evidence) -> tuple[Figure, ...]:

@@ -23,7 +23,7 @@ from deepunlearn.deletion.division import Division, check_retained, divide
 from deepunlearn.deletion.facts import Deletion, data_facts, model_facts, report_of
 from deepunlearn.deletion.nearness import Setting
 from deepunlearn.deletion.place import JSON, PAGE, WEIGHTS, Place, place_for
-from deepunlearn.deletion.report import Choice, Report, Took
+from deepunlearn.deletion.report import NOT_SHOWN, Choice, Report, Took
 from deepunlearn.deletion.request import ACCURACY_DROP, ATTACK_AUC, Asked, Ids, find_ids, read_request, with_method
 
 CHECKS_FAILED = 3  # exit code
@@ -201,7 +201,9 @@ def _print_end(report: Report, out: Path) -> None:
         print(f"remark      {remark}")
     took = duration(report.seconds.whole)
     if report.passed:
-        print(f"\n{report.request.samples} samples unlearned in {took}: {out / WEIGHTS}, with {JSON} and {PAGE}")
+        print(f"\nno check failed: the new weights are {out / WEIGHTS}, with {JSON} and {PAGE}. Took {took}.")
+        if not report.tells_of_the_deleted:
+            print(NOT_SHOWN)
         return
     print(f"\na check failed: there are no new weights; {out} has {JSON} and {PAGE}. Took {took}.")
     print("Give another method or other values (method.params.NAME=), or allow more (checks.NAME=), and another out=.")

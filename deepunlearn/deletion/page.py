@@ -14,7 +14,7 @@ import jinja2
 from deepunlearn.core.paths import PACKAGE
 from deepunlearn.core.progress import duration
 from deepunlearn.deletion.pictures import picture
-from deepunlearn.deletion.report import Estimate, Figure, Report
+from deepunlearn.deletion.report import NOT_SHOWN, Estimate, Figure, Report
 
 FOLDER = Path(__file__).parent
 LOOK = PACKAGE / "analysis/page/page.css"  # of the page of results, whose look this one has
@@ -44,6 +44,7 @@ def render(report: Report) -> str:
     environment.filters |= {"said": said, "took": took, "count": count}
     return environment.get_template("page.html.j2").render(
         report=report,
+        not_shown=NOT_SHOWN,
         css="\n".join(path.read_text(encoding="utf-8") for path in (LOOK, FOLDER / "page.css")),
         rows={check.name: [_row(report, figure) for figure in check.figures] for check in report.checks},
         hashes=list(_hashes(report)),

@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from deepunlearn.core.params import Value
 from deepunlearn.core.validation import Frozen
 
+ATTACK = "attack"  # the check that looks at the deleted samples
+NOT_SHOWN = "No check shows that the samples were forgotten: the attack could not be judged."
 FORMAT: Literal[1] = 1  # of report.json: raised when a field changes its meaning or goes
 
 Count = Annotated[int, Field(ge=0)]
@@ -186,6 +188,11 @@ class Report(Frozen):
     @property
     def passed(self) -> bool:
         return self.outcome == "passed"
+
+    @property
+    def tells_of_the_deleted(self) -> bool:
+        """Whether a check of the deleted samples was judged. Without one, what was passed is about the others alone."""
+        return any(check.name == ATTACK and check.outcome != "not judged" for check in self.checks)
 
     def json_text(self) -> str:
         """What stands in report.json."""

@@ -90,6 +90,7 @@ def read_request(arguments: Sequence[str]) -> Asked:
     composed = [*_data(own, given), *given]
     command = _composed(composed, None if chosen.method == AUTO else chosen.method)
     cell = _whole(command.sweep.cells, given)
+    _check_outside(chosen.out, cell)
     if chosen.method == AUTO:
         _refuse_values(given)
     with named_ids(chosen.ids):
@@ -163,6 +164,18 @@ def _check_paths(chosen: Options, own: dict[str, str]) -> None:
         )
 
 
+def _check_outside(out: str, cell: CellConfig) -> None:
+    """A report among the images would be part of the next request's data."""
+    root = cell.dataset.root
+    if cell.dataset.source == "folder" and root and Path(out).resolve().is_relative_to(Path(root).resolve()):
+        raise ConfigError(
+            "out= lies in the folder of the data, where a later command would take it for images",
+            given=f"out={out}, data in {root}",
+            allowed=f"{NEEDED['out']}, outside of the data",
+            remedy="give another out=",
+        )
+
+
 def _data(own: dict[str, str], given: Sequence[str]) -> list[str]:
     """`data=DIR` as options of the dataset."""
     if "data" not in own:
@@ -180,7 +193,7 @@ def _composed(given: Sequence[str], method: str | None) -> Command:
     if method is not None:
         names = listed("method", method)
         if names != [method] or method == "chain":
-            raise unknown("method", method, [AUTO, *options("method")])
+            raise unknown("method", method, [AUTO, *(one for one in options("method") if one != "chain")])
         return read_command([*given, f"method={method}"])
     return read_command(list(given))
 

@@ -106,7 +106,19 @@ def test_an_attack_that_never_found_them_says_nothing_of_the_deletion() -> None:
     given = evidence()
     unsure = replace(given, before={**given.before, "forget": given.after["forget"]})
     attack = judged(unsure)["attack"]
-    assert attack.outcome == "passed" and "says nothing about the deletion" in attack.found
+    assert attack.outcome == "not judged" and "says nothing about the deletion" in attack.found
+
+
+def test_of_classes_that_are_deleted_whole_a_model_that_never_saw_them_knows_none() -> None:
+    given = evidence()
+    mixed = replace(given, forgotten_classes=(int(given.labels["forget"][0]),))
+    whole = replace(
+        mixed, labels={**given.labels, "forget": np.full_like(given.labels["forget"], given.labels["forget"][0])}
+    )
+    found = [judged(one)["deleted"].found for one in (given, mixed, whole)]
+    assert found[0].endswith("as many as on unseen samples of their classes.")
+    assert found[1].endswith("of their classes, and on none of whole classes.")
+    assert found[2].endswith("a model that never saw a class would be right on none of it.")
 
 
 @pytest.mark.parametrize(("compared", "unseen"), [(9, 600), (40, 9)])

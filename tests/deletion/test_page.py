@@ -19,7 +19,7 @@ from torch import nn
 
 from deepunlearn.deletion.hashes import weights_sha256
 from deepunlearn.deletion.page import VERIFY_IDS, VERIFY_WEIGHTS, render
-from deepunlearn.deletion.report import Report
+from deepunlearn.deletion.report import NOT_SHOWN, Report
 from deepunlearn.training import save_weights
 from tests.deletion.example import FAILED, PASSED
 
@@ -86,6 +86,16 @@ def test_the_verdict_stands_before_everything_else() -> None:
     assert "the new weights are written" not in failed and failed.count("not written, as a check failed") == 2
     for text in (passed, failed):
         assert text.index("evidence and no proof") < text.index("What was asked")
+
+
+def test_it_says_first_where_no_check_speaks_of_the_deleted_samples() -> None:
+    """Passed are then checks of the other samples alone, which a model that forgot nothing passes as well."""
+    checks = [
+        one.model_copy(update={"outcome": "not judged"}) if one.name == "attack" else one for one in PASSED.checks
+    ]
+    text = Read(render(PASSED.model_copy(update={"checks": tuple(checks)}))).text
+    assert text.index(NOT_SHOWN) < text.index("What was asked")
+    assert NOT_SHOWN not in Read(render(PASSED)).text
 
 
 def test_what_texts_hold_is_text() -> None:

@@ -46,6 +46,8 @@ def arguments(*changes: str) -> list[str]:
         (["model=none.pt"], "there is no such file of weights"),
         (["out=there"], "out= is there already"),
         (["out=net.pt"], "out= is there already"),
+        (["out=photos/out"], "out= lies in the folder of the data"),
+        (["out=net/../photos/train/out"], "out= lies in the folder of the data"),
         (["ids=none.csv"], "ids=none.csv cannot be used"),
         (["ids=empty.csv"], "ids=empty.csv cannot be used"),
         (["method=nosuch"], "unknown method 'nosuch'"),
@@ -78,6 +80,7 @@ def test_what_cannot_be_is_refused(folder: Path, changes: list[str], problem: st
     assert problem in caught.value.problem
     assert caught.value.given is not None and caught.value.allowed and caught.value.remedy
     assert "forget.file" not in str(caught.value)
+    assert "did you mean 'chain'" not in str(caught.value)
 
 
 def test_a_command_says_all_and_defaults_the_rest(folder: Path) -> None:
