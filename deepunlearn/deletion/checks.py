@@ -136,7 +136,7 @@ def _accuracy(evidence: Evidence, limit: float) -> Check:
         outcome="passed" if drop.high <= limit else "failed",
         rule=f"held-out accuracy fell by at most {limit:g}, by the upper end of the 95 % interval",
         found=f"On {len(before)} held-out samples{whose} it went from {before.mean():.3f} to {after.mean():.3f}: "
-        f"{_drop_in_words(drop)}.",
+        f"{_drop_in_words(drop)}.{TOO_WIDE if drop.value <= limit < drop.high else ''}",
         figures=(
             Figure(
                 name="held_out_accuracy",
@@ -152,6 +152,9 @@ def _accuracy(evidence: Evidence, limit: float) -> Check:
         shows="How much of what the model could do was lost, on samples that neither it nor the method ever saw.",
         does_not_prove="That each class or group kept its accuracy, or that the model is as good on data unlike these.",
     )
+
+
+TOO_WIDE = " The drop itself is small enough: more held-out samples would tell whether that is chance."
 
 
 def _drop_in_words(drop: Estimate) -> str:

@@ -20,6 +20,7 @@ from deepunlearn.deletion.request import IDS_HASHED, Asked, Ids
 if TYPE_CHECKING:
     from torch import nn
 
+    from deepunlearn.data.loader import Part
     from deepunlearn.deletion.work import Work
     from deepunlearn.running import Run
 
@@ -101,8 +102,18 @@ def data_facts(deletion: Deletion) -> DataFacts:
         deleted=len(division.forget),
         held_out=len(division.held_out),
         validation=len(division.val),
+        prepared=_prepared(deletion.work.parts["retain"]),
         remarks=tuple(_remarks(deletion)),
     )
+
+
+def _prepared(part: Part) -> str | None:
+    """In words; the numbers are those that were given, or those of the training images."""
+    if part.pixel_std is None or part.pixel_bounds is None:
+        return None
+    mean, std = -part.pixel_bounds[0] * part.pixel_std, part.pixel_std
+    said = (", ".join(f"{value:.4g}" for value in values.flatten().tolist()) for values in (mean, std))
+    return "normalised by mean {} and standard deviation {} of each channel".format(*said)
 
 
 def _remarks(deletion: Deletion) -> list[str]:

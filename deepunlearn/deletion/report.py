@@ -103,6 +103,7 @@ class DataFacts(Frozen):
     deleted: Count
     held_out: Count
     validation: Count
+    prepared: Text | None = None  # how images were made what the network sees; None: a table
     remarks: tuple[Text, ...] = ()  # what its reader should know of them
 
 

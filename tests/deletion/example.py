@@ -131,6 +131,7 @@ PASSED = Report(
         deleted=20,
         held_out=2000,
         validation=0,
+        prepared="normalised by mean 0.5, 0.5, 0.5 and standard deviation 0.25, 0.25, 0.25 of each channel",
         remarks=("1 of the deleted samples is among the retained ones too, pixel for pixel",),
     ),
     model=ModelFacts(

@@ -69,6 +69,7 @@ def test_a_deletion_leaves_weights_and_reports(done: Path, request_: Request) ->
     assert report.passed and report.request.samples == 12 and report.data.deleted == 12
     assert report.data.retained == report.data.training - 12 and report.data.held_out == 300
     assert report.method.values["epochs"] == 1 and report.request.values == {"epochs": 1}
+    assert report.data.prepared is not None and report.data.prepared.startswith("normalised by mean 0.")
     assert report.program["torch"] == torch.__version__ and report.program["commit"]
     assert next(one for one in report.checks if one.name == "relearning").figures[0].after is not None
 
