@@ -79,8 +79,7 @@ def _short(value: object) -> str:
 def next_steps(manifest: Manifest, results: Path) -> str:
     """What to type to add a method of one's own to what was imported."""
     sweeps = dict.fromkeys(run.command for run in manifest.runs if ".measure" not in run.command)
-    command = next(iter(sweeps), "python -m deepunlearn.sweep ...")
-    return (
-        "next: the command that made these, with method=YOURS added to its methods; what is stored counts as done\n"
-        f"  {command} results={shlex.quote(str(results))}"
-    )
+    where = f" results={shlex.quote(str(results))}"
+    lines = [f"  {command}{where}" for command in sweeps or ["python -m deepunlearn.sweep ..."]]
+    told = "next: the command that made these, with method=YOURS added to its methods; what is stored counts as done"
+    return "\n".join([told, *lines])
