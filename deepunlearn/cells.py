@@ -27,6 +27,7 @@ from deepunlearn.core.keys import (
     ResultSetKey,
     RowKey,
     SearchKey,
+    SequenceKey,
     SplitKey,
     StudyKey,
     UnlearnedKey,
@@ -43,6 +44,7 @@ from deepunlearn.core.store import Place
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.bank import digest_of, scores_of
 from deepunlearn.forget.random import RandomForget
+from deepunlearn.forget.rounds import RoundsForget
 from deepunlearn.metrics import VERSION as METRICS_VERSION
 
 Source = Literal["search", "default", "file"]
@@ -69,7 +71,8 @@ class CellKeys:
     """Builds the keys of `cell`, whose data has this digest and number of classes.
 
     sizes: seed -> samples of the retain, forget and validation set of its models. data: the same data, which forget
-    sets that name classes, attributes or samples are read against. stored: whether there is an entry.
+    sets that name classes, attributes or samples are read against. stored: whether there is an entry. before: the keys
+    of the round before, where requests arrive one after the other.
     """
 
     def __init__(
@@ -81,20 +84,50 @@ class CellKeys:
         data: Data | None = None,
         *,
         stored: Callable[[Key, Place], bool] = lambda key, place: False,
+        before: Callable[[], CellKeys] | None = None,
     ) -> None:
         self.cell, self.classes, self._sizes, self._stored = cell, classes, sizes, stored
         self._data_digest, self._data = data_digest, data or Labelled()
+        self._before = before
         self._originals: dict[int, SplitKey] = {}
         self._banks: dict[str, npt.NDArray[np.float64]] = {}
-        self.shared = self._split_key(**SHARED.key_fields(self._data)) if cell.forget.shares_original else self.split
+        self.rounds = cell.forget if isinstance(cell.forget, RoundsForget) else None
+        self._sharing = self._shared_by
+        self.shared = self._split_of(self._sharing) if self._sharing else self.split
+
+    @property
+    def _shared_by(self) -> ForgetSet | None:
+        """The forget set that names the original, where others have the same: the rounds of a sequence always do."""
+        kind = self.rounds.of if self.rounds else self.cell.forget
+        return SHARED if kind.shares_original else kind if self.rounds else None
+
+    @cached_property
+    def before(self) -> CellKeys | None:
+        """Of the round before; None of a first round, and without rounds."""
+        return self._before() if self._before and self.rounds and self.rounds.round > 1 else None
 
     @cached_property
     def split(self) -> SplitKey:
         """What is retained, forgotten and held out."""
-        fields = self.cell.forget.key_fields(self._data)
-        if self.cell.forget.by_confidence:
-            fields["forget_values"] = {**fields["forget_values"], "confidence": self.confidence.hash}
-        return self._split_key(**fields)
+        if self.rounds is None:
+            return self._split_of(self.cell.forget)
+        return self._split_key(**self._told(self.rounds.union_fields(self._data, self._sizes(0)["forget"])))
+
+    def _split_of(self, forget: ForgetSet) -> SplitKey:
+        return self._split_key(**self._told(forget.key_fields(self._data), forget))
+
+    def _told(self, fields: dict[str, Any], forget: ForgetSet | None = None) -> dict[str, Any]:
+        """`fields` of a split's key, with what they leave out of a forget set that goes by confidence."""
+        if not (forget or self.cell.forget).by_confidence:
+            return fields
+        return {**fields, "forget_values": {**fields["forget_values"], "confidence": self.confidence.hash}}
+
+    @cached_property
+    def sequence(self) -> SequenceKey | None:
+        """Which sequence of requests this is a round of."""
+        if self.rounds is None:
+            return None
+        return SequenceKey(whole=self._split_of(self.rounds.of), **self.rounds.cut_fields(self._data))
 
     def _split_key(self, **forget: Any) -> SplitKey:
         dataset = self.cell.dataset
@@ -130,7 +163,7 @@ class CellKeys:
 
     def make_shared(self, data: Drawn) -> Split:
         """What `shared` names, where that is another split than `split`: the one that shared outputs are stored by."""
-        return self._drawn(data, SHARED, checked=False).of(0)
+        return self._drawn(data, self._sharing or SHARED, checked=False).of(0)
 
     def _drawn(
         self, data: Drawn, forget: ForgetSet, *, checked: bool, confidence: npt.NDArray[np.float64] | None = None
@@ -154,7 +187,7 @@ class CellKeys:
         """The split of a reference, and the seed of its initial weights."""
         fields, initial = self.cell.forget.trained_on(role, seed)
         if role == "original" and self.shared != self.split:
-            return self._split_of_original(seed), initial
+            return self.shared if self.rounds else self._split_of_original(seed), initial
         return self.split.model_copy(update=fields) if fields else self.split, initial
 
     def _split_of_original(self, seed: int) -> SplitKey:
@@ -180,14 +213,26 @@ class CellKeys:
 
     @property
     def cell_key(self) -> CellKey:
+        if self.rounds is None:
+            return self._cell_of(self.split)
+        return self._cell_of(self.split, sequence=self.sequence, round=self.rounds.round)
+
+    @property
+    def sequence_id(self) -> str | None:
+        """What the rounds of a sequence have in common; None without rounds."""
+        return None if self.sequence is None else self._cell_of(self.sequence.whole, sequence=self.sequence).short
+
+    def _cell_of(self, split: SplitKey, **of_rounds: Any) -> CellKey:
         given = None if self.cell.given is None else self.cell.given.identity
         recipe = self._recipe() if self.cell.retrains else {**self._recipe(), **NO_RECIPE}
-        return CellKey(split=self.split, arch=self.cell.arch.name, given=given, **recipe)
+        return CellKey(split=split, arch=self.cell.arch.name, given=given, **of_rounds, **recipe)
 
     def trains_for(self, role: Role, seed: int) -> CellKey:
-        """The cell that a reference is trained for; of an original that forget sets share, that which names it."""
+        """The cell that a reference is trained for, without rounds; of an original that forget sets share, that which
+        names it.
+        """
         shared = role == "original" and self._trained_on(role, seed)[0] == self.shared
-        return self.cell_key.model_copy(update={"split": self.shared}) if shared else self.cell_key
+        return self._cell_of(self.shared if shared else self.split)
 
     def reference(self, role: Role, seed: int) -> ReferenceKey:
         assert role in references_of(self.cell), "nothing is held against a model that there is not"
@@ -230,7 +275,13 @@ class CellKeys:
 
     def _unlearned_by(self, method: MethodConfig, seed: int, values: Mapping[str, Sequence[Value] | None]) -> int:
         """The same of an unlearning run, or of any of several; `values` as in `runs_differ`."""
-        return SPREAD if runs_differ(method, self._sizes(seed), values) else FIRST
+        return SPREAD if runs_differ(method, self.sizes_of_run(seed), values) else FIRST
+
+    def sizes_of_run(self, seed: int) -> Mapping[str, int]:
+        """Samples of the parts that a method is given: of several requests it forgets the last one."""
+        sizes = self._sizes(seed)
+        earlier = self.before._sizes(seed)["forget"] if self.before else 0
+        return {**sizes, "forget": sizes["forget"] - earlier} if earlier else sizes
 
     def randomness_of(self, seed: int) -> str:
         """What the randomness of unlearning the model of `seed` derives from: equal for all methods.
@@ -260,6 +311,7 @@ class CellKeys:
             forget=self._trained_on("retrained", seed)[0] if method.records == "updates" else None,
             version=keys.RECORD_VERSION,
             values={name: params[name] for name in method.with_role("record")},
+            earlier=self.before.split if self.before and method.records == "updates" else None,
         )
 
     def placement(self, key: RecordKey, train_labels: npt.NDArray[np.int64]) -> Placement:
@@ -307,8 +359,14 @@ class CellKeys:
             )
 
     def unlearned(
-        self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None = None
+        self,
+        method: MethodConfig,
+        params: dict[str, Value],
+        seed: int,
+        drawn: str | None = None,
+        earlier: UnlearnedKey | None = None,
     ) -> UnlearnedKey:
+        """earlier: the model of the round before, where there is one."""
         return UnlearnedKey(
             forget=self._own_forget_set(seed),
             original=self.reference("original", seed),
@@ -319,6 +377,7 @@ class CellKeys:
             drawn=drawn,
             batches=self._unlearned_by(method, seed, {name: (value,) for name, value in params.items()}),
             difficulty=self.difficulty(method, seed),
+            earlier=earlier,
         )
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, seed: int) -> MetricsKey:
@@ -346,9 +405,13 @@ class CellKeys:
 
     def row(self, metrics: MetricsKey, search: SearchKey | GivenKey | None) -> RowKey:
         cell = None if self.cell.given is None else self.cell_key.short
-        return RowKey(metrics=metrics, search=search, cell=cell)
+        round = None if self.rounds is None else self.rounds.round
+        return RowKey(metrics=metrics, search=search, cell=cell, sequence=self.sequence, round=round)
 
-    def study(self, method: MethodConfig, search: SearchConfig, seed: int) -> StudyKey:
+    def study(
+        self, method: MethodConfig, search: SearchConfig, seed: int, earlier: SearchKey | None = None
+    ) -> StudyKey:
+        """earlier: `chosen_before`."""
         assert search.sampler and search.objective
         ranges = self.ranges(method, search)
         tried = {name: limits.options() for name, limits in ranges.items()}
@@ -368,6 +431,7 @@ class CellKeys:
             code=method.code,
             batches=self._unlearned_by(method, seed, {**known, **tried}),
             difficulty=self.difficulty(method, seed),
+            earlier=earlier,
         )
 
     def ranges(self, method: MethodConfig, search: SearchConfig) -> dict[str, Range]:
@@ -382,11 +446,13 @@ class CellKeys:
     def chosen_by(self, sweep: SweepConfig, method: MethodConfig) -> SearchKey | GivenKey:
         """What decides the hyper-parameters of `method` in this sweep."""
         source = self.source(sweep, method)
+        if source == "search" and self.searched_before is not None:
+            return self.searched_before.chosen_by(sweep, method)
         if source != "search":
             return GivenKey(protocol=sweep.protocol.name, source=source)
-        search = sweep.search
+        search, earlier = sweep.search, self.chosen_before(sweep, method)
         return SearchKey(
-            studies=tuple(self.study(method, search, seed) for seed in sweep.search_seeds(self.cell)),
+            studies=tuple(self.study(method, search, seed, earlier) for seed in sweep.search_seeds(self.cell)),
             trials=search.trials,
             selection=search.selection,
             candidates=search.candidates if search.selection == "robust" else None,
@@ -394,6 +460,16 @@ class CellKeys:
             space=search.space,
             drawn=keys.SELECTION if search.selection == "robust" else None,
         )
+
+    def chosen_before(self, sweep: SweepConfig, method: MethodConfig) -> SearchKey | None:
+        """What chose the values of the round before, whose models the trials of this one are made from, if any."""
+        key = self.before.chosen_by(sweep, method) if self.before else None
+        return key if isinstance(key, SearchKey) else None
+
+    @property
+    def searched_before(self) -> CellKeys | None:
+        """Of the round before, where hyper-parameters are searched in the first round only; None of that one."""
+        return self.before if self.rounds and self.rounds.search_rounds == "first" else None
 
     def source(self, sweep: SweepConfig, method: MethodConfig) -> Source:
         """Where hyper-parameters come from: hparams=FILE, a search, or the defaults."""
@@ -437,6 +513,8 @@ class CellKeys:
         changed = list(method.changed)
         if source == "search":
             searched = sweep.search.model_dump(exclude={"title", "storage"})
+            if self.rounds and self.rounds.search_rounds == "each":
+                searched = {**searched, "rounds": "each"}
         if method.bank is not None:
             changed.append(f"{method.bank_option}={digest_of(self.memorised(method))[:8]}")
         if source == "file":

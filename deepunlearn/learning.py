@@ -153,6 +153,7 @@ class Shards:
     """The ensemble that stands for the original: where its samples are, its states, and how its shards are trained.
 
     gone: bool [N], which samples of the training part are forgotten; the rest is private: methods go by what is below.
+    asked: bool [N], which of them now, where others went before; null: all.
     """
 
     placement: Placement
@@ -162,11 +163,12 @@ class Shards:
     _identity: str
     _states: Callable[[int, int], Mapping[str, Tensor]]
     _runtime: Runtime
+    _asked: npt.NDArray[np.bool_] | None = None
 
     @property
     def touched(self) -> dict[int, int]:
-        """Each shard that holds a forgotten sample -> the first of its slices with one."""
-        return self.placement.touched(self.gone)
+        """Each shard that holds a sample that is asked for -> the first of its slices with a forgotten one."""
+        return self.placement.touched(self.gone, self._asked)
 
     def restore(self, member: nn.Module, shard: int, piece: int) -> None:
         """Give `member` the weights that its shard had before this slice."""

@@ -78,12 +78,9 @@ def _first(planner: Planner, stage: PanelStage, cell: int) -> dict[Task, Unlearn
     for task in planner.tasks:
         if task.stage != "evaluate" or task.cell != cell or task.method in REFERENCES or task.seed is None:
             continue
-        params = planner.params(cell, task.method)
-        if params is None or task.method in found:
+        key = None if task.method in found else planner.subject(task)
+        if not isinstance(key, UnlearnedKey):
             continue
-        method = planner.methods[task.method]
-        drawn = stage.keys.report_draw(planner.sweep, method, task.seed)
-        key = stage.keys.unlearned(method, params, task.seed, drawn)
         if stage.store.has(key, stage.keys.place(task.method, task.seed)):
             found[task.method] = task, key
     return dict(found.values())

@@ -19,6 +19,7 @@ from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sw
 from deepunlearn.config.arguments import without_multirun
 from deepunlearn.config.measures import check_classes
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.forget import Indices
 from deepunlearn.core.method_config import MethodConfig, Records
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
@@ -349,22 +350,31 @@ def _touched(needs: Records, share: float) -> str:
 
 def _retrained(planner: Planner, task: Task) -> float:
     """The share of an ensemble's training that is done again. Raises LookupError, ConfigError as `placement`."""
-    placement, gone = planner.placement(task)
+    placement, gone, asked = planner.placement(task)
     every = placement.passes(dict.fromkeys(range(placement.shards), 0), gone)
-    return placement.passes(placement.touched(gone), gone) / max(1, every)
+    return placement.passes(placement.touched(gone, asked), gone) / max(1, every)
 
 
 def _affected(planner: Planner, task: Task) -> float:
-    """The share of an original's batches that hold a forget sample. Raises LookupError before these are known."""
+    """The share of an original's batches that hold a forget sample, and none that was requested before.
+
+    Raises LookupError before these are known.
+    """
     import torch  # noqa: PLC0415  the order of batches is drawn by it; few plans ask
 
     from deepunlearn.learning import affected_batches  # noqa: PLC0415
 
     assert task.seed is not None
     split, identity = planner.splits(task.cell).of(task.seed), planner.record_key(task).original.hash
-    forgotten = torch.from_numpy(np.searchsorted(split.train, split.forget))
-    affected = affected_batches(identity, planner.sweep.cells[task.cell].train, len(split.train), forgotten)
-    return sum(map(sum, affected)) / sum(map(len, affected))
+    earlier = np.setdiff1d(split.forget, planner.requested(task))
+
+    def touched(rows: Indices) -> tuple[int, int]:
+        positions = torch.from_numpy(np.searchsorted(split.train, rows))
+        batches = affected_batches(identity, planner.sweep.cells[task.cell].train, len(split.train), positions)
+        return sum(map(sum, batches)), sum(map(len, batches))
+
+    (every, batches), (before, _) = touched(split.forget), touched(earlier)
+    return (every - before) / batches
 
 
 def _shown(value: object) -> str:

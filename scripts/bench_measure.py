@@ -119,7 +119,7 @@ def write_model(planner: Planner, task: Task) -> None:
     key: Any = (
         keys.reference("original" if task.method == "original" else "retrained", task.seed)
         if task.stage == "reference"
-        else planner._subject(task)
+        else planner.subject(task)
     )
     split = keys.make_shared(planner.data(task.cell)) if task.method == "original" else planner.splits(task.cell).of(0)
     random = np.random.default_rng(abs(hash(key.short)) % 2**32)

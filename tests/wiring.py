@@ -40,7 +40,7 @@ class Done:
 
     def entry(self, task: Task) -> Entry:
         """The model of a task."""
-        subject = self.planner._subject(task)
+        subject = self.planner.subject(task)
         assert subject is not None
         found = self.planner.store.find(subject, self.planner.place(task))
         assert found is not None

@@ -16,7 +16,7 @@ from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import FailureNote
 
-OUTCOMES = ("found", "failed", "skipped", "not_applicable", "not_run", "missing")
+OUTCOMES = ("found", "failed", "skipped", "not_reached", "not_applicable", "not_run", "missing")
 HOLES = ("not_run", "missing")  # what says nothing of the method: tables refuse, and it never makes an F
 GROUP = ["cell", "result_set", "method"]
 SAME_MODEL = ["method", "seed", "date", "seconds", "params", "protocol", "search", "space", "selection", "trials"]
@@ -206,7 +206,7 @@ def _failures(results: Path, *, measuring: bool = False) -> Notes:
     evaluated.
     """
     notes: Notes = {}
-    held_up = ("skipped", "InputMissing")
+    held_up = ("skipped", "not_reached", "InputMissing")
     found = [note for note in failure_notes(results) if _of_measures(note) == measuring]
     for note in sorted(found, key=lambda note: (not {note.kind, note.error} & {*held_up}, note.date)):
         every_seed = note.stage in SEARCH_STAGES or note.kind == "not_applicable"

@@ -17,7 +17,7 @@ from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.config.datasets import named
 from deepunlearn.config.files import AXES, options, read_yaml, sweep_files
-from deepunlearn.config.forget_sets import Chosen, forget_set
+from deepunlearn.config.forget_sets import Chosen, forget_sets_of
 from deepunlearn.config.known import default_of
 from deepunlearn.config.measures import added_measures, check_alone, check_kept
 from deepunlearn.config.methods import METAS, compose_method, typed_values
@@ -195,7 +195,11 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
     each = [at_once] if at_once else _composed_cells(cells, overrides)
     seeds = _seeds(base)
     originals = read_originals(base["reference"], seeds, overrides)
-    built = [_cell(values, cell, overrides, kinds, originals) for cell, values in zip(cells, each, strict=True)]
+    built = [
+        one
+        for cell, values in zip(cells, each, strict=True)
+        for one in _cells_of(values, cell, overrides, kinds, originals)
+    ]
     values = {
         "cells": [cell for number, cell in enumerate(built) if cell not in built[:number]],
         "methods": chosen,
@@ -212,6 +216,7 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
     sweep = validate(SweepConfig, values, "")
     check_kept(sweep.measures, sweep.keep)
     check_given(sweep)
+    forget_sets.check_kept(sweep)
     return sweep, flags
 
 
@@ -255,9 +260,10 @@ def _of_forget(cell: Cell) -> list[str]:
     return [f"forget={cell.forget.kind}", *cell.forget.overrides]
 
 
-def _cell(
+def _cells_of(
     values: dict[str, Any], cell: Cell, overrides: list[str], kinds: Mapping[str, Registered], originals: Originals
-) -> CellConfig:
+) -> list[CellConfig]:
+    """A cell; several where requests arrive one after the other, one for each of them, in their order."""
     fields = {name: values[name] for name in ("dataset", "arch", "train")}
     if _kept_as_files(values["dataset"]) and not any(override.startswith("dataset.title=") for override in overrides):
         fields["dataset"]["title"] += " (image files)"  # re-encoded images are not quite the original data set
@@ -266,9 +272,9 @@ def _cell(
     fields["train"] = originals.train or fields["train"]
     for name in ("dataset", "arch", "train"):
         validate(CellConfig.model_fields[name].annotation, fields[name], name)  # type: ignore[arg-type]
-    forget = forget_set(cell.forget.merged(values["forget"]), kinds)
-    precision = values["runtime"]["precision"]
-    return validate(CellConfig, {**fields, "forget": forget, "precision": precision, "given": originals.given}, "cell")
+    fields |= {"precision": values["runtime"]["precision"], "given": originals.given}
+    forget = forget_sets_of(cell.forget.merged(values["forget"]), kinds)
+    return [validate(CellConfig, {**fields, "forget": one}, "cell") for one in forget]
 
 
 def _measures(folders: Folders, chosen: Any, cell: CellConfig) -> tuple[Measure, ...]:

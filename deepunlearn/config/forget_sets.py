@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from deepunlearn.config.arguments import FORGET, each, listed, parsed
-from deepunlearn.config.known import names_of, no_such_option
+from deepunlearn.config.known import REQUESTS, names_of, no_such_option
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.forget import ForgetSet, kind_of
+from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.validation import validate
+from deepunlearn.forget.rounds import RoundsForget, rounds
 from deepunlearn.registry import Registered, digest
 
 
@@ -100,8 +102,9 @@ def forget_sets(named: str | Mapping[str, Any], settings: Sequence[Setting]) -> 
 
 
 def _override(field: str, given: str) -> str:
-    """For Hydra, which has to add what YAML files do not hold: names within a mapping."""
-    return f"{'++' if '.' in field else ''}{FORGET}{field}={parsed(given)[1]}"
+    """For Hydra, which has to add what YAML files do not hold: names within a mapping, and what is said of requests."""
+    add = "." in field or field in REQUESTS
+    return f"{'++' if add else ''}{FORGET}{field}={parsed(given)[1]}"
 
 
 def _named(named: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -120,6 +123,25 @@ def _named(named: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def kinds_in(cells: Collection[str | Mapping[str, Any]]) -> list[str]:
     """The kinds among what cells name, each once."""
     return list(dict.fromkeys(_named(one)[0] for one in cells))
+
+
+def forget_sets_of(values: dict[str, Any], registry: Mapping[str, Registered]) -> list[ForgetSet]:
+    """The composed `values` as a forget set, or as one for each request where several arrive. Raises ConfigError."""
+    asked = {name: values[name] for name in REQUESTS if values.get(name) is not None}
+    own = {name: value for name, value in values.items() if name not in REQUESTS}
+    return list(rounds(forget_set(own, registry), asked)) if asked else [forget_set(own, registry)]
+
+
+def check_kept(sweep: SweepConfig) -> None:
+    """Raises ConfigError where methods cannot go on from what the sweep keeps of their models."""
+    going_on = [cell.forget for cell in sweep.cells if isinstance(cell.forget, RoundsForget) and cell.forget.rounds > 1]
+    if going_on and sweep.keep != "weights":
+        raise ConfigError(
+            "of requests one after the other each round goes on from the weights of the models of the one before",
+            given=f"keep={sweep.keep} with {going_on[0].rounds} requests",
+            allowed="keep=weights",
+            remedy="leave keep= out",
+        )
 
 
 def forget_set(values: dict[str, Any], registry: Mapping[str, Registered]) -> ForgetSet:

@@ -14,6 +14,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import MASK_OPTIONS
 from deepunlearn.core.paths import shipped
 
+REQUESTS = ("rounds", "schedule", "search_rounds")  # options of every forget set, beside those of its YAML
 OPEN = "extra"  # launcher.extra.NAME: conf/ knows no such names
 Names = dict[str, list[str]]  # choice of a group -> its options, dotted, without the group's name
 
@@ -113,7 +114,11 @@ def names_of(group: str) -> Names:
     shipped_names = {choice: list(_dotted(_shipped(group, choice))) for choice in options(group)}
     registered: dict[str, Any] = ConfigStore.instance().repo.get(group, {})
     own = {file.removesuffix(".yaml"): list(_dotted(entry.node)) for file, entry in registered.items()}
-    return {choice: [*names, *_params(names), *_masks(names)] for choice, names in {**shipped_names, **own}.items()}
+    every = REQUESTS if group == "forget" else ()
+    return {
+        choice: [*names, *_params(names), *_masks(names), *(one for one in every if one not in names)]
+        for choice, names in {**shipped_names, **own}.items()
+    }
 
 
 def _params(names: list[str]) -> list[str]:

@@ -273,6 +273,7 @@ class ForgetSet(Frozen):
     computed_by: ClassVar[str] = "deepunlearn.stages.evaluation:Experiment"  # imported by workers only, it needs torch
     command: ClassVar[str] = "sweep"  # python -m deepunlearn.COMMAND runs it
     contract: ClassVar[tuple[str, ...]] = ()  # settings for its contract tests, where no YAML could suit all data
+    undivided: ClassVar[str] = ""  # why its samples cannot arrive in several requests; empty: they can
 
     name: str
     module: str | None = None  # where the class is; null: ours
@@ -295,6 +296,16 @@ class ForgetSet(Frozen):
             said = hashlib.sha256(said.encode()).hexdigest()[:8]
         return f"{self.name}({said})" if said else self.name
 
+    @property
+    def kind(self) -> str:
+        """What `forget=` calls it."""
+        return self.name
+
+    @property
+    def known_as(self) -> tuple[str, ...]:
+        """The names by which a command may choose it among others: its kind and its spelling."""
+        return self.name, self.spelling
+
     def titled(self, class_names: Sequence[str]) -> str:
         """`title`, with the names of classes where it speaks of classes."""
         return self.title
@@ -305,6 +316,17 @@ class ForgetSet(Frozen):
     def choose(self, candidates: Candidates) -> npt.NDArray[np.integer[Any]]:
         """Positions of the forgotten samples among the candidates."""
         raise NotImplementedError
+
+    def first(self, number: int) -> ForgetSet | None:
+        """The forget set of the same kind that its `number` first samples are, in the candidates' order.
+
+        None where no values of the kind say that.
+        """
+        return None
+
+    def sized(self, number: int) -> ForgetSet:
+        """The same with so many samples, where its values leave open how many there are."""
+        return self
 
     def unseen(self, candidates: Candidates, chosen: npt.NDArray[np.bool_], among: Samples) -> Unseen:
         """Which samples of `among` (val or test) the attack holds the forget set against: by the same rule as `choose`.

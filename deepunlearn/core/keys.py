@@ -172,6 +172,7 @@ class RecordKey(Key):
     forget: SplitKey | None  # names the samples whose batches count; null: no sample is told from others
     version: int
     values: Annotated[dict[str, Value], LATER] = {}  # hyper-parameters with role: record
+    earlier: Annotated[SplitKey | None, LATER] = None  # whose forgotten samples' batches do not count
 
 
 class SliceKey(Key):
@@ -184,7 +185,10 @@ class SliceKey(Key):
 
 
 class UnlearnedKey(Key):
-    """A model after unlearning: the original, the method and the values of its hyper-parameters."""
+    """A model after unlearning: the original, the method and the values of its hyper-parameters.
+
+    earlier: the model of the round before, which it was made from; null: from the original.
+    """
 
     stage: ClassVar[str] = "unlearned"
     original: ReferenceKey
@@ -196,6 +200,7 @@ class UnlearnedKey(Key):
     drawn: Annotated[str | None, LATER] = None  # REPORT where the seed was searched on; null: as its trials, if any
     batches: Annotated[int, LATER] = FIRST
     difficulty: Annotated[str | None, LATER] = None  # of needs: difficulty: where scores of samples are from, a hash
+    earlier: Annotated[UnlearnedKey | None, LATER] = None
 
 
 class MetricsKey(Key):
@@ -239,7 +244,10 @@ class PanelKey(Key):
 
 
 class StudyKey(Key):
-    """One Optuna study. The number of trials is not part of it: a study can be extended."""
+    """One Optuna study. The number of trials is not part of it: a study can be extended.
+
+    earlier: what chose the values of the round before, whose models the trials are made from.
+    """
 
     stage: ClassVar[str] = "study"
     original: ReferenceKey
@@ -256,6 +264,7 @@ class StudyKey(Key):
     code: Annotated[str | None, LATER] = None
     batches: Annotated[int, LATER] = FIRST
     difficulty: Annotated[str | None, LATER] = None  # as in UnlearnedKey
+    earlier: Annotated[SearchKey | None, LATER] = None
 
 
 class SearchKey(Key):
@@ -271,12 +280,25 @@ class SearchKey(Key):
     drawn: Annotated[str | None, LATER] = None  # SELECTION: what candidates are held against, of selection=robust
 
 
+StudyKey.model_rebuild()  # it names a key that comes after it
+
+
 class GivenKey(Key):
     """Stands where a search would, for hyper-parameters that were given or left at their defaults."""
 
     stage: ClassVar[str] = "given"
     protocol: str
     source: Literal["default", "file"]
+
+
+class SequenceKey(Key):
+    """Requests that arrive one after the other: what is forgotten in the end, and how it is cut into requests."""
+
+    stage: ClassVar[str] = "sequence"
+    whole: SplitKey
+    rounds: int | None = None  # requests of equal size, or as listed
+    schedule: tuple[int, ...] | None = None  # sizes
+    listed: str | None = None  # digest of samples with the number of their request
 
 
 class RowKey(Key):
@@ -287,6 +309,8 @@ class RowKey(Key):
     search: SearchKey | GivenKey | None
     result_set: Annotated[str | None, LATER] = None  # where the row without it stands in another table
     cell: Annotated[str | None, LATER] = None  # of given originals, of which a model may stand in several cells
+    sequence: Annotated[SequenceKey | None, LATER] = None  # of a round
+    round: Annotated[int | None, LATER] = None
 
 
 class AttackKey(Key):
@@ -332,6 +356,8 @@ class CellKey(Key):
     precision: str
     network: Annotated[NetworkKey | None, LATER] = None
     given: Annotated[tuple[str, ...] | None, LATER] = None  # SEED:DIGEST of each original that no sweep trained
+    sequence: Annotated[SequenceKey | None, LATER] = None  # of a round
+    round: Annotated[int | None, LATER] = None  # null: of the sequence
 
 
 class ResultSetKey(Key):

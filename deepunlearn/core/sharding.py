@@ -28,11 +28,14 @@ class Placement:
         """
         return np.flatnonzero((self.shard == shard) & (self.slice <= piece) & ~gone)
 
-    def touched(self, gone: npt.NDArray[np.bool_]) -> dict[int, int]:
-        """Each shard that holds a sample that is deleted -> the first of its slices with one."""
-        return {
-            int(shard): int(self.slice[gone & (self.shard == shard)].min()) for shard in np.unique(self.shard[gone])
-        }
+    def touched(self, gone: npt.NDArray[np.bool_], asked: npt.NDArray[np.bool_] | None = None) -> dict[int, int]:
+        """Each shard that holds a sample that is deleted -> the first of its slices with one.
+
+        asked: bool [N], which of them are asked for now, where others went before: of shards without one nothing is to
+        be done, and of the others the states before slices that lost samples earlier are out of date.
+        """
+        shards = np.unique(self.shard[gone if asked is None else asked])
+        return {int(shard): int(self.slice[gone & (self.shard == shard)].min()) for shard in shards}
 
     def passes(self, first: dict[int, int], gone: npt.NDArray[np.bool_]) -> int:
         """How many samples one epoch of each slice goes through in these shards, from these slices on."""

@@ -67,6 +67,7 @@ class HalvesForget(ForgetSet):
     scored: ClassVar[bool] = False
     computed_by: ClassVar[str] = "deepunlearn.ulira.shadow_models:ShadowExperiment"
     command: ClassVar[str] = "lira"
+    undivided: ClassVar[str] = "each of its models forgets one part of its own half, and all are attacked together"
 
     halvings: PositiveInt
     parts: Annotated[int, Field(ge=2)]  # forget sets per halving

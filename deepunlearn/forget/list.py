@@ -21,7 +21,9 @@ from deepunlearn.core.validation import Unfit
 from deepunlearn.forget.matching import matched_by_class, taken_whole
 
 COLUMNS = ("file", "id")
+ROUND = "round"  # the column that says in which request an entry is
 SHOWN = 10  # entries that an error lists
+MOST_ROUNDS = 100  # requests one after the other: the key of a model names all that was done before
 
 
 class Listed(NamedTuple):
@@ -48,6 +50,7 @@ class ListForget(ForgetSet):
 
     file: str
     _found: Indices | None = PrivateAttr(default=None)  # within one split
+    _last: int | None = PrivateAttr(default=None)  # without entries of later rounds; null: all entries
 
     @property
     def title(self) -> str:
@@ -91,7 +94,21 @@ class ListForget(ForgetSet):
         """The listed samples, sorted. Raises ConfigError for entries that are unknown or there twice."""
         if self._found is not None:
             return self._found
-        return np.sort(located(self.file, read(Path(self.file)), data))
+        if self._last is None:
+            return np.sort(located(self.file, read(Path(self.file)), data))
+        rows, rounds = self.with_rounds(data)
+        return np.sort(rows[rounds <= self._last])
+
+    def until(self, last: int) -> ListForget:
+        """The same without the entries whose column `round` has a higher number."""
+        cut = self.model_copy()
+        cut._last = last
+        return cut
+
+    def with_rounds(self, data: Data) -> tuple[Indices, Indices]:
+        """The listed samples in the order of the file, and in which request each is. Raises ConfigError."""
+        listed = read(Path(self.file), ROUND)
+        return located(self.file, listed, data), numbered(self.file, listed)
 
     @field_validator("file", mode="before")
     @classmethod
@@ -138,6 +155,29 @@ def read(file: Path, beside: str | None = None) -> Listed:
         raise _unfit(file, f"columns {', '.join(lines[0])}", "one column named file or id; others are ignored")
     entries = [line[0] for line in lines]
     return Listed(entries, "id" if all(one.isdecimal() for one in entries) else "file", [])
+
+
+def numbered(file: str, listed: Listed) -> Indices:
+    """The column `round`. Raises ConfigError for what is no number of a request, and where one is left out."""
+    told = zip(listed.entries, listed.values, strict=True)
+    wrong = [f"{entry}: {text}" for entry, text in told if not (text.isdecimal() and 1 <= int(text) <= MOST_ROUNDS)]
+    if wrong:
+        raise ConfigError(
+            f"{len(wrong):,} rounds of forget.file are no numbers of requests",
+            given=f"{file}: {_first(wrong)}",
+            allowed=f"whole numbers from 1, the first request, to {MOST_ROUNDS}",
+            remedy=f"correct the column {ROUND}",
+        )
+    rounds = np.array([int(text) for text in listed.values], dtype=np.int64)
+    missing = np.setdiff1d(np.arange(1, rounds.max() + 1), rounds)
+    if len(missing):
+        raise ConfigError(
+            "forget.file leaves out a round",
+            given=f"{file}: no sample of round {_first(missing.astype(str).tolist())}, and some of {rounds.max()}",
+            allowed="samples in each round from 1 to the last one",
+            remedy=f"correct the column {ROUND}, or number the requests without a gap",
+        )
+    return rounds
 
 
 def _column(file: Path, lines: list[list[str]], place: int, of: str) -> list[str]:

@@ -37,6 +37,12 @@ class RandomForget(ForgetSet):
         there = len(candidates.rows)
         return np.arange(min(there, self.count or round(self.share * there)))  # their order is random already
 
+    def first(self, number: int) -> RandomForget:
+        return RandomForget(name=self.name, count=number)
+
+    def sized(self, number: int) -> RandomForget:
+        return self.first(number) if self.ratio is None and self.count is None else self
+
     def key_fields(self, data: Data) -> dict[str, Any]:
         """Of a share as it was before there were numbers, or other kinds."""
         if self.count is not None:

@@ -129,6 +129,7 @@ class StepsForget(ForgetSet):
 
     enlarge: ClassVar[str] = "let a step put more samples into forget"
     reduce: ClassVar[str] = "let the steps put more samples into retain"
+    undivided: ClassVar[str] = "its steps make the partitions, each from those before it"
 
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
 

@@ -129,10 +129,10 @@ class Estimator:
         """Images that the slices of an ensemble go through; again: of those that are retrained when it forgets."""
         epochs, sizes = self._train_epochs(task), self.planner.sizes(task.cell)
         try:
-            placement, gone = self.planner.placement(task)
+            placement, gone, asked = self.planner.placement(task)
         except LookupError:  # it is not known yet what is forgotten
             return epochs * (sizes["retain"] + sizes["forget"])
-        first = placement.touched(gone) if again else dict.fromkeys(range(placement.shards), 0)
+        first = placement.touched(gone, asked) if again else dict.fromkeys(range(placement.shards), 0)
         return epochs_of_slices(epochs, placement.slices) * placement.passes(first, gone & again)
 
     def _epochs(self, task: Task, method: MethodConfig) -> float:

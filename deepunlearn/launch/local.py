@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.pool import Pool
-from deepunlearn.launch.tasks import STAGES, Stage, Task
+from deepunlearn.launch.tasks import Stage, Task
 from deepunlearn.search.slots import prepare_storage
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Local:
 
     def run(self, tasks: list[Task]) -> None:
         """Raises Stopped where this process was asked to stop."""
-        for stage in STAGES:
-            chosen = [task for task in tasks if task.stage == stage]
+        for step in self.planner.steps:
+            stage, chosen = step.stage, [task for task in tasks if self.planner.step_of(task) == step]
             if stage == "search" and chosen:
                 prepare_storage(self.planner.sweep.search, self.planner.results.search)
                 chosen = [task for task in chosen for _ in range(self._shared(len(chosen)))]

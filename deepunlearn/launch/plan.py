@@ -29,7 +29,7 @@ class Planner(StoredStates):
         note = self.failure(task)
         if note is None or note["kind"] == "infrastructure":
             return "to do"
-        return "skipped" if note["kind"] == "skipped" else "failed"
+        return "skipped" if note["kind"] in ("skipped", "not_reached") else "failed"
 
     def failure(self, task: Task) -> dict[str, Any] | None:
         """The note of what last went wrong with `task`; earlier versions took infrastructure for failures.

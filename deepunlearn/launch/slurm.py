@@ -37,6 +37,7 @@ class Array:
     bundles: list[list[Task]]
     minutes: float  # estimate of the longest job
     alone: bool = False  # its jobs have their nodes to themselves
+    round: int = 0  # of what is done by round
 
     @property
     def title(self) -> str:
@@ -44,10 +45,11 @@ class Array:
 
 
 def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: SlurmLauncher) -> list[Array]:
-    """`tasks` in jobs of about `minutes_per_job` and arrays of at most `max_array_size` jobs, stage by stage."""
+    """`tasks` in jobs of about `minutes_per_job` and arrays of at most `max_array_size` jobs, step by step."""
     made = []
-    for stage in SUBMITTED:
-        chosen = [task for task in tasks if task.stage == stage]
+    for step in planner.steps:
+        stage = step.stage
+        chosen = [task for task in tasks if planner.step_of(task) == step] if stage in SUBMITTED else []
         jobs = list(_bundles(estimator, chosen, launcher))
         if stage == "search" and launcher.workers_per_study > 1:
             jobs = [[task] for task in chosen for _ in range(launcher.workers_per_study)]
@@ -55,7 +57,8 @@ def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: 
             chunk = jobs[start : start + launcher.max_array_size]
             longest = max(sum(map(estimator.task, job)) for job in chunk) / 60
             bundles = [_with_selections(planner, job) for job in chunk]
-            made.append(Array(stage, bundles, longest, stage in planner.timed_stages and _on_cpus(launcher)))
+            alone = stage in planner.timed_stages and _on_cpus(launcher)
+            made.append(Array(stage, bundles, longest, alone, step.round))
     return made
 
 
@@ -112,7 +115,8 @@ def submit(planner: Planner, folder: Path, made: list[Array], launcher: SlurmLau
     home = planner.results.work / "submitit" / f"{folder.name}-{time.strftime('%Y%m%dT%H%M%S')}"
     sent: list[tuple[str, Array]] = []
     for number, array in enumerate(orders):
-        before = [*queue, *(job for job, one in sent if one.stage != array.stage)]
+        own = array.stage, array.round
+        before = [*queue, *(job for job, one in sent if (one.stage, one.round) != own)]
         given = sbatch.parameters(launcher, array.stage, before, array.alone)
         try:
             job = _send(home / f"{number}-{array.stage}", given, _work(planner, folder, array), launcher)

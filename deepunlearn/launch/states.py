@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.claims import Claims, Owner
-from deepunlearn.core.keys import ReferenceKey, SearchKey, UnlearnedKey
+from deepunlearn.core.keys import ReferenceKey, SearchKey, StudyKey, UnlearnedKey
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.params import Value
 from deepunlearn.core.progress import Progress
@@ -49,26 +50,31 @@ class StoredStates(TaskList):
         key = self.record_key(task) if task.stage == "record" else self.watched_key(task)
         return self.store.find(key, self.place(task))
 
-    def _subject(self, task: Task) -> ReferenceKey | UnlearnedKey | None:
+    def subject(self, task: Task) -> ReferenceKey | UnlearnedKey | None:
         """The model that an evaluation is about; None before its hyper-parameters are known."""
         keys, seed = self.keys[task.cell], task.seed
         assert seed is not None
         if task.method in REFERENCES:
             return keys.reference(role_of(task), seed)
         method, params = self.methods[task.method], self.params(task.cell, task.method)
-        drawn = keys.report_draw(self.sweep, method, seed)
-        return None if params is None else keys.unlearned(method, params, seed, drawn)
+        if params is None:
+            return None
+        drawn, before = keys.report_draw(self.sweep, method, seed), self.before(task.cell)
+        if before is None:
+            return keys.unlearned(method, params, seed, drawn)
+        earlier = self.subject(replace(task, cell=before))
+        return keys.unlearned(method, params, seed, drawn, earlier) if isinstance(earlier, UnlearnedKey) else None
 
     def has_model(self, task: Task) -> bool:
         """Whether the model that an evaluation is about is stored; what is left to do is quick then."""
-        subject = self._subject(task)
+        subject = self.subject(task)
         return subject is not None and self.store.find(subject, self.place(task)) is not None
 
     def _row_stored(self, task: Task) -> bool:
         """Whether the model of an evaluation, its metrics and its row are all there."""
         if not self.sweep.cells[task.cell].forget.scored:
             return self.has_model(task)  # attacked all together, not scored one by one
-        keys, subject = self.keys[task.cell], self._subject(task)
+        keys, subject = self.keys[task.cell], self.subject(task)
         if subject is None or task.seed is None:
             return False
         searched = task.method not in REFERENCES
@@ -92,14 +98,14 @@ class StoredStates(TaskList):
             group = self.group(task)
             yield from (None if group is None else self.store.find(keys.group(*group, one), place) for one in measures)
             return
-        subject = self._subject(task)
+        subject = self.subject(task)
         for one in measures:
             yield None if subject is None else self.store.find(keys.measure(subject, seed, one), place)
 
     def group(self, task: Task) -> tuple[list[UnlearnedKey], list[int]] | None:
         """The models that a measure over seeds looks at, and their seeds; None before their values are known."""
         members = self.members(task)
-        found = [subject for one in members if isinstance(subject := self._subject(one), UnlearnedKey)]
+        found = [subject for one in members if isinstance(subject := self.subject(one), UnlearnedKey)]
         return (found, [one.seed for one in members if one.seed is not None]) if len(found) == len(members) else None
 
     def measuring_seconds(self, measure: Measure, task: Task) -> float | None:
@@ -154,14 +160,18 @@ class StoredStates(TaskList):
     def _trials(self, task: Task) -> dict[int, FrozenTrial]:
         assert task.seed is not None
         keys, search = self.keys[task.cell], self.sweep.search
-        return stored_trials(keys.study(self.methods[task.method], search, task.seed), keys.cell, search, self.results)
+        return stored_trials(self._study(task, task.seed), keys.cell, search, self.results)
+
+    def _study(self, task: Task, seed: int) -> StudyKey:
+        keys, method = self.keys[task.cell], self.methods[task.method]
+        return keys.study(method, self.sweep.search, seed, keys.chosen_before(self.sweep, method))
 
     def workers_at(self, task: Task) -> list[Owner]:
         """Living processes that are at `task` now; several for a search that is shared."""
         if task.stage == "search":
             assert task.seed is not None
             keys, search = self.keys[task.cell], self.sweep.search
-            study = study_name(keys.study(self.methods[task.method], search, task.seed), keys.cell, search)
+            study = study_name(self._study(task, task.seed), keys.cell, search)
             return list(Claims(self.results.search / "claims" / study).held().values())
         owner = self.claims.holder(self.task_id(task))
         return [] if owner is None else [owner]
@@ -169,7 +179,7 @@ class StoredStates(TaskList):
     def seconds(self, task: Task) -> float | None:
         """What a finished training, watched or not, or unlearning took; None of other tasks."""
         timed = task.stage == "reference" or (task.stage == "evaluate" and task.method not in REFERENCES)
-        subject = self._subject(task) if timed else None
+        subject = self.subject(task) if timed else None
         entry = self.store.find(subject, self.place(task)) if subject is not None else None
         if task.stage in ("confidence", "record"):
             entry = self._watched_entry(task)

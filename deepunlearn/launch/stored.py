@@ -106,7 +106,7 @@ class StoredModels(Planner):
         """What tells a model from others, and the retrained one that it is held against; None where it is not there."""
         if task.seed is None:
             return self._group(task)
-        subject = self._subject(task)
+        subject = self.subject(task)
         if subject is None or not self.store.has(subject, self.place(task)):
             return None
         return self.keys[task.cell].metrics(subject, task.seed).hash
@@ -121,7 +121,7 @@ class StoredModels(Planner):
         """Where the unlearned models of this run lie, those that no measure is taken of included."""
         evaluated = (task for cell in range(len(self.sweep.cells)) for task in self._tasks("evaluate", cell))
         unlearned = (task for task in evaluated if task.method in self.methods)
-        subjects = ((self._subject(task), task) for task in unlearned)
+        subjects = ((self.subject(task), task) for task in unlearned)
         return {self.store.path(key, self.place(task)) for key, task in subjects if key is not None}
 
     def left_out(self) -> Iterator[str]:
@@ -199,7 +199,7 @@ def _distinct(runs: Iterable[Run]) -> Iterator[Run]:
 
 def _names(sweep: SweepConfig) -> dict[str, list[str]]:
     """The names of a run by axis; a forget set has that of its kind and its spelling."""
-    kinds = [name for cell in sweep.cells for name in (cell.forget.name, cell.forget.spelling)]
+    kinds = [name for cell in sweep.cells for name in cell.forget.known_as]
     return {
         "method": [one.name for one in sweep.methods],
         "dataset": [cell.dataset.name for cell in sweep.cells],
@@ -228,7 +228,7 @@ def _is_chosen(cell: CellConfig, chosen: Mapping[str, Sequence[str]]) -> bool:
     names = {
         "dataset": {cell.dataset.name},
         "arch": {cell.arch.name},
-        "forget": {cell.forget.name, cell.forget.spelling},
+        "forget": {*cell.forget.known_as},
     }
     return all(not own.isdisjoint(chosen[axis]) for axis, own in names.items() if axis in chosen)
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys, references_of
 from deepunlearn.core.errors import ConfigError, MissingData
-from deepunlearn.core.forget import Role, Splits
+from deepunlearn.core.forget import Indices, Role, Splits
 from deepunlearn.core.keys import CellKey, ConfidenceKey, RecordKey, canonical_json
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
@@ -24,10 +24,19 @@ from deepunlearn.core.schema import Features, Inputs, SweepConfig
 from deepunlearn.core.sharding import Placement
 from deepunlearn.core.store import Place, Store
 from deepunlearn.data.decoded import Digest, as_published, digest_of
+from deepunlearn.forget.rounds import RoundsForget
 
 Stage = Literal["confidence", "reference", "record", "search", "select", "evaluate", "measure"]
 State = Literal["done", "to do", "failed", "skipped"]
 STAGES: tuple[Stage, ...] = ("confidence", "reference", "record", "search", "select", "evaluate", "measure")
+BY_ROUND: tuple[Stage, ...] = ("search", "select", "evaluate")  # what a round does after the one before
+
+
+class Step(NamedTuple):
+    """Tasks that do not need each other. round: of requests that arrive one after the other; 0: of all of them."""
+
+    stage: Stage
+    round: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,22 @@ class TaskList:
     def _cell_keys(self, cell: int) -> CellKeys:
         data = self.data(cell)
         sizes, stored = partial(self._sizes_of, cell), Store(self.results.store).has
-        return CellKeys(self.sweep.cells[cell], data.digest, len(data.class_names), sizes, data, stored=stored)
+        classes, before = len(data.class_names), self.before(cell)
+        earlier = None if before is None else lambda: self.keys[before]
+        return CellKeys(self.sweep.cells[cell], data.digest, classes, sizes, data, stored=stored, before=earlier)
+
+    def before(self, cell: int) -> int | None:
+        """The cell of the round before; None of a first round, and without rounds."""
+        forget = self.sweep.cells[cell].forget
+        if not isinstance(forget, RoundsForget) or forget.round == 1:
+            return None
+        update = {"forget": forget.at(forget.round - 1)}
+        return self.sweep.cells.index(self.sweep.cells[cell].model_copy(update=update))
+
+    def round_of(self, cell: int) -> int:
+        """The number of the request that a cell forgets; 1 without rounds."""
+        forget = self.sweep.cells[cell].forget
+        return forget.round if isinstance(forget, RoundsForget) else 1
 
     def network_inputs(self, cell: int) -> Inputs:
         """What the network of a cell is built for."""
@@ -114,7 +138,25 @@ class TaskList:
     def tasks(self) -> list[Task]:
         """All tasks in an order in which each comes after what it needs."""
         cells = range(len(self.sweep.cells))
-        return list(dict.fromkeys(task for stage in STAGES for cell in cells for task in self._tasks(stage, cell)))
+        in_steps = (
+            task
+            for step in self.steps
+            for cell in cells
+            if step.round in (0, self.round_of(cell))
+            for task in self._tasks(step.stage, cell)
+        )
+        return list(dict.fromkeys(in_steps))
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """In the order in which they can be done: what comes by round stands together for each of them."""
+        rounds = sorted({self.round_of(cell) for cell in range(len(self.sweep.cells))})
+        first, last = STAGES.index(BY_ROUND[0]), STAGES.index(BY_ROUND[-1])
+        before, after = ([Step(stage, 0) for stage in part] for part in (STAGES[:first], STAGES[last + 1 :]))
+        return [*before, *(Step(stage, round) for round in rounds for stage in BY_ROUND), *after]
+
+    def step_of(self, task: Task) -> Step:
+        return Step(task.stage, self.round_of(task.cell) if task.stage in BY_ROUND else 0)
 
     def _tasks(self, stage: Stage, cell: int) -> Iterator[Task]:
         config = self.sweep.cells[cell]
@@ -240,8 +282,39 @@ class TaskList:
         return {self.watched_key(task).original.hash: task for task in self.tasks if task.stage == "confidence"}
 
     def _searched(self, cell: int) -> list[str]:
+        """The methods whose hyper-parameters are searched in this cell, and not in an earlier round."""
+        return self._chosen(cell) if self.keys[cell].searched_before is None else []
+
+    def _chosen(self, cell: int) -> list[str]:
+        """Those whose hyper-parameters come from a search."""
         source = self.keys[cell].source
         return [name for name, method in self.methods.items() if source(self.sweep, method) == "search"]
+
+    def _selection_of(self, task: Task) -> list[Task]:
+        """The selection of the hyper-parameters that an evaluation is made with, if there is one."""
+        cell = task.cell
+        while self.keys[cell].searched_before is not None:
+            before = self.before(cell)
+            assert before is not None
+            cell = before
+        return [Task("select", cell, task.method, None)] if task.method in self._chosen(cell) else []
+
+    def _gone_on_from(self, task: Task) -> list[Task]:
+        """The evaluation of the round before, whose model this one is made from, if there is one."""
+        before = self.before(task.cell)
+        return [] if before is None or task.method in REFERENCES else [replace(task, stage="evaluate", cell=before)]
+
+    def _searched_on(self, task: Task) -> list[Task]:
+        """Of a search after the first round what the models come from that it goes on from.
+
+        Those of seeds that are not reported are made when they are needed.
+        """
+        before = self._gone_on_from(task)
+        reported = self.sweep.report_seeds(self.sweep.cells[task.cell])
+        return [
+            *(before if task.seed in reported else ()),
+            *(one for model in before for one in self._selection_of(model)),
+        ]
 
     def inputs(self, task: Task) -> list[Task]:
         """The tasks that `task` reads directly."""
@@ -249,19 +322,20 @@ class TaskList:
             return self._watched_before(task) if task.stage == "reference" else []
         if task.stage == "measure":
             return self.members(task)
-        references = [] if task.seed is None else self.references(task.cell, task.seed)
-        if task.stage == "record":
-            return references[:1]
-        if task.method not in REFERENCES and task.seed is not None:
-            references += self._record(task.cell, task.method, task.seed)
-            references += [self._watched(task.cell, task.seed)] if self.methods[task.method].watches else []
-        if task.stage == "search" or task.method in REFERENCES:
-            return references
         if task.stage == "select":
             seeds = self.sweep.search_seeds(self.sweep.cells[task.cell])
             return [Task("search", task.cell, task.method, seed) for seed in seeds]
-        chosen = [Task("select", task.cell, task.method, None)] if task.method in self._searched(task.cell) else []
-        return [*references, *chosen]
+        references = [] if task.seed is None else self.references(task.cell, task.seed)
+        if task.stage == "record":
+            return references[:1]
+        if task.method in REFERENCES:
+            return references
+        if task.seed is not None:
+            references += self._record(task.cell, task.method, task.seed)
+            references += [self._watched(task.cell, task.seed)] if self.methods[task.method].watches else []
+        searched = task.stage == "search"
+        made_from = self._searched_on(task) if searched else [*self._gone_on_from(task), *self._selection_of(task)]
+        return [*references, *made_from]
 
     def _watched_before(self, task: Task) -> list[Task]:
         """What is watched before a reference is trained: what tells the split, or leaves that reference, too."""
@@ -322,15 +396,23 @@ class TaskList:
         searched = keys.source(self.sweep, method) == "search"
         return keys.record(method, method.complete({}) if searched else keys.given(self.sweep, method), task.seed)
 
-    def placement(self, task: Task) -> tuple[Placement, npt.NDArray[np.bool_]]:
-        """Of a method with shards: where samples are, and which the models of the task forget, bool [N].
+    def placement(self, task: Task) -> tuple[Placement, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Of a method with shards: where samples are, bool [N] which its models forget, and which of them now.
 
-        Raises LookupError before it is known what is forgotten, ConfigError where there can be none.
+        These differ where requests went before. Raises LookupError before it is known what is forgotten, ConfigError
+        where there can be none.
         """
         assert task.seed is not None
         split = self.splits(task.cell).of(task.seed)
         labels = split.labels_in_training(self.data(task.cell).train_labels)[split.train]
-        return self.keys[task.cell].placement(self.record_key(task), labels), np.isin(split.train, split.forget)
+        gone, asked = (np.isin(split.train, rows) for rows in (split.forget, self.requested(task)))
+        return self.keys[task.cell].placement(self.record_key(task), labels), gone, asked
+
+    def requested(self, task: Task) -> Indices:
+        """What the models of a task forget, without that of earlier requests. Raises LookupError before it is known."""
+        assert task.seed is not None
+        forget, before = self.splits(task.cell).of(task.seed).forget, self.before(task.cell)
+        return forget if before is None else np.setdiff1d(forget, self.splits(before).of(task.seed).forget)
 
     def task_id(self, task: Task) -> str:
         """A name for `task` that another command with the same intent arrives at too."""

@@ -16,8 +16,7 @@ from deepunlearn.core.store import FailureKind, describe_error
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import State, Task, role_of
 from deepunlearn.runtime import Runtime
-from deepunlearn.search.selection import SearchFailed, select
-from deepunlearn.search.study import SlotStudy
+from deepunlearn.search.selection import SearchFailed, select, study_of
 from deepunlearn.stages.evaluation import Experiment
 
 LOOK_AGAIN_SECONDS = 2.0  # at what another process does
@@ -97,12 +96,27 @@ class Worker:
         if planner.state(blocking) == "to do":
             planner.note(task, "infrastructure", "InputMissing", f"{needed}, which was not run", "")
             return "to do"
-        note = planner.failure(blocking) if blocking.stage == "record" else None
+        if blocking.cell == planner.before(task.cell):
+            planner.note(task, "not_reached", "EarlierRound", self._why_not_reached(blocking), "")
+            return "skipped"
+        note = planner.failure(blocking)
+        if note is not None and note["kind"] == "not_reached":  # a search, or what it has chosen
+            planner.note(task, "not_reached", note["error"], note["message"], "")
+            return "skipped"
+        note = note if blocking.stage == "record" else None
         if note is not None and note["kind"] == "not_applicable":  # of the method as a whole, and why
             planner.note(task, "not_applicable", note["error"], note["message"], note["traceback"])
             return "failed"
         planner.note(task, "skipped", "InputMissing", f"{needed}, which is not there", "")
         return "skipped"
+
+    def _why_not_reached(self, blocking: Task) -> str:
+        """What kept the method from getting past an earlier round, in one line."""
+        note = self.planner.failure(blocking)
+        if note is not None and note["kind"] == "not_reached":
+            return str(note["message"])
+        why = "it is not there" if note is None else f"{note['error']}: {note['message'].splitlines()[0]}"
+        return f"round {self.planner.round_of(blocking.cell)} did not end well: {why}"
 
     def _ended_by(self, error: Exception, task: Task) -> State:
         """Store why `task` is not done, with the traceback: it is a result of the sweep, not its end."""
@@ -133,7 +147,7 @@ class Worker:
         if task.seed is None:
             self._perform_on_group(experiment, task)
         elif task.stage == "search":
-            SlotStudy(experiment, self.planner.methods[task.method], sweep.search, task.seed).run()
+            study_of(experiment, sweep, self.planner.methods[task.method], task.seed).run()
         elif task.stage == "confidence":
             experiment.confidence(task.seed)
         elif task.stage == "record":

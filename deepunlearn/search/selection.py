@@ -71,7 +71,7 @@ def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> 
     entry = experiment.store.find(key, place)
     if entry is not None:
         return entry
-    studies = [SlotStudy(experiment, method, sweep.search, seed) for seed in sweep.search_seeds(experiment.cell)]
+    studies = [study_of(experiment, sweep, method, seed) for seed in sweep.search_seeds(experiment.cell)]
     candidates = [one for study in studies for one in completed(study)]
     if not candidates:
         raise SearchFailed(
@@ -99,6 +99,11 @@ def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> 
     return entry
 
 
+def study_of(experiment: Experiment, sweep: SweepConfig, method: MethodConfig, seed: int) -> SlotStudy:
+    """The trials of a sweep's search on the models of `seed`."""
+    return SlotStudy(experiment, method, sweep.search, seed, start=experiment.start(sweep, method, seed))
+
+
 def completed(study: SlotStudy) -> list[Candidate]:
     """Completed trials, best values included; pruned and diverged ones cannot win."""
     return [
@@ -114,7 +119,8 @@ def _choose(experiment: Experiment, sweep: SweepConfig, method: MethodConfig, ca
 
     def evaluate(one: Candidate, seed: int) -> float:
         try:
-            model, _ = experiment.unlearn(method, one.params, seed, drawn=SELECTION)
+            earlier = experiment.earlier_key(sweep, method, seed)
+            model, _ = experiment.unlearn(method, one.params, seed, drawn=SELECTION, earlier=earlier)
             return score_model(experiment, model, seed).norm
         except Diverged:
             return math.inf

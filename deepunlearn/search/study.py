@@ -29,10 +29,12 @@ from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.metrics.scores import SEARCH_PARTS
+from deepunlearn.running import Run
 from deepunlearn.search.objective import COMPONENTS, Losses, score, unattacked
 from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes
 from deepunlearn.search.slots import finished_slots, open_storage, storage_url, study_name
 from deepunlearn.stages.evaluation import Experiment
+from deepunlearn.stages.unlearning import Start
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
 PRUNE_AT = (50, 75)  # per cent of a trial's epochs; never before half: CT and MSG start broken by design
@@ -40,11 +42,23 @@ PRUNE_STARTUP_TRIALS = 5
 
 
 class SlotStudy:
-    """The trials of `method` on the original of `seed`, scored against its retrained model."""
+    """The trials of `method` on the original of `seed`, scored against its retrained model.
 
-    def __init__(self, experiment: Experiment, method: MethodConfig, search: SearchConfig, seed: int) -> None:
+    start: what they begin with where it is a model of the round before.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        method: MethodConfig,
+        search: SearchConfig,
+        seed: int,
+        *,
+        start: Start | None = None,
+    ) -> None:
         self.experiment, self.method, self.search, self.seed = experiment, method, search, seed
-        self.key = experiment.keys.study(method, search, seed)
+        self.start = start
+        self.key = experiment.keys.study(method, search, seed, start.chosen_by if start else None)
         self.name = study_name(self.key, experiment.cell, search)
         self.storage = open_storage(storage_url(search, experiment.results.search, self.name))
         directions = [StudyDirection.MINIMIZE] * (self._objectives() if search.objective == "four" else 1)
@@ -169,11 +183,17 @@ class SlotStudy:
         searched = {name: suggest(trial, name, limits) for name, limits in self.key.ranges.items()}
         params = self.method.from_search(searched, self.experiment.blocks)
         trial.set_user_attr("params", params)
-        model, run = self.experiment.unlearn(self.method, params, self.seed, self._watcher(trial, params))
+        model, run = self._unlearned(params, self._watcher(trial, params))
         losses = score_model(self.experiment, model, self.seed)
         trial.set_user_attr("losses", losses.four)
         trial.set_user_attr("seconds", run.seconds)
         return losses
+
+    def _unlearned(
+        self, params: dict[str, Value], on_epoch: Callable[[int, nn.Module], None] | None
+    ) -> tuple[nn.Module, Run]:
+        earlier = self.start.model if self.start else None
+        return self.experiment.unlearn(self.method, params, self.seed, on_epoch, earlier=earlier)
 
     def _watcher(self, trial: Trial, params: dict[str, Value]) -> Callable[[int, nn.Module], None] | None:
         """Prunes a hopeless trial at half and at three quarters of its epochs."""

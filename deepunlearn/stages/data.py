@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.store import Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts
+from deepunlearn.forget.rounds import RoundsForget
 from deepunlearn.metrics.counted import EVERYTHING, Counted
 from deepunlearn.runtime import Runtime
 
@@ -47,7 +48,19 @@ class DataStage:
     @cached_property
     def keys(self) -> CellKeys:
         decoded, classes = self.decoded, len(self.decoded.class_names)
-        return CellKeys(self.cell, decoded.digest, classes, self.sizes, decoded, stored=self.store.has)
+        earlier = None if self.before is None else partial(getattr, self.before, "keys")
+        return CellKeys(self.cell, decoded.digest, classes, self.sizes, decoded, stored=self.store.has, before=earlier)
+
+    @cached_property
+    def before(self) -> Self | None:
+        """The stages of the round before, on the same data; None of a first round, and without rounds."""
+        forget = self.cell.forget
+        if not isinstance(forget, RoundsForget) or forget.round == 1:
+            return None
+        cell = self.cell.model_copy(update={"forget": forget.at(forget.round - 1)})
+        before = type(self)(cell, self.results, self.runtime, self.progress)
+        before.decoded = self.decoded
+        return before
 
     @cached_property
     def split(self) -> Split:
@@ -88,8 +101,9 @@ class DataStage:
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
-        """Where the forget set goes by confidence they are known before the split is, whose key they are part of."""
-        return self.keys.make_splits(self.decoded).sizes(0) if self.cell.forget.by_confidence else self.split.sizes
+        """Where the forget set goes by confidence, or by requests, they are known before the split's key is."""
+        named_by_size = self.cell.forget.by_confidence or self.keys.rounds is not None
+        return self.keys.make_splits(self.decoded).sizes(0) if named_by_size else self.split.sizes
 
     def split_of(self, seed: int) -> Split:
         """Sample numbers of each part, of the models of `seed`; here that is the same for all."""
@@ -111,6 +125,19 @@ class DataStage:
         if self.cell.forget.by_confidence:
             return self._uploaded(self.shared_split)
         return self._cut(self._split_data, self.split, self.shared_split)
+
+    @cached_property
+    def earlier(self) -> npt.NDArray[np.bool_]:
+        """bool [N]: which of the forgotten samples earlier requests were about; without rounds none."""
+        forgotten = self.split.forget
+        return np.isin(forgotten, self.before.split.forget) if self.before else np.zeros(len(forgotten), dtype=bool)
+
+    def parts_of_run(self, seed: int) -> dict[str, Part]:
+        """What the methods are given that unlearn the model of `seed`: of several requests they forget the last one."""
+        parts = self.split_data(seed).parts
+        if self.before is None:
+            return parts
+        return {**parts, "forget": parts["forget"].subset(np.flatnonzero(~self.earlier))}
 
     def _uploaded(self, split: Split) -> SplitData:
         parts = make_parts(self.decoded, split, self.cell.dataset, self.runtime.device, self.data_budget)

@@ -19,7 +19,7 @@ from deepunlearn.metrics import VERSION as METRICS_VERSION
 from deepunlearn.metrics.corrected import corrected
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.histograms import loss_histograms
-from deepunlearn.metrics.requests import REQUESTS
+from deepunlearn.metrics.requests import REQUESTS, of_requests
 from deepunlearn.metrics.retention import NO_RETRAINED
 from deepunlearn.metrics.row import check_row
 from deepunlearn.metrics.scores import accuracies, completed, score
@@ -96,10 +96,10 @@ class Experiment(MeasuringStage):
 
     def method_row(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> Entry:
         """The row of an unlearned model of a report seed."""
-        drawn = self.keys.report_draw(sweep, method, seed)
-        entry = self.unlearned(method, params, seed, sweep.keep, drawn)
+        drawn, earlier = self.keys.report_draw(sweep, method, seed), self.earlier_key(sweep, method, seed)
+        entry = self.unlearned(method, params, seed, sweep.keep, drawn, earlier=earlier)
         place = self.keys.place(method.name, seed)
-        subject = self.keys.unlearned(method, params, seed, drawn)
+        subject = self.keys.unlearned(method, params, seed, drawn, earlier)
         scores = self.metrics(subject, entry, place, seed)
         retrain_seconds = self.retrain_seconds(self.timed_step(entry), method, params, seed)
         labels = {
@@ -142,7 +142,7 @@ class Experiment(MeasuringStage):
         if stored is not None:
             return stored
         known = completed(scores.json("metrics.json"), lambda: self._reference_accuracies(place.seed))
-        row = {**self._cell_fields(), **known, **labels, "seed": place.seed}
+        row = {**self._cell_fields(), **known, **self._of_requests(subject, place), **labels, "seed": place.seed}
         row.update({name: subject.meta[name] for name in ("machine", "device", "threads", "commit", "torch", "date")})
         row |= {"metrics_key": scores.key.hash, "metrics_version": METRICS_VERSION}
         check_row(row)
@@ -175,7 +175,7 @@ class Experiment(MeasuringStage):
             "train_batch_size": train and train.batch_size,
             "train_lr": train and train.lr,
             "limit": cell.dataset.limit,
-            "forget_kind": cell.forget.name,
+            "forget_kind": cell.forget.kind,
             "forget_title": cell.forget.titled(self.decoded.class_names),
             "forget_remarks": "; ".join(self.split.remarks) or None,
             "forget_ratio": self._forget_ratio(),
@@ -183,7 +183,7 @@ class Experiment(MeasuringStage):
             "precision": cell.precision,
             **{f"n_{name}": size for name, size in self.split.sizes.items()},
             "n_unseen_test": None if self.split.unseen_test is None else len(self.split.unseen_test),
-            **dict.fromkeys((*ROUND, *REQUESTS)),
+            **self._round_fields(),
             **dict.fromkeys(
                 (
                     "result_set",
@@ -199,6 +199,23 @@ class Experiment(MeasuringStage):
                 )
             ),
         }
+
+    def _round_fields(self) -> dict[str, Any]:
+        """`ROUND` of this cell's rows."""
+        rounds = self.keys.rounds
+        if rounds is None:
+            return dict.fromkeys(ROUND)
+        requested = int((~self.earlier).sum())
+        values = self.keys.sequence_id, rounds.round, rounds.rounds, requested, len(self.split.forget)
+        return dict(zip(ROUND, values, strict=True))
+
+    def _of_requests(self, subject: Entry, place: Place) -> dict[str, float | None]:
+        """`REQUESTS` of a stored model: of the last request and of those before it."""
+        if self.keys.rounds is None:
+            return dict.fromkeys(REQUESTS)
+        assert place.seed is not None and isinstance(subject.key, UnlearnedKey | ReferenceKey)
+        logits, data = self.logits_of(subject.key, subject, place.seed), self.split_data(place.seed)
+        return of_requests(logits, data.labels, data.counted, self.earlier)
 
     def _forget_ratio(self) -> float:
         """As given, or as it has come out."""

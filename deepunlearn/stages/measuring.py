@@ -67,7 +67,7 @@ class MeasuringStage(UnlearningStage):
     def measure(self, sweep: SweepConfig, method: MethodConfig, params: dict[str, Value], seed: int) -> None:
         """The same of an unlearned model of a report seed."""
         drawn = self.keys.report_draw(sweep, method, seed)
-        key = self.keys.unlearned(method, params, seed, drawn)
+        key = self.keys.unlearned(method, params, seed, drawn, self.earlier_key(sweep, method, seed))
         entry = self._stored(key, self.keys.place(method.name, seed))
         self._measure(Subject(key, entry, method.name, seed, (method, params)), sweep.measures)
 
@@ -173,7 +173,7 @@ class MeasuringStage(UnlearningStage):
     def unlearned_again(self, subject: Subject) -> nn.Module:
         """The network of a model whose weights were not kept. Raises NotApplicable where it comes out differently."""
         assert subject.run is not None and isinstance(subject.key, UnlearnedKey)
-        model, _ = self.unlearn(*subject.run, subject.seed, drawn=subject.key.drawn)
+        model, _ = self.unlearn(*subject.run, subject.seed, drawn=subject.key.drawn, earlier=subject.key.earlier)
         stored = subject.entry.arrays("logits.npz")
         again = self.predict(model, self.split_data(subject.seed))
         apart = max(float(np.abs(again[part] - stored[part]).max(initial=0.0)) for part in stored)
@@ -307,7 +307,7 @@ class RepeatedCall:
 
     def __init__(self, stage: MeasuringStage, subject: Subject) -> None:
         assert subject.run is not None and isinstance(subject.key, UnlearnedKey)
-        self._stage, self._seed, self._run, self._drawn = stage, subject.seed, subject.run, subject.key.drawn
+        self._stage, self._seed, self._run, self._key = stage, subject.seed, subject.run, subject.key
 
     def unlearn(self, around: AbstractContextManager[Any]) -> None:
         self._stage.split_data(self._seed)
@@ -315,7 +315,7 @@ class RepeatedCall:
         if self._run[0].records:
             self._stage.recorded(self._stage.keys.record(*self._run, self._seed), self._seed)
         with around:
-            self._stage.unlearn(*self._run, self._seed, drawn=self._drawn)
+            self._stage.unlearn(*self._run, self._seed, drawn=self._key.drawn, earlier=self._key.earlier)
 
     def retrain_step(self, around: AbstractContextManager[Any]) -> int:
         stage = self._stage
@@ -329,7 +329,7 @@ class RepeatedCall:
     @property
     def alike(self) -> str:
         method, params = self._run
-        sizes = self._stage.sizes(self._seed)
+        sizes = dict(self._stage.keys.sizes_of_run(self._seed))
         run = [self._stage.keys.cell_key.hash, method.name, method.version, method.code, params, sizes]
         return canonical_json(run)
 

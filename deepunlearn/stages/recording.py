@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.sharding import epochs_of_slices
 from deepunlearn.core.store import Entry, Place
+from deepunlearn.data.loader import Part
 from deepunlearn.learning import Ensemble, Recorded, Shards, Updates, affected_batches
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import ReferenceStage
@@ -41,7 +43,7 @@ class RecordingStage(ReferenceStage):
         self._loaded: tuple[RecordKey, int, Recorded | Shards] | None = None
 
     def difficulty(self, method: MethodConfig, seed: int) -> Tensor | None:
-        """float64 [N]: how hard each forget sample of the model of `seed` is, where `method` needs that.
+        """float64 [N]: how hard each sample is that the model of `seed` is to forget now, where `method` needs that.
 
         By its bank the memorisation, else the negative confidence of the original over its training.
         """
@@ -50,7 +52,7 @@ class RecordingStage(ReferenceStage):
         split = self.split_of(seed)
         self.keys.check_bank(method, split)
         scores = -self._sure(self.confidence(seed)) if method.bank is None else self.keys.memorised(method)
-        return torch.from_numpy(scores[split.forget])
+        return torch.from_numpy(scores[split.forget if self.before is None else split.forget[~self.earlier]])
 
     def costs(self, method: MethodConfig, params: Mapping[str, Value], seed: int) -> dict[str, Any]:
         """What `method` needed of the learning phase, for its row; nothing of most methods."""
@@ -85,9 +87,8 @@ class RecordingStage(ReferenceStage):
         """
         original, checkpoint = self.reference("original", seed), self._checkpoint(key)
         trained_at = self.keys.place("original", self.cell.forget.reference_seed("original", seed))
-        data, forget = self._data_of(key.original, seed), self.split_data(seed).parts["forget"]
-        part = data.parts["train"]
-        affected = affected_batches(key.original.hash, self.cell.train, len(part), forget.positions_in(part))
+        data = self._data_of(key.original, seed)
+        affected = self._affected(key, seed, data.parts["train"])
         watch = Updates(self.fresh_model(key.original.seed), affected, self.runtime)
         model, history = self._trained(key.original, trained_at, data, checkpoint, watch)
         deviation = relative_distance(model, self.original(trained_at.seed))
@@ -105,6 +106,23 @@ class RecordingStage(ReferenceStage):
             save_file({name: value.contiguous() for name, value in watch.sums.items()}, draft.path / UPDATES)
         checkpoint.path.unlink(missing_ok=True)
         return self._stored(key, place)
+
+    def _affected(self, key: RecordKey, seed: int, part: Part) -> list[list[bool]]:
+        """For each epoch and batch whether it holds a forgotten sample, and none that an earlier request was about.
+
+        What the latter have done to the weights has been taken off already.
+        """
+        forget = self.split_data(seed).parts["forget"]
+
+        def touched(rows: npt.NDArray[np.bool_]) -> list[list[bool]]:
+            positions = forget.subset(np.flatnonzero(rows)).positions_in(part)
+            return affected_batches(key.original.hash, self.cell.train, len(part), positions)
+
+        if self.before is None:
+            return touched(np.ones(len(forget), dtype=bool))
+        now, before = touched(~self.earlier), touched(self.earlier)
+        return [[one and not other for one, other in zip(*epoch, strict=True)]
+                for epoch in zip(now, before, strict=True)]  # fmt: skip
 
     def _updates(self, entry: Entry) -> Recorded:
         updates = load_file(entry.file(UPDATES), device=str(self.runtime.device))
@@ -147,14 +165,15 @@ class RecordingStage(ReferenceStage):
     def shards(self, key: RecordKey, seed: int, *, whole: bool = False) -> Shards:
         """The ensemble's shards, and which samples the model of `seed` forgets; whole: none. Nothing is trained."""
         part, place = self._data_of(key.original, seed).parts["train"], self._place(key, seed)
-        gone = np.zeros(len(part), dtype=bool)
+        gone, asked = np.zeros((2, len(part)), dtype=bool)
         if not whole:
             gone[self.split_data(seed).parts["forget"].positions_in(part).numpy()] = True
+            asked[self.parts_of_run(seed)["forget"].positions_in(part).numpy()] = True
         placement = self.keys.placement(key, part.labels.cpu().numpy())
         epochs = epochs_of_slices(self.cell.train.epochs, placement.slices)
         recipe = self.cell.train.model_copy(update={"epochs": epochs})
         states = partial(self._state_before, key, place)
-        return Shards(placement, gone, part, recipe, key.hash, states, self.runtime)
+        return Shards(placement, gone, part, recipe, key.hash, states, self.runtime, asked)
 
     def _state_before(self, key: RecordKey, place: Place, shard: int, piece: int) -> Mapping[str, Tensor]:
         """The weights of a shard before it is trained on this slice."""

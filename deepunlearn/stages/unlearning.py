@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -13,23 +13,30 @@ from torch import nn
 from deepunlearn import archs
 from deepunlearn.composition import make_method
 from deepunlearn.core.batches import training_batches
-from deepunlearn.core.keys import RecordKey, UnlearnedKey
+from deepunlearn.core.keys import GivenKey, RecordKey, SearchKey, UnlearnedKey
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import CellConfig
+from deepunlearn.core.schema import CellConfig, SweepConfig
 from deepunlearn.core.store import Entry, Place
 from deepunlearn.learning import Ensemble, Recorded, Shards
 from deepunlearn.running import Run, Setting, execute
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.recording import RecordingStage
-from deepunlearn.training import save_weights, seconds_per_step
+from deepunlearn.training import load_weights, save_weights, seconds_per_step
 
 RECALIBRATE_SECONDS = 600.0  # a machine's speed drifts; older step timings are taken again
 
 BATCH_TIMED = "retrain_batch_size"  # fact beside the seconds of a retrain step, of given originals
 ENSEMBLE = "ensemble.safetensors"  # payload in place of the weights of a single network
+
+
+class Start(NamedTuple):
+    """A model of the round before, and the search that chose its values, if one did."""
+
+    chosen_by: SearchKey | None
+    model: UnlearnedKey
 
 
 class UnlearningStage(RecordingStage):
@@ -46,12 +53,17 @@ class UnlearningStage(RecordingStage):
         seed: int,
         on_epoch: Callable[[int, nn.Module], None] | None = None,
         drawn: str | None = None,
+        *,
+        earlier: UnlearnedKey | None = None,
     ) -> tuple[nn.Module, Run]:
-        """Run a method on the original of `seed`. Equal values and equal `drawn` (as in the key) give equal models."""
-        recorded, original = self._learning_phase(method, params, seed)
+        """Run a method on the original of `seed`, or on its model of the round before, `earlier`.
+
+        Equal values and equal `drawn` (as in the key) give equal models.
+        """
+        recorded, original = self._learning_phase(method, params, seed, earlier)
         setting = Setting(
             original=original,
-            data=self.split_data(seed).parts,
+            data=self.parts_of_run(seed),
             classes=len(self.decoded.class_names),
             anatomy=partial(archs.anatomy_of, self.cell.arch),
             fresh=self._another,
@@ -64,33 +76,79 @@ class UnlearningStage(RecordingStage):
         return execute(make_method(method, params), setting.problem, self.runtime, run_seed, on_epoch)
 
     def _learning_phase(
-        self, method: MethodConfig, params: dict[str, Value], seed: int
+        self, method: MethodConfig, params: dict[str, Value], seed: int, earlier: UnlearnedKey | None
     ) -> tuple[Recorded | Shards | None, nn.Module]:
-        """What was recorded for `method`, if it needs that, and what it unlearns from: the original, or an ensemble."""
+        """What was recorded for `method`, if it needs that, and what it unlearns from: the original, or an ensemble.
+
+        After a first round it is what the method has made of them.
+        """
         key = self.keys.record(method, params, seed) if method.records else None
+        recorded = None if key is None else self.recorded(key, seed)
+        if earlier is not None:
+            return recorded, self._made_before(method, earlier, seed)
         if key is not None and key.needs == "shards":
-            return self.recorded(key, seed), self.ensemble(key, seed)
-        original = self.original(self.cell.forget.reference_seed("original", seed))
-        return (None if key is None else self.recorded(key, seed)), original
+            return recorded, self.ensemble(key, seed)
+        return recorded, self.original(self.cell.forget.reference_seed("original", seed))
+
+    def _made_before(self, method: MethodConfig, key: UnlearnedKey, seed: int) -> nn.Module:
+        """The model of the round before, fixed and in evaluation mode; made where it is not stored."""
+        assert self.before is not None
+        entry = self.before.unlearned(method, key.params, seed, "weights", key.drawn, earlier=key.earlier)
+        if method.needs == "shards":
+            model: nn.Module = self.empty_ensemble(self.keys.record(method, key.params, seed))
+            load_weights(entry.file(ENSEMBLE), model)
+        else:
+            model = self.fresh_model(seed)
+            load_weights(entry.file("weights.safetensors"), model)
+        return model.requires_grad_(False).eval()
+
+    def earlier_key(self, sweep: SweepConfig, method: MethodConfig, seed: int) -> UnlearnedKey | None:
+        """The model of the round before that a method goes on from; None in a first round, and without rounds."""
+        if self.before is None:
+            return None
+        keys, params = self.before.keys, self.before.params(sweep, method)
+        drawn = keys.report_draw(sweep, method, seed)
+        return keys.unlearned(method, params, seed, drawn, self.before.earlier_key(sweep, method, seed))
+
+    def start(self, sweep: SweepConfig, method: MethodConfig, seed: int) -> Start | None:
+        """What the trials of a search begin with after a first round; None where that is the original."""
+        model = self.earlier_key(sweep, method, seed)
+        return None if model is None else Start(self.keys.chosen_before(sweep, method), model)
+
+    def params(self, sweep: SweepConfig, method: MethodConfig) -> dict[str, Value]:
+        """The hyper-parameters of `method` in this cell: given, or what its search has found, which has ended."""
+        key = self.keys.chosen_by(sweep, method)
+        if isinstance(key, GivenKey):
+            return self.keys.given(sweep, method)
+        return method.complete(self._stored(key, self.keys.place(method.name)).json("winner.json")["params"])
 
     def unlearned(
-        self, method: MethodConfig, params: dict[str, Value], seed: int, keep: str, drawn: str | None = None
+        self,
+        method: MethodConfig,
+        params: dict[str, Value],
+        seed: int,
+        keep: str,
+        drawn: str | None = None,
+        *,
+        earlier: UnlearnedKey | None = None,
     ) -> Entry:
         """An unlearned model of a report seed, made where it is not stored."""
-        key, place = self.keys.unlearned(method, params, seed, drawn), self.keys.place(method.name, seed)
+        key, place = self.keys.unlearned(method, params, seed, drawn, earlier), self.keys.place(method.name, seed)
         return self.store.find(key, place) or self._store_unlearned(key, place, method, params, keep)
 
     def _store_unlearned(
         self, key: UnlearnedKey, place: Place, method: MethodConfig, params: dict[str, Value], keep: str
     ) -> Entry:
         """Unlearn under the clock; stored with logits and, where kept, weights."""
-        seed, drawn = place.seed, key.drawn
+        seed = place.seed
         assert seed is not None
         original = self.original(seed)
         step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
-        self._build_graphs(method, params, seed, drawn)
+        if key.earlier is not None:
+            self._made_before(method, key.earlier, seed)  # before the clock runs, as all that is trained is
+        self._build_graphs(method, params, key, seed)
         self.runtime.watch_memory()
-        model, run = self._unlearn_shown(method, params, seed, drawn)
+        model, run = self._unlearn_shown(method, params, key, seed)
         facts = self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
         facts |= {} if self.cell.given is None else {BATCH_TIMED: self._batch_of_recipe}
         logits = self.predict(model, self.split_data(seed))  # after the facts: it has a peak of memory of its own
@@ -114,13 +172,13 @@ class UnlearningStage(RecordingStage):
         return {f"ensemble_{name}": float(hits.mean()) for name, hits in right.items() if len(hits)}
 
     def _unlearn_shown(
-        self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None
+        self, method: MethodConfig, params: dict[str, Value], key: UnlearnedKey, seed: int
     ) -> tuple[nn.Module, Run]:
         """`unlearn`, with its epochs counted on the screen."""
         with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", method.epochs_of(params)) as bar:
-            return self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), drawn)
+            return self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), key.drawn, earlier=key.earlier)
 
-    def _build_graphs(self, method: MethodConfig, params: dict[str, Value], seed: int, drawn: str | None) -> None:
+    def _build_graphs(self, method: MethodConfig, params: dict[str, Value], key: UnlearnedKey, seed: int) -> None:
         """Run once for nothing where networks are compiled: the run that is timed then finds every graph it needs.
 
         A graph takes seconds to minutes to build. Which ones a method needs (batch sizes, modes, frozen layers) only
@@ -128,7 +186,7 @@ class UnlearningStage(RecordingStage):
         """
         if self.runtime.config.compile is not None:
             self.runtime.graphs_of("nobody")  # whatever trials and earlier reports have built
-            self.unlearn(method, params, seed, drawn=drawn)
+            self.unlearn(method, params, seed, drawn=key.drawn, earlier=key.earlier)
 
     def retrain_step_seconds(self) -> float:
         """Seconds per retrain step in this process (protocol section 5), taken again when older than 10 minutes."""

@@ -117,7 +117,7 @@ class ShadowExperiment(Experiment):
         """Unlearn; only the statistic and the seconds are stored."""
         assert place.seed is not None
         self.runtime.watch_memory()
-        model, run = self._unlearn_shown(method, params, place.seed, key.drawn)
+        model, run = self._unlearn_shown(method, params, key, place.seed)
         facts = self._facts(seconds=run.seconds, notes=run.notes)  # first: scoring has a peak of its own
         statistic = self.statistic(model)
         with self.store.writing(key, place, facts) as draft:

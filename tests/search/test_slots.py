@@ -77,7 +77,7 @@ class FakeExperiment:
         """Enough samples for the attack, so that a trial has four losses."""
         return SimpleNamespace(labels=dict.fromkeys(("forget", "val"), np.zeros(20)), counted=EVERYTHING)
 
-    def unlearn(self, method: Any, params: dict[str, Any], seed: int, on_epoch: Any = None) -> Any:
+    def unlearn(self, method: Any, params: dict[str, Any], seed: int, on_epoch: Any = None, earlier: Any = None) -> Any:
         self.asked.append(params)
         self.behave(params["x"])
         for epoch in range(1, params["epochs"] + 1):
