@@ -16,6 +16,7 @@ class Sisa(Method):
     sample of it goes back to before the first of its slices with one, and is trained from there without D_F.
     So the result is that of training the ensemble on D_R from the start, bit for bit.
     Source: Bourtoule et al. 2021; S 5, R 4.
+    The paper takes a majority vote or, as here, the mean: a vote leaves no probabilities for attacks and losses.
     Ours: each slice has the recipe of the original, learning rate and momentum begin anew; epochs are rounded.
     `likely_class` names a class whose samples are likelier to be deleted: they are together in the last shards and
     slices (section VII of the paper, which also varies the sizes of shards).

@@ -13,7 +13,7 @@ from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods.base import Method, Problem
 
 AUTO = "auto"
-COPIES = 20  # how often a class's noise images take part in an impair epoch, as in the published code
+COPIES = 20  # how often a class's noise images take part in an impair epoch at most, as in the published code
 PENALTY = 0.1  # of the mean square of the noise
 
 
@@ -23,13 +23,16 @@ class ImpairRepair(Method):
     A round is an impair epoch, SGD at lr, and a repair epoch of CE on D_R, SGD at repair_lr; both in training mode.
     Noise is learnt by Adam on the model as it is then, fixed and in evaluation mode.
     variant=class, for whole classes: per forgotten class a batch of noise, 25 steps at 0.1 on -CE(f(noise), class) +
-    0.1 mean(noise^2); the impair epoch goes over D_R and 20 copies of the noise with the label of its class.
+    0.1 mean(noise^2); the impair epoch goes over D_R and 20 copies of the noise with the label of its class, or of
+    fewer, one at least, where these would be more images than the class has forget samples (ours).
     variant=sample, for others: with each batch of D_R noise of its size, 5 steps at 0.01 on -MSE(f(noise), f(x)), x the
     next batch of D_F (cycled); one step on CE(f(noise), labels of the D_R batch) + CE(D_R batch).
     variant=auto: class where no class of D_F occurs in D_R. noise_steps, noise_lr: auto for the numbers above.
     Source: Tarun et al. 2023 (arXiv 2111.08947), sections IV-B to IV-D; Choi and Na 2023 (arXiv 2311.02240) (sample).
     Deviations: SGD with momentum 0.9 for the model; noise is not clipped to pixel values; batches of unequal size count
     (the published code of the variant for samples skips them, learns its noise in training mode and updates it once).
+    The published 20 copies are for classes of 5,000; beside a class of a hundred they drown D_R, and one repair epoch
+    does not mend that.
     Raises NotApplicable for variant=class where D_F is not of whole classes.
     """
 
@@ -68,10 +71,14 @@ class ImpairRepair(Method):
     def _of_classes(self, problem: Problem) -> Iterator[tuple[Tensor, ...]]:
         """An epoch over D_R and the noise of each forgotten class."""
         ((like, _),) = problem.retain.subset([0] * self.batch_size).blocks(self.batch_size)
-        labels = [label.expand(self.batch_size) for label in problem.forget.labels.unique()]
-        noises = [self._noise(problem, like, partial(against, problem, of), steps=25, lr=0.1) for of in labels]
-        images, truth = torch.cat(noises * COPIES), torch.cat(labels * COPIES)
-        return problem.batches_with(problem.retain, images, truth, self.batch_size)
+        classes, counts = problem.forget.labels.unique(return_counts=True)
+        images, truth = list[Tensor](), list[Tensor]()
+        for label, samples in zip(classes, counts.tolist(), strict=True):
+            of = label.expand(self.batch_size)
+            noise = self._noise(problem, like, partial(against, problem, of), steps=25, lr=0.1)
+            images += [noise] * copies(samples, self.batch_size)
+            truth += [of] * copies(samples, self.batch_size)
+        return problem.batches_with(problem.retain, torch.cat(images), torch.cat(truth), self.batch_size)
 
     def _of_samples(self, problem: Problem) -> Iterator[tuple[Tensor, ...]]:
         """An epoch over D_R, with noise unlike samples of D_F beside each batch."""
@@ -89,6 +96,11 @@ class ImpairRepair(Method):
         own_steps = steps if self.noise_steps == AUTO else int(self.noise_steps)
         own_lr = lr if self.noise_lr == AUTO else float(self.noise_lr)
         return problem.learnt_noise(like, loss, lr=own_lr, steps=own_steps)
+
+
+def copies(samples: int, batch_size: int) -> int:
+    """How often the noise of a class, batch_size images, takes part: never more images than its forget samples."""
+    return max(1, min(COPIES, samples // batch_size))
 
 
 def against(problem: Problem, labels: Tensor, noise: Tensor) -> Tensor:
