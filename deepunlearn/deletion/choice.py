@@ -295,8 +295,7 @@ def _told(setting: Setting, table: _Table, picked: _Picked, passed: Sequence[str
         tied=tied,
         left_out=tuple(picked.left_out),
         passed_over=tuple(passed),
-        why=f"The nearest table that ranks is {table.name}: {near}. {_best(tied)} ({did}). "
-        f"How sure the order is: {order}",
+        why=f"The nearest table that ranks is {table.name}. {_best(tied)} ({did}).",
     )
 
 
@@ -319,17 +318,17 @@ def _best(tied: Sequence[str]) -> str:
 
 
 def _apart(picked: _Picked) -> str:
-    """How many of the other methods a test tells apart from the best one, in words; "" where there is no test."""
-    told = []
+    """By which measures a test tells how many methods from the best one, in words; "" where there is no test."""
+    told, titles = [], picked.ranking.titles
     for name in picked.measures:
-        verdicts = picked.ranking.best[name]["verdict"]
-        tested = verdicts[~verdicts.isin(["best", "not testable"])]
+        lines = picked.ranking.best[name]
+        tested = lines.loc[~lines["verdict"].isin(["best", "not testable"]), "verdict"]
         if len(tested):
-            told.append(
-                f" {name}: {int((tested == 'differs').sum())} of {len(tested)} are worse than the best by a test."
-            )
+            first = titles[str(lines.loc[lines["verdict"] == "best", "method"].iloc[0])]
+            worse = int((tested == "differs").sum())
+            told.append(f" By {name} {first} is best, and a test tells {worse} of {len(tested)} others from it.")
     if picked.ranking.disagree(picked.method):
-        told.append(f" The measures do not agree on the place of {picked.ranking.titles[picked.method]}.")
+        told.append(f" The measures do not agree on the place of {titles[picked.method]}.")
     return "".join(told)
 
 

@@ -181,6 +181,8 @@ def _plan(deletion: Deletion) -> None:
     print(f"method    {deletion.method.title}: {values or 'no hyper-parameters'}")
     if deletion.choice:
         print(f"          {deletion.choice.why}")
+        print(f"near      {deletion.choice.near}")
+        print(f"order     {deletion.choice.order}")
     beside = f"; {facts.validation} more are validation data of the method" if facts.validation else ""
     print(f"checks    on {facts.held_out} held-out samples{beside}; {_attacked(deletion.division)}")
     for remark in facts.remarks:

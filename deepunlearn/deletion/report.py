@@ -137,7 +137,7 @@ class Choice(Frozen):
     tied: Annotated[tuple[Text, ...], Field(min_length=1)]  # titles of the methods of the best place, this one first
     left_out: tuple[Text, ...] = ()  # methods of the same table that cannot be used here, and why
     passed_over: tuple[Text, ...] = ()  # nearer tables that were not used, and why
-    why: Text  # all this in a few sentences
+    why: Text  # which table is the nearest that ranks, and what the method did there
 
 
 class MethodFacts(Frozen):

@@ -137,7 +137,7 @@ def test_a_far_setting_is_called_far(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_with_five_seeds_it_says_how_many_are_worse_by_a_test(tmp_path: Path) -> None:
     choice = choose(REQUEST, [stored(tmp_path, {"ft": GOOD, "ga": BAD, "ct": FAIR}, seeds=5)])
-    assert "RetDev: 2 of 2 are worse than the best by a test" in choice.order
+    assert "By RetDev FT is best, and a test tells 2 of 2 others from it." in choice.order
     assert "the place of 3 of 3 methods (100%) is certain" in choice.order
 
 
