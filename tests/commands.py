@@ -25,6 +25,7 @@ from deepunlearn.sweep import main
 from tests.forked import run_module
 
 Result = TypeVar("Result")
+LIMIT = 900.0  # seconds to wait for what always comes: a machine with other work on it may be ten times as slow
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     ["pytest", "deepunlearn.launch.worker", "deepunlearn.analysis.tables", "torchvision", "timm", "matplotlib.pyplot"]
@@ -52,21 +53,51 @@ class Finished:
         return self.folder / "results" / "store"
 
 
-def run_command(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m deepunlearn.NAME ARGUMENTS` in `folder`, a process of its own.
+class Running:
+    """`python -m deepunlearn.NAME ARGUMENTS` in `folder`, a process that goes on.
 
     It is forked from a server that has imported the libraries: a new interpreter takes four seconds of a core for that.
     """
-    command = [f"deepunlearn.{name}", *arguments]
-    with tempfile.TemporaryDirectory() as said:
-        out, err = Path(said, "out"), Path(said, "err")
-        process = SERVER.Process(target=run_module, args=(command, folder, dict(os.environ), out, err))
-        process.start()
-        process.join(timeout=600)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired(command, 600, out.read_bytes(), err.read_bytes())
-        return subprocess.CompletedProcess(command, process.exitcode, out.read_text(), err.read_text())
+
+    def __init__(self, name: str, folder: Path, *arguments: str) -> None:
+        self.command = [f"deepunlearn.{name}", *arguments]
+        self._said = tempfile.TemporaryDirectory()
+        self._out, self._err = Path(self._said.name, "out"), Path(self._said.name, "err")
+        arguments_of_it = (self.command, folder, dict(os.environ), self._out, self._err)
+        self._process = SERVER.Process(target=run_module, args=arguments_of_it)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def lives(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """With signal 9; returns when it is gone."""
+        self._process.kill()
+        self._process.join()
+
+    def terminate(self) -> None:
+        self._process.terminate()
+        self._process.join()
+
+    def end(self, seconds: float = LIMIT) -> subprocess.CompletedProcess[str]:
+        """Wait for its end; what it has said. One that does not end in time is killed."""
+        self._process.join(timeout=seconds)
+        if self._process.exitcode is None:
+            self.kill()
+            raise subprocess.TimeoutExpired(self.command, seconds, self._out.read_bytes(), self._err.read_bytes())
+        return subprocess.CompletedProcess(
+            self.command, self._process.exitcode, self._out.read_text(), self._err.read_text()
+        )
+
+
+def run_command(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What a command said, once it has ended."""
+    return Running(name, folder, *arguments).end()
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -90,7 +121,7 @@ def tree(root: Path) -> dict[str, str]:
     }
 
 
-def until(condition: Callable[[], Result], seconds: float = 120.0) -> Result:
+def until(condition: Callable[[], Result], seconds: float = LIMIT) -> Result:
     """What `condition` gives once that is true; files that vanish while it looks are looked for again."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -128,7 +128,7 @@ class Pool:
             "a", encoding="utf-8"
         ) as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "deepunlearn.launch.work", str(self.folder)],
+                [sys.executable, "-m", "deepunlearn.launch.work", str(self.folder), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,4 +1,8 @@
-"""`python -m deepunlearn.launch.work RUN`: a worker process. Reads tasks from its input, answers with their states."""
+"""`python -m deepunlearn.launch.work RUN PARENT`: a worker process. Reads tasks from its input, answers with states.
+
+PARENT is the process number of the driver that starts it. It is told, not asked for: a driver may end while its worker
+still imports, which then would wait for the end of whatever process it was given to.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,9 @@ PARENT_SECONDS = 1.0  # between looks at whether it lives
 ASKED_TO_STOP = 75  # exit code; what is not done is to be done later
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, parent: int) -> int:
     stopping.listen()
-    threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_stop_with, args=(parent,), daemon=True).start()
     sweep, progress = load_sweep(folder / "sweep.json"), Progress()
     worker = Worker(Planner(sweep, progress), Runtime(sweep.runtime).settle(), progress)
     answers = os.dup(1)  # so that whatever prints does not answer
@@ -48,4 +52,4 @@ def _stop_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), parent=int(sys.argv[2])))

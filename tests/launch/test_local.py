@@ -17,23 +17,17 @@ import pytest
 
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.local import Local
-from tests.commands import run_command, sweep, until
-from tests.launch.sweeps import WORK, own_method, rows
+from deepunlearn.launch.runs import prepared
+from tests.commands import LIMIT, Running, run_command, sweep, until
+from tests.launch.sweeps import WORK, own_method, owners, planner_of, rows
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str) -> Running:
     """The sweep as a process that goes on."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "deepunlearn.sweep", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
-    )
+    return Running("sweep", folder, *arguments)
 
 
-def workers_of(driver: subprocess.Popen[str]) -> list[int]:
+def workers_of(driver: Running) -> list[int]:
     """Process numbers of a driver's workers."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -72,11 +66,11 @@ def test_workers_that_share_a_study_finish_exactly_its_trials(tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(tmp_path: Path, alone: Path) -> None:
     driver = start(tmp_path, *WORK, "launcher.workers=2")
-    until(lambda: list((tmp_path / "results" / "work" / "claims").rglob("0000")))
-    os.kill(workers_of(driver)[0], signal.SIGKILL)
-    _, err = driver.communicate(timeout=300)
-    assert driver.returncode == 0, err
-    assert "another takes over" in err
+    (worker, *_) = until(lambda: [one.pid for one in owners(tmp_path / "results") if one.pid != driver.pid])
+    os.kill(worker, signal.SIGKILL)
+    done = driver.end()
+    assert done.returncode == 0, done.stderr
+    assert "another takes over" in done.stderr
     assert rows(tmp_path) == rows(alone)
 
 
@@ -86,7 +80,6 @@ def test_workers_end_with_a_driver_that_is_killed_and_nothing_is_lost(tmp_path: 
     until(lambda: list((tmp_path / "results" / "work" / "claims").rglob("0000")))
     workers = workers_of(driver)
     driver.kill()
-    driver.wait()
     done = sweep(tmp_path, *WORK, "launcher.workers=2")
     assert done.returncode == 0, done.stderr
     assert rows(tmp_path) == rows(alone)
@@ -99,16 +92,28 @@ def test_workers_leave_a_long_study_when_their_driver_is_gone(tmp_path: Path) ->
     until(lambda: list((tmp_path / "results" / "search").rglob("claims/*/00*")))
     workers = workers_of(driver)
     driver.terminate()
-    driver.wait()
     assert workers
     until(lambda: not any(map(lives, workers)))
 
 
 @pytest.mark.slow
+def test_a_worker_whose_driver_has_ended_while_it_imported_leaves_its_task(tmp_path: Path) -> None:
+    """It is never that driver's child, so it may not take whose child it is for its driver."""
+    planner = planner_of(tmp_path / "results", "launcher=local", "train.epochs=1000000", "seeds=1")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    command = [sys.executable, "-m", "deepunlearn.launch.work", str(prepared(planner, "run", [])), str(gone.pid)]
+    said = subprocess.run(
+        command, input=f"{planner.open_tasks()[0]}\n", capture_output=True, text=True, check=False, timeout=LIMIT
+    )
+    assert (said.returncode, said.stdout) == (75, ""), said.stderr
+
+
+@pytest.mark.slow
 def test_two_drivers_of_the_same_sweep_share_the_work(tmp_path: Path, alone: Path) -> None:
     drivers = [start(tmp_path, *WORK) for _ in range(2)]
-    ends = [driver.communicate(timeout=300) for driver in drivers]
-    assert [driver.returncode for driver in drivers] == [0, 0], ends
+    ends = [driver.end() for driver in drivers]
+    assert [end.returncode for end in ends] == [0, 0], ends
     assert rows(tmp_path) == rows(alone)
     assert "skipped" not in run_command("status", tmp_path).stdout.replace("skipped   to do", "")
 
@@ -136,9 +141,9 @@ def test_asked_to_stop_it_leaves_at_the_next_checkpoint_and_goes_on_from_there(t
     until(lambda: list((tmp_path / "results" / "work").glob("*.safetensors")))
     for worker in workers_of(driver):
         os.kill(worker, signal.SIGUSR2)
-    _, err = driver.communicate(timeout=300)
-    assert driver.returncode == 0, err
-    assert "ended with exit code 75; another takes over" in err
+    done = driver.end()
+    assert done.returncode == 0, done.stderr
+    assert "ended with exit code 75; another takes over" in done.stderr
     whole = tmp_path / "whole"
     whole.mkdir()
     assert sweep(whole, *work).returncode == 0
@@ -151,9 +156,9 @@ def test_status_shows_what_is_running(tmp_path: Path) -> None:
     until(lambda: re.search(r"digits/smallnet reference +0 +2 ", run_command("status", tmp_path).stdout))
     workers = workers_of(driver)
     driver.kill()
-    driver.wait()
     for worker in workers:
-        os.kill(worker, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it saw that its driver is gone
+            os.kill(worker, signal.SIGKILL)
     # dead ones do not run; they die after the signal was sent, not before
     until(lambda: re.search(r"digits/smallnet reference +0 +0 ", run_command("status", tmp_path).stdout))
 

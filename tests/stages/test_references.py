@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from deepunlearn.analysis import records
 from deepunlearn.analysis.coverage import require_complete
 from deepunlearn.core.forget import Split
 from deepunlearn.stages.references import recut
-from tests.commands import called, until
+from tests.commands import Running, called, until
 from tests.launch.sweeps import owners, rows
 
 NONE = np.empty(0, dtype=np.int64)
@@ -56,16 +54,10 @@ def test_outputs_on_other_samples_are_not_taken_for_these() -> None:
 
 def killed_once(folder: Path, *arguments: str) -> int:
     """Run a sweep with two workers, one of which is killed while it trains; the exit code."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deepunlearn.sweep", *SMALL, *arguments, "launcher.workers=2"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = Running("sweep", folder, *SMALL, *arguments, "launcher.workers=2")
     training = until(lambda: [one for one in owners(folder / "results" / "work") if one.pid != process.pid])
     os.kill(training[0].pid, signal.SIGKILL)
-    return process.wait(timeout=300)
+    return process.end().returncode
 
 
 @pytest.mark.slow
