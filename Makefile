@@ -29,9 +29,7 @@ demo: .venv/.installed  ## digits x ResNet18, methods ft, ct, msg: sweep and tab
 	$(BIN)/python -m deepunlearn.tables results=results/demo
 
 test: .venv/.dev lint  ## all checks: ruff, mypy, every test; those on a real SLURM one after the other
-	scripts/debian_programs.sh
-	$(BIN)/python -m pytest -n auto -m "not cluster"
-	$(BIN)/python -m pytest -m cluster
+	scripts/tests.sh
 
 check: .venv/.dev lint  ## what to run all day: ruff, mypy, the quick tests
 	$(BIN)/python -m pytest -n auto -m "not slow and not cluster"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real PostgreSQL server in a folder, for tests: `postgres_server.sh up DIR PORT` prints its URL, `down DIR` stops it.
-# `up` installs Debian's package where no server is found. The server listens on the loopback and trusts its callers.
+# `up` installs Debian's package where no server is found, `install` does only that. The server listens on the loopback and trusts its callers.
 set -euo pipefail
 
 die() { echo "postgres_server: $*" >&2; exit 1; }
@@ -16,13 +16,16 @@ as_postgres() {  # a server refuses to run as root
   if [ "$(id -u)" = 0 ]; then su postgres -s /bin/sh -c "$*"; else sh -c "$*"; fi
 }
 
+install() {
+  programs >/dev/null && return
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+}
+
 up() {
   local dir=$1 port=$2 bin
-  if ! bin=$(programs); then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
-    bin=$(programs) || die "no server after the installation"
-  fi
+  install
+  bin=$(programs) || die "no server after the installation"
   id postgres >/dev/null 2>&1 || [ "$(id -u)" != 0 ] || useradd --system --no-create-home postgres
   mkdir -p "$dir"
   [ "$(id -u)" != 0 ] || chown postgres "$dir"
@@ -40,5 +43,6 @@ down() {
 case ${1:-} in
   up) up "$2" "$3" ;;
   down) down "$2" ;;
-  *) die "usage: $0 up DIR PORT | down DIR" ;;
+  install) install ;;
+  *) die "usage: $0 up DIR PORT | down DIR | install" ;;
 esac

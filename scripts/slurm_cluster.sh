@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A real SLURM of one node on this machine, for tests: `slurm_cluster.sh up`, `down`, `purge` (down, and forget its state).
+# A real SLURM of one node on this machine, for tests: `slurm_cluster.sh up`, `down`, `purge` (down, and forget its state),
+# `install` (its programs, which `up` does where they are missing).
 #
 # It runs munged, mariadbd, slurmdbd, slurmctld and slurmd as root on the loopback, without systemd, with 8 CPUs and fake
 # GPUs that need not be there. Accounting is part of it because submitit asks sacct how jobs ended. `up` installs Debian's
@@ -137,7 +138,7 @@ start_database() {
     --port=13316 --pid-file="$DIR/db/own.pid" --innodb-lock-wait-timeout=900 --log-error="$DIR/mariadbd.log" \
     </dev/null >/dev/null 2>&1 &
   echo $! >"$DIR/mariadbd.pid"
-  until_true 30 sql -e "select 1"
+  until_true 120 sql -e "select 1"
   sql -e "create database if not exists slurm_acct_db;
           create user if not exists slurm@'127.0.0.1' identified by 'slurm';
           grant all on slurm_acct_db.* to slurm@'127.0.0.1'"
@@ -159,26 +160,26 @@ up() {
     --log-file="$DIR/munged.log" --seed-file="$DIR/munge.seed"
   running mariadbd >/dev/null || start_database
   running slurmdbd >/dev/null || slurmdbd
-  until_true 30 bash -c '</dev/tcp/127.0.0.1/6819'
+  until_true 120 bash -c '</dev/tcp/127.0.0.1/6819'
   running slurmctld >/dev/null || slurmctld
-  until_true 30 bash -c "scontrol ping | grep -q UP"
+  until_true 120 bash -c "scontrol ping | grep -q UP"
   running slurmd >/dev/null || slurmd
-  until_true 30 bash -c "sacctmgr -nP show cluster format=cluster | grep -q deepunlearn"
-  until_true 30 node_usable
+  until_true 120 bash -c "sacctmgr -nP show cluster format=cluster | grep -q deepunlearn"
+  until_true 120 node_usable
   sinfo
 }
 
 down() {
   if running slurmctld >/dev/null && running slurmd >/dev/null; then  # jobs outlive slurmd
     scancel --full --user=root 2>/dev/null || true
-    until_true 20 bash -c '[ -z "$(squeue -h)" ]' || true
+    until_true 60 bash -c '[ -z "$(squeue -h)" ]' || true
   fi
   local name number
   for ((i = ${#DAEMONS[@]} - 1; i >= 0; i--)); do
     name=${DAEMONS[i]}
     number=$(running "$name") || continue
     kill "$number"
-    until_true 20 bash -c "! kill -0 $number || [ \$(awk '{print \$3}' /proc/$number/stat) = Z ]"
+    until_true 60 bash -c "! kill -0 $number || [ \$(awk '{print \$3}' /proc/$number/stat) = Z ]"
     rm -f "$DIR/$name.pid"
   done
 }
@@ -194,5 +195,6 @@ purge() {
 
 case ${1:-} in
   up | down | purge) "$1" ;;
-  *) die "usage: $0 up|down|purge" ;;
+  install) install_packages ;;
+  *) die "usage: $0 up|down|purge|install" ;;
 esac

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from deepunlearn.config.plugins import read as plugin_values
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.data.sources import find, read
 from deepunlearn.registry import KINDS, Folders, get
+from tests.commands import run_command
 from tests.plugins import put
 
 DOCS = Path(__file__).parent.parent / "docs" / "adding.md"
@@ -105,9 +104,10 @@ def test_the_documented_commands_run_on_the_documented_files(kind: str, tmp_path
     text = write_example(kind, tmp_path)
     write_stripes(tmp_path)
     for command in block(text, "sh").splitlines():
-        words = [sys.executable if word == "python" else word for word in shlex.split(command)]
-        quick = ["train.epochs=1"] if "deepunlearn.sweep" in words else []
-        done = subprocess.run([*words, *quick], cwd=tmp_path, capture_output=True, text=True, check=False)
+        python, option, module, *arguments = shlex.split(command)
+        assert (python, option) == ("python", "-m")
+        quick = ["train.epochs=1"] if module == "deepunlearn.sweep" else []
+        done = run_command(module.removeprefix("deepunlearn."), tmp_path, *arguments, *quick)
         assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "results" / "store").rglob("rows/**/config.json"))
 

@@ -49,4 +49,5 @@ def _trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
 def _sweep(options: Options, results: Path, *more: str) -> None:
     limit, batch = options.size(1500, 150), options.size(64, 16)
     recipe = ("train.epochs=1", "train.lr=0.05", f"train.batch_size={batch}", "method.params.batch_size=64")
-    sweep(options, limit, *recipe, "method=ft", "runtime.threads=1", *more, f"results={results}")
+    network = ("arch=smallnet",) if options.quick else ()
+    sweep(options, limit, *recipe, *network, "method=ft", "runtime.threads=1", *more, f"results={results}")

@@ -66,9 +66,9 @@ def one_winner_each(folder: Path, rounds: int, takers: int) -> None:
     ]
     for process in processes:
         process.start()
-    won = sorted(wins.get(timeout=60) for _ in range(rounds))
+    won = sorted(wins.get(timeout=600) for _ in range(rounds))
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=600)
     assert won == list(range(rounds)) and wins.empty()
 
 
@@ -159,7 +159,7 @@ def test_a_process_is_known_by_its_start_too() -> None:
 def test_a_killed_process_is_dead_also_before_it_is_reaped(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from deepunlearn.core.claims import Claims;"
-        "print(Claims(Path(sys.argv[1])).take('a'), flush=True); time.sleep(60)"
+        "print(Claims(Path(sys.argv[1])).take('a'), flush=True); time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline().strip() == "True"

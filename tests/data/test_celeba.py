@@ -139,4 +139,4 @@ def test_the_lists_of_all_of_celeba_are_read_in_seconds(celeba, tmp_path):
     start = time.process_time()
     raw = read(celeba[0], type(inventory)(inventory.root, files, inventory.facts))
     assert (len(raw.train.labels), len(raw.test.labels)) == (162_770, 19_962), "as conf/dataset/celeba.yaml says"
-    assert time.process_time() - start < 12
+    assert time.process_time() - start < 30

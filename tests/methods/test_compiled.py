@@ -15,7 +15,7 @@ from deepunlearn.testing.contract import data, original, quick_params, recorded
 from deepunlearn.testing.small import difficulty_of, make_problem, runtime, state
 
 METHODS = method_configs()
-KINDS = ("ft", "bt", "cfk", "kde", "salun", "iu")  # plain, teachers, frozen, rebuilt, masked, per sample: each compiles
+KINDS = ("ft", "cfk", "iu")  # plain, frozen, per sample: each compiles
 EAGER = (
     "ssd",
     "lfssd",

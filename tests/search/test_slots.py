@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +29,7 @@ from deepunlearn.search.samplers import GENERATION, generation_of, next_generati
 from deepunlearn.search.selection import completed, write_trials
 from deepunlearn.search.slots import finished_slots, open_storage, storage_url
 from deepunlearn.search.study import SlotStudy
-from tests.commands import until
+from tests.commands import LIMIT, SERVER, until
 from tests.keys import reference
 
 REFERENCE = reference(arch="smallnet")
@@ -91,13 +89,13 @@ METHOD: Any = SimpleNamespace(
 )
 
 
+def arithmetic(experiment: Any, x: float, seed: int) -> Losses:
+    return Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6))
+
+
 @pytest.fixture(autouse=True)
 def arithmetic_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        study_module,
-        "score_model",
-        lambda experiment, x, seed: Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6)),
-    )
+    monkeypatch.setattr(study_module, "score_model", arithmetic)
 
 
 def run(root: Path, settings: Any, behave: Any = lambda x: None) -> tuple[SlotStudy, FakeExperiment]:
@@ -346,20 +344,11 @@ def test_a_worker_taken_for_dead_goes_on_with_the_next_slot(tmp_path: Path) -> N
     assert len(study_of[0].trials()) == 9, "the slot was run again, once"
 
 
-WORKER = """
-import sys, time
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-import tests.search.test_slots as t
-t.study_module.score_model = lambda experiment, x, seed: t.Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6))
-settings = t.search(trials=int(sys.argv[4]), storage=sys.argv[3])
-t.run(Path(sys.argv[1]), settings, lambda x: time.sleep(float(sys.argv[5])))
-"""
-
-
-def worker(root: Path, storage: str, trials: int, seconds: float) -> subprocess.Popen[bytes]:
-    repository = str(Path(__file__).parents[2])
-    return subprocess.Popen([sys.executable, "-c", WORKER, str(root), repository, storage, str(trials), str(seconds)])
+def work(root: Path, storage: str, trials: int, seconds: float, all_there: Any) -> None:
+    """What a worker does, once all are there: else the first might have done it all."""
+    study_module.score_model = arithmetic
+    all_there.wait()
+    run(root, search(trials=trials, storage=storage), lambda x: time.sleep(seconds))
 
 
 @pytest.mark.slow
@@ -370,11 +359,16 @@ def test_three_workers_one_killed_mid_trial_finish_exactly_n(
     url = request.getfixturevalue("postgres") if storage == "postgres" else storage
     settings = search(storage=url)
     SlotStudy(FakeExperiment(tmp_path, settings), METHOD, settings, 0)  # type: ignore[arg-type]
-    workers = [worker(tmp_path, url, 18, 0.3) for _ in range(3)]
+    all_there = SERVER.Barrier(3)
+    workers = [SERVER.Process(target=work, args=(tmp_path, url, 18, 0.3, all_there)) for _ in range(3)]
+    for one in workers:
+        one.start()
     held = tmp_path / "search" / "claims"
     until(lambda: any(f":{workers[0].pid}:" in path.read_text() for path in files(held)))
-    workers[0].send_signal(signal.SIGKILL)
-    assert [one.wait(timeout=120) for one in workers] == [-signal.SIGKILL, 0, 0]
+    workers[0].kill()
+    for one in workers:
+        one.join(LIMIT)
+    assert [one.exitcode for one in workers] == [-signal.SIGKILL, 0, 0]
     settings = search(storage=url, trials=18)
     study = SlotStudy(FakeExperiment(tmp_path, settings), METHOD, settings, 0)  # type: ignore[arg-type]
     finished = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
@@ -426,18 +420,18 @@ def test_numpy_is_not_leaked_into_params(tmp_path: Path) -> None:
         assert not any(isinstance(value, np.generic) for value in trial.user_attrs["params"].values())
 
 
-OPEN_AT = """
-import sys, time
-from deepunlearn.search.slots import open_storage
-while time.time() < float(sys.argv[2]):
-    pass
-open_storage(sys.argv[1])
-"""
+def open_together(urls: list[str], all_there: Any) -> None:
+    for url in urls:
+        all_there.wait()
+        open_storage(url)
 
 
 @pytest.mark.slow
 def test_processes_that_make_the_same_database_at_once_all_get_it(tmp_path: Path) -> None:
-    for turn in range(4):
-        url, start = f"sqlite:///{tmp_path / str(turn) / 'studies.db'}", str(time.time() + 5)
-        opening = [subprocess.Popen([sys.executable, "-c", OPEN_AT, url, start]) for _ in range(2)]
-        assert [process.wait(timeout=60) for process in opening] == [0, 0]
+    urls, all_there = [f"sqlite:///{tmp_path / str(turn) / 'studies.db'}" for turn in range(4)], SERVER.Barrier(2)
+    opening = [SERVER.Process(target=open_together, args=(urls, all_there)) for _ in range(2)]
+    for process in opening:
+        process.start()
+    for process in opening:
+        process.join(LIMIT)
+    assert [process.exitcode for process in opening] == [0, 0]

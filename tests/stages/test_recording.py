@@ -33,7 +33,7 @@ from deepunlearn.stages.unlearning import ENSEMBLE
 from deepunlearn.sweep import record_lines
 from deepunlearn.testing.small import runtime
 from deepunlearn.training import Batches
-from tests.commands import SERVER, called, refusal
+from tests.commands import LIMIT, SERVER, called, refusal
 from tests.forget.test_difficulty import put_bank
 
 CELL = ("dataset=digits", "arch=smallnet", "dataset.limit=300", "train.batch_size=8", "train.epochs=2", "seeds=1",
@@ -192,7 +192,7 @@ def test_a_kill_during_recording_loses_and_doubles_nothing(done: Path, tmp_path:
     _without_record(tmp_path)
     process = SERVER.Process(target=killed_at, args=(40, tmp_path))
     process.start()
-    process.join(timeout=300)
+    process.join(LIMIT)
     assert process.exitcode == -signal.SIGKILL
     key = planned(tmp_path, *WORK).record_key(Task("record", 0, "amnesiac", 0))
     checkpoint = tmp_path / "results/work" / f"{key.hash}.safetensors"
@@ -287,7 +287,7 @@ def test_its_rows_hold_it_against_the_single_original_and_time_it_against_the_en
 def test_a_kill_between_slices_trains_only_those_that_are_missing(ensembles: Path, tmp_path: Path) -> None:
     process = SERVER.Process(target=killed_before_slice, args=(2, tmp_path))
     process.start()
-    process.join(timeout=300)
+    process.join(LIMIT)
     assert process.exitcode == -signal.SIGKILL
     before = members(tmp_path)
     assert len(before) == 2 and not (tmp_path / "results/store/digits/smallnet/record").exists()
