@@ -11,12 +11,18 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then  # before both part
 fi
 
 log=$(mktemp)
+set -m  # a part in the background can be interrupted, too
 .venv/bin/python -m pytest -m cluster --durations=5 tests/launch >"$log" 2>&1 &
 cluster=$!
-trap 'kill -INT $cluster 2>/dev/null || true; rm -f "$log"' EXIT  # an interrupted run leaves no cluster behind
+end() {  # an interrupted run leaves no cluster behind
+  if kill -INT -- "-$cluster" 2>/dev/null; then wait $cluster || true; fi
+  rm -f "$log"
+}
+trap end EXIT
 
 others=0 slurm=0
 .venv/bin/python -m pytest -n auto -m "not cluster" --durations=25 || others=$?
+[ $others != 2 ] || exit 2  # interrupted
 wait $cluster || slurm=$?
 cat "$log"
 echo "tests: exit code $others; tests on a real SLURM: exit code $slurm"
