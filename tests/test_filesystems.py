@@ -21,7 +21,7 @@ BYTES = 64 * 2**20
 
 
 def run(*command: str | Path) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout.strip()
 
 
 @pytest.fixture
