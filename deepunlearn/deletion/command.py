@@ -24,7 +24,16 @@ from deepunlearn.deletion.facts import Deletion, data_facts, model_facts, report
 from deepunlearn.deletion.nearness import Setting
 from deepunlearn.deletion.place import JSON, PAGE, WEIGHTS, Place, place_for
 from deepunlearn.deletion.report import NOT_SHOWN, Choice, Report, Took
-from deepunlearn.deletion.request import ACCURACY_DROP, ATTACK_AUC, Asked, Ids, find_ids, read_request, with_method
+from deepunlearn.deletion.request import (
+    ACCURACY_DROP,
+    ATTACK_AUC,
+    Asked,
+    Ids,
+    cut_off,
+    find_ids,
+    read_request,
+    with_method,
+)
 
 CHECKS_FAILED = 3  # exit code
 
@@ -54,7 +63,8 @@ What it does
      the reports alone. The reports have no image, name or number of a sample, and hashes of list and weights.
 
 A check that passes is evidence and no proof: the report says of each what it does not prove.
-The folder appears whole or not at all. A run that was stopped is started again with the same command."""
+The folder appears whole or not at all. A run that was stopped is started again with the same command.
+docs/deletion.md is the guide."""
 
 _WORDS = {
     "data=DIR": "images in class folders; or dataset=NAME dataset.NAME=VALUE, as a sweep has them",
@@ -103,6 +113,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _prepared(asked: Asked, cache: Path, progress: Progress) -> Deletion:
     """Raises DeepUnlearnError for whatever is wrong with what was given."""
+    cut = cut_off(asked)
     data, digest = load(asked.cell.dataset, cache, progress), digest_of(asked.cell.dataset, cache, progress)
     ids = find_ids(asked, data)
     check_retained(len(data.train_labels) - len(ids.rows), len(data.train_labels))
@@ -119,7 +130,7 @@ def _prepared(asked: Asked, cache: Path, progress: Progress) -> Deletion:
     check_blocks(asked.cell, method, values, data)
     runtime = Runtime(asked.runtime).settle()
     work = Work(asked.cell, Path(asked.options.model), data, division, runtime=runtime, progress=progress)
-    return Deletion(asked, ids, digest, division, method, values, choice, work)
+    return Deletion(asked, ids, digest, division, method, values, choice, work, cut)
 
 
 def _choice(asked: Asked, data: Decoded, ids: Ids) -> Choice:

@@ -37,7 +37,10 @@ LIMITS = (
 
 
 class Deletion(NamedTuple):
-    """A request that can be carried out: everything is read and checked. values: all hyper-parameters."""
+    """A request that can be carried out: everything is read and checked.
+
+    values: all hyper-parameters; cut: whether the test part was cut off the data by a rule of ours.
+    """
 
     asked: Asked
     ids: Ids
@@ -47,6 +50,7 @@ class Deletion(NamedTuple):
     values: dict[str, Value]
     choice: Choice | None
     work: Work
+    cut: bool
 
 
 def report_of(deletion: Deletion, run: Run, checks: tuple[Check, ...], model: ModelFacts, took: Took) -> Report:
@@ -120,7 +124,7 @@ def _remarks(deletion: Deletion) -> list[str]:
     """What makes the evidence weaker than it looks."""
     digest, division = deletion.digest, deletion.division
     remarks = []
-    if deletion.asked.cell.dataset.test_ratio is not None:
+    if deletion.cut:
         remarks.append("the test part was cut off by a rule of this program: the checks hold if the model never saw it")
     if digest.hashes is not None:
         train, test = digest.hashes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.schema import CellConfig, RuntimeConfig
 from deepunlearn.core.seeding import SEED_BITS
 from deepunlearn.core.validation import Frozen, validate
+from deepunlearn.data import sources
 from deepunlearn.deletion.report import Limits
 from deepunlearn.forget.list import Listed, located, read
 from deepunlearn.registry import Folders
@@ -32,6 +34,7 @@ NEEDED = {  # -> what stands behind it
     "out": "a folder that is not there yet",
 }
 OWN = (*NEEDED, "data", "method", "seed", "plan", "relearn", "results", "checks.accuracy_drop", "checks.attack_auc")
+ANY_SHARE = 0.2  # of data that are looked at to see whether a share is cut off
 TEXTS = (*NEEDED, "data", "method", "results")  # that are no numbers: a folder may be called 2024
 COMPOSED = ("arch", "dataset", "plugins", "extra_methods")  # options that a sweep has, too
 OPEN = ("arch.", "dataset.", "method.", "runtime.")
@@ -65,7 +68,8 @@ class Options(Frozen):
 class Asked(NamedTuple):
     """A command that was read: checked as far as that goes without the data.
 
-    given: options of the configuration, of which the cell was made; method: None of method=auto.
+    given: options of the configuration, of which the cell was made; method: None of method=auto; may_cut: whether the
+    command says what share of the data is cut off for testing.
     """
 
     options: Options
@@ -76,6 +80,7 @@ class Asked(NamedTuple):
     method: MethodConfig | None
     folders: Folders
     listed: Listed
+    may_cut: bool
 
 
 def read_request(arguments: Sequence[str]) -> Asked:
@@ -89,14 +94,16 @@ def read_request(arguments: Sequence[str]) -> Asked:
     _check_paths(chosen, own)
     composed = [*_data(own, given), *given]
     command = _composed(composed, None if chosen.method == AUTO else chosen.method)
-    cell = _whole(command.sweep.cells, given)
+    cell = _one(command.sweep.cells, given)
+    may_cut = any(parsed(one)[0] == "dataset.test_ratio" for one in given)
     _check_outside(chosen.out, cell)
+    _check_parent(chosen.out)
     if chosen.method == AUTO:
         _refuse_values(given)
     with named_ids(chosen.ids):
         entries = read(Path(chosen.ids))
     method = None if chosen.method == AUTO else _without_record(command.sweep.methods[0])
-    return Asked(chosen, limits, composed, cell, command.sweep.runtime, method, _folders(given), entries)
+    return Asked(chosen, limits, composed, cell, command.sweep.runtime, method, _folders(given), entries, may_cut)
 
 
 def with_method(asked: Asked, name: str) -> MethodConfig:
@@ -176,6 +183,17 @@ def _check_outside(out: str, cell: CellConfig) -> None:
         )
 
 
+def _check_parent(out: str) -> None:
+    parent = Path(out).absolute().parent
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise ConfigError(
+            "out= cannot be made where it is to be",
+            given=f"out={out}",
+            allowed="a folder in one that is there and that you may write to",
+            remedy=f"make {parent}, or give another out=",
+        )
+
+
 def _data(own: dict[str, str], given: Sequence[str]) -> list[str]:
     """`data=DIR` as options of the dataset."""
     if "data" not in own:
@@ -209,15 +227,12 @@ def _without_record(method: MethodConfig) -> MethodConfig:
     )
 
 
-def _whole(cells: Sequence[CellConfig], given: Sequence[str]) -> CellConfig:
-    """The one cell; its dataset has a test part of its own unless the command says what share is cut off."""
+def _one(cells: Sequence[CellConfig], given: Sequence[str]) -> CellConfig:
+    """The one cell that there is."""
     if len(cells) != 1:
         raise ConfigError("a deletion is of one model", given=" ".join(given), allowed="one dataset= and one arch=",
                           remedy="run one command for each model")  # fmt: skip
-    if any(parsed(one)[0] == "dataset.test_ratio" for one in given):
-        return cells[0]
-    dataset = cells[0].dataset.model_copy(update={"test_ratio": None})
-    return cells[0].model_copy(update={"dataset": dataset})
+    return cells[0]
 
 
 def _refuse_values(given: Sequence[str]) -> None:
@@ -237,6 +252,26 @@ def _folders(given: Sequence[str]) -> Folders:
 
 
 # -------------------------------------------------------------------------------------------------------- the samples
+
+
+def cut_off(asked: Asked) -> bool:
+    """Whether the test part is cut off the data by a rule of ours. Raises ConfigError where nobody said that it may be.
+
+    Also raises what reading the names of the files raises.
+    """
+    dataset = asked.cell.dataset
+    share = dataset.test_ratio or ANY_SHARE
+    facts = sources.find(dataset.model_copy(update={"test_ratio": share})).facts
+    cut = any(fact.startswith("test_ratio=") for fact in facts)
+    if cut and not asked.may_cut:
+        raise ConfigError(
+            "these data have no test part of their own, and the model may have been trained on all of them",
+            given=f"dataset {dataset.name}" + (f" in {dataset.root}" if dataset.root else ""),
+            allowed="data with a test part that the model was not trained on, such as DIR/train and DIR/test",
+            remedy="put samples that it was not trained on into a test part; only where it was trained without what "
+            "dataset.test_ratio= cuts off, as a sweep trains, give that share",
+        )
+    return cut
 
 
 class Ids(NamedTuple):

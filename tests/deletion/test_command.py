@@ -216,7 +216,7 @@ def spoiled_data(data: Path, what: str) -> Path:
         ("weights of another head", "are not those of this network"),
         ("labels of others", "does not know these data"),
         ("no test part", "has a folder train but none called test"),
-        ("classes and no parts", "has no test part of its own"),
+        ("classes and no parts", "have no test part of their own"),
         ("a class without test samples", "have different classes"),
         ("few test samples", "too small to show"),
         ("data that are not there", "there is no folder"),

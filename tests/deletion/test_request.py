@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Labelled
-from deepunlearn.deletion.request import find_ids, ids_sha256, read_request
+from deepunlearn.deletion.request import cut_off, find_ids, ids_sha256, read_request
 from deepunlearn.forget.list import Listed
+from tests.data.small_data import write_classes
 
 
 @pytest.fixture
@@ -46,6 +47,8 @@ def arguments(*changes: str) -> list[str]:
         (["model=none.pt"], "there is no such file of weights"),
         (["out=there"], "out= is there already"),
         (["out=net.pt"], "out= is there already"),
+        (["out=nowhere/out"], "out= cannot be made where it is to be"),
+        (["out=net.pt/out"], "out= cannot be made where it is to be"),
         (["out=photos/out"], "out= lies in the folder of the data"),
         (["out=net/../photos/train/out"], "out= lies in the folder of the data"),
         (["ids=none.csv"], "ids=none.csv cannot be used"),
@@ -88,9 +91,18 @@ def test_a_command_says_all_and_defaults_the_rest(folder: Path) -> None:
     assert asked.method is not None and asked.method.fixed == {"lr": 0.001}
     assert (asked.limits.accuracy_drop, asked.limits.attack_auc, asked.limits.relearn) == (0.1, 0.05, True)
     assert asked.cell.dataset.source == "folder" and asked.cell.dataset.root == "photos"
-    assert asked.cell.dataset.image_size == 64 and asked.cell.dataset.test_ratio is None
-    assert read_request(arguments("dataset.test_ratio=0.3")).cell.dataset.test_ratio == 0.3
+    assert asked.cell.dataset.image_size == 64
     assert read_request(arguments("method-")).method is None
+
+
+def test_a_test_part_is_cut_off_only_where_the_command_says_so(folder: Path) -> None:
+    digits = ["data-", "dataset=digits"]
+    with pytest.raises(ConfigError, match="no test part of their own"):
+        cut_off(read_request(arguments(*digits)))
+    assert cut_off(read_request(arguments(*digits, "dataset.test_ratio=0.2")))
+    write_classes(folder / "photos", {f"{part}/{name}": 2 for part in ("train", "test") for name in "ab"})
+    assert not cut_off(read_request(arguments()))
+    assert not cut_off(read_request(arguments("dataset.test_ratio=0.2")))
 
 
 def test_images_of_a_known_data_set_keep_its_values(folder: Path) -> None:
