@@ -144,7 +144,10 @@ def test_tables_and_page_say_so_and_keep_the_two_apart(without: Path, capsys: py
     bare = [text for name in files if "There is no retrained" in (text := (without / "tables" / name).read_text())]
     assert len(bare) == 1 and "| retrained" not in bare[0] and "AUS" in bare[0]
     assert report([f"results={without}"]) == 0
-    assert "no retrained model" in (without / "index.html").read_text()
+    page = (without / "index.html").read_text()
+    assert "no retrained model" in page
+    assert "originals given, not trained here, their recipe not known" in page
+    assert "originals given, not trained here, 6 epochs" in page
 
 
 @pytest.mark.slow

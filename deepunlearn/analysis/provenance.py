@@ -17,6 +17,7 @@ from deepunlearn.core.paths import shipped
 UNDERSTATES = ("MIA", "Indisc")  # columns that may show a model as better than it is
 UNDERSTATED = "†"  # beside an MIA and Indisc that the order of the losses contradicts
 
+GIVEN = "originals given, not trained here"  # a fact where there are such
 FACTS = {  # what every caption states -> column of the rows
     "dataset": "dataset_title",
     "arch": "arch_title",
@@ -49,7 +50,7 @@ def describe(rows: pd.DataFrame) -> dict[str, str]:
     if rows["forget_remarks"].notna().any():
         facts["the attack's unseen samples"] = values_of(rows["forget_remarks"])
     if rows["given_original"].notna().any():
-        facts["originals given, not trained here"] = values_of(rows["given_original"])
+        facts[GIVEN] = values_of(rows["given_original"])
     if validated := _validated(rows):
         facts["given validation images"] = f"{', '.join(validated)} (a search takes these images as never seen)"
     facts["seeds"] = _ranges(sorted(set(rows["seed"].tolist())))

@@ -20,7 +20,7 @@ from deepunlearn.analysis.page.sheets import Printer
 from deepunlearn.analysis.page.summary import summary
 from deepunlearn.analysis.page.tradeoff import trade_off
 from deepunlearn.analysis.page.views import per_seed, views
-from deepunlearn.analysis.provenance import describe, remark_on
+from deepunlearn.analysis.provenance import GIVEN, describe, remark_on
 from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.render import Table
@@ -81,8 +81,15 @@ def _shown(own: ResultSet, records: Records, full_names: Mapping[str, str]) -> d
         "summary": told,
         "plot": trade_off(own, told.scales),
         "seeds": per_seed(own),
-        "facts": ", ".join([f"{facts['protocol']} protocol", f"{facts['epochs']} epochs", _limit(facts["limit"])]),
+        "facts": ", ".join([f"{facts['protocol']} protocol", _training(facts), _limit(facts["limit"])]),
     }
+
+
+def _training(facts: Mapping[str, str]) -> str:
+    """How originals came to be, and retrained models, if there are any."""
+    given = "originals given, not trained here" if GIVEN in facts else ""
+    recipe = "their recipe not known" if facts["epochs"] == "none" else f"{facts['epochs']} epochs"
+    return ", ".join(one for one in (given, recipe) if one)
 
 
 def _limit(limit: str) -> str:

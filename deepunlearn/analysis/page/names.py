@@ -14,10 +14,8 @@ MORE = {  # what titles say beside these only where it tells sets apart; column 
     "protocol": "{} protocol",
     "space": "{} ranges",
     "selection": "{} selection",
-    **{
-        name: WORDS[name]
-        for name in ("trials", "limit", "train_epochs", "train_batch_size", "train_lr", "n_forget", "precision")
-    },
+    **{name: WORDS[name] for name in ("trials", "limit", "given_original")},
+    **{name: WORDS[name] for name in ("train_epochs", "train_batch_size", "train_lr", "n_forget", "precision")},
 }
 
 
