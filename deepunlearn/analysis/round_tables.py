@@ -32,11 +32,11 @@ OF_SCORES = (
 )
 OF_SECONDS = (
     "Seconds of all rounds together, means over seeds. Retraining each time: the seconds of retraining, as timed in "
-    "the same process, over all rounds; once: those of the last round alone, for all requests. Cheaper from: the first "
-    "round at whose end the method has taken longer, up to then, than retraining in every round, or than waiting until "
-    "then and retraining once; in brackets the earliest and latest such round of single seeds. Record: what methods of "
-    "the learning phase keep on disk after the last round, and the seconds of training under observation, which are "
-    "not among those of unlearning."
+    "the same process, over all rounds; once: those of the last round alone, for all requests. Cheaper from: the round "
+    "from which on, to the last, the method has taken longer, up to each, than retraining in every round, or than "
+    "waiting until then and retraining once; in brackets the earliest and latest such round of single seeds. Record: "
+    "what methods of the learning phase keep on disk after the last round, and the seconds of training under "
+    "observation, which are not among those of unlearning."
 )
 OF_EARLIER = (
     "The samples of requests before the round: accuracy on them and what the loss attack sees of them, less that of "

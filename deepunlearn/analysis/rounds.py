@@ -79,7 +79,7 @@ def _judged(values: Floats, p: float | None, words: Words) -> Judged:
 
 
 class Crossing(NamedTuple):
-    """The first round from which retraining is cheaper, by the seeds' means; None: in no round.
+    """The first round from which on, to the last, retraining is cheaper, by the seeds' means; None: not after the last.
 
     of_seeds: the same of each seed; why: why it cannot be told, else "".
     """
@@ -213,7 +213,7 @@ class Course:
         return self.table(method, "retrain_seconds")
 
     def dearer_than_each(self, method: str) -> Crossing:
-        """From which round on the method has taken longer than retraining in every round would have."""
+        """From which round on the method has taken longer, up to each, than retraining in every round would have."""
         return self._crossing(method, lambda seconds: seconds.cumsum(axis=1, skipna=False))
 
     def dearer_than_once(self, method: str) -> Crossing:
@@ -226,12 +226,13 @@ class Course:
             return Crossing(None, (), f"cannot tell: no usable model on every seed from round {self.broken(method)} on")
         if spent.isna().any(axis=None) or other.isna().any(axis=None):
             return Crossing(None, (), "n/a: not timed beside retraining in every round")
-        each = tuple(self._first(spent.loc[seed] > other.loc[seed]) for seed in spent.index)
-        return Crossing(self._first(spent.mean() > other.mean()), each)
+        each = tuple(self._from(spent.loc[seed] > other.loc[seed]) for seed in spent.index)
+        return Crossing(self._from(spent.mean() > other.mean()), each)
 
-    @staticmethod
-    def _first(dearer: pd.Series[bool]) -> int | None:
-        return next((int(str(round)) for round, is_dearer in dearer.items() if is_dearer), None)
+    def _from(self, dearer: pd.Series[bool]) -> int | None:
+        """The first round of those, up to the last, in all of which it is dearer."""
+        lasting = dearer[::-1].cummin()[::-1]
+        return next((round for round, stays in zip(self.rounds, lasting, strict=True) if stays), None)
 
 
 def _by_round(rows: pd.DataFrame, column: str) -> dict[int, int]:
