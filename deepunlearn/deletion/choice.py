@@ -218,7 +218,7 @@ def _of_rows(rows: pd.DataFrame, originals: pd.DataFrame, ranked_by: Sequence[st
     """What a method did there that no deletion can rest on; rows: its own there."""
     if (rows["moved"] < LEAST_MOVE).any():
         return "left a model as it was there"
-    if not rows["RTE"].mean() > 1:
+    if rows["RTE"].mean() <= 1:  # not known where nothing was retrained
         return "was no faster than training anew there"
     if "Indisc" in ranked_by and contradicted(rows).any():
         return "has an Indisc there that Disc_AUC contradicts"

@@ -99,6 +99,13 @@ def test_better_methods_that_cannot_be_used_here_are_left_out_and_it_says_why(tm
         assert any(why in one for one in choice.left_out), (why, choice.left_out)
 
 
+def test_results_without_a_time_of_retraining_serve_as_well(tmp_path: Path) -> None:
+    """Where nothing was retrained, no method can have been slower than that."""
+    bare = {"RTE": None, "gap": None, "ToW": None, "RR": None, "FR": None, "TR": None}
+    methods = {name: {**values, **bare} for name, values in {"ft": FAIR, "ct": GOOD, "ga": BAD}.items()}
+    assert chosen(tmp_path, methods).method == "ct"
+
+
 @pytest.mark.slow
 def test_a_method_that_was_worse_than_doing_nothing_is_not_chosen(tmp_path: Path) -> None:
     results = stored(tmp_path, {"ft": FAIR, "ga": BAD}, RetDev=0.1, Indisc=0.9)
