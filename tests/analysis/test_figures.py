@@ -446,6 +446,17 @@ def test_methods_and_sizes_are_places_and_failures(shelf: Shelf, monkeypatch: py
     }, "seed 5 is FT's as well, and was not run"  # fmt: skip
 
 
+def test_sizes_without_any_score_have_no_figure_of_scores(shelf: Shelf) -> None:
+    """Of a given original without recipe nothing is retrained, and of a few samples there is no attack."""
+    nothing = dict.fromkeys(("gap", "Indisc", "RTE"))
+    for number, size in enumerate((1, 5)):
+        split = {"cell": f"{number}" * 16, "n_forget": size, "forget_title": f"{size} random samples"}
+        shelf.add(result_set=f"{number + 2}" * 16, RetDev=None, **split, **nothing)
+    found = records.collect(shelf.root)
+    names = [one.name for one in sizes.size_figures(found.rows, found.cases, style.PAGE)]
+    assert names == ["sizes-choice-digits-resnet18"]
+
+
 # ----------------------------------------------------------------------------------------- requests one after the other
 
 

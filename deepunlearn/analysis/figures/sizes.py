@@ -35,16 +35,18 @@ def size_figures(frame: pd.DataFrame, cases: pd.DataFrame, sheet: Sheet) -> Iter
     """Of every series of at least two sizes. frame, cases: as in `Records`."""
     for own in by_size(frame, cases):
         yield _choice(own, sheet)
-        yield _scores(own.series, sheet)
+        usable = own.series.rows[own.series.rows["usable"]]
+        drawn = [score for score in SCORES if usable[score].notna().any()]
+        if drawn:
+            yield _scores(own.series, sheet, drawn)
 
 
 # -------------------------------------------------------------------------------------------- scores against the size
 
 
-def _scores(own: Series, sheet: Sheet) -> Picture:
+def _scores(own: Series, sheet: Sheet, drawn: list[str]) -> Picture:
     rows, titles = own.rows, titles_of(own.rows)
     usable = rows[rows["usable"]]
-    drawn = [score for score in SCORES if usable[score].notna().any()]
     low, high = rows["n_forget"].min() / ROOM, rows["n_forget"].max() * ROOM
     across = Across(
         "n_forget", "samples to forget", lambda size, aside: size * ASIDE**aside,
