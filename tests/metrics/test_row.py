@@ -58,7 +58,8 @@ def test_the_stage_writes_no_such_row(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     experiment = Experiment.__new__(Experiment)
     experiment.store = Store(tmp_path)
-    experiment.keys = SimpleNamespace(row=lambda metrics, search: RowKey(metrics=metrics, search=search))  # type: ignore[assignment]
+    keys: Any = SimpleNamespace(row=lambda metrics, search: RowKey(metrics=metrics, search=search), rounds=None)
+    experiment.keys = keys
     place = Place("digits", "resnet18", "ft", 0)
 
     def written(**changes: Any) -> Entry:
