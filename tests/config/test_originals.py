@@ -102,7 +102,7 @@ def test_unlearning_a_given_original_does_not_depend_on_the_recipe_of_retrained_
 @pytest.mark.usefixtures("here")
 def test_forget_sets_share_a_given_original() -> None:
     sweep = command("reference.original=a.pt", "seeds=1", "forget.ratio=0.1,0.2")
-    assert SweepConfig.model_validate_json(sweep.model_dump_json()) == sweep, "workers read it so"
+    assert SweepConfig.model_validate_json(sweep.model_dump_json()).cells == sweep.cells, "workers read it so"
     made = [CellKeys(cell, "ab" * 32, 10, lambda _: SIZES) for cell in sweep.cells]
     first, second = (one.reference("original", 0) for one in made)
     assert first == second and made[0].cell_key != made[1].cell_key
