@@ -121,14 +121,17 @@ def tree(root: Path) -> dict[str, str]:
     }
 
 
-def until(condition: Callable[[], Result], seconds: float = LIMIT) -> Result:
-    """What `condition` gives once that is true; files that vanish while it looks are looked for again."""
+def until(condition: Callable[[], Result], seconds: float = LIMIT, every: float = 0.1) -> Result:
+    """What `condition` gives once that is true; files that vanish while it looks are looked for again.
+
+    Each look at a folder that a process works on goes through here: drafts and claims in it come and go.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with suppress(FileNotFoundError):
             if value := condition():
                 return value
-        time.sleep(0.1)
+        time.sleep(every)
     raise AssertionError("it did not come about")
 
 

@@ -28,7 +28,7 @@ from deepunlearn.launch.tasks import Task
 from deepunlearn.measure import main
 from deepunlearn.registry import Folders
 from tests import measure_list
-from tests.commands import called, run_command, tree
+from tests.commands import called, run_command, tree, until
 from tests.plugins import put
 from tests.test_earlier_results import ARCHIVE, DEFAULTS
 
@@ -176,7 +176,7 @@ def test_kills_change_nothing(swept: Path, tmp_path: Path) -> None:
     seen = []
     for _ in range(3):
         _killed(swept, moments)
-        seen.append(len(values(swept)))
+        seen.append(until(lambda: len(values(swept))))
     assert 0 < seen[0] < 2 * STORED, f"the kills did not come while it was at work: {seen}"
     done = measure(swept, "measures=[largest,later]")
     assert done.returncode == 0, done.stderr
@@ -191,8 +191,7 @@ def _killed(folder: Path, moments: random.Random) -> None:
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    while len(values(folder)) <= before and process.poll() is None:
-        time.sleep(0.01)
+    until(lambda: len(values(folder)) > before or process.poll() is not None, every=0.01)
     time.sleep(moments.uniform(0, 0.2))
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

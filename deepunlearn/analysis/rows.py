@@ -27,7 +27,7 @@ def collect(results: Path) -> pd.DataFrame:
     Raises StoreError naming the file for a row with an impossible field, or without one that every row has.
     """
     folder = Results(results).store
-    files = sorted(path for path in folder.glob("*/*/rows/**/row.json") if DRAFT not in str(path.relative_to(folder)))
+    files = sorted(path for path in folder.glob("*/*/rows/*/*/row.json") if not path.parent.name.startswith(DRAFT))
     frame = pd.DataFrame([_read_row(path) for path in files], columns=list(NAMES))
     return with_derived(frame.astype(DTYPES)).sort_values([*MODEL, "date"], ignore_index=True)
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
+from deepunlearn.analysis.coverage import failure_notes
 from deepunlearn.analysis.rows import MODEL, collect, current
 from deepunlearn.core.errors import StoreError
+from deepunlearn.core.store import DRAFT
 from deepunlearn.metrics.row import MEANINGS, NAMES
 
 if TYPE_CHECKING:
@@ -62,6 +65,21 @@ def test_rows_from_before_other_forget_sets_are_of_a_random_one(shelf: Shelf) ->
     found = collect(shelf.root)
     assert found["forget_title"].tolist() == ["random 5 %", "class 3"]
     assert found["forget_kind"].tolist() == ["random", "classes"]
+
+
+def test_a_draft_that_goes_while_a_sweep_works_is_no_matter(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It becomes an entry, under another name, between the moment it is seen and the one in which it is opened."""
+    path = shelf.add()
+    (path.parent.parent / f"{DRAFT}seed1-0").mkdir()
+    listed = os.scandir
+
+    def gone(folder: Any = ".") -> Any:
+        if Path(folder).name.startswith(DRAFT):
+            raise FileNotFoundError(folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert len(collect(shelf.root)) == 1 and failure_notes(shelf.root) == []
 
 
 def test_an_empty_folder_has_the_same_columns(tmp_path: Path, shelf: Shelf) -> None:

@@ -194,7 +194,7 @@ def test_a_lost_node_leaves_an_orphan_and_one_intact_result(tmp_path: Path) -> N
 def test_a_sweep_that_is_submitted_twice_at_once_is_done_once(tmp_path: Path, alone: Path) -> None:
     for _ in range(2):  # as if neither had seen the other's jobs
         submit(tmp_path, *WORK)
-        for note in (tmp_path / "results" / "runs").rglob("jobs/*.json"):
+        for note in until(lambda: list((tmp_path / "results" / "runs").glob("*/jobs/*.json"))):
             note.unlink()
     drained()
     assert rows(tmp_path) == rows(alone)
