@@ -43,10 +43,11 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["ulira.attack_stage", "panels"],
     ["cli"],
     ["deletion"],
-    ["list", "share", "forget.__main__"],
+    ["list", "share", "forget.__main__", "completion"],
     ["sweep", "status", "tables", "report", "methods.__main__"],
     ["ulira.command", "measure"],
     ["lira"],
+    ["__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 NO_TORCH = (
@@ -84,6 +85,8 @@ NO_TORCH = (
     "ulira.ruli",
     "ulira.verdicts",
     "methods.__main__",
+    "__main__",
+    "completion",
     "registry",
     "list",
     "share",

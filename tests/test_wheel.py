@@ -91,6 +91,6 @@ def test_the_wheel_runs_a_sweep_by_name_from_an_empty_folder(tmp_path: Path) -> 
     small = ("arch=smallnet", "train.epochs=2", "seeds=1", "search.trials=2")
     assert "done in" in run(python, "-m", "deepunlearn.sweep", "sweep=demo", *small, folder=empty)
     assert "nothing to do" in run(python, "-m", "deepunlearn.sweep", "sweep=demo", *small, folder=empty)
-    tables = run(python, "-m", "deepunlearn.tables", folder=empty)
+    tables = run(python.with_name("deepunlearn"), "tables", folder=empty)
     assert "| MSG " in tables and "| retrained " in tables
     assert (empty / "results" / "tables" / "digits-smallnet.tex").is_file()

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from deepunlearn.config.arguments import FORGET, each, listed, parsed
-from deepunlearn.config.known import REQUESTS, names_of, no_such_option
+from deepunlearn.config.known import names_of, no_such_option
 from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.core.forget import ForgetSet, kind_of
+from deepunlearn.core.forget import REQUESTS, ForgetSet, kind_of
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.validation import validate
 from deepunlearn.forget.rounds import RoundsForget, rounds

@@ -11,10 +11,10 @@ from hydra.core.config_store import ConfigStore
 
 from deepunlearn.config.files import GROUPS, options, read_yaml
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.forget import REQUESTS
 from deepunlearn.core.params import MASK_OPTIONS
 from deepunlearn.core.paths import shipped
 
-REQUESTS = ("rounds", "schedule", "search_rounds")  # options of every forget set, beside those of its YAML
 OPEN = "extra"  # launcher.extra.NAME: conf/ knows no such names
 Names = dict[str, list[str]]  # choice of a group -> its options, dotted, without the group's name
 

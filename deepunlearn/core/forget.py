@@ -26,6 +26,7 @@ Indices = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
 Column = npt.NDArray[Any]  # int64, float64 or text, one value per sample; missing ones are NaN or ""
 Role = Literal["original", "retrained"]
+REQUESTS = ("rounds", "schedule", "search_rounds")  # options of every forget set, beside those of its YAML
 LONGEST_SPELLING = 40
 TITLES = {"val": "validation part", "test": "test part"}  # in remarks
 
