@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     results = Path(str(options["results"]))
     shown = read_models(options)
     records = inputs.load_records(options)
-    ranked = rankings(records.rows, records.cases)
+    ranked = rankings(records.counted.rows, records.counted.cases)
     importances = results / FOLDER / kept.FILE
     pictures = figures.draw(records, ranked, PAGE, importances)
     written = pictures if sheet == PAGE else figures.draw(records, ranked, sheet, importances)

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     options = parse_options(arguments, inputs.OPTIONS)
     records = inputs.load_records(options)
-    made = tables.build(records, rankings(records.rows, records.cases), str(options["compare"]))
+    made = tables.build(records, rankings(records.counted.rows, records.counted.cases), str(options["compare"]))
     folder = Path(str(options["results"])) / "tables"
     render.write(made, folder)
     seed_rows.write(records.rows, records.catalogue, folder)

@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
     if not (folder / "runs").exists():
         subprocess.run([sys.executable, "scripts/paper_rows.py", str(folder)], check=True, stdout=subprocess.DEVNULL)
     first = collect(folder)
-    records, ranked = copied(first), rankings(first.rows, first.cases)
+    records, ranked = copied(first), rankings(first.counted.rows, first.counted.cases)
     about = {name: About(one.full_name, one.paper) for name, one in method_configs().items()}
     path = folder / "index.html"
     path.write_text(build(records, ranked, tables.build(first, ranked), [], about=about, made="invented"), "utf-8")

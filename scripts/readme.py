@@ -31,7 +31,7 @@ WIDTH, HEIGHT = 1500, 1300
 def table() -> str:
     """The columns that the README shows of the scores of the set."""
     found = records.read([SET])
-    made = tables.build(found, rankings(found.rows, found.cases))
+    made = tables.build(found, rankings(found.counted.rows, found.counted.cases))
     shown = next(one for one in made if one.name == SET.name).shown
     chosen = shown[[name for name in shown if name.split(" ")[0] in COLUMNS]]
     lines = [chosen.columns, ["---"] * len(chosen.columns), *chosen.to_numpy()]

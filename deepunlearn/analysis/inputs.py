@@ -19,6 +19,7 @@ OPTIONS: Mapping[str, str | bool] = {
     "partial": False,
     "compare": "none",
     "extra": "",
+    "round": "",
 }
 HELP = """\
   results=DIR       the results folder, read from and written to (default: results)
@@ -26,7 +27,8 @@ HELP = """\
   partial=true      go on although expected rows are missing; every table then says which
   compare=paper     put the ranks and RTE of Deep Unlearn's tables 1 and 2 beside ours, and its findings
   compare=erasure   put the scores of ERASURE's table 1 beside ours of persons of CelebA (sweep=erasure)
-  extra=FILE.csv    add methods that were run elsewhere, marked as such (columns: docs/extra.md)"""
+  extra=FILE.csv    add methods that were run elsewhere, marked as such (columns: docs/extra.md)
+  round=R           of requests one after the other rank and sum up round R, in place of the last one"""
 COMPARED = ("none", "paper", "erasure")
 
 
@@ -63,4 +65,19 @@ def load_records(options: Mapping[str, str | bool]) -> Records:
         of_persons(asked.rows)
     if options["partial"] is not True:
         require_complete(asked.cases)
-    return asked
+    return replace(asked, round=asked_round(str(options["round"]), asked))
+
+
+def asked_round(text: str, asked: Records) -> int | None:
+    """The round that `text` asks for, None where it is empty. Raises ConfigError for one that no row has."""
+    if not text:
+        return None
+    known = sorted(asked.rows["round"].dropna().astype(int).unique())
+    if text.isdecimal() and int(text) in known:
+        return int(text)
+    raise ConfigError(
+        f"no result is of round {text} of requests one after the other",
+        given=f"round={text}",
+        allowed=", ".join(map(str, known)) or "results of forget.rounds= or forget.schedule=, and here there are none",
+        remedy="give a round that has results, or leave round= out for the last one",
+    )

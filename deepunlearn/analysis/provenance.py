@@ -72,14 +72,22 @@ def _readers() -> frozenset[str]:
     return frozenset(file.stem for file in files if "val" in yaml.safe_load(file.read_text("utf-8")).get("reads", ()))
 
 
-def remark_on(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
-    """What a reader must know first: holes, rows that later ones replaced, and scores that are not what they seem."""
+def remark_on(frame: pd.DataFrame, cases: pd.DataFrame, round: int | None = None) -> str:
+    """What a reader must know first: holes, rows that later ones replaced, and scores that are not what they seem.
+
+    round: of requests one after the other, where another than the last one was asked for.
+    """
     missing, superseded = len(holes(cases)), len(frame) - len(current(frame))
     remarks = []
     if missing:
         remarks.append(f"PARTIAL: {missing} of {len(cases)} expected rows are missing ({name_holes(cases)}). ")
     if superseded:
         remarks.append(f"Rows replaced by later ones and left out: {superseded}. ")
+    if round is not None:
+        remarks.append(
+            f"Of requests one after the other round {round} counts, as was asked for, and sequences without it are "
+            "left out; tables and figures over the rounds have them all. "
+        )
     rows = current(frame)
     return "".join([*remarks, _versions(rows), _contradicted(rows)]) + external.remark(frame)
 

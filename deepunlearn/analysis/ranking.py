@@ -10,7 +10,7 @@ import pandas as pd
 
 from deepunlearn.analysis.aggregate import INCOMPLETE, aggregate
 from deepunlearn.analysis.rank import INSTEAD, LOWER_IS_BETTER, NOT_APPLICABLE, UNDEFINED, Scores, count_groups
-from deepunlearn.analysis.rows import REFERENCES, current, last_rounds
+from deepunlearn.analysis.rows import REFERENCES, current
 from deepunlearn.analysis.sets import asked_for, forgotten_by, kind_names, kinds
 from deepunlearn.analysis.trust import Judged, judge
 from deepunlearn.metrics.catalogue import BUILT_IN
@@ -83,10 +83,10 @@ def rankings(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Ranking]:
     """One per way of choosing hyper-parameters and scope: all cells; of several each architecture, dataset, forget set.
 
     Cells are those that were asked for: one in which every method failed counts. A scope of which no method has run in
-    every cell has no ranking. Of requests one after the other the last round counts.
-    frame: what `rows.collect` returned; cases: what `coverage.outcomes` made of it.
+    every cell has no ranking.
+    frame: what `rows.collect` returned, cases: what `coverage.outcomes` made of it, both of one round of requests one
+    after the other (`rows.of_round`), since rounds are not cells to rank over.
     """
-    frame, cases = last_rounds(frame, cases)
     rows = current(frame)
     rows = rows[~rows["method"].isin(REFERENCES)].copy()
     if rows.empty:

@@ -66,7 +66,8 @@ class Records:
     of a row the counts of `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers. attacks: one line per
     design, method, question and variant of U-LiRA, columns as `ulira_results.DTYPES`; verdicts: those on the same
     models, columns as `verdict_results.DTYPES`. measures: those that have entries of their own, columns as
-    `measured.DTYPES`.
+    `measured.DTYPES`. round: of requests one after the other, which one counts where rounds are not told apart; None
+    for the last of each sequence. It is no table, and is not kept.
     """
 
     rows: pd.DataFrame
@@ -77,6 +78,7 @@ class Records:
     attacks: pd.DataFrame
     verdicts: pd.DataFrame
     measures: pd.DataFrame
+    round: int | None = None
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -84,9 +86,9 @@ class Records:
         return measured.catalogue(self.measures).of_values(rows.with_values(self.rows))
 
     @cached_property
-    def last_rounds(self) -> Records:
-        """The same without earlier rounds of requests one after the other: what is ranked and summed up."""
-        frame, cases = rows.last_rounds(self.rows, self.cases)
+    def counted(self) -> Records:
+        """The same of one `round` of requests one after the other alone: what is ranked and summed up."""
+        frame, cases = rows.of_round(self.rows, self.cases, self.round)
         return replace(self, rows=frame, cases=cases)
 
     def write(self, results: Path) -> None:
@@ -158,7 +160,7 @@ def _joined(read_tables: Sequence[dict[str, pd.DataFrame]]) -> Records:
     for name in ("rows", "failures", "trials", "attacks", "verdicts"):
         joined[name] = joined[name].drop_duplicates(ignore_index=True)
     joined["rows"] = joined["rows"].sort_values([*MODEL, "date"], ignore_index=True)
-    return Records(**joined)
+    return Records(**joined, round=None)
 
 
 def _read_folder(folder: Path) -> dict[str, pd.DataFrame]:
@@ -280,4 +282,4 @@ def _losses(frame: pd.DataFrame, results: Path) -> Iterator[dict[str, Any]]:
             yield {"metrics_key": key, **counts}
 
 
-assert {field.name for field in fields(Records)} == set(DTYPES)
+assert {field.name for field in fields(Records)} == {*DTYPES, "round"}

@@ -13,6 +13,7 @@ from deepunlearn.analysis.provenance import caption_text, describe
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rounds import Course, Crossing, Judged, courses, floats
 from deepunlearn.analysis.rows import REFERENCES
+from deepunlearn.forget.rounds import told
 from deepunlearn.metrics import FOLDS
 from deepunlearn.metrics.catalogue import BUILT_IN
 
@@ -60,7 +61,8 @@ def round_tables(frame: pd.DataFrame, remark: str) -> list[Table]:
 def title_of(course: Course) -> str:
     """ "Digits, SmallNet, random 10 % in 5 requests"."""
     first = course.rows.iloc[0]
-    forgotten = str(first["forget_title"]).partition(", after ")[0]
+    parts = told(str(first["forget_title"]))
+    forgotten = first["forget_title"] if parts is None else parts[0]
     return f"{first['dataset_title']}, {first['arch_title']}, {forgotten} in {len(course.rounds)} requests"
 
 

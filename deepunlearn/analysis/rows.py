@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from deepunlearn.core.errors import StoreError
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import DRAFT
+from deepunlearn.forget.rounds import told
 from deepunlearn.metrics.gaps import PARTS, gap, tug_of_war
 from deepunlearn.metrics.row import DTYPES, MEANINGS, NAMES, Row
 
@@ -68,17 +69,32 @@ def current(frame: pd.DataFrame) -> pd.DataFrame:
     return kept.drop_duplicates(MODEL, keep="last").sort_values(MODEL, ignore_index=True)
 
 
-def last_rounds(frame: pd.DataFrame, cases: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows, and `coverage.outcomes`, without earlier rounds of requests that arrive one after the other.
+def of_round(frame: pd.DataFrame, cases: pd.DataFrame, round: int | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows, and `coverage.outcomes`, without all but one round of requests that arrive one after the other.
 
-    Rounds are cells of their own, but not cells that one may rank or average over: `rounds` puts them in order.
+    round: None for the last one of each sequence; a sequence without this round is left out whole. What is of no
+    sequence stays. Rounds are cells of their own, but not cells that one may rank or average over: `rounds` puts them
+    in order.
     """
-    earlier = (frame["round"] < frame["rounds"]).fillna(False).astype(bool)
-    cells = set(frame.loc[earlier, "cell"])
+    places = _rounds_told(cases) | _rounds_stored(frame)
+    others = {cell for cell, (own, rounds) in places.items() if own != (rounds if round is None else round)}
     return (
-        frame[~earlier].reset_index(drop=True),
-        cases[~cases["cell"].isin(cells)].reset_index(drop=True),
+        frame[~frame["cell"].isin(others)].reset_index(drop=True),
+        cases[~cases["cell"].isin(others)].reset_index(drop=True),
     )
+
+
+def _rounds_stored(frame: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Cell -> its round and how many there are, of cells in a sequence."""
+    own = frame.dropna(subset=["round", "rounds"])
+    pairs = zip(own["round"].astype(int), own["rounds"].astype(int), strict=True)
+    return dict(zip(own["cell"].tolist(), pairs, strict=True))
+
+
+def _rounds_told(cases: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """The same by the titles of forget sets: of cells without a row nothing else is known."""
+    titles = dict(zip(cases["cell"].tolist(), cases["forget"].fillna("").tolist(), strict=True))
+    return {cell: parts[1:] for cell, title in titles.items() if (parts := told(title)) is not None}
 
 
 def scored_by(frame: pd.DataFrame) -> pd.Series[int]:

@@ -78,13 +78,13 @@ def _best(columns: Sequence[Column]) -> str:
 def build(records: Records, ranked: list[Ranking], compare: str = "none") -> list[Table]:
     """All tables: coverage first, then those over all cells, the scores of each result set, and the hyper-parameters.
 
-    ranked: what `ranking.rankings` made of the records; compare: as in `inputs.COMPARED`. Every caption names missing
-    rows.
+    ranked: what `ranking.rankings` made of `records.counted`; compare: as in `inputs.COMPARED`. Every caption
+    names missing rows.
     """
-    remark = remark_on(records.rows, records.cases)
+    remark = remark_on(records.rows, records.cases, records.round)
     if records.cases.empty:
         return _of_designs(records, remark)
-    frame, cases = records.last_rounds.rows, records.last_rounds.cases
+    frame, cases = records.counted.rows, records.counted.cases
     return [
         _coverage_table(records.rows, records.cases, remark),
         *over_cells(ranked, frame, cases, remark),

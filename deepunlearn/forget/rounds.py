@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +33,20 @@ from deepunlearn.core.validation import Frozen, PositiveInt, Unfit, validate
 from deepunlearn.forget.list import MOST_ROUNDS, ListForget, numbered, read
 from deepunlearn.forget.list import ROUND as COLUMN
 
+AFTER = "{}, after {} of {} requests"  # title of what is forgotten by a round
+_AFTER = re.compile(AFTER.format("(.*)", r"(\d+)", r"(\d+)"))
 LONGEST = 24  # letters of a schedule in the name of a cell
 FILE = "file"  # forget.rounds=file: the list says it
 HOW = "forget.rounds=NUMBER, forget.schedule=[SIZE,SIZE,...], or forget=list forget.rounds=file"
+
+
+def told(title: str) -> tuple[str, int, int] | None:
+    """What a title made as `AFTER` is made of: that of the whole forget set, the round, and how many there are.
+
+    None where it is of no round.
+    """
+    found = _AFTER.fullmatch(title)
+    return None if found is None else (found[1], int(found[2]), int(found[3]))
 
 
 class Asked(Frozen):
@@ -128,7 +140,7 @@ class RoundsForget(ForgetSet):
         return self._after(self.of.titled(class_names))
 
     def _after(self, title: str) -> str:
-        return f"{title}, after {self.round} of {self.rounds} requests"
+        return AFTER.format(title, self.round, self.rounds)
 
     @property
     def spelling(self) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from deepunlearn.analysis import records, tables
 from deepunlearn.analysis.inference import mean_interval
+from deepunlearn.analysis.inputs import OPTIONS, asked_round, load_records
 from deepunlearn.analysis.page.result_sets import result_sets
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.analysis.rounds import SEEN, Course, Crossing, courses, judged
+from deepunlearn.analysis.rows import of_round
+from deepunlearn.core.errors import ConfigError
 from tests.analysis.conftest import Shelf
 
 REQUESTED, FORGOTTEN, RETRAINING = {1: 10, 2: 30, 3: 60}, {1: 10, 2: 40, 3: 100}, {1: 8.0, 2: 7.0, 3: 6.0}
@@ -160,9 +164,9 @@ def test_what_was_not_timed_beside_retraining_has_no_crossing(held: records.Reco
 
 @pytest.mark.slow
 def test_only_the_last_round_is_ranked_and_summed_up(held: records.Records) -> None:
-    ranked = rankings(held.rows, held.cases)
+    ranked = rankings(held.counted.rows, held.counted.cases)
     assert {column for one in ranked for column in one.groups["RetDev"]} == {"Digits ResNet18"}
-    own = result_sets(held.last_rounds)
+    own = result_sets(held.counted)
     assert [set(one.rows["round"]) for one in own] == [{3}]
     made = tables.build(held, ranked)
     assert sum(bool(table.group) for table in made) == 1
@@ -171,8 +175,57 @@ def test_only_the_last_round_is_ranked_and_summed_up(held: records.Records) -> N
     assert not any(table.name.startswith("sizes") for table in made), "rounds are no sizes"
 
 
+@pytest.mark.slow
+def test_another_round_is_ranked_and_summed_up_where_it_is_asked_for(shelf: Shelf) -> None:
+    """With the scores of that round, and every table says so; those over the rounds have all of them as ever."""
+    fill(shelf)
+    shelf.expect()
+    asked = load_records({**OPTIONS, "results": str(shelf.root), "round": "2"})
+    ranked = rankings(asked.counted.rows, asked.counted.cases)
+    assert [set(one.rows["round"]) for one in result_sets(asked.counted)] == [{2}]
+    made = {table.name: table for table in tables.build(asked, ranked)}
+    scores = made["digits-resnet18"].data.set_index("method")
+    assert scores.loc["ct", "seconds_mean"] == 9 and scores.loc["ga", "status"] == "F", "GA broke in round 2"
+    assert all("round 2 counts, as was asked for" in table.caption for table in made.values())
+    assert set(made["rounds-scores-digits-resnet18"].data["round"]) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("given", ["4", "0", "-1", "two", "1.5"])
+def test_a_round_that_no_row_has_is_refused(held: records.Records, given: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        asked_round(given, held)
+    assert caught.value.given == f"round={given}" and caught.value.allowed == "1, 2, 3"
+    assert "leave round= out" in str(caught.value.remedy)
+
+
+def test_without_requests_one_after_the_other_there_is_no_round_to_ask_for(shelf: Shelf) -> None:
+    shelf.references(0)
+    shelf.add()
+    shelf.expect()
+    with pytest.raises(ConfigError, match="here there are none") as caught:
+        load_records({**OPTIONS, "results": str(shelf.root), "round": "1"})
+    assert "leave round= out" in str(caught.value.remedy)
+
+
+def test_a_sequence_without_the_round_is_left_out_and_ordinary_results_stay(held: records.Records) -> None:
+    longer = held.rows.assign(cell=held.rows["cell"].str.replace("[123]", "a", regex=True), round=4, rounds=4)
+    plain = held.rows.assign(cell="b" * 16, round=pd.NA, rounds=pd.NA)
+    frame, _ = of_round(pd.concat([held.rows, longer, plain]), held.cases, 4)
+    assert set(frame["cell"]) == {"a" * 16, "b" * 16}
+
+
+@pytest.mark.parametrize(("round", "left"), [(None, "3"), (2, "2")])
+def test_the_round_of_a_cell_without_any_row_is_told_by_its_title(
+    held: records.Records, round: int | None, left: str
+) -> None:
+    """As of a sweep that has just begun: a hole of another round is none of this one."""
+    cases = held.cases.assign(forget=[f"random 10 %, after {cell[0]} of 3 requests" for cell in held.cases["cell"]])
+    frame, cases = of_round(held.rows[held.rows["round"] == 1], cases, round)
+    assert frame.empty and set(cases["cell"]) == {left * 16}
+
+
 def test_ordinary_results_are_no_course_and_stay(held: records.Records, shelf: Shelf) -> None:
     shelf.references(0)
     shelf.add()
     plain = records.collect(shelf.root)
-    assert not courses(plain.rows) and plain.last_rounds.rows.equals(plain.rows)
+    assert not courses(plain.rows) and plain.counted.rows.equals(plain.rows)

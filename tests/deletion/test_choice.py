@@ -142,6 +142,13 @@ def test_a_far_setting_is_called_far(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_first_of_several_requests_is_a_table_like_any_other(tmp_path: Path) -> None:
+    """A request finds a model of which nothing was deleted, as the first round of a sequence does."""
+    rounds = {"round": 1, "rounds": 3, "sequence": "e" * 16, "requested": 122, "forgotten": 122}
+    choice = choose(REQUEST, [stored(tmp_path / "results", {"ft": BAD, "ga": GOOD}, **rounds)])
+    assert choice.method == "ga"
+
+
 def test_with_five_seeds_it_says_how_many_are_worse_by_a_test(tmp_path: Path) -> None:
     choice = choose(REQUEST, [stored(tmp_path, {"ft": GOOD, "ga": BAD, "ct": FAIR}, seeds=5)])
     assert "By RetDev FT is best, and a test tells 2 of 2 others from it." in choice.order

@@ -56,10 +56,10 @@ def draw(
 
 
 def _over_sets(records: Records, ranked: list[Ranking], sheet: Sheet) -> list[Picture]:
-    last = records.last_rounds
+    counted = records.counted
     return [
-        *cell_figures(ranked, last.rows, last.cases, sheet),
-        *size_figures(last.rows, last.cases, sheet),
+        *cell_figures(ranked, counted.rows, counted.cases, sheet),
+        *size_figures(counted.rows, counted.cases, sheet),
         *round_figures(records.rows, sheet),
         *attack_figures(records.attacks, sheet),
     ]
@@ -67,7 +67,7 @@ def _over_sets(records: Records, ranked: list[Ranking], sheet: Sheet) -> list[Pi
 
 def _result_sets(records: Records) -> Iterator[Drawing]:
     """Name, rows with references, losses and trials of each."""
-    rows = with_names(result_set_rows(records.last_rounds.rows, records.last_rounds.cases))
+    rows = with_names(result_set_rows(records.counted.rows, records.counted.cases))
     for name, subset in rows.groupby("name"):
         losses = records.losses[records.losses["metrics_key"].isin(subset["metrics_key"])]
         yield str(name), subset, losses, records.trials[records.trials["result_set"] == subset["result_set"].iloc[0]]

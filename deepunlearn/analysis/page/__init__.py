@@ -42,11 +42,11 @@ def build(
 ) -> str:
     """The page's HTML.
 
-    ranked: what `ranking.rankings` made of the records; tables: as `tables.build`; pictures: as `figures.draw`; about:
-    of each method of this program; made: when and by what commit the page was made; shown: models whose images and
-    losses the methods' views show.
+    ranked: what `ranking.rankings` made of `records.counted`; tables: as `tables.build`; pictures: as `figures.draw`;
+    about: of each method of this program; made: when and by what commit the page was made; shown: models whose images
+    and losses the methods' views show.
     """
-    sets, known, titles = result_sets(records.last_rounds), terms(records.catalogue), titles_of_all(records)
+    sets, known, titles = result_sets(records.counted), terms(records.catalogue), titles_of_all(records)
     links = {title: f"method-{name}" for name, title in titles.items()} | {one.title: one.name for one in sets}
     printer = Printer(links, known, records.catalogue)
     behind = views(sets, ranked, tables, pictures, printer)
@@ -61,7 +61,7 @@ def build(
         js=(FOLDER / "page.js").read_text(encoding="utf-8"),
         made=made,
         coverage=_coverage(records.cases),
-        remark=remark_on(records.rows, records.cases),
+        remark=remark_on(records.rows, records.cases, records.round),
         attacked=ulira_results.facts(records.attacks) if len(records.attacks) and not sets else {},
         filters=_filters(sets, titles),
         sets=[_shown(one, records, full_names) for one in sets],
