@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepunlearn.metrics.accuracy import Floats, Integers
+from deepunlearn.metrics.accuracy import Floats, Integers, answers
 
 
 def membership(logits: Floats, labels: Integers) -> Floats:
     """1 where the largest logit is the label's, 0 elsewhere, [N]."""
-    right: Floats = (logits.argmax(axis=1) == labels).astype(np.float64)
+    right: Floats = (answers(logits) == labels).astype(np.float64)
     return right

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepunlearn.metrics.accuracy import Floats, Integers
-from deepunlearn.metrics.divergence import Double, log_shares
+from deepunlearn.metrics.accuracy import Double, Floats, Integers
+from deepunlearn.metrics.divergence import log_shares
 
 
 def membership(logits: Floats, labels: Integers) -> Floats:

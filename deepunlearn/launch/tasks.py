@@ -180,7 +180,8 @@ class TaskList:
             yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
         elif config.forget.scored:
             names = [name for name in (*references_of(config), *self.methods) if self.measures_of(name)]
-            yield from (Task(stage, cell, name, seed) for name in names for seed in reported)
+            # by seed, since all models of one are held against the same references, which are read once then
+            yield from (Task(stage, cell, name, seed) for seed in reported for name in names)
             yield from (Task(stage, cell, name, None) for name in self.methods if self.measures_over_seeds)
 
     def measures_of(self, method: str) -> list[Measure]:

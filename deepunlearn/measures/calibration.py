@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepunlearn.metrics.accuracy import Integers
+from deepunlearn.metrics.accuracy import Double, Integers
 from deepunlearn.metrics.added import Outputs
 from deepunlearn.metrics.counted import Counted
-from deepunlearn.metrics.divergence import Double, log_shares
+from deepunlearn.metrics.divergence import log_shares
 
 BINS = 15
 

@@ -1,10 +1,10 @@
-"""Macro F1 on D_R, D_F and D_T, through scikit-learn."""
+"""Macro F1 on D_R, D_F and D_T."""
 
 from __future__ import annotations
 
-from sklearn.metrics import f1_score
+import numpy as np
 
-from deepunlearn.metrics.accuracy import Floats, Integers
+from deepunlearn.metrics.accuracy import Floats, Integers, answers
 from deepunlearn.metrics.added import Outputs
 from deepunlearn.metrics.remembered import of_read_only
 
@@ -23,5 +23,12 @@ def macro_f1(outputs: Outputs, model: str, part: str) -> float:
 
 @of_read_only
 def _macro_f1(logits: Floats, labels: Integers) -> float:
-    """LUMA asks for the same, and for that of the retrained model beside each unlearned one."""
-    return float(f1_score(labels, logits.argmax(axis=1), average="macro", zero_division=0))
+    """scikit-learn's f1_score(average="macro", zero_division=0), whose checks take ten times as long.
+
+    LUMA asks for the same, and for that of the retrained model beside each unlearned one.
+    """
+    given, classes = answers(logits), logits.shape[1]
+    right = np.bincount(labels[labels == given], minlength=classes)
+    labelled, answered = np.bincount(labels, minlength=classes), np.bincount(given, minlength=classes)
+    known = labelled + answered > 0
+    return float(np.mean(2 * right[known] / (labelled + answered)[known]))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepunlearn.metrics.accuracy import Floats, Integers
+from deepunlearn.metrics.accuracy import Double, Floats, Integers
 from deepunlearn.metrics.added import Outputs
-from deepunlearn.metrics.divergence import Double, jensen_shannon, log_shares
+from deepunlearn.metrics.divergence import jensen_shannon, log_shares
 
 
 def measure(outputs: Outputs) -> dict[str, float | None]:

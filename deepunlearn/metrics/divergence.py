@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import entr
 
-from deepunlearn.metrics.accuracy import Floats
+from deepunlearn.metrics.accuracy import Double, Floats
+from deepunlearn.metrics.blocks import in_blocks
 from deepunlearn.metrics.remembered import of_read_only
 
-Double = npt.NDArray[np.float64]
 LOG_2 = float(np.log(2))  # nats of a bit
 
 
 @of_read_only
+@in_blocks
 def log_shares(logits: Floats) -> Double:
     """log softmax of logits [N, K] in nats, float64 [N, K].
 
@@ -42,7 +42,12 @@ def jensen_shannon(shares: Double, other: Double) -> Double:
 
 def apart(retrained: Floats, logits: Floats) -> tuple[float, float]:
     """Means over samples of KL(retrained || other) and of JS, in bits; both are logits [N, K]."""
-    logs, other = log_shares(retrained), log_shares(logits)
+    kl, js = _divergences(log_shares(retrained), log_shares(logits)).T
+    return float(kl.mean()), float(js.mean())
+
+
+@in_blocks
+def _divergences(logs: Double, other: Double) -> Double:
+    """KL(p || q) and JS(p, q) of each sample, [N, 2], of log p and log q, [N, K]."""
     shares = np.exp(logs)
-    kl = _kullback_leibler(shares, logs, other)
-    return float(kl.mean()), float(jensen_shannon(shares, np.exp(other)).mean())
+    return np.stack([_kullback_leibler(shares, logs, other), jensen_shannon(shares, np.exp(other))], axis=1)

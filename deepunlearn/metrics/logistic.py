@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Split = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # which samples are known, and which are judged
 OPTIONS = {"maxiter": 100, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}  # of LogisticRegression()
 
 
@@ -43,8 +45,15 @@ def folded_accuracy(values: Floats, positive: Mask, folds: int) -> float:
 
 def shuffled_accuracy(values: Floats, positive: Mask, seed: int, *, splits: int = 5, held_out: float = 0.8) -> float:
     """Mean accuracy in [0, 1] over stratified shuffled splits, each fitted on 1 - held_out of values [N]."""
-    cut = StratifiedShuffleSplit(splits, test_size=held_out, random_state=seed)
-    return float(np.mean([_accuracy(values, positive, *rows) for rows in cut.split(values, positive)]))
+    cut = _shuffled(positive.tobytes(), seed, splits, held_out)
+    return float(np.mean([_accuracy(values, positive, *rows) for rows in cut]))
+
+
+@lru_cache(maxsize=4)
+def _shuffled(positive: bytes, seed: int, splits: int, held_out: float) -> list[Split]:
+    """The splits of samples with these labels: the same for all models of a seed, and slower than their fits."""
+    labels = np.frombuffer(positive, dtype=np.bool_)
+    return list(StratifiedShuffleSplit(splits, test_size=held_out, random_state=seed).split(labels, labels))
 
 
 def _accuracy(values: Floats, positive: Mask, known: npt.NDArray[np.int64], judged: npt.NDArray[np.int64]) -> float:

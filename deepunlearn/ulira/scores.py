@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
-from scipy.special import logsumexp
 
-from deepunlearn.metrics.accuracy import Floats, Integers
+from deepunlearn.metrics.accuracy import Floats, Integers, log_sum_exp
+from deepunlearn.metrics.blocks import in_blocks
 
 Wide = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -56,10 +56,15 @@ def scaled_confidence(logits: Floats, labels: Integers) -> Wide:
     assert logits.ndim == 2 and logits.shape[1] > 1 and labels.shape == logits.shape[:1], (logits.shape, labels.shape)
     assert labels.size == 0 or (labels.min() >= 0 and labels.max() < logits.shape[1]), (labels.min(), labels.max())
     _require_finite(logits, "logits")
+    return _margins(logits, labels)
+
+
+@in_blocks
+def _margins(logits: Floats, labels: Integers) -> Wide:
     others = logits.astype(np.float64)
     own = np.take_along_axis(others, labels[:, None], axis=1)[:, 0]
     np.put_along_axis(others, labels[:, None], -np.inf, axis=1)
-    result: Wide = own - logsumexp(others, axis=1)
+    result: Wide = own - log_sum_exp(others)
     return result
 
 
@@ -182,7 +187,9 @@ def _blocks(phi: Floats) -> Iterator[slice]:
 
 
 def _require_finite(values: Floats, name: str) -> None:
-    bad = len(values) - sum(int(np.isfinite(row).all()) for row in values)  # by row: no mask of the size of phi
+    step = max(1, _ELEMENTS // max(values.shape[1], 1))
+    blocks = (values[start : start + step] for start in range(0, len(values), step))  # no mask of the size of phi
+    bad = sum(int(np.count_nonzero(~np.isfinite(block).all(axis=1))) for block in blocks)
     if bad:
         raise ValueError(
             f"{name} must be finite, {bad} of {len(values)} rows are not; the caller must refuse the model"

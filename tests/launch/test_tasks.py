@@ -41,6 +41,12 @@ def test_an_original_is_a_task_of_the_first_cell_that_needs_it(tmp_path: Path) -
     assert len(names) == len(set(names))
 
 
+def test_models_of_a_seed_are_measured_together_so_that_their_references_are_read_once(tmp_path: Path) -> None:
+    measured = [task for task in planned(tmp_path, "measures=[divergence]").tasks if task.stage == "measure"]
+    assert [task.seed for task in measured] == [0] * 4 + [1] * 4
+    assert {task.method for task in measured[:4]} == {"original", "retrained", "ft", "ga"}
+
+
 @pytest.mark.slow
 def test_commands_for_other_forget_sets_know_the_task_by_the_same_name(tmp_path: Path) -> None:
     """So that one waits for the other; of the default forget set it is the name that it always had."""

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, f1_score, mean_squared_error, roc_auc_score
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
@@ -23,6 +25,7 @@ from deepunlearn.measures import (
     calibration,
     difference_attack,
     divergence_in_seeds,
+    f1,
     luma,
     nomus,
     rf_jsd,
@@ -151,12 +154,12 @@ def test_confidence_on_the_edge_of_a_bin_counts_below_it() -> None:
 
 def test_luma_of_known_parts() -> None:
     own = logits(forget=0.5)
-    f1 = {
+    scores = {
         (name, part): f1_score(LABELS[part], of[part].argmax(axis=1), average="macro")
         for name, of in (("own", own), ("retrained", RETRAINED))
         for part in ("test", "forget")
     }
-    gap = sum(abs(f1["own", part] - f1["retrained", part]) for part in ("test", "forget"))
+    gap = sum(abs(scores["own", part] - scores["retrained", part]) for part in ("test", "forget"))
     both = [umia_erasure.measure(outputs(of))["UMIA"] for of in (own, RETRAINED)]
     assert both[0] is not None and both[1] is not None
     parts = [exp(-4 * gap), exp(-4 * abs(both[0] - both[1])), exp(-((log(2) / log(11)) ** 3))]
@@ -187,6 +190,16 @@ def test_sample_by_sample_they_are_what_libraries_say(name: str) -> None:
             assert found[f"F1_{letter}"] == f1_score(LABELS[part], rows.argmax(axis=1), average="macro")
         if name == "mse":
             assert found[f"MSE_{letter}"] == pytest.approx(mean_squared_error(np.eye(5)[LABELS[part]], rows))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 12))
+def test_f1_is_scikit_learns_bit_for_bit(seed: int, samples: int) -> None:
+    """Of so few samples some classes are neither among labels nor answers, and do not count."""
+    random = np.random.default_rng(seed)
+    rows, labels = random.integers(0, 3, (samples, 6)), random.integers(0, 6, samples)
+    one = Outputs({"test": labels}, 0, {"test": rows})
+    assert f1.macro_f1(one, "logits", "test") == f1_score(labels, rows.argmax(axis=1), average="macro", zero_division=0)
 
 
 def test_where_too_few_are_forgotten_attacks_are_undefined_and_the_rest_is_not() -> None:

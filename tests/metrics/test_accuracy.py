@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import logsumexp
 
 from deepunlearn.core.errors import Diverged
-from deepunlearn.metrics.accuracy import accuracy, losses
+from deepunlearn.metrics.accuracy import accuracy, answers, log_sum_exp, losses
 
 
 def slow_loss(row: list[float], label: int) -> float:
@@ -27,10 +29,22 @@ def test_losses_agree_with_the_slow_sum(rows: list[list[float]], label: int) -> 
     np.testing.assert_allclose(found, [slow_loss(row, label) for row in rows], rtol=1e-9, atol=1e-15)
 
 
+@given(
+    arrays(np.float64, (7, 5), elements=st.sampled_from([-2.0, 0.0, 3.5, 700.0]) | st.floats(-800, 800)), st.booleans()
+)
+def test_log_sum_exp_is_scipys_bit_for_bit(values: np.ndarray, some_infinite: bool) -> None:
+    values[:, 2] = -np.inf if some_infinite else values[:, 1]  # and several largest ones
+    assert np.array_equal(log_sum_exp(values), logsumexp(values, axis=1))
+
+
 @given(st.floats(-1e4, 1e4))
 def test_losses_do_not_change_with_a_shift(shift: float) -> None:
     logits, labels = np.random.default_rng(0).normal(size=(6, 4)), np.array([0, 1, 2, 3, 0, 1])
     np.testing.assert_allclose(losses(logits + shift, labels), losses(logits, labels), atol=1e-9)
+
+
+def test_the_answer_is_the_lowest_of_the_largest() -> None:
+    assert answers(np.array([[1.0, 2.0, 2.0], [0.0, -1.0, 0.0]])).tolist() == [1, 0]
 
 
 def test_losses_known_values() -> None:

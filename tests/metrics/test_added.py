@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import auc, roc_curve
 
 from deepunlearn.analysis import records
 from deepunlearn.analysis.coverage import coverage
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Measure
-from deepunlearn.metrics.added import Outputs, computed
+from deepunlearn.metrics.added import Outputs, computed, told_apart
 from tests.commands import called, run_command, sweep, tree
 from tests.plugins import put
 
@@ -331,3 +334,13 @@ def test_an_attack_has_no_name_of_a_measure(tmp_path: Path) -> None:
         (target / "time.py").write_text(ATTACK)
         (target / "time.yaml").write_text(ATTACK_YAML.replace("mine", "time"))
         read_command([*WORK, f"plugins={tmp_path}"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.integers(1, 150), st.integers(1, 150), st.sampled_from([2, 7, 10**9]))
+def test_told_apart_is_scikit_learns_bit_for_bit(seed: int, members: int, others: int, values: int) -> None:
+    """Also where many are equal: a threshold lies between two values only."""
+    random = np.random.default_rng(seed)
+    sides = (random.integers(0, values, members) / 7.0, random.integers(0, values, others) / 7.0)
+    false, true, _ = roc_curve(np.repeat([1, 0], [members, others]), np.concatenate(sides), drop_intermediate=False)
+    assert told_apart(*sides) == (auc(false, true), true[false <= 0.01].max())
