@@ -41,7 +41,7 @@ from deepunlearn.launch.plan import Planner
 
 NETWORKS = {
     "resnet18": ("arch=resnet18",),
-    "vit": ("arch=timm", "arch.model=vit_tiny_patch16_224", "arch.args.patch_size=4", "arch.args.depth=6"),
+    "vit": ("arch=timm", "arch.model=vit_tiny_patch16_224", "arch.args.patch_size=8", "arch.args.depth=4"),
 }
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the class that is forgotten
 KEPT = ((0.0, 0.0), (0.1, 0.1), (0.25, 0.25), (0.5, 0.5), (0.75, 0.75), (0.0, 1.0), (0.1, 1.0), (0.5, 1.0), (1.0, 1.0))
@@ -130,7 +130,8 @@ def scores(network: str, given: Mapping[str, Any], share: float, kept: tuple[flo
     """Of original, retrained and both unlearned models; the sweep that makes them runs where it has not."""
     command = [*NETWORKS[network], *shlex.split(str(given["setting"])), "method=amnesiac,pamnesiac", "search=none",
                f"results={given['results']}", f"seeds={given['seeds']}", "forget=classes",
-               f"forget.classes=[{given['forgotten']}]", f"forget.share={share}", "method.amnesiac.params.epochs=0",
+               f"forget.classes=[{given['forgotten']}]", f"forget.share={share}",
+               "method.amnesiac.params.epochs=0", "method.pamnesiac.params.epochs=0",
                f"method.pamnesiac.params.first={kept[0]}", f"method.pamnesiac.params.last={kept[1]}",
                "measures=[]", "confirm=true"]  # fmt: skip
     run_main(sweep.main, command)

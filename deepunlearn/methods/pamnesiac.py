@@ -19,7 +19,8 @@ class PartialAmnesiac(Method):
     Source: Gogineni and Nadimi 2025, algorithm 1. P_l is drawn once for all updates, so that P_l times their sum is
     all that is needed; `by=magnitude` keeps the largest entries of the sum, where a deployment would have to choose at
     each update.
-    Ours: the default shares, and the optional repair, as of amnesiac. Buffers count as well, see there.
+    Ours: the default shares, and the repair, as of amnesiac: the source does without (`epochs=0`), and little is left
+    where nearly every batch held forget samples. Buffers count as well, see there.
     """
 
     first: float
