@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 
@@ -9,7 +11,9 @@ from deepunlearn.core.errors import DeepUnlearnError
 from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.registry import Folders
 
+OUTPUT = 1  # the descriptor of standard output
 INTERRUPTED = 130
+UNREAD = 141  # as of a program that a broken pipe has ended
 
 
 def run_main(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
@@ -18,19 +22,33 @@ def run_main(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | No
     So is one of a machine that ran out of something, e.g. of room on its disk, which is no mistake of this program.
     """
     try:
-        return main(sys.argv[1:] if arguments is None else arguments)
+        code = main(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return code
     except DeepUnlearnError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\nstopped; nothing stored is lost. Run the same command to go on.", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), OUTPUT)  # else the interpreter fails on its last flush
+        return UNREAD
     except Exception as error:
         rule = infrastructure(error)
         if rule is None or not rule.scarce:
             raise
         print(f"error: {type(error).__name__}: {error}\n  remedy:  {rule.remedy}", file=sys.stderr)
         return DeepUnlearnError.exit_code
+
+
+def _reader_has_left() -> bool:
+    """Whether nobody can read our standard output any more, as after `... | head`."""
+    output = select.poll()
+    output.register(OUTPUT, 0)
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def folders_of(arguments: Sequence[str]) -> tuple[list[str], Folders]:

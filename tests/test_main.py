@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import subprocess
 import sys
@@ -93,3 +94,14 @@ def test_neither_the_command_nor_completion_imports_what_takes_long() -> None:
         f"import sys, deepunlearn.__main__, deepunlearn.completion; print(*sorted({set(HEAVY)!r} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+@pytest.mark.parametrize("arguments", [("methods", "--markdown"), ("--version",)], ids=["much", "little"])
+def test_a_reader_that_has_left_is_no_error(arguments: tuple[str, ...]) -> None:
+    """As with `deepunlearn methods | head -3`, which once printed a traceback."""
+    read, write = os.pipe()
+    os.close(read)
+    call = [sys.executable, "-m", "deepunlearn", *arguments]
+    said = subprocess.run(call, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (said.returncode, said.stderr) == (141, "")
