@@ -87,7 +87,7 @@ def _unknown(name: str, others: Sequence[str]) -> ConfigError:
         return unknown("command", name, SUBCOMMANDS, remedy=f"run deepunlearn list {kind}")
     if "=" in name or name.startswith(("-", "+", "~")):
         meant = " ".join(["deepunlearn sweep", name, *others])
-        return unknown("command", name, SUBCOMMANDS, remedy=f"the name of a command comes first, e.g. {meant}")
+        return unknown("command", name, SUBCOMMANDS, remedy=f"put the name of a command first, e.g. {meant}")
     return unknown("command", name, SUBCOMMANDS)
 
 

@@ -89,8 +89,10 @@ OPENED: Mapping[str, Sequence[str]] = {  # the groups whose options such a comma
     "measure": ("launcher", "runtime"),
     "forget": ("arch", "dataset", "method", "runtime"),
 }
+FLAGS = ("--help", "--cfg", "--package", "--resolve", "--info", "--config-dir", "--multirun")
 WORDS: Mapping[str, Sequence[str]] = {
-    "sweep": ("--help", "--multirun"),
+    "sweep": FLAGS,
+    "lira": FLAGS,
     "status": ("--help", "--watch"),
     "share": ("--help", "export", "import", "show"),
     "methods": ("--help", "--markdown", "--check"),
@@ -187,7 +189,12 @@ def _listed(names: Iterator[str], value: str) -> list[str]:
 
 
 def _choices(group: str, folders: Folders) -> Iterator[str]:
-    yield from registered(group, folders) if group in KINDS else _stems(shipped("conf") / group)
+    if group in KINDS:
+        yield from registered(group, folders)
+        return
+    yield from _stems(shipped("conf") / group)
+    if folders.plugins is not None:
+        yield from _stems(Path(folders.plugins) / group)
 
 
 def _stems(folder: Path) -> Iterator[str]:

@@ -61,8 +61,14 @@ KINDS = {
 }
 
 
+SETTINGS = ("train", "search", "protocol", "launcher", "runtime")  # groups of conf/ that are values without code
+
+
 class Folders(NamedTuple):
-    """Where a user's own lie: `plugins=DIR` has a folder for each kind, `extra_methods=DIR` is a folder of methods."""
+    """Where a user's own lie: `plugins=DIR` has a folder for each kind, `extra_methods=DIR` is a folder of methods.
+
+    That of `plugins=`, which Hydra calls `--config-dir`, may have folders of `SETTINGS`, too.
+    """
 
     plugins: str | None = None
     extra_methods: str | None = None
@@ -279,12 +285,12 @@ def _check_plugins(root: Path) -> None:
     """Raises ConfigError unless the folder of `plugins=` has folders of kinds only: others would never be read."""
     folders = [one.name for one in root.iterdir() if one.is_dir() and one.name[0] not in "._"] if root.is_dir() else []
     for name in sorted(folders):
-        if name not in KINDS:
-            near = get_close_matches(name, KINDS, n=1)
+        if name not in (*KINDS, *SETTINGS):
+            near = get_close_matches(name, (*KINDS, *SETTINGS), n=1)
             raise ConfigError(
                 f"a folder of plugins={root} is not that of a kind",
                 given=name,
-                allowed=", ".join(KINDS),
+                allowed=", ".join((*KINDS, *SETTINGS)),
                 remedy=f"rename it{f' to {near[0]}' if near else ''}, or move it elsewhere",
             )
     if not any(_holds(root / name) for name in folders):

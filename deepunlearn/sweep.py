@@ -16,8 +16,9 @@ import numpy as np
 
 from deepunlearn.cli import run_main, table, wants_help
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
-from deepunlearn.config.arguments import without_multirun
+from deepunlearn.config.hydra_flags import read_flags
 from deepunlearn.config.measures import check_classes
+from deepunlearn.config.shown import shown
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Indices
 from deepunlearn.core.method_config import MethodConfig, Records
@@ -54,7 +55,12 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(usage())
         return 0
-    arguments = without_multirun(arguments)
+    asked = read_flags(arguments)
+    if asked.shows:
+        for text in shown(asked):
+            print(text)
+        return 0
+    arguments = asked.words
     command = read_command(arguments)
     progress = Progress()
     check_classes(command.sweep.measures, command.sweep.cells)

@@ -65,7 +65,7 @@ def test_a_subcommand_is_the_module_of_its_name(
         (["swep"], ["'swep'", "sweep, tables", "did you mean 'sweep'?"]),
         (["datasets"], ["'datasets'", "run deepunlearn list dataset"]),
         (["method=ft", "seeds=1"], ["deepunlearn sweep method=ft seeds=1"]),
-        (["--watch"], ["'--watch'", "comes first"]),
+        (["--watch"], ["'--watch'", "first, e.g."]),
     ],
 )
 def test_an_unknown_subcommand_is_named_with_what_is_allowed_and_meant(given: list[str], named: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,6 @@ from deepunlearn.config.references import unresolved
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.metrics import scikit
 
-MULTIRUN = ("-m", "--multirun")  # Hydra's word for a grid; here every command may be one
 NAME = re.compile(r"[\w.-]+")
 LISTS = re.compile(
     r"seeds|measures|reference\.original|(chain|rum)\.steps|launcher\.setup|dataset\.(mean|std|categories|ignore)|method\.[\w.]+\.(choices|between|words)"
@@ -29,12 +28,10 @@ FORGET = "forget."
 SEED = "{seed}"  # in the name of a file: there is one for each
 
 
-def without_multirun(arguments: Iterable[str]) -> list[str]:
-    return [argument for argument in arguments if argument not in MULTIRUN]
-
-
 def parsed(argument: str) -> tuple[str, str]:
     """`NAME=VALUE` as its two parts."""
+    if argument.startswith("~"):
+        raise _removed(argument)
     key, equals, value = argument.partition("=")
     if not equals or not key or key.startswith("-"):
         raise ConfigError(
@@ -43,14 +40,48 @@ def parsed(argument: str) -> tuple[str, str]:
             allowed="NAME=VALUE, e.g. method=msg train.epochs=10",
             remedy="put NAME= before it; python -m deepunlearn.sweep --help lists the names",
         )
-    if key.startswith(("+", "~")):
+    if key.startswith("+"):
+        key = _forced(key, argument)
+    if re.match(r"hydra\b", key):
         raise ConfigError(
-            "options cannot be added or removed, only set",
+            "Hydra composes configurations here and runs nothing, so it has no options of its own",
             given=argument,
-            allowed=f"{key.lstrip('+~')}=VALUE",
-            remedy=f"drop the {key[0]!r}",
+            allowed="options that python -m deepunlearn.sweep --help lists",
+            remedy="results=DIR says where results go, launcher=slurm that a cluster runs them, method=ft,ct is a grid",
         )
     return key, _QUOTED[key](value) if key in _QUOTED else value
+
+
+def _forced(key: str, argument: str) -> str:
+    """The option that `++NAME=` sets and `+NAME=` adds. Raises ConfigError where nothing can be added."""
+    name = key.lstrip("+")
+    if key.startswith("++") or FREE.match(argument.lstrip("+")):
+        return name
+    raise ConfigError(
+        "options cannot be added, only set: each is declared, so that a misspelt one is noticed",
+        given=argument,
+        allowed=f"{name}=VALUE where there is such an option; any name as arch.args.NAME= and launcher.extra.NAME=",
+        remedy="drop the '+'; a hyper-parameter of a method of yours is declared in its YAML (docs/adding.md)",
+    )
+
+
+def _removed(argument: str) -> ConfigError:
+    """The refusal of Hydra's way to remove a group or an option."""
+    name = argument[1:].partition("=")[0]
+    if name in NOTHING:
+        remedy = f"write {name}={NOTHING[name]}"
+    else:
+        remedy = f"choose another, {name}=NAME" if name in GROUPS else f"leave {name} out, or write {name}=null"
+    return ConfigError(
+        "options cannot be removed, only set",
+        given=argument,
+        allowed=", ".join(f"{group}={none}" for group, none in NOTHING.items()) + ", or NAME=null of what may be null",
+        remedy=remedy,
+    )
+
+
+NOTHING = {"search": "none", "measures": "[]", "launcher": "local", "hparams": "null"}  # what stands where nothing is
+FREE = re.compile(r"arch\.(args|parts)[.=]|arch\.weights=|launcher\.extra[.=]")  # any names may stand there
 
 
 def _quoted(value: str) -> str:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra import initialize_config_dir
+from omegaconf import DictConfig
 
 from deepunlearn.config import arguments as words
 from deepunlearn.config import forget_sets
 from deepunlearn.config.architectures import identified
 from deepunlearn.config.arguments import listed, parsed
-from deepunlearn.config.composing import composed
+from deepunlearn.config.composing import composed, unresolved_config
 from deepunlearn.config.datasets import named
 from deepunlearn.config.files import AXES, options, read_yaml, sweep_files
 from deepunlearn.config.forget_sets import Chosen, forget_sets_of
+from deepunlearn.config.hydra_flags import read_flags
 from deepunlearn.config.known import default_of
 from deepunlearn.config.measures import added_measures, check_alone, check_kept
 from deepunlearn.config.methods import METAS, compose_method, typed_values
@@ -75,9 +78,32 @@ class Command(NamedTuple):
     name: str
 
 
+class Grid(NamedTuple):
+    """What a command line and its sweep file say, before anything is composed."""
+
+    cells: list[Cell]
+    methods: list[str]  # none: the default
+    overrides: list[str]  # but for those of forget sets, which the cells have
+    folders: Folders
+    name: str
+
+
 def read_command(arguments: Sequence[str]) -> Command:
     """Everything that `python -m deepunlearn.sweep ARGUMENTS` says, validated. Raises ConfigError."""
-    given = [parsed(argument) for argument in words.without_multirun(arguments)]
+    grid = read_grid(arguments)
+    with composing():
+        sweep, flags = _build(grid.cells, grid.methods, grid.overrides, grid.folders)
+    return Command(sweep, flags, grid.name)
+
+
+def composing() -> AbstractContextManager[Any]:
+    """Hydra, ready to compose `conf/`."""
+    return initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute()))
+
+
+def read_grid(arguments: Sequence[str]) -> Grid:
+    """The words of a command line in their places. Raises ConfigError."""
+    given = [parsed(argument) for argument in read_flags(arguments).words]
     file, name = _sweep_file([value for key, value in given if key == "sweep"])
     axes = {axis: listed(axis, value) for key, value in given if (axis := key) in AXES}
     for override in file.overrides:
@@ -91,9 +117,40 @@ def read_command(arguments: Sequence[str]) -> Command:
         words.check(override)
     cells = _cells(file, axes, _forget_settings(file, given))
     overrides = [override for override in overrides if not forget_sets.is_forget(override)]
-    with initialize_config_dir(version_base="1.3", config_dir=str(shipped("conf").absolute())):
-        sweep, flags = _build(cells, methods, overrides, folders)
-    return Command(sweep, flags, name)
+    return Grid(cells, methods, overrides, folders, name)
+
+
+class Composition(NamedTuple):
+    """One configuration of a command: of a cell and a method. overrides: what Hydra is given to compose it."""
+
+    title: str
+    overrides: list[str]
+    steps: list[str]  # of a chain: what is set of its steps, which no configuration holds
+    folders: Folders
+
+    def config(self) -> DictConfig:
+        """What Hydra composes, with its references. Raises ConfigError."""
+        with composing():
+            return unresolved_config(self.overrides)
+
+
+def compositions(arguments: Sequence[str]) -> Iterator[Composition]:
+    """All configurations that a command composes, cell by cell. Raises ConfigError."""
+    grid = read_grid(arguments)
+    steps = [override for override in grid.overrides if STEP.match(override)]
+    overrides = _opened([override for override in grid.overrides if override not in steps])
+    settings = read_settings(overrides, registered("method", grid.folders))
+    methods = grid.methods or [default_of("method")]
+    for cell, method in product(grid.cells, methods):
+        own = [f"method={method}", *(one.override for one in settings_of(method, settings, methods))]
+        words_of_cell = _overrides_of(cell, overrides, own)
+        of_method = [step for step in steps if step.startswith(f"{method}.")]
+        yield Composition(_title(cell, method), words_of_cell, of_method, grid.folders)
+
+
+def _title(cell: Cell, method: str) -> str:
+    forget = ",".join([cell.forget.kind, *cell.forget.overrides])
+    return " ".join((cell.dataset or default_of("dataset"), cell.arch or default_of("arch"), forget, method))
 
 
 def _folders(overrides: list[str]) -> Folders:
@@ -251,9 +308,13 @@ def _composed_cells(cells: list[Cell], overrides: list[str]) -> list[dict[str, A
 
 
 def _composed_cell(cell: Cell, overrides: list[str], method: Sequence[str] = ()) -> dict[str, Any]:
+    return composed(_overrides_of(cell, overrides, method))
+
+
+def _overrides_of(cell: Cell, overrides: list[str], method: Sequence[str]) -> list[str]:
     named = [f"{axis}={name}" for axis, name in (("dataset", cell.dataset), ("arch", cell.arch)) if name]
     others = [override for override in overrides if not override.startswith("method.")]
-    return composed([*named, *_of_forget(cell), *others, *method])
+    return [*named, *_of_forget(cell), *others, *method]
 
 
 def _of_forget(cell: Cell) -> list[str]:
@@ -306,10 +367,11 @@ def _not_chosen(meta: str, steps: list[str], names: list[str]) -> ConfigError:
 
 def _opened(overrides: list[str]) -> list[str]:
     """With Hydra's leave for names that conf/ does not know, in the places where any name may stand."""
-    open_names = r"arch\.(args|parts)[.=]|arch\.weights="
-    if "launcher=slurm" in overrides:
-        open_names += r"|launcher\.extra[.=]"
-    return [f"++{one}" if re.match(open_names, one) else one for one in overrides]
+    local = {"launcher=local"} >= {one for one in overrides if one.startswith("launcher=")}
+    return [
+        f"++{one}" if words.FREE.match(one) and not (local and one.startswith("launcher.")) else one
+        for one in overrides
+    ]
 
 
 def _kept_as_files(dataset: dict[str, Any]) -> bool:

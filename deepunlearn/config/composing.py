@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hydra import compose
 from hydra.errors import ConfigCompositionException, HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from deepunlearn.config.known import names_of, nearest, no_such_option
@@ -17,9 +19,21 @@ from deepunlearn.core.errors import ConfigError, unknown
 
 def composed(overrides: list[str]) -> dict[str, Any]:
     """Plain values of `conf/sweep.yaml` under `overrides`. Raises ConfigError for unknown names."""
-    try:
+    with _explaining(overrides):
         config = compose("sweep", overrides=overrides)
         return dict(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
+
+
+def unresolved_config(overrides: list[str]) -> DictConfig:
+    """The same as Hydra has it: values may be references."""
+    with _explaining(overrides):
+        return compose("sweep", overrides=overrides)
+
+
+@contextmanager
+def _explaining(overrides: list[str]) -> Iterator[None]:
+    try:
+        yield
     except (HydraException, OmegaConfBaseException, ConfigCompositionException) as error:
         raise _reference(error, overrides) or _explained(error, overrides) from None
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from pydantic import BaseModel
 
-from deepunlearn.config.files import read_yaml
+from deepunlearn.config.files import options, read_yaml
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.schema import DatasetConfig
-from deepunlearn.registry import Folders, Registered, check_code, registered
+from deepunlearn.registry import SETTINGS, Folders, Registered, check_code, registered
 
 COMPOSED = ("method", "arch", "dataset", "forget")  # kinds that are groups of conf/
+NAMED = ("search", "protocol")  # that results are told apart by
 PROVIDER = "deepunlearn plug-ins"
 
 
 def offer(folders: Folders) -> None:
     """Let Hydra compose what is not in conf/ like what is, and no longer what an earlier command had offered."""
     store = ConfigStore.instance()
-    for kind in (*COMPOSED, "train"):
+    for kind in (*COMPOSED, *SETTINGS):
         group = store.repo.setdefault(kind, {})
         for name in [name for name, node in group.items() if node.provider == PROVIDER]:
             del group[name]
@@ -30,6 +32,35 @@ def offer(folders: Folders) -> None:
         for one in registered(kind, folders).values():
             for group, values in () if one.built_in else _nodes(one):
                 store.store(group=group, name=one.name, node=OmegaConf.create(values), provider=PROVIDER)
+    for group, file in _settings(folders):
+        store.store(group=group, name=file.stem, node=OmegaConf.create(_values(group, file)), provider=PROVIDER)
+
+
+def _settings(folders: Folders) -> Iterator[tuple[str, Path]]:
+    """The files of groups that are values alone in the folder of `plugins=` (`--config-dir` in Hydra's words)."""
+    if folders.plugins is not None:
+        for group in SETTINGS:
+            yield from ((group, file) for file in sorted((Path(folders.plugins) / group).glob("*.yaml")))
+
+
+def _values(group: str, file: Path) -> dict[str, Any]:
+    """Raises ConfigError for a name that there is already, or that results would show wrongly."""
+    values = read_yaml(file, resolve=False)
+    if file.stem in options(group) or file.stem in ConfigStore.instance().repo[group]:
+        raise ConfigError(
+            f"there are two of the same name: {group}={file.stem}",
+            given=str(file),
+            allowed=f"names other than {', '.join(options(group))}",
+            remedy="rename yours, so that results of the two cannot be mistaken for each other",
+        )
+    if not isinstance(values, dict) or (group in NAMED and values.get("name") != file.stem):
+        raise ConfigError(
+            f"{file} does not say which {group} it is",
+            given=f"name: {values.get('name') if isinstance(values, dict) else values}",
+            allowed=f"name: {file.stem}",
+            remedy="write that line into it: results show it",
+        )
+    return values
 
 
 def _nodes(one: Registered) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -11,6 +11,7 @@ from deepunlearn.analysis.agreement import agreement_tables
 from deepunlearn.analysis.records import attack_table, verdict_table
 from deepunlearn.cli import wants_help
 from deepunlearn.config import read_command
+from deepunlearn.config.hydra_flags import read_flags
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress
 from deepunlearn.forget.halves import HalvesForget
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     for argument in arguments:
         if argument.startswith("forget="):
             raise ConfigError("U-LiRA has its own forget sets", given=argument, allowed=DESIGN, remedy="leave it out")
+    if read_flags(arguments).shows:
+        return sweep.main([*arguments, DESIGN])
     command = read_command([*arguments, DESIGN])
     planner = Planner(command.sweep, Progress(), only_plan=command.flags.plan)
     for cell in range(len(planner.sweep.cells)):

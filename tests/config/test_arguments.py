@@ -81,6 +81,32 @@ def test_what_cannot_be_read_is_shown_whole(argument: str) -> None:
     assert argument in refusal("search=quick", argument).problem
 
 
+@pytest.mark.parametrize(
+    ("argument", "remedy"),
+    [
+        ("~search", "write search=none"),
+        ("~launcher=slurm", "write launcher=local"),
+        ("~train", "choose another, train=NAME"),
+        ("~dataset.root", "leave dataset.root out, or write dataset.root=null"),
+        ("+new=1", "drop the '+'"),
+        ("+train.lr=0.1", "drop the '+'"),
+        ("++train.lrr=0.1", "did you mean 'train.lr'?"),
+        ("hydra.run.dir=out", "results=DIR"),
+        ("hydra/launcher=joblib", "launcher=slurm"),
+    ],
+)
+def test_hydras_ways_to_change_a_configuration_are_told_ours(argument: str, remedy: str) -> None:
+    assert remedy in str(refusal(argument).remedy)
+
+
+def test_an_override_that_hydra_would_force_or_add_is_one_where_it_may_stand() -> None:
+    assert (
+        read_command(["++train.lr=0.3", "++dataset=mnist"]).sweep
+        == read_command(["train.lr=0.3", "dataset=mnist"]).sweep
+    )
+    assert read_command(["dataset=iris", "arch=mlp", "+arch.args.width=64"]).sweep.cells[0].arch.args["width"] == 64
+
+
 def fields_with_lists() -> set[str]:
     """Options that are typed as lists in the schema."""
     models = {"dataset": CellConfig.model_fields["dataset"].annotation, "launcher": SlurmLauncher}

@@ -29,6 +29,7 @@ NO_ACTION = {
 }
 MADE_FROM_PARTS = {  # functions whose callers give the text, as the test of their own file shows
     "analysis.external": "_unfit: the remedy depends on the column",
+    "config.hydra_flags": "_refused: the remedy depends on the flag, as its tests show",
     "data.given": "_relabelling: the remedy depends on what the labels are",
     "data.table_columns": "unfit: its callers say what to do, as the tests of bad tables show",
     "data.table_files": "unreadable: likewise",
