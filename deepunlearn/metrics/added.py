@@ -18,9 +18,11 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.metrics import scikit
 from deepunlearn.metrics.accuracy import Floats, Integers, losses
 from deepunlearn.metrics.counted import too_few
+from deepunlearn.metrics.remembered import read_only
 from deepunlearn.registry import digest, functions, load
 
 Losses = npt.NDArray[np.float64]
+KEPT_BYTES = 2**27  # of the logits of a group of models: 20 MB of ten models of CIFAR-10
 FALSE_RATE = 0.01  # of an attack's column of hits
 
 
@@ -126,13 +128,25 @@ class Outputs:
 
 
 class ReadWhenAsked(Sequence[Mapping[str, Floats]]):
-    """Logits by part of several models, each read anew whenever it is asked for; none is kept."""
+    """Logits by part of several models, each read when it is asked for.
+
+    They are kept, so that nobody can change them, where all of them together are no larger than `KEPT_BYTES`; larger
+    ones are read anew each time.
+    """
 
     def __init__(self, reads: Sequence[Callable[[], Mapping[str, Floats]]]) -> None:
         self._reads = reads
+        self._kept: dict[int, Mapping[str, Floats]] = {}
 
     def __getitem__(self, number: Any) -> Any:
-        return self._reads[number]() if isinstance(number, int) else ReadWhenAsked(self._reads[number])
+        if not isinstance(number, int):
+            return ReadWhenAsked(self._reads[number])
+        if number in self._kept:
+            return self._kept[number]
+        logits = self._reads[number]()
+        if len(self) * sum(one.nbytes for one in logits.values()) <= KEPT_BYTES:
+            logits = self._kept[number] = read_only(logits)
+        return logits
 
     def __len__(self) -> int:
         return len(self._reads)

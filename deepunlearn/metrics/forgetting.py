@@ -58,8 +58,9 @@ def epsilons(unlearned: Floats, retrained: Floats) -> Wide:
         one, other = unlearned[:, block], retrained[:, block]
         above = np.median(one, axis=0) >= np.median(other, axis=0)
         inner = np.ptp(one, axis=0) <= np.ptp(other, axis=0)
-        best = _above(one, other, above, _epsilon_of(models)), _between(one, other, inner, _epsilon_between(models))
-        result[block] = np.maximum(*best)
+        counted, real = _cuts(one, other)
+        best_above = _above(_of_side(counted, above), real, _epsilon_of(models))
+        result[block] = np.maximum(best_above, _between(_of_side(counted, inner), real, _epsilon_between(models)))
     return result
 
 
@@ -87,42 +88,42 @@ def _epsilon_between(models: int) -> Wide:
     return np.where((other >= 0) & (other <= models), _epsilon_of(models)[own, np.clip(other, 0, models)], -1.0)
 
 
-def _counts(
-    one: Floats, other: Floats, first: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """[b, 2 N + 1] how many values of the first side are among the so many smallest of both, and which cuts are real.
+def _cuts(one: Floats, other: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """[2 N + 1, b] how many values of the one side are among the so many smallest of both, and which cuts are real.
 
-    A cut between two equal values is none.
+    A cut between two equal values is none. Samples come last: a maximum over cuts is then taken of many at a time.
     """
     values = np.concatenate([one, other]).T
     order = np.argsort(values, axis=1, kind="stable")
-    own = (order < len(one)) == first[:, None]
     ascending = np.take_along_axis(values, order, axis=1)
-    real = np.ones((len(values), values.shape[1] + 1), bool)
-    real[:, 1:-1] = ascending[:, 1:] > ascending[:, :-1]
-    counted = np.zeros(real.shape, np.int32)
-    np.cumsum(own, axis=1, out=counted[:, 1:])
+    real = np.ones((values.shape[1] + 1, len(values)), bool)
+    real[1:-1] = (ascending[:, 1:] > ascending[:, :-1]).T
+    counted = np.zeros(real.shape, np.intp)
+    np.cumsum((order < len(one)).T, axis=0, out=counted[1:])
     return counted, real
 
 
-def _above(one: Floats, other: Floats, first: npt.NDArray[np.bool_], table: Wide) -> Wide:
-    """[b] the best of all single thresholds; what lies above is taken for the first side."""
-    counted, real = _counts(one, other, first)
-    models, below = len(one), np.arange(counted.shape[1])
+def _of_side(counted: npt.NDArray[np.intp], first: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """The counts [2 N + 1, b] of the one side where `first` [b], elsewhere those of the other."""
+    return np.where(first, counted, np.arange(len(counted))[:, None] - counted)
+
+
+def _above(counted: npt.NDArray[np.intp], real: npt.NDArray[np.bool_], table: Wide) -> Wide:
+    """[b] the best of all single thresholds; what lies above is taken for the side that is counted."""
+    models, below = len(counted) // 2, np.arange(len(counted))[:, None]
     found = table[models - counted, models - (below - counted)]
-    result: Wide = np.max(found, axis=1, where=real, initial=0.0)
+    result: Wide = np.max(np.where(real, found, 0.0), axis=0, initial=0.0)
     return result
 
 
-def _between(one: Floats, other: Floats, first: npt.NDArray[np.bool_], table: Wide) -> Wide:
-    """[b] the best of all pairs of thresholds; what lies between is taken for the first side."""
-    counted, real = _counts(one, other, first)
-    result, tied = np.zeros(len(counted)), not real.all()
-    for width in range(1, counted.shape[1]):
-        inside = counted[:, width:] - counted[:, :-width]
-        found = table[width][inside]
-        kept = real[:, width:] & real[:, :-width] if tied else True
-        np.maximum(result, np.max(found, axis=1, where=kept, initial=0.0), out=result)
+def _between(counted: npt.NDArray[np.intp], real: npt.NDArray[np.bool_], table: Wide) -> Wide:
+    """[b] the best of all pairs of thresholds; what lies between is taken for the side that is counted."""
+    result, tied = np.zeros(counted.shape[1]), not real.all()
+    for width in range(1, len(counted)):
+        found = table[width][counted[width:] - counted[:-width]]
+        if tied:
+            found[~(real[width:] & real[:-width])] = 0.0
+        np.maximum(result, found.max(axis=0), out=result)
     return result
 
 

@@ -6,6 +6,7 @@ Rinberg et al. 2024, "Attribute-to-delete: machine unlearning via datamodel matc
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ FLOOR = 1e-5  # added to each bin's share, so that an empty one costs log(1e5) =
 _SAMPLES = 4096  # per block
 
 Wide = npt.NDArray[np.float64]
+Bins = npt.NDArray[np.uint8]
 
 
 def klom(unlearned: Floats, retrained: Floats) -> Wide:
@@ -30,34 +32,48 @@ def klom(unlearned: Floats, retrained: Floats) -> Wide:
     values, clipped to [-100, 100]. The order is the paper's: what unlearned models do and retrained ones never do
     costs most. The largest value belongs to the last bin (published code drops it).
     """
+    return klom_of_bins(*binned(unlearned, retrained))
+
+
+def binned(unlearned: Floats, retrained: Floats) -> tuple[Bins, Bins]:
+    """The bin of each margin, [U, n] and [R, n]: the same whichever side a margin is on."""
     assert unlearned.ndim == 2 and unlearned.shape[1:] == retrained.shape[1:], (unlearned.shape, retrained.shape)
-    result = np.empty(unlearned.shape[1])
+    sides = unlearned, retrained
+    own, other = (np.empty(side.shape, np.uint8) for side in sides)
+    for block in _blocks(unlearned.shape[1]):
+        own[:, block], other[:, block] = _bins(*(side[:, block] for side in sides))
+    return own, other
+
+
+def klom_of_bins(unlearned: Bins, retrained: Bins) -> Wide:
+    """As `klom`, of margins that are `binned`."""
+    terms, result = _terms(len(unlearned), len(retrained)), np.empty(unlearned.shape[1])
     for block in _blocks(len(result)):
-        result[block] = _divergence(*_shares(unlearned[:, block], retrained[:, block]))
+        result[block] = terms[_counts(unlearned[:, block]), _counts(retrained[:, block])].sum(axis=1)
     return result
 
 
-def _divergence(own: Wide, other: Wide) -> Wide:
-    """[b] KL of shares [b, BINS], none of them 0."""
-    result: Wide = np.sum(own * np.log(own / other), axis=1)
+@cache
+def _terms(unlearned: int, retrained: int) -> Wide:
+    """[U + 1, R + 1] what a bin adds to the divergence that so many of U and of R margins are in."""
+    own, other = ((np.arange(models + 1) / models + FLOOR) / (1 + BINS * FLOOR) for models in (unlearned, retrained))
+    result: Wide = own[:, None] * np.log(own[:, None] / other)
     return result
 
 
-def _shares(*sides: Floats) -> list[Wide]:
-    """Of each side [M, b] the shares of its values in bins over all sides, [b, BINS]."""
+def _bins(*sides: Floats) -> list[Bins]:
+    """Of each side [M, b] the bins of its values, over the range of all sides."""
     clipped = [np.clip(side, -LIMIT, LIMIT).astype(np.float64) for side in sides]
     low = np.min([side.min(axis=0) for side in clipped], axis=0)
     high = np.max([side.max(axis=0) for side in clipped], axis=0)
     width = np.where(high > low, high - low, 1) / BINS
-    return [_share(np.minimum((side - low) // width, BINS - 1).astype(np.intp)) for side in clipped]
+    return [np.minimum((side - low) // width, BINS - 1).astype(np.uint8) for side in clipped]
 
 
-def _share(bins: npt.NDArray[np.intp]) -> Wide:
-    """[b, BINS] of the bins [M, b] of each sample's values."""
-    models, samples = bins.shape
-    counts = np.bincount((bins + BINS * np.arange(samples)).ravel(), minlength=BINS * samples).reshape(samples, BINS)
-    shares: Wide = counts / models + FLOOR
-    return shares / (1 + BINS * FLOOR)
+def _counts(bins: Bins) -> npt.NDArray[np.intp]:
+    """[b, BINS] how many of each sample's values [M, b] are in each."""
+    samples = bins.shape[1]
+    return np.bincount((bins + BINS * np.arange(samples)).ravel(), minlength=BINS * samples).reshape(samples, BINS)
 
 
 def _blocks(samples: int) -> Iterator[slice]:

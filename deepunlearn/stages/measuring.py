@@ -33,6 +33,7 @@ from deepunlearn.data.loader import Part
 from deepunlearn.metrics import scikit
 from deepunlearn.metrics.added import Group, Outputs, ReadWhenAsked, computed
 from deepunlearn.metrics.counted import Counted
+from deepunlearn.metrics.remembered import read_only
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import Logits
 from deepunlearn.stages.unlearning import ENSEMBLE, UnlearningStage
@@ -59,6 +60,7 @@ class MeasuringStage(UnlearningStage):
     def __init__(self, cell: CellConfig, results: Results, runtime: Runtime, progress: Progress) -> None:
         super().__init__(cell, results, runtime, progress)
         self.reference_outputs = lru_cache(maxsize=len(REFERENCES))(self._reference_outputs)  # all models of a seed
+        self.retrained_models = lru_cache(maxsize=1)(self._retrained_models)  # all methods
 
     def measure_reference(self, role: Role, seed: int, measures: Iterable[Measure]) -> None:
         """Compute the measures of an original or retrained model that are missing. Raises MeasureFailed."""
@@ -76,17 +78,18 @@ class MeasuringStage(UnlearningStage):
     ) -> None:
         """The same of all models of a method together, one of each seed."""
         wanted = [(one, self.keys.group(subjects, seeds, one)) for one in measures]
-        self._compute(wanted, self.keys.place(method), lambda measure: self._group(measure, method, subjects, seeds))
-
-    def _group(self, measure: Measure, method: str, subjects: Sequence[UnlearnedKey], seeds: Sequence[int]) -> Group:
-        """Logits are read when they are asked for: those of all models at once may be too large."""
         keys = zip(subjects, seeds, strict=True)
-        return Group(
-            labels=_read_only(self.labels),
-            seed=self.drawn(measure.name, seeds[0]),
-            unlearned=ReadWhenAsked([partial(self._logits_at, key, method, seed) for key, seed in keys]),
-            retrained=ReadWhenAsked([partial(self.logits, "retrained", seed) for seed in seeds]),
-        )
+        unlearned = ReadWhenAsked([partial(self._logits_at, key, method, seed) for key, seed in keys])
+
+        def given(measure: Measure) -> Group:
+            drawn, retrained = self.drawn(measure.name, seeds[0]), self.retrained_models(tuple(seeds))
+            return Group(self.part_labels, drawn, unlearned, retrained)
+
+        self._compute(wanted, self.keys.place(method), given)
+
+    def _retrained_models(self, seeds: tuple[int, ...]) -> ReadWhenAsked:
+        """What measures over seeds see of the retrained models."""
+        return ReadWhenAsked([partial(self.logits, "retrained", seed) for seed in seeds])
 
     def _logits_at(self, key: UnlearnedKey, method: str, seed: int) -> Logits:
         return self._stored(key, self.keys.place(method, seed)).arrays("logits.npz")
@@ -149,13 +152,18 @@ class MeasuringStage(UnlearningStage):
         return Counted.of(self.split)
 
     @cached_property
+    def part_labels(self) -> Mapping[str, npt.NDArray[Any]]:
+        """The labels of parts, as measures over seeds see them."""
+        return read_only(self.labels)
+
+    @cached_property
     def known_labels(self) -> Mapping[str, npt.NDArray[Any]]:
         """What measures see of labels: those of parts, and those that an attack looks at."""
-        return _read_only(self.counted.with_attacked_labels(self.labels))
+        return read_only(self.counted.with_attacked_labels(self.labels))
 
     def _reference_outputs(self, role: Role, seed: int) -> Mapping[str, Array]:
         """What measures see of the logits of a reference."""
-        return _read_only(self.counted.with_attacked(self.logits(role, seed)))
+        return read_only(self.counted.with_attacked(self.logits(role, seed)))
 
     def logits_of(self, subject: UnlearnedKey | ReferenceKey, entry: Entry, seed: int) -> Logits:
         """A stored model's logits on the parts of this cell."""
@@ -218,13 +226,13 @@ class Given:
         stage, subject = self.stage, self.subject
         references = {str(role): stage.reference_outputs(role, subject.seed) for role in references_of(stage.cell)}
         own = stage.logits_of(subject.key, subject.entry, subject.seed)
-        return {"logits": _read_only(self.counted.with_attacked(own)), **references}
+        return {"logits": read_only(self.counted.with_attacked(own)), **references}
 
     @cached_property
     def _weights(self) -> Mapping[str, Mapping[str, Array]]:
         roles = references_of(self.stage.cell)
         entries = {str(role): self.stage.reference(role, self.subject.seed) for role in roles}
-        return {name: _read_only(_weights(one)) for name, one in {"model": self.subject.entry, **entries}.items()}
+        return {name: read_only(_weights(one)) for name, one in {"model": self.subject.entry, **entries}.items()}
 
     @property
     def _seconds(self) -> dict[str, float | None]:
@@ -346,14 +354,6 @@ def _noted(measure: Measure) -> dict[str, str]:
 def takes_long(measure: Measure) -> bool:
     """Whether it may take more than a moment for each model."""
     return measure.slow or measure.over == "seeds" or not {"models", "call"}.isdisjoint(measure.needs)
-
-
-def _read_only(arrays: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
-    """The same values, which nobody who is given them can change."""
-    views = {name: array.view() for name, array in arrays.items()}
-    for view in views.values():
-        view.setflags(write=False)
-    return MappingProxyType(views)
 
 
 def _weights(entry: Entry) -> dict[str, Array]:

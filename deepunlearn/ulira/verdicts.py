@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from deepunlearn.metrics import forgetting
 from deepunlearn.metrics.accuracy import Floats, Integers
 from deepunlearn.metrics.forgetting import epsilons, largest_epsilon, points
-from deepunlearn.metrics.klom import FEWEST, klom
+from deepunlearn.metrics.klom import FEWEST, Bins, binned, klom_of_bins
 from deepunlearn.metrics.resampled import Level, Wide, levels
 from deepunlearn.ulira.left_out import by_group, numbered
 from deepunlearn.ulira.scores import Bools
@@ -62,12 +62,12 @@ def _klom(question: str, unlearned: Floats, retrained: Floats) -> list[dict[str,
     names = "KLoM, mean", "KLoM, 95th percentile"
     if groups < FEWEST:
         return [_line(name, None, **common, reason=f"needs {2 * FEWEST} halvings") for name in names]
-    mean, far = levels(_mean_and_far, unlearned, retrained, SEED)
+    mean, far = levels(_mean_and_far, unlearned, retrained, SEED, prepared=binned)
     return [_line(names[0], mean, **common), {**_line(names[1], far, **common), "low": None, "high": None}]
 
 
-def _mean_and_far(unlearned: Floats, retrained: Floats) -> Wide:
-    found = klom(unlearned, retrained)
+def _mean_and_far(unlearned: Bins, retrained: Bins) -> Wide:
+    found = klom_of_bins(unlearned, retrained)
     return np.array([found.mean(), np.quantile(found, 0.95)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from deepunlearn.measures import forgetting_score, klom
-from deepunlearn.metrics import forgetting
+from deepunlearn.metrics import added, forgetting
 from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.metrics.added import Group, ReadWhenAsked
 from deepunlearn.metrics.klom import klom as per_sample
@@ -80,11 +81,31 @@ def test_few_models_have_none_and_say_how_many_there_are() -> None:
     assert found.pop("forgetting_models") == 3 and set(found.values()) == {None}
 
 
-def test_models_are_read_when_they_are_asked_for() -> None:
-    asked = []
-    lazy = ReadWhenAsked([lambda number=number: asked.append(number) or {"x": number} for number in range(3)])  # type: ignore[misc]
+def lazily(asked: list[int]) -> ReadWhenAsked:
+    """Three models, each of four numbers (32 bytes); `asked` gets their numbers as they are read."""
+
+    def read(number: int) -> dict[str, np.ndarray]:
+        asked.append(number)
+        return {"forget": np.full(4, float(number))}
+
+    return ReadWhenAsked([partial(read, number) for number in range(3)])
+
+
+def test_models_are_read_when_they_are_asked_for_and_kept() -> None:
+    asked: list[int] = []
+    lazy = lazily(asked)
     assert len(lazy) == 3 and not asked
-    assert [one["x"] for one in lazy[1:]] == [1, 2] and asked == [1, 2]
+    assert [one["forget"][0] for one in lazy[1:]] == [1, 2] and asked == [1, 2]
+    assert lazy[2]["forget"] is lazy[2]["forget"] and asked == [1, 2, 2], "a part of the models keeps its own"
+    with pytest.raises(ValueError, match="read-only"):
+        lazy[2]["forget"] += 1
+
+
+def test_models_that_are_too_large_together_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(added, "KEPT_BYTES", 3 * 32 - 1)
+    asked: list[int] = []
+    lazy = lazily(asked)
+    assert [lazy[1]["forget"][0], lazy[1]["forget"][0]] == [1, 1] and asked == [1, 1]
 
 
 SWEEP = (

@@ -86,6 +86,17 @@ def test_the_oldest_is_dropped_first_and_one_just_asked_for_stays(added: Countin
     assert added.calls == before + 1
 
 
+def test_a_function_may_remember_more(added: Counting) -> None:
+    function, other, arrays = (
+        of_read_only(added.__call__, kept=2 * KEPT),
+        fixed(0),
+        [fixed(1.0 * n) for n in range(2 * KEPT)],
+    )
+    for array in (*arrays, *arrays):
+        function(array, other)
+    assert added.calls == 2 * KEPT
+
+
 def test_losses_of_read_only_logits_are_those_of_others() -> None:
     logits = np.random.default_rng(0).standard_normal((50, 7)).astype(np.float32)
     labels = np.arange(50) % 7

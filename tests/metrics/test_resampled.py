@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from deepunlearn.metrics.accuracy import Floats
 from deepunlearn.metrics.forgetting import epsilons, points
-from deepunlearn.metrics.klom import klom
+from deepunlearn.metrics.klom import Bins, binned, klom, klom_of_bins
 from deepunlearn.metrics.resampled import Level, Statistic, Wide, levels
 
 
@@ -35,6 +35,15 @@ def test_two_groups_have_no_interval_and_the_same_seed_gives_the_same_level() ->
     assert math.isnan(level.low) and math.isnan(level.high) and math.isfinite(level.chance)
     (again,) = levels(distance, one, other, seed=0)
     assert again.chance == level.chance
+
+
+def test_what_is_prepared_once_gives_the_same_levels_bit_for_bit() -> None:
+    one, other = drawn(np.random.default_rng(0), 6, 40, 0.5)
+
+    def of_bins(unlearned: Bins, retrained: Bins) -> Wide:
+        return np.array([klom_of_bins(unlearned, retrained).mean()])
+
+    assert levels(of_bins, one, other, seed=0, prepared=binned) == levels(klom_mean, one, other, seed=0)
 
 
 def klom_mean(unlearned: Floats, retrained: Floats) -> Wide:
