@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +82,10 @@ def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> 
             remedy="see why in the Optuna storage (optuna-dashboard, docs/guide.md), narrow the ranges with "
             "method.space.NAME.high=, or raise search.trials",
         )
+    began = time.perf_counter()
     winner = _choose(experiment, sweep, method, candidates)
-    with experiment.store.writing(key, place, experiment.runtime.describe()) as draft:
+    facts = {**experiment.runtime.describe(), "seconds": time.perf_counter() - began}
+    with experiment.store.writing(key, place, facts) as draft:
         draft.write_json(
             "winner.json",
             {

@@ -224,8 +224,13 @@ def score_model(experiment: Experiment, model: nn.Module, seed: int) -> Losses:
         experiment.retrained_accuracies(seed),
         split_data.labels,
         split_data.counted,
-        derive_seed32("mia-val", experiment.keys.randomness_of(seed)),
+        mia_seed(experiment, seed),
     )
+
+
+def mia_seed(experiment: Experiment, seed: int) -> int:
+    """What the attack of a trial draws by: the same for all models of `seed`."""
+    return derive_seed32("mia-val", experiment.keys.randomness_of(seed))
 
 
 def _pruner() -> optuna.pruners.BasePruner:

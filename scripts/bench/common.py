@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -21,19 +22,34 @@ from deepunlearn.core.provenance import commit, machine
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.evaluation import Experiment
 
-COLUMNS = ("measure", "A", "B", "A / B", "middle half", "goal", "met", "repeats")
-
 Task = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Searching:
+    """What `searches` compares. searches: the first is the baseline; more: options of all sweeps."""
+
+    searches: Sequence[str]
+    methods: Sequence[str]
+    archs: Sequence[str]
+    dataset: str
+    limit: int
+    epochs: int
+    repeats: int
+    seeds: int
+    more: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Options:
     """data: class folders of images (DIR/train/CLASS/*.jpg, DIR/test/...); quick: tiny sizes, to see that it runs;
-    scratch: where sweeps are stored."""
+    scratch: where sweeps are stored; figures: where figures go; None: nowhere."""
 
     data: Path
     quick: bool
     scratch: Path
+    figures: Path | None
+    searching: Searching
 
     def size(self, full: int, quick: int) -> int:
         return quick if self.quick else full
@@ -54,10 +70,19 @@ class Taken:
         return f"{self.label}: {_shown(middle, self.unit)}{pace}"
 
 
+class Line(Protocol):
+    """A row of a table whose columns are these."""
+
+    columns: ClassVar[tuple[str, ...]]
+
+    def cells(self) -> list[str]: ...
+
+
 @dataclass(frozen=True)
 class Row:
     """A / B repeat by repeat, as the machine's speed drifts; the row shows median and quartiles of these ratios."""
 
+    columns: ClassVar[tuple[str, ...]] = ("measure", "A", "B", "A / B", "middle half", "goal", "met", "repeats")
     measure: str
     a: Taken
     b: Taken
@@ -131,11 +156,12 @@ def added(*several: Sequence[float]) -> list[float]:
 # ------------------------------------------------------------------------------------------------------------ the table
 
 
-def markdown(name: str, text: str, command: str, rows: Sequence[Row], others: str) -> str:
+def markdown(name: str, text: str, command: str, rows: Sequence[Line], others: str) -> str:
     """The page of one benchmark; others: what `Others` says."""
     made = f"{machine()}, {torch.get_num_threads()} threads, {others}; torch {torch.__version__}; commit {commit()}"
-    lines = [f"# {name}", "", f"`{command}`; {made}; {datetime.now(UTC):%Y-%m-%d}.", "", text, "", _line(COLUMNS)]
-    lines += [_line(["---"] * len(COLUMNS)), *(_line(row.cells()) for row in rows)]
+    columns = rows[0].columns
+    lines = [f"# {name}", "", f"`{command}`; {made}; {datetime.now(UTC):%Y-%m-%d}.", "", text, "", _line(columns)]
+    lines += [_line(["---"] * len(columns)), *(_line(row.cells()) for row in rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -175,8 +201,10 @@ def _we_busy() -> float:
 
 
 def _arguments(options: Options, limit: int, *more: str) -> list[str]:
-    data = ("dataset=cifar10", "dataset.source=folder", f"dataset.root={options.data.absolute()}")
-    return [*data, f"dataset.limit={limit}", f"results={options.scratch / 'results'}", *more]
+    folder = ("dataset.source=folder", f"dataset.root={options.data.absolute()}")
+    data = options.searching.dataset
+    own = [f"dataset={data}", *(folder if data == "cifar10" else ())]
+    return [*own, f"dataset.limit={limit}", f"results={options.scratch / 'results'}", *more]
 
 
 def command_of(options: Options, limit: int, *more: str) -> Command:
@@ -184,12 +212,12 @@ def command_of(options: Options, limit: int, *more: str) -> Command:
     return read_command(_arguments(options, limit, *more))
 
 
-def sweep(options: Options, limit: int, *more: str) -> None:
-    """Run it, as a process that chooses its own threads."""
+def sweep(options: Options, limit: int, *more: str, with_failures: bool = False) -> None:
+    """Run it, as a process that chooses its own threads; with_failures: a task of it may fail, e.g. diverge."""
     command = [sys.executable, "-m", "deepunlearn.sweep", *_arguments(options, limit, *more)]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 or (with_failures and done.returncode == 1), done.stdout + done.stderr
 
 
 def runtime(*options: str) -> Runtime:

@@ -3,9 +3,9 @@
     python scripts/bench/run.py [NAME ...] [--data DIR] [--quick] [--to DIR] [--keep DIR]
 
 `--data` holds CIFAR-10 as image files, `train/CLASS/*.jpg` and `test/CLASS/*.jpg`. Writes NAME.md into `--to`; without
-a name all but searches, about 20 minutes on two cores with nothing else on the machine. searches takes 1.5 hours, and
-with `--keep` goes on where it was stopped. `--quick` only shows that everything runs, and writes nothing unless told
-where.
+a name all but searches, about 20 minutes on two cores with nothing else on the machine. searches says at its start how
+long it takes, has options of its own and draws searches.svg beside its table; with `--keep` it goes on where it was
+stopped. `--quick` only shows that everything runs, and writes nothing unless told where.
 """
 
 from __future__ import annotations
@@ -17,23 +17,40 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import Options, Others, markdown
+from common import Options, Others, Searching, markdown
 
 SHORT = ("networks", "layers", "steps", "trials", "workers", "startup", "splits")
 BENCHMARKS = (*SHORT, "searches")
+SEARCHES = ("paper", "fast")
+METHODS = ("ft", "ct", "msg", "ngplus", "scrub", "salun")  # tuned, layers, some weights made new, gradient ascent, ...
+LEAST_REPEATS = 4  # Student's t of fewer says nothing
 
 
 def main(arguments: list[str]) -> None:
     given = _parser().parse_args(arguments)
     target = given.to or (None if given.quick else Path("results/bench"))
     with tempfile.TemporaryDirectory() as scratch:
-        options = Options(given.data, given.quick, given.keep or Path(scratch))
+        options = Options(given.data, given.quick, given.keep or Path(scratch), target, _searching(given))
         for name in given.names or SHORT:
             page = _page(name, options, arguments)
             print(page, flush=True)
             if target is not None:
                 target.mkdir(parents=True, exist_ok=True)
                 (target / f"{name}.md").write_text(page, encoding="utf-8")
+
+
+def _searching(given: argparse.Namespace) -> Searching:
+    return Searching(
+        searches=given.searches,
+        methods=given.methods,
+        archs=given.archs,
+        dataset=given.dataset,
+        limit=given.limit,
+        epochs=given.epochs,
+        repeats=given.repeats,
+        seeds=given.seeds,
+        more=given.option,
+    )
 
 
 def _page(name: str, options: Options, arguments: list[str]) -> str:
@@ -50,7 +67,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--to", type=Path, help="where the tables go; default: results/bench, with --quick nowhere")
     parser.add_argument("--keep", type=Path, help="where sweeps are stored and gone on with; default: nowhere")
+    _add_searching(parser.add_argument_group("of searches"))
     return parser
+
+
+def _add_searching(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--searches", nargs="+", default=SEARCHES, help="the first is the baseline; default: paper fast")
+    group.add_argument("--methods", nargs="+", default=METHODS, help=f"default: {' '.join(METHODS)}")
+    group.add_argument("--archs", nargs="+", default=("resnet18",), help="default: resnet18")
+    group.add_argument("--dataset", default="cifar10", help="default: cifar10, the images of --data")
+    group.add_argument("--limit", type=int, default=2500, help="training images; default: %(default)s")
+    group.add_argument("--epochs", type=int, default=20, help="of originals; default: %(default)s")
+    group.add_argument("--repeats", type=_repeats, default=LEAST_REPEATS, help="of each search; default: %(default)s")
+    group.add_argument("--seeds", type=int, default=3, help="that winners are reported on; default: %(default)s")
+    group.add_argument("--option", action="append", default=[], help="of all sweeps, e.g. runtime.device=cuda")
+
+
+def _repeats(text: str) -> int:
+    if int(text) < LEAST_REPEATS:
+        raise argparse.ArgumentTypeError(f"{text} are too few for intervals: give {LEAST_REPEATS} or more")
+    return int(text)
 
 
 if __name__ == "__main__":

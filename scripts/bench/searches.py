@@ -1,110 +1,286 @@
-"""The paper's search against `search=fast`, at equal epochs spent.
+"""Searches, by what their winners score on seeds that were not searched on, against device seconds.
 
-Real sweeps of a small network (three convolutions, trained for 40 epochs) on 2,500 images, at most 8 epochs a trial:
-all studies of both searches on the same originals, `search.trials` of fast raised to 140 so that it spends what the
-paper's 100 do. Epochs are those that trials really ran, so a pruned one counts up to where it was pruned. A, B: the
-smallest norm of the four losses (the rule by which a winner is picked) found until then, one value per study; where
-A / B is above 1, fast found the better one. "Half" and "a third": fast with that share of the epochs, the paper's with
-all.
+A repeat is a whole search of each kind on originals of its own; all kinds have the same ones. The score (norm) is the
+Euclidean norm of the four losses by which the protocol judges a trial, 0 is best, the mean over report seeds, none of
+which any repeat has searched on. Values that diverge there count as the largest norm there is, 1.155. Device seconds
+are the wall seconds of all trials, pruned and failed ones and scoring included, and of what selection runs again; the
+originals are not counted, which are the same for all. Below, "at 1/10" is the score of who stops when a tenth of the
+baseline's seconds is spent, all studies of a search having gone on in turn; before the first trial with a score these
+are default values. Ratios are to the baseline's final score, paired by repeat, geometric means: below 1 is better than
+the whole baseline. Intervals are Student's t at 95 %, which a bootstrap of so few repeats would make too narrow: for
+one method over repeats, for all over the means of methods, since repeats of one method say nothing of others.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar
 
-from common import Options, Row, Taken, command_of, experiment_of, sweep
+from anytime import Curve, Interval, Trial, bests, in_turns, mean_curve, ratio, ratio_over_methods
+from common import Options, command_of, experiment_of, sweep
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from deepunlearn.search.objective import Losses
-from deepunlearn.search.study import SlotStudy
+from deepunlearn.analysis.figures.style import COLOURS, LINES
+from deepunlearn.config import Command
+from deepunlearn.core.errors import Diverged
+from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.params import Value
+from deepunlearn.core.progress import Progress, duration
+from deepunlearn.launch.estimate import Estimator
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.speed import Timing
+from deepunlearn.runtime import Runtime
+from deepunlearn.search.objective import WEIGHT, Losses, score
+from deepunlearn.search.selection import study_of
+from deepunlearn.search.study import mia_seed
+from deepunlearn.stages.evaluation import Experiment
 
-TRIALS = {"paper": 100, "fast": 140}
-SHARES = {"equal epochs": 1, "half": 2, "a third": 3}
-METHODS = ("ft", "ct", "msg", "scrub")
-SEEDS = 4
-RECIPE = (
-    "arch=smallnet",
-    "train.batch_size=64",
-    "train.lr=0.05",
-    "dataset.flip=false",
-    "dataset.crop_padding=0",
-    "search.max_epochs=8",
-    "launcher.workers=2",
-    "runtime.threads=1",
-)
+SHARES = {"at 1/10": 0.1, "at 1/3": 1 / 3}
+FIRST_SEED = 1000  # that is searched on; report seeds count from 0
+WORST = math.hypot(WEIGHT, WEIGHT, WEIGHT, 1.0)
+DEFAULTS = "default values"
 
 
 @dataclass(frozen=True)
-class Curve:
-    """The smallest norm so far after each finished trial of a study, and the epochs spent until then."""
+class Row:
+    """A search and a method, or all methods together."""
 
-    epochs: list[int]
-    norms: list[float]
+    columns: ClassVar[tuple[str, ...]] = (
+        "network", "method", "search", "device seconds", "of the baseline's", "norm on other seeds", "ratio",
+        *(f"ratio {words}" for words in SHARES), "repeats",
+    )  # fmt: skip
+    arch: str
+    method: str
+    search: str
+    values: tuple[str, ...]
 
-    def best(self, epochs: float) -> float:
-        """Infinity where nothing was completed with so few epochs."""
-        within = [norm for spent, norm in zip(self.epochs, self.norms, strict=True) if spent <= epochs]
-        return within[-1] if within else math.inf
+    def cells(self) -> list[str]:
+        return [self.arch, self.method, self.search, *self.values]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one network: curves by search, method and repeat."""
+
+    arch: str
+    curves: Mapping[str, Mapping[str, Sequence[Curve]]]
+    baseline: str
+
+    def rows(self) -> Iterator[Row]:
+        methods = list(self.curves[self.baseline])
+        for method in methods:
+            yield from (Row(self.arch, method, search, self._of(search, method)) for search in self.curves)
+        yield from (Row(self.arch, "all", search, self._of_all(search)) for search in self.curves)
+
+    def _of(self, search: str, method: str) -> tuple[str, ...]:
+        own, base = self.curves[search][method], self.curves[self.baseline][method]
+        finals = [curve.final for curve in base]
+        seconds = Interval.of([curve.total for curve in own]).mean
+        share = seconds / Interval.of([curve.total for curve in base]).mean
+        stopped = [ratio(self._at(own, base, part), finals) for part in SHARES.values()]
+        norms = [curve.final for curve in own]
+        every = [Interval.of(norms), ratio(norms, finals), *stopped]
+        return f"{seconds:,.0f}", f"{share:.3f}", *map(str, every), str(len(own))
+
+    def _of_all(self, search: str) -> tuple[str, ...]:
+        own, base = self.curves[search], self.curves[self.baseline]
+        finals = {method: [curve.final for curve in curves] for method, curves in base.items()}
+        seconds, of_base = (sum(curve.total for curves in one.values() for curve in curves) for one in (own, base))
+        ratios = [
+            ratio_over_methods({method: [curve.final for curve in own[method]] for method in base}, finals),
+            *(
+                ratio_over_methods({method: self._at(own[method], base[method], part) for method in base}, finals)
+                for part in SHARES.values()
+            ),
+        ]
+        repeats = sum(len(curves) for curves in own.values())
+        return f"{seconds:,.0f}", f"{seconds / of_base:.3f}", "", *map(str, ratios), str(repeats)
+
+    @staticmethod
+    def _at(own: Sequence[Curve], base: Sequence[Curve], part: float) -> list[float]:
+        return [curve.at(part * other.total) for curve, other in zip(own, base, strict=True)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, at the size that was asked for."""
+
+    options: Options
+
+    @property
+    def archs(self) -> Sequence[str]:
+        return self.options.searching.archs
+
+    @property
+    def searches(self) -> Sequence[str]:
+        return self.options.searching.searches
+
+    @property
+    def repeats(self) -> range:
+        return range(self.options.size(self.options.searching.repeats, 1))
+
+    def arguments(self, arch: str, search: str, repeat: int) -> list[str]:
+        """Of the sweep of all methods in one repeat."""
+        own, size = self.options.searching, self.options.size
+        small = ("search.trials=2", "search.seeds=1", "search.population_size=null") if self.options.quick else ()
+        seeds = size(own.seeds, 1)
+        first = FIRST_SEED + 100 * repeat
+        methods = own.methods[: size(len(own.methods), 1)]
+        recipe = (f"train.epochs={size(own.epochs, 1)}", "train.batch_size=64", "train.lr=0.05")
+        return [
+            f"arch={arch}", f"search={search}", f"method={','.join(methods)}", *recipe, f"seeds={seeds}",
+            "protocol=heldout", f"protocol.first_search_seed={first}", "keep=logits", *small, *own.more,
+        ]  # fmt: skip
+
+    def command(self, arch: str, search: str, repeat: int) -> Command:
+        return command_of(self.options, self.limit, *self.arguments(arch, search, repeat))
+
+    @property
+    def limit(self) -> int:
+        return self.options.size(self.options.searching.limit, 150)
 
 
 def rows(options: Options) -> list[Row]:
-    curves = {search: _curves(options, search) for search in TRIALS}
-    rows = []
-    for method in curves["paper"]:
-        rows += _rows(method, {search: every[method] for search, every in curves.items()})
-    return [*rows, *_rows("all", {search: list(chain(*every.values())) for search, every in curves.items()})]
+    plan = Plan(options)
+    print(estimate(plan), flush=True)
+    measured = [_measured(plan, arch) for arch in plan.archs]
+    if options.figures is not None:
+        draw(measured, options.figures / "searches.svg")
+    return [row for one in measured for row in one.rows()]
 
 
-def _rows(title: str, curves: dict[str, list[Curve]]) -> list[Row]:
-    budgets = [
-        min(paper.epochs[-1], fast.epochs[-1]) for paper, fast in zip(curves["paper"], curves["fast"], strict=True)
-    ]
-
-    def taken(search: str, share: int = 1) -> Taken:
-        norms = [curve.best(budget / share) for curve, budget in zip(curves[search], budgets, strict=True)]
-        return Taken(search, norms, unit="norm")
-
-    return [Row(f"{title}: {words}", taken("paper"), taken("fast", share)) for words, share in SHARES.items()]
+def estimate(plan: Plan) -> str:
+    """What is left to compute, from a few timed steps of each network."""
+    seconds = sum(_seconds_left(plan, arch) for arch in plan.archs)
+    return f"about {duration(seconds)} on this device, of which what is stored is not counted"
 
 
-# ---------------------------------------------------------------------------------------------------------- the studies
+def _seconds_left(plan: Plan, arch: str) -> float:
+    """Originals are trained for the first search that needs them."""
+    total, trained = 0.0, set[str]()
+    for search in plan.searches:
+        for repeat in plan.repeats:
+            command = plan.command(arch, search, repeat)
+            planner = Planner(command.sweep, Progress(quiet=True), only_plan=True)
+            timing = Timing(planner, Runtime(command.sweep.runtime), Progress(quiet=True))
+            estimator = Estimator(planner, timing.complete(timing.of([0])))
+            for task in planner.open_tasks():
+                name = planner.task_id(task)
+                if task.stage != "reference" or name not in trained:
+                    total += estimator.task(task)
+                trained.add(name)
+    return total
 
 
-def _curves(options: Options, search: str) -> dict[str, list[Curve]]:
-    """By method, one curve per search seed."""
-    limit, trials, seeds = options.size(2500, 150), options.size(TRIALS[search], 2), options.size(SEEDS, 1)
-    methods = ",".join(METHODS[: options.size(len(METHODS), 1)])
-    recipe = (*RECIPE, f"train.epochs={options.size(40, 1)}")
-    own = (f"search={search}", f"search.trials={trials}", f"search.seeds={seeds}", f"method={methods}", "seeds=1")
-    sweep(options, limit, *recipe, *own)
-    command = command_of(options, limit, *recipe, *own)
+# ---------------------------------------------------------------------------------------------------------- the curves
+
+
+def _measured(plan: Plan, arch: str) -> Measured:
+    curves: dict[str, dict[str, list[Curve]]] = {DEFAULTS: {}}
+    for search in plan.searches:
+        curves[search] = {}
+        for repeat in plan.repeats:
+            sweep(plan.options, plan.limit, *plan.arguments(arch, search, repeat), "confirm=true", with_failures=True)
+            _add(plan.command(arch, search, repeat), curves[search], curves[DEFAULTS])
+    for own in curves[DEFAULTS].values():
+        del own[len(plan.repeats) :]
+    return Measured(arch, curves, plan.searches[0])
+
+
+def _add(command: Command, curves: dict[str, list[Curve]], defaults: dict[str, list[Curve]]) -> None:
+    """A curve of each method from a finished sweep."""
     experiment = experiment_of(command)
-    return {
-        method.name: [
-            _curve(SlotStudy(experiment, method, command.sweep.search, seed))
-            for seed in command.sweep.search_seeds(experiment.cell)
-        ]
-        for method in command.sweep.methods
-    }
+    for method in command.sweep.methods:
+        held_out = HeldOut(experiment, command, method)
+        default = held_out.norm(method.complete({}))
+        defaults.setdefault(method.name, []).append(Curve((0.0,), (default,), 0.0))
+        curves.setdefault(method.name, []).append(held_out.curve(default))
 
 
-def _curve(study: SlotStudy) -> Curve:
-    """Trials in the order in which they were finished."""
-    spent, best, epochs, norms = 0, math.inf, [], []
-    for trial in sorted(study.finished().values(), key=lambda trial: trial.number):
-        spent += _epochs(study, trial)
-        if trial.state == TrialState.COMPLETE:
-            best = min(best, Losses(*trial.user_attrs["losses"]).norm)
-        epochs.append(spent)
-        norms.append(best)
-    return Curve(epochs, norms)
+@dataclass(frozen=True)
+class HeldOut:
+    """Scores on the report seeds. What they take is kept, as all that a sweep makes."""
+
+    experiment: Experiment
+    command: Command
+    method: MethodConfig
+
+    def curve(self, default: float) -> Curve:
+        sweep, method = self.command.sweep, self.method
+        studies = [study_of(self.experiment, sweep, method, seed) for seed in sweep.search_seeds(self.experiment.cell)]
+        finished = {(study.seed, slot): trial for study in studies for slot, trial in study.finished().items()}
+        assert len(finished) == len(studies) * sweep.search.trials, "the search has not ended: see its sweep's failures"
+        trials = [_trial(*place, trial) for place, trial in finished.items()]
+        spent = sum(trial.seconds for trial in trials)
+        found = bests(in_turns(trials))
+        if not found:
+            return Curve((0.0,), (default,), spent)
+        entry = self.experiment.store.find(
+            self.experiment.keys.chosen_by(sweep, method), self.experiment.keys.place(method.name)
+        )
+        assert entry is not None, "a search with a completed trial has a winner"
+        total = spent + entry.meta["seconds"]
+        norms = [self.norm(finished[trial.seed, trial.slot].user_attrs["params"]) for _, trial in found]
+        chosen = self.norm(entry.json("winner.json")["params"])
+        return Curve((0.0, *(seconds for seconds, _ in found), total), (default, *norms, chosen), total)
+
+    def norm(self, params: dict[str, Value]) -> float:
+        """The mean over report seeds."""
+        seeds = self.command.sweep.report_seeds(self.experiment.cell)
+        return math.fsum(self._norm(params, seed) for seed in seeds) / len(seeds)
+
+    def _norm(self, params: dict[str, Value], seed: int) -> float:
+        experiment = self.experiment
+        try:
+            logits = experiment.unlearned(self.method, params, seed, "logits").arrays("logits.npz")
+        except Diverged:
+            return WORST
+        data = experiment.split_data(seed)
+        accuracies = experiment.retrained_accuracies(seed)
+        return score(logits, accuracies, data.labels, data.counted, mia_seed(experiment, seed)).norm
 
 
-def _epochs(study: SlotStudy, trial: FrozenTrial) -> int:
-    """Epochs that it ran: all, or until it was pruned. (A diverged one counts whole, whichever search it is of.)"""
-    epochs = study.method.epochs_of(trial.user_attrs["params"])
-    if trial.state == TrialState.PRUNED:
-        return -(-epochs * max(trial.intermediate_values) // 100)
-    return epochs
+def _trial(seed: int, slot: int, trial: FrozenTrial) -> Trial:
+    assert trial.duration is not None
+    scored = trial.state == TrialState.COMPLETE
+    return Trial(
+        slot, seed, trial.duration.total_seconds(), Losses(*trial.user_attrs["losses"]).norm if scored else None
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- the figure
+
+
+def draw(measured: Sequence[Measured], path: Path) -> None:
+    """A panel for each network and method: mean over repeats and their range, seconds on a logarithmic axis."""
+    methods = list(measured[0].curves[measured[0].baseline])
+    figure = Figure(figsize=(2.4 * len(methods), 0.5 + 2.1 * len(measured)), layout="constrained")
+    FigureCanvasSVG(figure)
+    panels = figure.subplots(len(measured), len(methods), squeeze=False)
+    for line, one in zip(panels, measured, strict=True):
+        for axes, method in zip(line, methods, strict=True):
+            for number, (search, curves) in enumerate(one.curves.items()):
+                _line(axes, curves[method], search, number)
+            axes.set(title=f"{one.arch}, {method}", xscale="log", ylim=(0, None))
+    figure.supxlabel("device seconds")
+    figure.supylabel("norm on seeds not searched on (0 is best)")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def _line(axes: Axes, curves: Sequence[Curve], search: str, number: int) -> None:
+    look: Any = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)]}
+    if search == DEFAULTS:
+        axes.axhline(mean_curve(curves, [0.0])[0, 0], label=search, **look)
+        return
+    grid = sorted({seconds for curve in curves for seconds in (*curve.seconds[1:], curve.total)})
+    table = mean_curve(curves, grid)
+    axes.step(grid, table[:, 0], where="post", label=search, **look)
+    axes.fill_between(grid, table[:, 1], table[:, 2], step="post", color=look["color"], alpha=0.15, linewidth=0)
