@@ -48,6 +48,7 @@ READ: Options = {
     "partial": BOOLEAN,
     "compare": ("none", "paper", "erasure"),
     "extra": PATH,
+    "round": (),
 }
 NAMED: Options = {axis: axis for axis in ("dataset", "arch", "method", "forget")}
 OPTIONS: Mapping[str, Options] = {  # of the commands that do not take all that conf/sweep.yaml has
@@ -93,7 +94,7 @@ FLAGS = ("--help", "--cfg", "--package", "--resolve", "--info", "--config-dir", 
 WORDS: Mapping[str, Sequence[str]] = {
     "sweep": FLAGS,
     "lira": FLAGS,
-    "status": ("--help", "--watch"),
+    "status": ("--help", "--watch", "--json"),
     "share": ("--help", "export", "import", "show"),
     "methods": ("--help", "--markdown", "--check"),
     "list": ("--help", "--check", *KINDS),

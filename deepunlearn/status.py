@@ -7,48 +7,175 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from deepunlearn.cli import run_main, wants_help
 from deepunlearn.core.errors import ConfigError, StoreError, unknown
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress, duration
+from deepunlearn.core.store import now
+from deepunlearn.core.validation import Frozen
 from deepunlearn.launch import slurm
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.runs import drivers, load_sweep
+from deepunlearn.launch.runs import Driver, drivers, load_sweep
 from deepunlearn.launch.tasks import STAGES, Stage, Task
 
-USAGE = """usage: python -m deepunlearn.status [results=DIR] [--watch]
+USAGE = """usage: python -m deepunlearn.status [results=DIR] [--watch | --json]
 
 Shows, for every sweep run on these results: tasks done, running, failed, skipped and to do per cell and stage, the time
 they took and will take, finished trials per study, SLURM's jobs, running drivers, and the last line of each failure.
-Reads only; it runs on any machine that sees the results. --watch shows it anew every 5 seconds until all is done."""
+Reads only; it runs on any machine that sees the results. --watch shows it anew every 5 seconds until all is done.
+--json prints the same once for programs, as one JSON object; docs/guide.md says what its fields are."""
 WATCH_SECONDS = 5.0
 STATES = ("done", "running", "failed", "skipped", "to do")
+SCHEMA = 1  # of --json: grows when a field changes its meaning or goes; new fields may come
+
+
+class StageStatus(Frozen):
+    """How far a stage of a cell is. Of searches the median is that of a trial; null: nothing is known yet."""
+
+    cell: str
+    stage: str
+    done: int
+    running: int
+    failed: int
+    skipped: int
+    to_do: int
+    median_seconds: float | None
+    left_seconds: float | None
+
+    def line(self, width: int) -> str:
+        counts = (self.done, self.running, self.failed, self.skipped, self.to_do)
+        median = "-" if self.median_seconds is None else duration(self.median_seconds)
+        left = duration(self.left_seconds) if self.left_seconds else "-"
+        numbers = " ".join(f"{count:>7}" for count in counts)
+        return f"{self.cell:<{width}} {self.stage:<10} {numbers}  {median:>6} {left:>6}"
+
+
+class StudyStatus(Frozen):
+    """A search that is not done."""
+
+    task: str
+    trials_done: int
+    trials: int
+    workers: int
+
+    @property
+    def line(self) -> str:
+        return f"{self.task}: {self.trials_done}/{self.trials} trials, {self.workers} workers at it"
+
+
+class JobStatus(Frozen):
+    """Jobs of an array of SLURM that are alike."""
+
+    job: str
+    stage: str
+    state: str
+    reason: str
+    count: int
+
+    @property
+    def line(self) -> str:
+        why = f" ({self.reason})" if self.state == "PENDING" and self.reason != "None" else ""
+        return f"job {self.job} {self.stage}: {self.count} {self.state}{why}"
+
+
+class DriverStatus(Frozen):
+    """A process that runs this sweep; gone: it died, and the command goes on if run again."""
+
+    since: str
+    pid: int
+    host: str
+    gone: bool
+
+
+class FailureStatus(Frozen):
+    """What did not end well. kind: failed, not_applicable, skipped, ...; infrastructure: not run, no method's fault."""
+
+    kind: str
+    task: str
+    message: str
+
+    @property
+    def line(self) -> str:
+        return f"{'not run' if self.kind == 'infrastructure' else self.kind}: {self.task}: {self.message}"
+
+
+class RunStatus(Frozen):
+    """One sweep. problem: why nothing is known of it; queue_problem: why SLURM's queue is not."""
+
+    name: str
+    command: str
+    finished: bool
+    stages: tuple[StageStatus, ...] = ()
+    studies: tuple[StudyStatus, ...] = ()
+    jobs: tuple[JobStatus, ...] = ()
+    queue_problem: str | None = None
+    drivers: tuple[DriverStatus, ...] = ()
+    failures: tuple[FailureStatus, ...] = ()
+    problem: str | None = None
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        if self.problem is not None:
+            yield f"{self.name}: {self.problem}"
+            return
+        yield f"{self.name}: {self.command}"
+        yield from (f"  {line}" for line in self._body())
+
+    def _body(self) -> Iterator[str]:
+        width = max(len(one.cell) for one in self.stages)
+        yield f"{'cell':<{width}} {'stage':<10} {' '.join(f'{state:>7}' for state in STATES)}  median   left"
+        yield from (one.line(width) for one in self.stages)
+        yield from (one.line for one in self.studies)
+        if self.queue_problem is not None:
+            yield self.queue_problem
+        yield from (one.line for one in self.jobs)
+        yield from (Driver(**one.model_dump()).line for one in self.drivers)
+        yield from (one.line for one in self.failures)
+
+
+class ResultsStatus(Frozen):
+    """All sweeps of a results folder, at a moment (UTC)."""
+
+    schema_version: int
+    results: str
+    date: str
+    finished: bool
+    runs: tuple[RunStatus, ...]
 
 
 def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
-    results, watch = Results(Path("results")), False
+    results = Results(Path("results"))
     for argument in arguments:
-        if argument == "--watch":
-            watch = True
-        elif argument.startswith("results="):
+        if argument.startswith("results="):
             results = Results(Path(argument.removeprefix("results=")))
-        else:
-            raise unknown("option", argument, ["results=DIR", "--watch", "--help"])
+        elif argument not in ("--watch", "--json"):
+            raise unknown("option", argument, ["results=DIR", "--watch", "--json", "--help"])
+    watch, as_json = "--watch" in arguments, "--json" in arguments
+    if watch and as_json:
+        raise ConfigError(
+            "--json is one look and cannot watch",
+            given="--watch --json",
+            allowed="one of them",
+            remedy="run status --json again when you want to know more",
+        )
     while True:
-        finished = show(results)
-        if finished or not watch:
+        status = read_status(results)
+        print(status.model_dump_json(indent=1) if as_json else "\n".join(chain(*(run.lines() for run in status.runs))))
+        if status.finished or not watch:
             return 0
+        sys.stdout.flush()
         time.sleep(WATCH_SECONDS)
         print()
 
 
-def show(results: Results) -> bool:
-    """Print all runs; whether everything is finished."""
+def read_status(results: Results) -> ResultsStatus:
+    """What is known of all runs at this moment. Raises ConfigError where there are none."""
     runs = sorted(results.runs.glob("*/sweep.json"))
     if not runs:
         raise ConfigError(
@@ -57,24 +184,24 @@ def show(results: Results) -> bool:
             allowed="a folder that a sweep was started with",
             remedy="run python -m deepunlearn.sweep --help to see how, or give results=DIR",
         )
-    finished = [_show_run(path, results) for path in runs]
-    return all(finished)
+    read = tuple(_read_run(path, results) for path in runs)
+    return ResultsStatus(
+        schema_version=SCHEMA,
+        results=str(results.root),
+        date=now(),
+        finished=all(run.finished for run in read),
+        runs=read,
+    )
 
 
-def _show_run(path: Path, results: Results) -> bool:
-    """Print one run; whether it is finished. One of another version that cannot be read hides no other."""
+def _read_run(path: Path, results: Results) -> RunStatus:
+    """One run. One of another version that cannot be read hides no other, and is not waited for."""
     try:
         sweep = load_sweep(path)
     except StoreError as error:
-        print(f"{path.parent.name}: {error}")
-        return True
+        return RunStatus(name=path.parent.name, command="", finished=True, problem=str(error))
     planner = Planner(sweep.model_copy(update={"results": str(results.root)}), Progress(quiet=True))
-    status = Status(planner, path.parent)
-    print(f"{path.parent.name}: {(path.parent / 'command.txt').read_text(encoding='utf-8').strip()}")
-    for line in status.lines():
-        print(f"  {line}")
-    sys.stdout.flush()
-    return not any(state in ("to do", "running") for state in status.states.values())
+    return Status(planner, path.parent).read()
 
 
 class Status:
@@ -88,28 +215,39 @@ class Status:
         state = self.planner.state(task)
         return "running" if state in ("to do", "skipped") and self.planner.workers_at(task) else state
 
-    def lines(self) -> Iterator[str]:
-        """The body of one run's status."""
-        yield from self._stages()
-        yield from self._studies()
-        yield from self._queue()
-        yield from drivers(self.folder)
-        yield from self._failures()
+    def read(self) -> RunStatus:
+        """All of it."""
+        jobs, queue_problem = self._queue()
+        return RunStatus(
+            name=self.folder.name,
+            command=(self.folder / "command.txt").read_text(encoding="utf-8").strip(),
+            finished=not any(state in ("to do", "running") for state in self.states.values()),
+            stages=tuple(self._stages()),
+            studies=tuple(self._studies()),
+            jobs=tuple(jobs),
+            queue_problem=queue_problem,
+            drivers=tuple(DriverStatus(**one._asdict()) for one in drivers(self.folder)),
+            failures=tuple(self._failures()),
+        )
 
-    def _stages(self) -> Iterator[str]:
-        """A line per cell and stage, with the median seconds of what is done and the time that the rest would take."""
-        width = max(len(cell.name) for cell in self.planner.sweep.cells)
-        yield f"{'cell':<{width}} {'stage':<10} {' '.join(f'{state:>7}' for state in STATES)}  median   left"
+    def _stages(self) -> Iterator[StageStatus]:
+        """Of each cell and stage, with the median seconds of what is done and the time that the rest would take."""
         for number, cell in enumerate(self.planner.sweep.cells):
             for stage in STAGES:
                 tasks = [task for task in self.states if (task.cell, task.stage) == (number, stage)]
                 if tasks:
                     counts = Counter(self.states[task] for task in tasks)
-                    numbers = " ".join(f"{counts[state]:>7}" for state in STATES)
-                    yield f"{cell.name:<{width}} {stage:<10} {numbers}  {self._times(stage, tasks, counts)}"
+                    median, left = self._times(stage, tasks, counts)
+                    yield StageStatus(
+                        cell=cell.name,
+                        stage=stage,
+                        **{state.replace(" ", "_"): counts[state] for state in STATES},
+                        median_seconds=median,
+                        left_seconds=left,
+                    )
 
-    def _times(self, stage: Stage, tasks: list[Task], counts: Counter[str]) -> str:
-        """Of searches the median is that of a trial."""
+    def _times(self, stage: Stage, tasks: list[Task], counts: Counter[str]) -> tuple[float | None, float | None]:
+        """The median seconds of a task, of searches of a trial, and those that the rest would take; null: unknown."""
         if stage == "search":
             seconds = [took for task in tasks for took in self.planner.trial_seconds(task)]
             missing = sum(self._missing_trials(task) for task in tasks if self.states[task] not in ("done", "failed"))
@@ -117,39 +255,38 @@ class Status:
             seconds = [took for task in tasks if (took := self.planner.seconds(task)) is not None]
             missing = counts["to do"] + counts["running"] + counts["skipped"]
         if not seconds:
-            return f"{'-':>6} {'-':>6}"
+            return None, None
         workers = max(1, sum(len(self.planner.workers_at(task)) for task in tasks if self.states[task] == "running"))
-        left = duration(missing * statistics.median(seconds) / workers) if missing else "-"
-        return f"{duration(statistics.median(seconds)):>6} {left:>6}"
+        return statistics.median(seconds), missing * statistics.median(seconds) / workers
 
     def _missing_trials(self, task: Task) -> int:
         return self.planner.sweep.search.trials - self.planner.trials_done(task)
 
-    def _studies(self) -> Iterator[str]:
+    def _studies(self) -> Iterator[StudyStatus]:
         trials = self.planner.sweep.search.trials
         for task in self.states:
             if task.stage == "search" and self.states[task] != "done":
                 done, workers = self.planner.trials_done(task), len(self.planner.workers_at(task))
                 if done or workers:
-                    yield f"{task.label(self.planner.sweep)}: {done}/{trials} trials, {workers} workers at it"
+                    label = task.label(self.planner.sweep)
+                    yield StudyStatus(task=label, trials_done=done, trials=trials, workers=workers)
 
-    def _queue(self) -> Iterator[str]:
-        """SLURM's jobs of this run, alike ones of an array together."""
+    def _queue(self) -> tuple[list[JobStatus], str | None]:
+        """SLURM's jobs of this run, alike ones of an array together; or why they are not known."""
         try:
             jobs = slurm.queued(self.folder)
         except ConfigError as error:
-            yield f"{error.problem}: {error.given}"
-            return
+            return [], f"{error.problem}: {error.given}"
         groups = Counter((one.job, one.stage, one.state, one.reason) for one in jobs)
-        for (job, stage, state, reason), count in groups.items():
-            why = f" ({reason})" if state == "PENDING" and reason != "None" else ""
-            yield f"job {job} {stage}: {count} {state}{why}"
+        return [
+            JobStatus(job=job, stage=stage, state=state, reason=str(reason), count=count)
+            for (job, stage, state, reason), count in groups.items()
+        ], None
 
-    def _failures(self) -> Iterator[str]:
+    def _failures(self) -> Iterator[FailureStatus]:
         for task, state in self.states.items():
             if state in ("failed", "skipped", "to do") and (note := self.planner.failure(task)):
-                kind = "not run" if note["kind"] == "infrastructure" else note["kind"]
-                yield f"{kind}: {task.label(self.planner.sweep)}: {last_line(note)}"
+                yield FailureStatus(kind=note["kind"], task=task.label(self.planner.sweep), message=last_line(note))
 
 
 def last_line(note: dict[str, str]) -> str:

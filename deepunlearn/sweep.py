@@ -6,7 +6,6 @@ import os
 import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -22,6 +21,7 @@ from deepunlearn.config.shown import shown
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Indices
 from deepunlearn.core.method_config import MethodConfig, Records
+from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.launch import slurm
@@ -30,6 +30,7 @@ from deepunlearn.launch.estimate import Estimator, cluster_speeds
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.launch.speed_file import remarks
+from deepunlearn.launch.summary import FILE, summary
 from deepunlearn.launch.tasks import STAGES, Task
 from deepunlearn.search.slots import DEFAULTS, prepare_storage
 
@@ -401,24 +402,11 @@ def confirm(flags: Flags, seconds: float, device: str) -> None:
 
 
 def report(planner: Planner, folder: Path) -> int:
-    """Print how the tasks ended; 1 where one failed, was skipped or is still to do."""
-    states = Counter(planner.state(task) for task in planner.tasks)
-    print(", ".join(f"{count} {state}" for state, count in states.items()))
-    bad = [task for task in planner.tasks if planner.state(task) in ("failed", "skipped")]
-    for task in bad:
-        note = planner.failure(task)
-        assert note is not None
-        print(f"  {note['kind']}: {task.label(planner.sweep)}: {note['message'].splitlines()[0]}")
-    not_run = list(planner.not_run())
-    for task, note in not_run:
-        print(f"  not run: {task.label(planner.sweep)}: {note['error']}: {note['message']}")
-    print(f"hyper-parameters: {folder / 'hparams.yaml'}")
-    print(f"tables: python -m deepunlearn.tables results={planner.sweep.results}")
-    if bad:
-        print("failed tasks run again with retry_failed=true; their tracebacks are in the store's failures folders")
-    if not_run:
-        print("what was not run is no failure of its method; the same command runs it again")
-    return 0 if set(states) == {"done"} else 1
+    """Print how the tasks ended, and keep that beside the run; 1 where one failed, was skipped or is still to do."""
+    text = summary(planner, folder)
+    print(text, end="")
+    write_atomically(folder / FILE, text)
+    return 0 if all(planner.state(task) == "done" for task in planner.tasks) else 1
 
 
 if __name__ == "__main__":

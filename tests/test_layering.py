@@ -70,6 +70,7 @@ NO_TORCH = (
     "launch.load",
     "launch.speed_file",
     "launch.stored",
+    "launch.summary",
     "status",
     "tables",
     "report",

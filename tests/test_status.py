@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
+from deepunlearn import status
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.status import ResultsStatus, RunStatus, StageStatus
 from tests.commands import Finished, run_command
 from tests.launch.standin import StandIn
 
@@ -25,3 +31,58 @@ def test_status_goes_on_without_slurms_answer(
     status = run_command("status", finished.folder)
     assert status.returncode == 0 and "SLURM does not answer: no controller" in status.stdout
     assert re.search(r"digits/smallnet search +3 +0 +0 +0 +0 +\d+ s +-$", status.stdout, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_status_for_programs_says_what_it_says_to_people(
+    finished_once: Finished, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(finished_once.folder)
+    assert status.main(["--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["schema_version"], told["results"], told["finished"]) == (1, "results", True)
+    (run,) = told["runs"]
+    assert run["command"].startswith("python -m deepunlearn.sweep arch=smallnet") and run["problem"] is None
+    stages = {one["stage"]: one for one in run["stages"]}
+    assert (stages["evaluate"]["done"], stages["evaluate"]["to_do"], stages["evaluate"]["failed"]) == (10, 0, 0)
+    assert stages["search"]["median_seconds"] > 0 and stages["search"]["left_seconds"] == 0
+    assert run["failures"] == run["jobs"] == run["studies"] == run["drivers"] == []
+    assert status.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{run['name']}: {run['command']}" and len(lines) == 2 + len(stages)
+    assert ResultsStatus.model_validate(told).runs[0].finished
+
+
+def test_a_stage_that_nothing_is_known_of_has_no_times() -> None:
+    counts = {"done": 0, "running": 1, "failed": 0, "skipped": 0, "to_do": 12}
+    unknown = StageStatus(cell="c", stage="search", **counts, median_seconds=None, left_seconds=None)
+    assert unknown.line(3).split() == ["c", "search", "0", "1", "0", "0", "12", "-", "-"]
+    known = unknown.model_copy(update={"median_seconds": 2.0, "left_seconds": 600.0})
+    assert known.line(3).endswith("   2 s 10 min")
+
+
+def test_a_run_that_cannot_be_read_hides_no_other_and_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "old").mkdir(parents=True)
+    (tmp_path / "runs" / "old" / "sweep.json").write_text("{}")
+    told = status.read_status(status.Results(tmp_path))
+    assert told.finished and str(told.runs[0].problem).startswith("the configuration of a run")
+    assert next(told.runs[0].lines()).startswith("old: the configuration of a run")
+
+
+def test_one_look_does_not_watch() -> None:
+    with pytest.raises(ConfigError, match="--json is one look"):
+        status.main(["--watch", "--json"])
+
+
+def fields(model: type[BaseModel]) -> set[str]:
+    """The names of all fields, also of the models within."""
+    inner = [one for field in model.model_fields.values() for one in get_args(field.annotation)]
+    models = [one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)]
+    return {*model.model_fields, *(name for one in models for name in fields(one))}
+
+
+def test_the_guide_says_what_each_field_is() -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "guide.md").read_text(encoding="utf-8")
+    section = guide.partition("## A sweep's status for programs")[2].partition("\n## ")[0]
+    assert {"runs", "stages", "pid", "trials_done"} <= fields(ResultsStatus) > fields(RunStatus)
+    assert not {name for name in fields(ResultsStatus) if f"`{name}`" not in section}

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -80,10 +80,24 @@ def load_sweep(path: Path) -> SweepConfig:
         ) from error
 
 
-def drivers(folder: Path) -> Iterator[str]:
-    """Who is running this sweep now; a driver that died on this machine is said to be gone."""
+class Driver(NamedTuple):
+    """A process that a sweep's command runs in. gone: it died on this machine, and its command goes on if run again."""
+
+    since: str
+    pid: int
+    host: str
+    gone: bool
+
+    @property
+    def line(self) -> str:
+        gone = " (gone: run its command again to go on)" if self.gone else ""
+        return f"running since {self.since}: process {self.pid} on {self.host}{gone}"
+
+
+def drivers(folder: Path) -> Iterator[Driver]:
+    """Who is running this sweep now."""
     for marker in sorted(folder.glob("driver-*.json")):
         driver = json.loads(marker.read_text(encoding="utf-8"))
         here = driver["host"] == socket.gethostname()
-        gone = " (gone: run its command again to go on)" if here and not process_alive(driver["pid"]) else ""
-        yield f"running since {driver['since']}: process {driver['pid']} on {driver['host']}{gone}"
+        gone = here and not process_alive(driver["pid"])
+        yield Driver(driver["since"], driver["pid"], driver["host"], gone)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.claims import Claims, Owner
-from deepunlearn.core.keys import ReferenceKey, SearchKey, StudyKey, UnlearnedKey
+from deepunlearn.core.keys import MetricsKey, ReferenceKey, SearchKey, StudyKey, UnlearnedKey
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.params import Value
 from deepunlearn.core.progress import Progress
@@ -74,14 +75,26 @@ class StoredStates(TaskList):
         """Whether the model of an evaluation, its metrics and its row are all there."""
         if not self.sweep.cells[task.cell].forget.scored:
             return self.has_model(task)  # attacked all together, not scored one by one
-        keys, subject = self.keys[task.cell], self.subject(task)
+        subject = self.subject(task)
         if subject is None or task.seed is None:
             return False
-        searched = task.method not in REFERENCES
+        metrics, row = self._row(task, subject, task.seed)
+        return row is not None and all(self.store.find(key, self.place(task)) is not None for key in (subject, metrics))
+
+    def _row(self, task: Task, subject: ReferenceKey | UnlearnedKey, seed: int) -> tuple[MetricsKey, Entry | None]:
+        """The key of the metrics of an evaluation, and its stored row."""
+        keys, searched = self.keys[task.cell], task.method not in REFERENCES
         chosen = keys.chosen_by(self.sweep, self.methods[task.method]) if searched else None
-        metrics, place = keys.metrics(subject, task.seed), self.place(task)
-        _, row = find_row(self.store, keys.row(metrics, chosen), place, self.result_set(task))
-        return row is not None and all(self.store.find(key, place) is not None for key in (subject, metrics))
+        metrics = keys.metrics(subject, seed)
+        return metrics, find_row(self.store, keys.row(metrics, chosen), self.place(task), self.result_set(task))[1]
+
+    def row(self, task: Task) -> dict[str, Any] | None:
+        """The scores of the model of an evaluation; None before they are stored."""
+        subject = self.subject(task)
+        if subject is None or task.seed is None:
+            return None
+        entry = self._row(task, subject, task.seed)[1]
+        return None if entry is None else dict(entry.json("row.json"))
 
     def lacking(self, task: Task) -> list[Measure]:
         """The further measures that the model of a task, or all of a method together, do not have yet."""
