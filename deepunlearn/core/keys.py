@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -63,11 +64,16 @@ class Key(BaseModel):
     stage: ClassVar[str]
 
     def canonical(self) -> dict[str, Any]:
-        """Plain data that determines the hash, nested keys included."""
+        """Plain data that determines the hash, nested keys included: not to be changed, since it is kept."""
+        return self._plain_fields
+
+    @cached_property
+    def _plain_fields(self) -> dict[str, Any]:
+        """Kept, as the hash is: of a model that is measured, the keys of all its measures hold the same ones."""
         values = ((name, getattr(self, name), left_out) for name, left_out in _fields(type(self)))
         return {name: _plain(value) for name, value, left_out in values if not (left_out and value == left_out[0])}
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """64 hex digits."""
         return hashlib.sha256(canonical_json([self.stage, self.canonical()]).encode()).hexdigest()
@@ -75,6 +81,13 @@ class Key(BaseModel):
     @property
     def short(self) -> str:
         return self.hash[:KEY_LENGTH]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values is another key: what is kept of this one is not of that."""
+        copied = super().model_copy(update=update, deep=deep)
+        for kept in ("_plain_fields", "hash"):
+            copied.__dict__.pop(kept, None)
+        return copied
 
 
 @cache

@@ -112,3 +112,13 @@ def test_seeds_depend_on_purpose_and_parts_with_their_types() -> None:
     assert len(seeds) == 5
     assert derive_seed("init", "resnet18", 10, 0) == 7755389537211256398
     assert all(0 <= derive_seed("x", k) < 2**63 and 0 <= derive_seed32("x", k) < 2**32 for k in range(100))
+
+
+def test_a_copy_with_another_value_has_a_hash_of_its_own() -> None:
+    """Hash and plain fields are kept with a key."""
+    key, alike, other = (SplitKey(**{**SPLIT.model_dump(), "split_seed": seed}) for seed in (5, 5, 6))
+    assert key.canonical() is key.canonical() and key.hash == alike.hash
+    copied = key.model_copy(update={"split_seed": 6})
+    assert copied.hash == other.hash != key.hash and copied.canonical()["split_seed"] == 6
+    assert key == SplitKey(**SPLIT.model_dump() | {"split_seed": 5}) and copied == other, "what is kept is no field"
+    assert key.model_dump() == alike.model_dump()
