@@ -32,7 +32,9 @@ from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.launch.speed_file import remarks
 from deepunlearn.launch.summary import FILE, summary
 from deepunlearn.launch.tasks import STAGES, Task
+from deepunlearn.launch.tracking import Tracking
 from deepunlearn.search.slots import DEFAULTS, prepare_storage
+from deepunlearn.trackers import check_installed
 
 if TYPE_CHECKING:
     from deepunlearn.runtime import Runtime
@@ -63,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     arguments = asked.words
     command = read_command(arguments)
+    check_installed(command.sweep.tracker)
     progress = Progress()
     check_classes(command.sweep.measures, command.sweep.cells)
     planner = Planner(command.sweep, progress, only_plan=command.flags.plan)
@@ -71,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         planner.retry()
     if all(planner.state(task) == "done" for task in planner.tasks):
         print(f"nothing to do: all {len(planner.tasks)} tasks are stored in {planner.results.store}")
+        show_tracked(Tracking(planner, progress))
         return 0
     if isinstance(command.sweep.launcher, SlurmLauncher):
         return submit(command, planner, command.sweep.launcher, arguments, progress)
@@ -109,6 +113,7 @@ _OPTIONS = {
     "measures=[NAME,SET,...]": "further measures of each model, by name or set (default, all, ...; docs/measures.md)",
     "reference.original=FILE, reference.recipe=FILE": "your own model, and how it was trained (docs/own-models.md)",
     "results=results": "where everything is stored",
+    "tracker=mlflow|wandb|tensorboard": "told of each evaluation and search, outside the clock (docs/trackers.md)",
     "keep=weights|logits": "what is stored of each unlearned model",
     "plan=true": "show what would run and what it would cost, and stop",
     "confirm=true": "run although the estimate on a CPU is above 2 hours",
@@ -223,11 +228,13 @@ def _run(
     if removed:
         progress.say(f"removed {removed} unfinished results of processes that were killed")
     started = time.monotonic()
+    worker.tracking.prepare()
     with running(planner, command.name, arguments) as folder:
         local.run(planner.open_tasks())
         write_winners(planner, folder / "hparams.yaml")
     took = time.monotonic() - started
     print(f"\ndone in {duration(took)} (estimated {duration(seconds)}; ratio {took / max(seconds, 1e-9):.2f})")
+    show_tracked(worker.tracking)
     return report(planner, folder)
 
 
@@ -251,6 +258,8 @@ def submit(
         return 0
     _check_methods([method for method in planner.sweep.methods if method.modules])
     prepared(planner, command.name, arguments)
+    tracking = Tracking(planner, progress)
+    tracking.prepare()
     for number, array in slurm.submit(planner, folder, made, launcher):
         print(f"submitted job {number}: {array.title}", flush=True)
     print(f"watch it with: python -m deepunlearn.status results={planner.sweep.results} --watch")
@@ -258,6 +267,7 @@ def submit(
         return 0
     slurm.wait(folder, progress)
     write_winners(planner, folder / "hparams.yaml")
+    show_tracked(tracking)
     return report(planner, folder)
 
 
@@ -399,6 +409,12 @@ def confirm(flags: Flags, seconds: float, device: str) -> None:
             allowed="up to 2 hours unasked",
             remedy="add confirm=true or make it smaller: train.epochs= seeds= search.trials= dataset.limit=",
         )
+
+
+def show_tracked(tracking: Tracking) -> None:
+    """Tell the tracker what it does not know yet, and print how that ended."""
+    for line in tracking.finish():
+        print(line)
 
 
 def report(planner: Planner, folder: Path) -> int:

@@ -264,6 +264,7 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
         "results": base["results"],
         "hparams": typed_values(_hparams(base["hparams"]), chosen, registry),
         "keep": base["keep"],
+        "tracker": base["tracker"],
         "measures": _measures(folders, base["measures"], built[0]),
         "launcher": _launcher(base["launcher"]),
         **{name: base[name] for name in ("search", "protocol", "runtime")},

@@ -51,6 +51,11 @@ class Results:
         return self.root / "runs"
 
     @property
+    def trackers(self) -> Path:
+        """What `tracker=` writes, a folder for each tracker, and what it was told."""
+        return self.root / "trackers"
+
+    @property
     def imported(self) -> Path:
         """What was imported: of each bundle its list of entries, who made it and with which commands."""
         return self.root / "imported"

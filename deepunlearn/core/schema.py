@@ -328,6 +328,7 @@ class SweepConfig(Frozen):
     results: Annotated[str, Field(min_length=1)]
     keep: Literal["weights", "logits"]  # what is stored of each unlearned model of a report seed
     measures: tuple[Measure, ...] = ()  # beside those of every row
+    tracker: Literal["none", "mlflow", "wandb", "tensorboard"] = "none"  # is told of what is stored; identifies nothing
 
     def report_seeds(self, cell: CellConfig) -> Sequence[int]:
         """Seeds of the models of `cell` that are reported."""

@@ -21,7 +21,8 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import now, process_alive
 from deepunlearn.launch.plan import Planner
 
-HOW: dict[str, Any] = {"launcher": True, "runtime": True, "search": {"storage"}}  # what tells no two sweeps apart
+# what tells no two sweeps apart
+HOW: dict[str, Any] = {"launcher": True, "runtime": True, "search": {"storage"}, "tracker": True}
 
 
 def folder_of(planner: Planner, name: str) -> Path:

@@ -68,8 +68,12 @@ class StoredStates(TaskList):
 
     def has_model(self, task: Task) -> bool:
         """Whether the model that an evaluation is about is stored; what is left to do is quick then."""
+        return self.model(task) is not None
+
+    def model(self, task: Task) -> Entry | None:
+        """That model."""
         subject = self.subject(task)
-        return subject is not None and self.store.find(subject, self.place(task)) is not None
+        return None if subject is None else self.store.find(subject, self.place(task))
 
     def _row_stored(self, task: Task) -> bool:
         """Whether the model of an evaluation, its metrics and its row are all there."""
@@ -88,18 +92,24 @@ class StoredStates(TaskList):
         metrics = keys.metrics(subject, seed)
         return metrics, find_row(self.store, keys.row(metrics, chosen), self.place(task), self.result_set(task))[1]
 
+    def row_entry(self, task: Task) -> Entry | None:
+        """The row of an evaluation; None before it is stored."""
+        subject = self.subject(task)
+        return None if subject is None or task.seed is None else self._row(task, subject, task.seed)[1]
+
     def row(self, task: Task) -> dict[str, Any] | None:
         """The scores of the model of an evaluation; None before they are stored."""
-        subject = self.subject(task)
-        if subject is None or task.seed is None:
-            return None
-        entry = self._row(task, subject, task.seed)[1]
+        entry = self.row_entry(task)
         return None if entry is None else dict(entry.json("row.json"))
 
     def lacking(self, task: Task) -> list[Measure]:
         """The further measures that the model of a task, or all of a method together, do not have yet."""
         wanted = self._wanted(task)
         return [one for one, entry in zip(wanted, self._measured(wanted, task), strict=True) if entry is None]
+
+    def measured(self, task: Task) -> list[Entry]:
+        """What further measures of the model of an evaluation are stored."""
+        return [one for one in self._measured(self.measures_of(task.method), task) if one is not None]
 
     def _wanted(self, task: Task) -> list[Measure]:
         return self.measures_over_seeds if task.seed is None else self.measures_of(task.method)
@@ -144,13 +154,16 @@ class StoredStates(TaskList):
     def winner(self, cell: int, name: str) -> dict[str, Value] | None:
         """What the search of a method has found; None before it has ended."""
         if (cell, name) not in self._winners:
-            keys, method = self.keys[cell], self.methods[name]
-            key, folder = self._selection(cell, name)
-            entry = self.store.find(key, keys.place(name)) if folder.is_dir() else None
+            entry, method = self.selection(cell, name), self.methods[name]
             if entry is None:
                 return None
             self._winners[cell, name] = method.complete(entry.json("winner.json")["params"])
         return self._winners[cell, name]
+
+    def selection(self, cell: int, name: str) -> Entry | None:
+        """What is stored of the search of a method, its winner among it; None before it has ended."""
+        key, folder = self._selection(cell, name)
+        return self.store.find(key, self.keys[cell].place(name)) if folder.is_dir() else None
 
     def _selection(self, cell: int, name: str) -> tuple[SearchKey, Path]:
         """The key of a method's winner, and where it lies. Kept: a plan asks for it thousands of times."""

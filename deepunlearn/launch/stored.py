@@ -40,7 +40,7 @@ class How(NamedTuple):
     runtime: Mapping[str, Any]
 
     def of(self, sweep: SweepConfig, measures: Iterable[Measure]) -> SweepConfig:
-        own = {"results": self.results, "measures": tuple(measures), "launcher": self.launcher}
+        own = {"results": self.results, "measures": tuple(measures), "launcher": self.launcher, "tracker": "none"}
         return sweep.model_copy(update={**own, "runtime": sweep.runtime.model_copy(update=self.runtime)})
 
 

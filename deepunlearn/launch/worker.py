@@ -15,6 +15,7 @@ from deepunlearn.core.progress import Bar, Progress
 from deepunlearn.core.store import FailureKind, describe_error
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import State, Task, role_of
+from deepunlearn.launch.tracking import Tracking
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select, study_of
 from deepunlearn.stages.evaluation import Experiment
@@ -28,6 +29,7 @@ class Worker:
 
     def __init__(self, planner: Planner, runtime: Runtime, progress: Progress) -> None:
         self.planner, self.runtime, self.progress = planner, runtime, progress
+        self.tracking = Tracking(planner, progress)
         self.experiment = lru_cache(maxsize=2)(self._experiment)
 
     def _experiment(self, cell: int) -> Experiment:
@@ -54,6 +56,11 @@ class Worker:
 
     def run_task(self, task: Task) -> State:
         """The state of `task` afterwards; "to do" where infrastructure kept it from being done."""
+        state = self._ended(task)
+        self.tracking.follow(task)
+        return state
+
+    def _ended(self, task: Task) -> State:
         try:
             return self._until_settled(task)
         except Exception as error:  # e.g. a claim that cannot be written on a full disk
