@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint tables report example readme bench clean
+.PHONY: help install demo test check lint tables report example readme bench dashboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -53,6 +53,11 @@ readme: .venv/.dev  ## the README's table and picture again, from the committed 
 
 bench: .venv/.installed  ## the goals of speed, measured: results/bench/, about 20 minutes; images in datasets/cifar10-images
 	$(BIN)/python scripts/bench/run.py
+
+RESULTS ?= results
+dashboard: .venv/.installed  ## Optuna's dashboard on the trials of all searches in RESULTS=results
+	$(BIN)/python -m pip install --quiet -e '.[dashboard]'
+	$(BIN)/python scripts/dashboard.py $(RESULTS)
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
