@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint tables report example readme bench dashboard clean
+.PHONY: help install demo test check lint tables report example readme bench dashboard wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -58,6 +58,10 @@ RESULTS ?= results
 dashboard: .venv/.installed  ## Optuna's dashboard on the trials of all searches in RESULTS=results
 	$(BIN)/python -m pip install --quiet -e '.[dashboard]'
 	$(BIN)/python scripts/dashboard.py $(RESULTS)
+
+wheel: .venv/.made  ## what is uploaded for a release: dist/*.whl and dist/*.tar.gz
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --outdir dist
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

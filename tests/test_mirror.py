@@ -16,6 +16,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_bench.py": "scripts/bench",
     "test_cheats.py": "scripts/cheats.py and docs/cheats.md",
     "test_commands.py": "a sweep and the commands around it",
+    "test_community.py": "workflows, templates and the pages for those who take part",
     "test_dashboard.py": "scripts/dashboard.py",
     "test_defaults.py": "scripts/defaults.py",
     "test_drawing.py": "docs/architecture.md",
