@@ -174,6 +174,41 @@ def test_a_search_is_held_against_the_twin_of_the_recipe(trained: Path) -> None:
 
 
 @pytest.mark.slow
+def test_requests_one_after_the_other_start_from_the_given_model(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they do from an original of the sweep's own; without its recipe there is no more than what that needs."""
+    rounds = (*DATA, *FT, "forget.schedule=[12,8]", "seeds=1")
+    given = "reference.original=one.safetensors"
+    own = called(trained, *rounds, "results=own", *(f"train.{name}={RECIPE[name]}" for name in RECIPE))
+    twins = called(trained, *rounds, given, "reference.recipe=recipe.yaml", "results=given")
+    alone = called(trained, *rounds, given, "results=alone")
+    assert [one.returncode for one in (own, twins, alone)] == [0, 0, 0], own.stderr + twins.stderr + alone.stderr
+    assert len(list(Results(trained / "given").store.glob("digits/smallnet/reference/original/*"))) == 1
+    found = {name: by_round(trained / name) for name in ("own", "given", "alone")}
+    for model in found["own"]:
+        trained_here, taken = found["own"][model], found["given"][model]
+        for score in (*SCORES, "RetDev", "RR"):
+            assert taken[score] == trained_here[score], (model, score)
+        if model[0] == "retrained":
+            assert model not in found["alone"]
+            continue
+        assert all(found["alone"][model][score] == taken[score] for score in SCORES), model
+        assert found["alone"][model]["RetDev"] is None
+    assert found["alone"]["ft", 2]["FA_earlier"] is not None
+    assert tables([f"results={trained / 'alone'}"]) == 0
+    assert "in 2 requests: what becomes of earlier requests" in capsys.readouterr().out
+
+
+SCORES = ("RA", "FA", "TA", "MIA_AUC", "Disc_AUC", "FA_request", "FA_earlier", "Disc_AUC_request", "n_forget")
+
+
+def by_round(results: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    found = [json.loads(path.read_text()) for path in results.rglob("row.json")]
+    return {(row["method"], row["round"]): row for row in found}
+
+
+@pytest.mark.slow
 def test_a_network_by_name_can_be_given_and_an_untrained_one_is_told(tmp_path: Path) -> None:
     given = (*DATA[:1], *DATA[2:], "arch=torchvision", "arch.model=shufflenet_v2_x0_5", "seeds=1")
     arch = read_command(given).sweep.cells[0].arch

@@ -28,6 +28,7 @@ from deepunlearn.core.errors import StoreError
 from deepunlearn.core.keys import KEY_LENGTH, Key, RowKey, key_in
 from deepunlearn.core.paths import sync_contents, sync_file_system, sync_folder, write_atomically
 
+EARLIER_ROUND = "EarlierRound"  # the error of a note on what a round before it keeps from being done
 FailureKind = Literal["failed", "skipped", "not_reached", "not_applicable", "search_failed", "infrastructure"]
 DRAFT = ".draft-"
 MEMORISATION = "memorisation.npz"  # of U-LiRA's originals: rows of the training part, labels, score, low, high; [pool]

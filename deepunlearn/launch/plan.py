@@ -10,7 +10,7 @@ from deepunlearn.core.errors import MeasureFailed
 from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
-from deepunlearn.core.store import FailureKind, FailureNote, Failures, now
+from deepunlearn.core.store import EARLIER_ROUND, FailureKind, FailureNote, Failures, now
 from deepunlearn.launch.states import StoredStates
 from deepunlearn.launch.tasks import STAGES, Stage, State, Task, evaluation_of
 
@@ -29,7 +29,8 @@ class Planner(StoredStates):
         note = self.failure(task)
         if note is None or note["kind"] == "infrastructure":
             return "to do"
-        return "skipped" if note["kind"] in ("skipped", "not_reached") else "failed"
+        held_up = note["kind"] == "skipped" or note["error"] == EARLIER_ROUND
+        return "skipped" if held_up else "failed"
 
     def failure(self, task: Task) -> dict[str, Any] | None:
         """The note of what last went wrong with `task`; earlier versions took infrastructure for failures.

@@ -12,7 +12,7 @@ from deepunlearn.core import stopping
 from deepunlearn.core.errors import DataError, NotApplicable
 from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.core.progress import Bar, Progress
-from deepunlearn.core.store import FailureKind, describe_error
+from deepunlearn.core.store import EARLIER_ROUND, FailureKind, describe_error
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import State, Task, role_of
 from deepunlearn.launch.tracking import Tracking
@@ -104,11 +104,11 @@ class Worker:
             planner.note(task, "infrastructure", "InputMissing", f"{needed}, which was not run", "")
             return "to do"
         if blocking.cell == planner.before(task.cell):
-            planner.note(task, "not_reached", "EarlierRound", self._why_not_reached(blocking), "")
+            planner.note(task, *self._why_not_reached(blocking), "")
             return "skipped"
         note = planner.failure(blocking)
-        if note is not None and note["kind"] == "not_reached":  # a search, or what it has chosen
-            planner.note(task, "not_reached", note["error"], note["message"], "")
+        if note is not None and note["error"] == EARLIER_ROUND:  # a search, or what it has chosen
+            planner.note(task, note["kind"], note["error"], note["message"], "")
             return "skipped"
         note = note if blocking.stage == "record" else None
         if note is not None and note["kind"] == "not_applicable":  # of the method as a whole, and why
@@ -117,13 +117,17 @@ class Worker:
         planner.note(task, "skipped", "InputMissing", f"{needed}, which is not there", "")
         return "skipped"
 
-    def _why_not_reached(self, blocking: Task) -> str:
-        """What kept the method from getting past an earlier round, in one line."""
+    def _why_not_reached(self, blocking: Task) -> tuple[FailureKind, str, str]:
+        """What kept the method from getting past an earlier round: kind, error, and the message in one line.
+
+        A method that cannot be applied in a round cannot be applied to what comes after it either; no failure of it.
+        """
         note = self.planner.failure(blocking)
-        if note is not None and note["kind"] == "not_reached":
-            return str(note["message"])
+        kind: FailureKind = "not_applicable" if note and note["kind"] == "not_applicable" else "not_reached"
+        if note is not None and note["error"] == EARLIER_ROUND:
+            return kind, EARLIER_ROUND, str(note["message"])
         why = "it is not there" if note is None else f"{note['error']}: {note['message'].splitlines()[0]}"
-        return f"round {self.planner.round_of(blocking.cell)} did not end well: {why}"
+        return kind, EARLIER_ROUND, f"round {self.planner.round_of(blocking.cell)} did not end well: {why}"
 
     def _ended_by(self, error: Exception, task: Task) -> State:
         """Store why `task` is not done, with the traceback: it is a result of the sweep, not its end."""
