@@ -381,17 +381,25 @@ class CellKeys:
         )
 
     def metrics(self, subject: UnlearnedKey | ReferenceKey, seed: int) -> MetricsKey:
-        return MetricsKey(subject=subject, retrained=self.retrained(seed), version=METRICS_VERSION)
+        retrained = self.retrained(seed)
+        split = self._told_apart(subject, retrained)
+        return MetricsKey(subject=subject, retrained=retrained, version=METRICS_VERSION, split=split)
 
     def measure(self, subject: UnlearnedKey | ReferenceKey, seed: int, measure: Measure) -> MeasureKey:
         """The key of a measure that has entries of its own."""
+        retrained = self.retrained(seed)
         return MeasureKey(
             subject=subject,
-            retrained=self.retrained(seed),
+            retrained=retrained,
             measure=measure.name,
             version=measure.version,
             code=measure.code,
+            split=self._told_apart(subject, retrained),
         )
+
+    def _told_apart(self, subject: UnlearnedKey | ReferenceKey, retrained: ReferenceKey | None) -> SplitKey | None:
+        """What says which samples are forgotten, where no model does: a given original is that of all forget sets."""
+        return self.split if retrained is None and isinstance(subject, ReferenceKey) else None
 
     def group(self, subjects: Sequence[UnlearnedKey], seeds: Sequence[int], measure: Measure) -> GroupKey:
         """The key of a measure over the models of these seeds."""

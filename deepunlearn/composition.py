@@ -67,7 +67,7 @@ def make_method(config: MethodConfig, params: dict[str, Value]) -> Runnable:
     """
     if digest(config.modules.values()) != config.code:
         raise ConfigError(
-            f"the code of method {config.name!r} was edited after the sweep was planned",
+            f"the code of method {config.name!r} was edited after the command began",
             given=", ".join(config.modules.values()),
             allowed="the code as it was when the command began",
             remedy="run the command again; results of the code as it was are kept",

@@ -13,6 +13,7 @@ from deepunlearn.config.files import first_line
 from deepunlearn.config.measures import added_measures
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.forget import kind_of
+from deepunlearn.core.validation import refuse_repeats
 from deepunlearn.metrics.catalogue import SCORED_TOGETHER
 from deepunlearn.registry import KINDS, Folders, get, registered
 
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
+    refuse_repeats(arguments)
     others, folders = folders_of(arguments)
     for flag in (one for one in others if one.startswith("-") and one != "--check"):
         raise unknown("option", flag, ["--check"])

@@ -16,6 +16,7 @@ from deepunlearn.config.measures import check_classes, known_measures, sets_of
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
+from deepunlearn.core.validation import refuse_repeats
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.runs import running
 from deepunlearn.launch.speed_file import Speed
@@ -93,6 +94,7 @@ def usage(folders: Folders) -> str:
 
 def _read(arguments: Sequence[str]) -> tuple[Command, dict[str, list[str]]]:
     """What is to be computed and how, and by axis which models. Raises ConfigError."""
+    refuse_repeats(arguments)
     given = [parsed(argument) for argument in arguments]
     for key, _ in given:
         known = key in (*AXES, *OPTIONS) or key.startswith(("launcher.", "runtime."))

@@ -15,7 +15,7 @@ from deepunlearn.core.errors import ConfigError, StoreError, unknown
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.store import now
-from deepunlearn.core.validation import Frozen
+from deepunlearn.core.validation import Frozen, refuse_repeats
 from deepunlearn.launch import slurm
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import Driver, drivers, load_sweep
@@ -150,6 +150,7 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
+    refuse_repeats(arguments)
     results = Results(Path("results"))
     for argument in arguments:
         if argument.startswith("results="):

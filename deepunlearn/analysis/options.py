@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.validation import refuse_repeats
 
 TRUTH = {"true": True, "false": False}
 
@@ -12,8 +13,10 @@ TRUTH = {"true": True, "false": False}
 def parse_options(arguments: Sequence[str], defaults: Mapping[str, str | bool]) -> dict[str, str | bool]:
     """`defaults`, replaced by what stands on the command line as `name=value`; a true/false default takes only these.
 
-    Raises ConfigError for an argument of another form, a name that is not in `defaults`, or a wrong value.
+    Raises ConfigError for an argument of another form, a name that is there twice or not in `defaults`, or a wrong
+    value.
     """
+    refuse_repeats(arguments)
     options = dict(defaults)
     for argument in arguments:
         name, equals, value = argument.partition("=")

@@ -62,7 +62,7 @@ def _module(arch: ArchConfig) -> ModuleType:
     functions(module, ("build",), f"architecture {arch.name!r}")
     if arch.code not in (None, arch.module) and digest([arch.module]) != arch.code:
         raise ConfigError(
-            f"the code of architecture {arch.name!r} was edited after the sweep was planned",
+            f"the code of architecture {arch.name!r} was edited after the command began",
             given=arch.module,
             allowed="the code as it was when the command began",
             remedy="run the command again; results of the code as it was are kept",

@@ -89,5 +89,5 @@ class Anatomy:
             f"cannot tell which part of this model is its {part}",
             given=type(self._model).__name__,
             allowed=", ".join(name for name, _ in self._model.named_children()) or "a model made of submodules",
-            remedy=f'name it: parts={{"{part}": {example}}} in the library, arch.parts.{part}= in a sweep',
+            remedy=f'name it: parts={{"{part}": {example}}} in the library, arch.parts.{part}= in a command',
         )

@@ -103,7 +103,7 @@ def _read(path: str, expected: str | None) -> dict[str, Tensor]:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     if expected is not None and not digest.startswith(expected):
         raise ConfigError(
-            f"the file of weights {path} was changed after the sweep was planned",
+            f"the file of weights {path} was changed after the command began",
             given=f"sha256 {digest[:16]}",
             allowed=f"the file as it was when the command began, sha256 {expected}",
             remedy="run the command again; results from the file as it was are kept",
@@ -117,17 +117,17 @@ def _tensors(file: Path) -> Any:
             return load_file(file)
         return torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise _unreadable(file, error) from None
+        raise _unreadable(file, (str(error).splitlines() or [type(error).__name__])[0][:200]) from None
     except Exception as error:
         if type(error).__name__ != "UnpicklingError":
             raise
-        raise _unreadable(file, error) from None
+        raise _unreadable(file, "something other than tensors, which is never executed") from None
 
 
-def _unreadable(file: Path, error: Exception) -> ConfigError:
+def _unreadable(file: Path, given: str) -> ConfigError:
     return ConfigError(
         f"the file of weights {file.name} cannot be read",
-        given=(str(error).splitlines() or [type(error).__name__])[0][:200],
+        given=given,
         allowed="a safetensors file, or what torch.save wrote of a state dict: tensors, no other objects",
         remedy="load it where you trust it, and save only the tensors: torch.save(model.state_dict(), FILE)",
     )
@@ -137,7 +137,7 @@ def _unwrapped(content: Any, path: str) -> dict[str, Tensor]:
     while isinstance(content, Mapping) and (inner := next((name for name in WRAPPERS if name in content), None)):
         content = content[inner]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise _unreadable(Path(path), TypeError("it holds something else than tensors by name"))
+        raise _unreadable(Path(path), "something else than tensors by name")
     return {_plain(str(name)): value for name, value in content.items()}
 
 

@@ -37,8 +37,8 @@ def parsed(argument: str) -> tuple[str, str]:
         raise ConfigError(
             f"cannot read {argument!r}",
             given=argument,
-            allowed="NAME=VALUE, e.g. method=msg train.epochs=10",
-            remedy="put NAME= before it; python -m deepunlearn.sweep --help lists the names",
+            allowed="NAME=VALUE, e.g. method=msg",
+            remedy="put NAME= before it; --help of the command lists the names",
         )
     if key.startswith("+"):
         key = _forced(key, argument)

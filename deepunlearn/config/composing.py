@@ -69,6 +69,6 @@ def _explained(error: Exception, overrides: list[str]) -> ConfigError:
     return ConfigError(
         "the configuration cannot be composed",
         given=text[:400],
-        allowed="NAME=VALUE of options that python -m deepunlearn.sweep --help lists",
+        allowed="NAME=VALUE of options that --help of the command lists",
         remedy=f"check these settings: {' '.join(overrides)}",
     )

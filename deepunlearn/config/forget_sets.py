@@ -81,7 +81,7 @@ def check_settings(settings: Iterable[Setting], kinds: Sequence[str], *, replace
         if one.kind is None:
             raise no_such_option(key, [f"forget={kinds[0]}"])
         raise ConfigError(
-            f"{key} is of a forget set that is not in this sweep",
+            f"{key} is of a forget set that is not chosen",
             given=f"{one.override} with forget={','.join(kinds)}",
             allowed=f"forget.KIND. with KIND one of {', '.join(kinds)}",
             remedy=f"leave {key} out, or add {one.kind} to forget=",

@@ -72,7 +72,7 @@ def check_methods(settings: Iterable[Setting], sweep: Sequence[str], steps: Mapp
         within = ((meta, names.index(one.method)) for meta, names in steps.items() if one.method in names)
         step = next((f"write {meta}.{index}.{name}=VALUE" for meta, index in within), None)
         raise ConfigError(
-            f"{one.key} is of a method that is not in this sweep",
+            f"{one.key} is of a method that is not chosen",
             given=f"{one.key}={one.value} with method={','.join(sweep)}",
             allowed=f"method.NAME. with NAME one of {', '.join(sweep)}",
             remedy=f"leave {one.key} out, or {step or f'add {one.method} to method='}",

@@ -217,16 +217,23 @@ class UnlearnedKey(Key):
 
 
 class MetricsKey(Key):
-    """The scores of a model against the retrained one. `subject` may be a reference itself."""
+    """The scores of a model against the retrained one. `subject` may be a reference itself.
+
+    split: of an original without a retrained model, as nothing else says what is forgotten: all forget sets share it.
+    """
 
     stage: ClassVar[str] = "metrics"
     subject: UnlearnedKey | ReferenceKey
     retrained: ReferenceKey | None  # null: there is none, of a given original without a recipe
     version: int
+    split: Annotated[SplitKey | None, LATER] = None
 
 
 class MeasureKey(Key):
-    """The values of one further measure of a model. A measure that comes later leaves all metrics as they are."""
+    """The values of one further measure of a model. A measure that comes later leaves all metrics as they are.
+
+    split: as in `MetricsKey`.
+    """
 
     stage: ClassVar[str] = "measures"
     subject: UnlearnedKey | ReferenceKey
@@ -234,6 +241,7 @@ class MeasureKey(Key):
     measure: str
     version: int
     code: Annotated[str | None, LATER] = None  # digest of the files of measures that are not ours
+    split: Annotated[SplitKey | None, LATER] = None
 
 
 class GroupKey(Key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +21,24 @@ class Unfit(ValueError):
     def __init__(self, problem: str, *, given: str, allowed: str, remedy: str) -> None:
         super().__init__(problem)
         self.error = ConfigError(problem, given=given, allowed=allowed, remedy=remedy)
+
+
+def refuse_repeats(arguments: Iterable[str]) -> None:
+    """Raises ConfigError for an option `NAME=VALUE` that is there twice, as nothing says which of them is meant.
+
+    For every command but those that Hydra composes (`sweep`, `lira`), where a later value replaces an earlier one.
+    """
+    given: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        if equals and name in given:
+            raise ConfigError(
+                f"{name}= is given twice",
+                given=f"{given[name]} {argument}",
+                allowed="each option once",
+                remedy="leave one of the two out",
+            )
+        given[name] = argument
 
 
 class Frozen(BaseModel):
@@ -49,7 +68,7 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> Conf
         f"{name} has a value that cannot be used",
         given=repr(first["input"])[:200],
         allowed=KINDS.get(first["type"]) or first["msg"].removeprefix("Value error, ").removeprefix("Input should be "),
-        remedy=f"give {name.split('[')[0]}=VALUE on the command line or in the sweep file",
+        remedy=f"give {name.split('[')[0]}= another value, on the command line or in the file where it stands",
     )
 
 

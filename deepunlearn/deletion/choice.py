@@ -43,6 +43,7 @@ FEWEST_METHODS = 2
 TOO_FEW = "fewer than two methods have run there in full, so that there is no order"
 LATER_ROUNDS = "results of later rounds of deletion alone"
 BY_HAND = "give method=NAME (python -m deepunlearn.methods lists them)"
+WITH_RESULTS = "folders with stored results: what python -m deepunlearn.sweep has written, or records/ of it"
 NEED = (
     "results of the nearest setting in which at least two methods ran on at least 2 seeds (5 tell how sure places are)"
 )
@@ -116,12 +117,14 @@ def _read(results: Sequence[Path]) -> Records:
             raise ConfigError(
                 f"there is no folder {folder}, in which method=auto looks for results",
                 given=given,
-                allowed="folders that a sweep wrote into, or that hold records/ of one",
-                remedy=f"correct results=DIR, or {BY_HAND}",
+                allowed=WITH_RESULTS,
+                remedy=f"{BY_HAND}, or correct results=DIR",
             )
     try:
         found = records.gather(results)
-    except (ConfigError, StoreError) as error:
+    except ConfigError as error:
+        raise ConfigError(error.problem, given=error.given, allowed=WITH_RESULTS, remedy=BY_HAND) from None
+    except StoreError as error:
         remedy = f"{error.remedy}; or {BY_HAND}"
         raise type(error)(error.problem, given=error.given, allowed=error.allowed, remedy=remedy) from None
     if found.rows["result_set"].isna().all():

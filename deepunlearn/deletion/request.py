@@ -13,14 +13,14 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from deepunlearn.config import Command, read_command
-from deepunlearn.config.arguments import check, listed, parsed, resolved
+from deepunlearn.config.arguments import check, each, listed, parsed, resolved
 from deepunlearn.config.files import options
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.forget import Data, Indices
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.schema import CellConfig, RuntimeConfig
 from deepunlearn.core.seeding import SEED_BITS
-from deepunlearn.core.validation import Frozen, validate
+from deepunlearn.core.validation import Frozen, refuse_repeats, validate
 from deepunlearn.data import sources
 from deepunlearn.deletion.report import Limits
 from deepunlearn.forget.list import Listed, located, read
@@ -37,7 +37,7 @@ OWN = (*NEEDED, "data", "method", "seed", "plan", "relearn", "results", "checks.
 ANY_SHARE = 0.2  # of data that are looked at to see whether a share is cut off
 TEXTS = (*NEEDED, "data", "method", "results")  # that are no numbers: a folder may be called 2024
 COMPOSED = ("arch", "dataset", "plugins", "extra_methods")  # options that a sweep has, too
-OPEN = ("arch.", "dataset.", "method.", "runtime.")
+OPEN = ("arch.", "dataset.", "method.params.", "runtime.")
 REFUSED = {  # options of sweeps that a deletion has another word for, or no use
     "arch.weights": "model=FILE names the weights",
     "dataset.limit": "all training samples count: the model was trained on them",
@@ -85,9 +85,11 @@ class Asked(NamedTuple):
 
 def read_request(arguments: Sequence[str]) -> Asked:
     """Raises ConfigError for what cannot be, before anything is computed."""
+    refuse_repeats(arguments)
     pairs = [parsed(argument) for argument in arguments]
-    for key, _ in pairs:
+    for key, value in pairs:
         _check_key(key)
+        _check_one(key, value)
     own = {key: f"{key}={value}" for key, value in pairs if key in OWN}
     given = [f"{key}={value}" for key, value in pairs if key not in OWN]
     chosen, limits = _options(own)
@@ -121,6 +123,18 @@ def _check_key(key: str) -> None:
         )
     if key not in (*OWN, *COMPOSED) and not key.startswith(OPEN):
         raise unknown("option", key, [*OWN, *COMPOSED, *(f"{one}NAME" for one in OPEN)])
+
+
+def _check_one(key: str, value: str) -> None:
+    """Raises ConfigError for a value that stands for several."""
+    if key in (*TEXTS, *COMPOSED) or len(each(f"{key}={value}")) == 1:
+        return
+    raise ConfigError(
+        f"{key} takes one value",
+        given=f"{key}={value}",
+        allowed="one value; a list is written [a,b]",
+        remedy=f"run one command for each value; a text with a comma in it is quoted: '{key}=\"{value}\"'",
+    )
 
 
 def _options(own: dict[str, str]) -> tuple[Options, Limits]:
@@ -223,7 +237,7 @@ def _without_record(method: MethodConfig) -> MethodConfig:
         f"method {method.name} needs a record of the model's training, and of a model from a file there is none",
         given=f"method={method.name}",
         allowed="methods that unlearn from the trained model alone: python -m deepunlearn.methods lists them",
-        remedy="give another method; only a sweep, which trains the model itself, records what this one needs",
+        remedy="give another method: what this one needs can be recorded only while a model is trained",
     )
 
 
@@ -268,8 +282,8 @@ def cut_off(asked: Asked) -> bool:
             "these data have no test part of their own, and the model may have been trained on all of them",
             given=f"dataset {dataset.name}" + (f" in {dataset.root}" if dataset.root else ""),
             allowed="data with a test part that the model was not trained on, such as DIR/train and DIR/test",
-            remedy="put samples that it was not trained on into a test part; only where it was trained without what "
-            "dataset.test_ratio= cuts off, as a sweep trains, give that share",
+            remedy="put samples that it was not trained on into a test part; only where this program has trained it, "
+            "without what dataset.test_ratio= cuts off, give that share",
         )
     return cut
 

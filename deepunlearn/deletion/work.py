@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -119,7 +120,7 @@ class Work:
             unbounded=frozenset(not_finite(self.original)),
         )
         run_seed = derive_seed("deletion", method.name, seed)
-        with self.progress.bar(f"{method.title}: epoch", method.epochs_of(values)) as bar:
+        with self.progress.bar(f"{method.title}: epoch", method.epochs_of(values)) as bar, _gentler():
             return execute(
                 make_method(method, values), setting.problem, self.runtime, run_seed, lambda epoch, _: bar.advance()
             )
@@ -176,6 +177,16 @@ class Work:
         label = "learning the deleted samples again" if part is self.parts["forget"] else "learning unseen samples"
         (reached,) = relearn(model, part, [target], self.runtime, progress=self.progress, label=label)
         return reached.steps
+
+
+@contextmanager
+def _gentler() -> Iterator[None]:
+    """A method that diverges is told with what can be changed here: no other training is anybody's matter."""
+    try:
+        yield
+    except Diverged as error:
+        remedy = "name another method=, or gentler values of this one: a smaller method.params.lr=, fewer epochs"
+        raise Diverged(error.problem, given=error.given, allowed=error.allowed, remedy=remedy) from error
 
 
 def check_blocks(cell: CellConfig, method: MethodConfig, values: Mapping[str, Value], data: Decoded) -> None:

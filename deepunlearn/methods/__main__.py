@@ -10,6 +10,7 @@ from deepunlearn.config import method_configs
 from deepunlearn.core.errors import unknown
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import ParamSpec
+from deepunlearn.core.validation import refuse_repeats
 from deepunlearn.list import check
 
 FLAGS = ("--markdown", "--check")
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
+    refuse_repeats(arguments)
     arguments, folders = folders_of(arguments)
     flags = [argument for argument in arguments if argument.startswith("-")]
     names = [argument for argument in arguments if not argument.startswith("-")]

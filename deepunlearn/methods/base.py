@@ -132,7 +132,7 @@ class Problem:
                 "the head of this model is not given one row of features for each sample",
                 given=f"{shapes or 'nothing'} for {len(x)} samples",
                 allowed="[samples, features], once in a forward pass",
-                remedy='name the last linear layer: parts={"head": "fc"}, or arch.parts.head=fc in a sweep',
+                remedy='name the last linear layer: parts={"head": "fc"}, or arch.parts.head=fc in a command',
             )
         return logits, given[0]
 

@@ -171,7 +171,7 @@ def computed(measure: Measure, outputs: Outputs | Group) -> dict[str, float | bo
     modules = [] if measure.module is None else [measure.module]
     if digest(modules) != measure.code:
         raise ConfigError(
-            f"the code of measure {measure.name!r} was edited after the sweep was planned",
+            f"the code of measure {measure.name!r} was edited after the command began",
             given=", ".join(modules),
             allowed="the code as it was when the command began",
             remedy="run the command again; values of the code as it was are kept",

@@ -195,5 +195,5 @@ def test_objects_beside_tensors_are_not_loaded(tmp_path: Path) -> None:
 def test_a_file_that_changed_since_the_plan_is_told(tmp_path: Path) -> None:
     path = saved(tmp_path / "net.pt", trained())
     network = MLP.model_copy(update={"weights": str(path), "weights_digest": "0" * 16})
-    with pytest.raises(ConfigError, match="changed after the sweep was planned"):
+    with pytest.raises(ConfigError, match="changed after the command began"):
         archs.start(network, 7, 8, 0)

@@ -117,7 +117,7 @@ overrides: [search=none, forget=mislabelled, forget.noise=0.3]
     [
         (["forget.halvings=12"], "of forget=halves, not of forget=random", "add forget=halves"),
         (["forget=random,mislabelled", "forget.rate=1"], "unknown option 'forget.rate'", "forget.ratio"),
-        (["forget.mislabelled.noise=0.1"], "not in this sweep", "add mislabelled to forget="),
+        (["forget.mislabelled.noise=0.1"], "not chosen", "add mislabelled to forget="),
         (["forget=random,class"], "unknown forget 'class'", "mislabelled"),
         (["forget.ratio=0.1,2"], "forget.ratio", "forget.ratio=VALUE"),
         (["forget.ratio=interval(0,1)"], "cannot be counted", "forget.ratio=A,B"),

@@ -145,7 +145,7 @@ def test_code_that_is_edited_after_planning_is_not_run_under_the_old_name(tmp_pa
     config = method_configs(Folders(extra_methods=str(folder)))["mine"]
     make_method(config, config.complete({}))
     (folder / "mine.py").write_text(documented("python") + "\n")
-    with pytest.raises(ConfigError, match="edited after the sweep was planned"):
+    with pytest.raises(ConfigError, match="edited after the command began"):
         make_method(config, config.complete({}))
 
 

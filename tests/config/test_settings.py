@@ -123,14 +123,14 @@ def test_a_sweep_file_sets_its_methods(tmp_path: Path) -> None:
     assert methods(f"sweep={file}", "method.msg.params.init_rate=0.3")["msg"].fixed["init_rate"] == 0.3
     assert methods(f"sweep={file}", "method=ft")["ft"].fixed == {"lr": 0.1}, "a command may leave methods out"
     file.write_text("methods: [ft]\noverrides: [method.msg.params.init_rate=0.2]\n")
-    assert "not in this sweep" in refusal(f"sweep={file}").problem
+    assert "not chosen" in refusal(f"sweep={file}").problem
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem", "remedy"),
     [
-        (["method=ft", "method.msg.params.lr=0.1"], "not in this sweep", "add msg to method="),
-        ([*CHAIN, "method.ft.params.lr=0.1"], "not in this sweep", "write chain.1.lr=VALUE"),
+        (["method=ft", "method.msg.params.lr=0.1"], "not chosen", "add msg to method="),
+        ([*CHAIN, "method.ft.params.lr=0.1"], "not chosen", "write chain.1.lr=VALUE"),
         ([*CHAIN, "method.chain.params.lr=0.1"], "not of a chain", "chain.0.lr="),
         (["method=ft,msg", "method.msgg.params.lr=0.1"], "unknown method 'msgg'", "did you mean 'msg'?"),
         (["method=ft,msg", "method.msg.params.init_rat=0.1"], "msg.params.init_rat", "'method.msg.params.init_rate'"),

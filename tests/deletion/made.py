@@ -61,8 +61,7 @@ def write_list(file: Path, entries: list[str], column: str = "file") -> None:
 
 
 def asked(folder: Path, *more: str) -> list[str]:
-    """The command for a request that lies in `folder`; what comes later counts."""
+    """The command for a request that lies in `folder`; of an option that is there twice the later one alone."""
     own = {"model": "model.safetensors", "data": "data", "ids": "ids.csv", "out": "out"}
-    named = {name: f"{name}={folder / file}" for name, file in own.items()}
-    replaced = {name: one for one in more if (name := one.partition("=")[0]) in own}
-    return [*(named | replaced).values(), *SMALL, *(one for one in more if one not in replaced.values())]
+    command = [*(f"{name}={folder / file}" for name, file in own.items()), *SMALL, *more]
+    return list({one.partition("=")[0]: one for one in command}.values())

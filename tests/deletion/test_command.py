@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -93,12 +94,12 @@ def test_a_copy_that_is_retained_is_told(done: Path) -> None:
 def test_the_order_of_a_list_changes_nothing(done: Path, request_: Request, tmp_path: Path) -> None:
     write_list(tmp_path / "shuffled.csv", [f"./{name}" for name in reversed(request_.ids)])
     files = f"ids={tmp_path / 'shuffled.csv'}", f"out={tmp_path / 'again'}"
-    again = asked(request_.folder, *QUICK, *files, "relearn=false")
-    assert run_main(main, again) == 0
+    again = (*QUICK, *files, "relearn=false")
+    assert run_main(main, asked(request_.folder, *again)) == 0
     one, other = report_in(done), report_in(tmp_path / "again")
     assert other.request.ids_sha256 == one.request.ids_sha256
     assert other.model.weights_after == one.model.weights_after
-    assert run_main(main, [*again, "seed=1", f"out={tmp_path / 'other'}"]) == 0
+    assert run_main(main, asked(request_.folder, *again, "seed=1", f"out={tmp_path / 'other'}")) == 0
     assert report_in(tmp_path / "other").model.weights_after != one.model.weights_after
 
 
@@ -231,6 +232,7 @@ def test_a_wrong_input_is_refused_and_leaves_nothing(
     assert run_main(main, asked(request_.folder, "method=ft", *given, f"out={out}")) == 2
     told = capsys.readouterr().err
     assert said in told and "allowed:" in told and "remedy:" in told and "forget.file" not in told
+    assert not re.search("sweep|retrained", told), "who asks for a deletion may never have heard of them"
     assert tree(tmp_path) == before and not out.exists()
 
 
@@ -240,7 +242,8 @@ def test_a_method_that_diverges_leaves_nothing_and_ends_with_one(
 ) -> None:
     diverging = ("method=ga", "method.params.lr=1e30", f"out={tmp_path / 'out'}")
     assert run_main(main, asked(request_.folder, *diverging)) == 1
-    assert "not finite" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "not finite" in told and "method.params.lr=" in told and not re.search("train.lr|retrained|sweep", told)
     assert not list(tmp_path.iterdir())
 
 
