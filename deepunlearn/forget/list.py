@@ -41,7 +41,7 @@ class ListForget(ForgetSet):
     """A CSV file with a column `file` or `id`; other columns are ignored. A file without a header has one column.
 
     `id` counts the training samples from 0 as the source has them; `file` is a name relative to the dataset's folder.
-    Entries that are in the validation part are not trained on: they stay, and a remark says how many.
+    Entries that are in the validation part, or left out by a limit, are not trained on: remarks say how many of each.
     """
 
     enlarge: ClassVar[str] = "list more samples in forget.file"
@@ -84,8 +84,12 @@ class ListForget(ForgetSet):
 
     def remarks(self, candidates: Candidates) -> Sequence[str]:
         listed = self.rows(candidates.data)
-        idle = len(listed) - int(np.isin(candidates.rows, listed).sum())
-        return [f"{idle:,} of {len(listed):,} listed samples are not trained on anyway"] if idle else []
+        in_val, trained = (int(np.isin(rows, listed).sum()) for rows in (candidates.val.rows, candidates.rows))
+        of = f"of {len(listed):,} listed samples"
+        remarks = [f"{in_val:,} {of} are in the validation part, which is not trained on anyway"] if in_val else []
+        if left_out := len(listed) - in_val - trained:
+            remarks.append(f"{left_out:,} {of} are left out of these data (dataset.limit=, dataset.duplicates=drop)")
+        return remarks
 
     def identity(self, data: Data) -> dict[str, Any]:
         return {"samples": hashlib.sha256(self.rows(data).astype("<i8").tobytes()).hexdigest()}

@@ -264,8 +264,10 @@ class RoundsForget(ForgetSet):
             raise ConfigError(
                 "a request lists only samples that are not trained on",
                 given=f"{self.of.file}: round {', '.join(map(str, idle[:10]))}",
-                allowed="in each round at least one sample of the training part that is not in the validation part",
-                remedy="put their samples into other rounds, or draw another split with dataset.split_seed",
+                allowed="in each round at least one sample that is neither in the validation part nor left out by "
+                "dataset.limit",
+                remedy="put their samples into other rounds, leave dataset.limit out, or draw another split with "
+                "dataset.split_seed",
             )
         return rows[trained & (rounds <= self.round)]
 

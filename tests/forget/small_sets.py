@@ -29,11 +29,13 @@ ATTRIBUTES = Attributes(
 DATA = Labelled(TRAIN, TEST, CLASSES, ATTRIBUTES)
 
 
-def cut(forget: ForgetSet, data: Labelled = DATA, seed: int = 1, val_ratio: float = 0.15) -> Split:
+def cut(
+    forget: ForgetSet, data: Labelled = DATA, seed: int = 1, val_ratio: float = 0.15, limit: int | None = None
+) -> Split:
     return make_splits(
         data.train_labels,
         data.test_labels,
-        limit=None,
+        limit=limit,
         val_ratio=val_ratio,
         forget=forget,
         seed=seed,

@@ -32,12 +32,25 @@ def lines(entries: list[object], header: str = "") -> str:
     return "\n".join([*([header] if header else []), *map(str, entries)]) + "\n"
 
 
+def test_what_a_limit_leaves_out_is_told_apart_from_the_validation_part(listed) -> None:
+    """A request of which half is no part of this training must not look as if that were known to be unseen."""
+    split = cut(listed(lines(WANTED, "id")), limit=400)
+    val, trained = (len(set(rows.tolist()) & set(WANTED)) for rows in (split.val, split.forget))
+    left_out = len(WANTED) - val - trained
+    assert val and left_out and trained == len(split.forget)
+    assert split.remarks == (
+        f"{val} of {len(WANTED)} listed samples are in the validation part, which is not trained on anyway",
+        f"{left_out} of {len(WANTED)} listed samples are left out of these data (dataset.limit=, dataset.duplicates=drop)",
+    )
+
+
 def test_the_listed_are_forgotten_and_compared_with_unseen_samples_of_their_classes(listed) -> None:
     split = cut(listed(lines(WANTED, "id")))
     val = set(split.val.tolist())
     assert split.forget.tolist() == sorted(set(WANTED) - val)
     idle = len(val & set(WANTED))
-    assert split.remarks == (f"{idle} of {len(WANTED)} listed samples are not trained on anyway",)
+    told = f"{idle} of {len(WANTED)} listed samples are in the validation part, which is not trained on anyway"
+    assert split.remarks == (told,)
     counts = np.bincount(TRAIN[split.forget], minlength=4) / len(split.forget)
     assert split.unseen_test is not None and split.unseen_val is not None
     for labels in (TEST[split.unseen_test], TRAIN[split.unseen_val]):
