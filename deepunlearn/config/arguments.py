@@ -46,7 +46,7 @@ def parsed(argument: str) -> tuple[str, str]:
         raise ConfigError(
             "Hydra composes configurations here and runs nothing, so it has no options of its own",
             given=argument,
-            allowed="options that python -m deepunlearn.sweep --help lists",
+            allowed="options that --help of the command lists",
             remedy="results=DIR says where results go, launcher=slurm that a cluster runs them, method=ft,ct is a grid",
         )
     return key, _QUOTED[key](value) if key in _QUOTED else value

@@ -30,7 +30,7 @@ def refuse_repeats(arguments: Iterable[str]) -> None:
     """
     given: dict[str, str] = {}
     for argument in arguments:
-        name, equals, _ = argument.partition("=")
+        name, equals, _ = argument.lstrip("+").partition("=")
         if equals and name in given:
             raise ConfigError(
                 f"{name}= is given twice",
@@ -68,7 +68,7 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> Conf
         f"{name} has a value that cannot be used",
         given=repr(first["input"])[:200],
         allowed=KINDS.get(first["type"]) or first["msg"].removeprefix("Value error, ").removeprefix("Input should be "),
-        remedy=f"give {name.split('[')[0]}= another value, on the command line or in the file where it stands",
+        remedy=f"give {name.split('[')[0]}=VALUE, on the command line or in the file where it stands",
     )
 
 

@@ -342,21 +342,31 @@ def _relearning(evidence: Evidence) -> Check:
 def _relearnt_in_words(relearnt: Relearnt, notes: Mapping[str, str]) -> str:
     if "deleted" in notes:
         return f"{_capital(notes['deleted'])}."
-    told = [
-        f"{what} {_steps_in_words(steps, relearnt.most)}"
-        for what, name, steps in (
-            ("the deleted samples", "deleted", relearnt.deleted),
-            ("as many unseen ones", "twins", relearnt.twins),
-        )
-        if name not in notes
-    ]
-    return f"{_capital(', '.join(told))}."
+    told = _deleted_relearnt(relearnt.deleted, relearnt.most)
+    return f"{told}." if "twins" in notes else f"{told}. {_twins_learnt(relearnt)}."
 
 
-def _steps_in_words(steps: int | None, most: int) -> str:
+def _deleted_relearnt(steps: int | None, most: int) -> str:
     if steps is None:
-        return f"are not known as before after {most} steps"
-    return f"took {steps} step{'' if steps == 1 else 's'}" if steps else "took none: the model still knows them"
+        return f"After {_counted(most)} of training on them the model does not yet know the deleted samples as before"
+    if not steps:
+        return "They need not be learnt again: without any training the model knows them about as well as before"
+    return f"After {_counted(steps)} of training on them the model knows the deleted samples about as well as before"
+
+
+def _twins_learnt(relearnt: Relearnt) -> str:
+    """As many unseen samples of the same classes, beside what the deleted ones took."""
+    steps = relearnt.twins
+    if steps is None:
+        return f"As many unseen samples of their classes are not known as well after {_counted(relearnt.most)}"
+    if not steps:
+        either = " either" if relearnt.deleted == 0 else ""
+        return f"As many unseen samples of their classes need no training{either} to be known as well"
+    return f"As many unseen samples of their classes take {_counted(steps)} to be known as well"
+
+
+def _counted(steps: int) -> str:
+    return f"{steps} step" if steps == 1 else f"{steps} steps"
 
 
 def _capital(text: str) -> str:

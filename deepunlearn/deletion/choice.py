@@ -123,7 +123,7 @@ def _read(results: Sequence[Path]) -> Records:
     try:
         found = records.gather(results)
     except ConfigError as error:
-        raise ConfigError(error.problem, given=error.given, allowed=WITH_RESULTS, remedy=BY_HAND) from None
+        raise type(error)(error.problem, given=error.given, allowed=WITH_RESULTS, remedy=BY_HAND) from None
     except StoreError as error:
         remedy = f"{error.remedy}; or {BY_HAND}"
         raise type(error)(error.problem, given=error.given, allowed=error.allowed, remedy=remedy) from None

@@ -186,7 +186,7 @@ def _gentler() -> Iterator[None]:
         yield
     except Diverged as error:
         remedy = "name another method=, or gentler values of this one: a smaller method.params.lr=, fewer epochs"
-        raise Diverged(error.problem, given=error.given, allowed=error.allowed, remedy=remedy) from error
+        raise type(error)(error.problem, given=error.given, allowed=error.allowed, remedy=remedy) from error
 
 
 def check_blocks(cell: CellConfig, method: MethodConfig, values: Mapping[str, Value], data: Decoded) -> None:

@@ -148,13 +148,27 @@ def test_of_a_class_that_is_deleted_whole_nobody_need_know_anything() -> None:
 @pytest.mark.parametrize(
     ("relearnt", "said"),
     [
-        (Relearnt(deleted=1, twins=4, most=100), "The deleted samples took 1 step, as many unseen ones took 4 steps."),
+        (
+            Relearnt(deleted=1, twins=4, most=100),
+            "After 1 step of training on them the model knows the deleted samples about as well as before. As many "
+            "unseen samples of their classes take 4 steps to be known as well.",
+        ),
         (
             Relearnt(deleted=0, twins=None, most=100),
-            "took none: the model still knows them, as many unseen ones are not",
+            "They need not be learnt again: without any training the model knows them about as well as before. As many "
+            "unseen samples of their classes are not known as well after 100 steps.",
+        ),
+        (Relearnt(deleted=0, twins=0, most=100), "As many unseen samples of their classes need no training either"),
+        (
+            Relearnt(deleted=None, twins=1, most=100),
+            "After 100 steps of training on them the model does not yet know the deleted samples as before. As many "
+            "unseen samples of their classes take 1 step",
         ),
         (Relearnt(why_not={"deleted": "not measured: x", "twins": "not measured: x"}), "Not measured: x."),
-        (Relearnt(deleted=2, most=9, why_not={"twins": "not measured: y"}), "The deleted samples took 2 steps."),
+        (
+            Relearnt(deleted=2, most=9, why_not={"twins": "not measured: y"}),
+            "knows the deleted samples about as well as before.",
+        ),
     ],
 )
 def test_relearning_is_told(relearnt: Relearnt, said: str) -> None:

@@ -86,7 +86,7 @@ def arguments(*changes: str) -> list[str]:
         (["seed=1,2"], "seed takes one value"),
         (["dataset.image_size=32,64"], "dataset.image_size takes one value"),
         (["seed=[1"], "cannot read 'seed=[1'"),
-        (["+seed=1"], "options cannot be added or removed"),
+        (["+seed=1"], "options cannot be added"),
     ],
     ids=str,
 )

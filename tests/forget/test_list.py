@@ -36,11 +36,11 @@ def test_what_a_limit_leaves_out_is_told_apart_from_the_validation_part(listed) 
     """A request of which half is no part of this training must not look as if that were known to be unseen."""
     split = cut(listed(lines(WANTED, "id")), limit=400)
     val, trained = (len(set(rows.tolist()) & set(WANTED)) for rows in (split.val, split.forget))
-    left_out = len(WANTED) - val - trained
+    left_out, of = len(WANTED) - val - trained, f"of {len(WANTED)} listed samples"
     assert val and left_out and trained == len(split.forget)
     assert split.remarks == (
-        f"{val} of {len(WANTED)} listed samples are in the validation part, which is not trained on anyway",
-        f"{left_out} of {len(WANTED)} listed samples are left out of these data (dataset.limit=, dataset.duplicates=drop)",
+        f"{val} {of} are in the validation part, which is not trained on anyway",
+        f"{left_out} {of} are left out of these data (dataset.limit=, dataset.duplicates=drop)",
     )
 
 
