@@ -4,8 +4,10 @@
 
 Nine cells (three networks, three forget sets) of 60,000 images of noise in ten classes, 10,000 of them to test; of each
 cell 18 methods and the original and retrained model of ten seeds. D_R has 34,000 to 40,375 samples, D_F 2,125 to 8,500.
-The store takes 4 GB. Prints two Markdown tables: all measures of ours that ask for logits alone, of all models, and the
-same command again; and the default scores of one model beside its unlearning (smallnet, FT with its defaults).
+The store takes 4 GB. Measures over seeds need ten of them (KLoM), four or three: with two they cost next to nothing,
+so that only ten tell what 1,800 models take. Prints two Markdown tables: all measures of ours that ask for logits
+alone, of all models, and the same command again; and the default scores of one model beside its unlearning (smallnet,
+FT with its defaults).
 
 Seconds of the processor are those of all processes together: on a machine with other work, a share of them for each
 worker is what it would take alone.

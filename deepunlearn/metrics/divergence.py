@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import entr
 
-from deepunlearn.metrics.accuracy import Double, Floats
+from deepunlearn.metrics.accuracy import Double, Floats, largest
 from deepunlearn.metrics.blocks import in_blocks
 from deepunlearn.metrics.remembered import of_read_only
 
@@ -20,7 +20,7 @@ def log_shares(logits: Floats) -> Double:
     The bits of scipy's log_softmax in half its time; most measures of outputs ask for it, of thousands of models.
     """
     logs: Double = logits.astype(np.float64)
-    logs -= logs.max(axis=1, keepdims=True)
+    logs -= largest(logs)
     logs -= np.log(np.exp(logs).sum(axis=1, keepdims=True))
     return logs
 
