@@ -51,8 +51,8 @@ def _lines(rows: pd.DataFrame, retrained: pd.DataFrame) -> Iterator[list[str]]:
         if len(models):
             means = [f"{models[name].mean():.3f}" for name in ("RA", "FA", "known", "Disc_AUC")]
             told = "" if method in REFERENCES else verdict(models, retrained)
-            moved, seconds = f"{models['moved'].mean():.2g}", f"{models['seconds'].mean():.1f}"
-            yield [method, str(len(models)), *means, moved, seconds, told]
+            moved, seconds = models["moved"].mean(), f"{models['seconds'].mean():.1f}"
+            yield [method, str(len(models)), *means, "n/a" if pd.isna(moved) else f"{moved:.2g}", seconds, told]
 
 
 def verdict(models: pd.DataFrame, retrained: pd.DataFrame) -> str:

@@ -25,3 +25,11 @@ def test_the_docs_have_a_place_for_the_table_and_nothing_else_of_them_changes() 
 def test_a_verdict(usable: bool, known: float, moved: float, told: str) -> None:
     models = pd.DataFrame({"usable": [usable], "known": [known], "moved": [moved]}, index=[0])
     assert defaults.verdict(models, pd.DataFrame({"known": [0.7]}, index=[0])) == told
+
+
+def test_an_ensemble_without_weights_of_the_original_has_no_change() -> None:
+    numbers = dict.fromkeys(("RA", "FA", "TA", "Disc_AUC", "seconds"), 0.5)
+    models = [{"method": name, "seed": 0, "moved": moved, "usable": True, "cell": "c", "TA_retained": None, **numbers}
+              for name, moved in (("original", 0.0), ("retrained", 0.4), ("sisa", None))]  # fmt: skip
+    lines = defaults.table(pd.DataFrame(models), {}).splitlines()
+    assert [line.split(" | ")[6] for line in lines[2:]] == ["0", "0.4", "n/a"]
