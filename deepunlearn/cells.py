@@ -417,9 +417,14 @@ class CellKeys:
         return RowKey(metrics=metrics, search=search, cell=cell, sequence=self.sequence, round=round)
 
     def study(
-        self, method: MethodConfig, search: SearchConfig, seed: int, earlier: SearchKey | None = None
+        self,
+        method: MethodConfig,
+        search: SearchConfig,
+        seed: int,
+        earlier: SearchKey | None = None,
+        further: Sequence[int] = (),
     ) -> StudyKey:
-        """earlier: `chosen_before`."""
+        """earlier: `chosen_before`; further: the other seeds of a study that is shared."""
         assert search.sampler and search.objective
         ranges = self.ranges(method, search)
         tried = {name: limits.options() for name, limits in ranges.items()}
@@ -440,7 +445,21 @@ class CellKeys:
             batches=self._unlearned_by(method, seed, {**known, **tried}),
             difficulty=self.difficulty(method, seed),
             earlier=earlier,
+            further=tuple((self.reference("original", one), self.reference("retrained", one)) for one in further),
+            starts=self.starts(method, search),
         )
+
+    def starts(self, method: MethodConfig, search: SearchConfig) -> dict[str, dict[str, Value]]:
+        """Where they are from -> values that the first trials have, in this order, each once.
+
+        Of `search.winners` those of the method in whatever cell: `digits/resnet18`, by name.
+        """
+        found = {"defaults": method.complete({})} if search.from_defaults else {}
+        for name, values in sorted(search.winners.items()):
+            cell, _, of = name.rpartition("/")
+            if of == method.name and (complete := method.complete(values)) not in found.values():
+                found[cell] = complete
+        return found
 
     def ranges(self, method: MethodConfig, search: SearchConfig) -> dict[str, Range]:
         """What is searched: every parameter that is not fixed by hand."""
@@ -460,7 +479,9 @@ class CellKeys:
             return GivenKey(protocol=sweep.protocol.name, source=source)
         search, earlier = sweep.search, self.chosen_before(sweep, method)
         return SearchKey(
-            studies=tuple(self.study(method, search, seed, earlier) for seed in sweep.search_seeds(self.cell)),
+            studies=tuple(
+                self.study(method, search, seed, earlier, others) for seed, *others in sweep.study_seeds(self.cell)
+            ),
             trials=search.trials,
             selection=search.selection,
             candidates=search.candidates if search.selection == "robust" else None,
@@ -520,7 +541,9 @@ class CellKeys:
         searched: Mapping[str, Any] = {}
         changed = list(method.changed)
         if source == "search":
-            searched = sweep.search.model_dump(exclude={"title", "storage"})
+            searched = sweep.search.identity
+            if sweep.search.winners:
+                searched = {**searched, "winners": hash_of(sweep.search.winners)}
             if self.rounds and self.rounds.search_rounds == "each":
                 searched = {**searched, "rounds": "each"}
         if method.bank is not None:

@@ -93,6 +93,7 @@ _OPTIONS = {
     "seeds=10": "report seeds: a number, or a list as [0,1,2]",
     "train.epochs=, train.lr=, train.batch_size=": "the recipe of originals and retrains",
     "search.trials=, search.seeds=, search.space=paper|ours, search.max_epochs=": "the search",
+    "search.from_defaults=true, search.winners=FILE": "it begins with default values, with what other cells have found",
     "method.params.NAME=": "fix a hyper-parameter (it is then not searched); null: searched or default",
     "method.space.NAME.low=, .high=, .default=": "its range and default",
     "method.METHOD.params.NAME=, method.METHOD.space.NAME.low=, ...": "the same of one method of the sweep; it wins",

@@ -155,7 +155,7 @@ def test_a_trial_is_scored_against_the_retrained_model_of_its_seed(done: Done, s
 
     retrained = [accuracies(done.entry(reference("retrained", one)).arrays("logits.npz")) for one in (0, 1)]
     assert (retrained[0] != retrained[1]).any(), "else the seeds could be mistaken for each other"
-    for trial in SlotStudy(experiment, method, done.planner.sweep.search, seed).finished().values():
+    for trial in SlotStudy(experiment, method, done.planner.sweep.search, (seed,)).finished().values():
         net, _ = experiment.unlearn(method, trial.user_attrs["params"], seed)
         images = {part: experiment.decoded.train_images[getattr(experiment.split, part)] for part in labels}
         own = {part: witness.by_hand(net, images[part]) for part in labels}

@@ -269,6 +269,9 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
         "launcher": _launcher(base["launcher"]),
         **{name: base[name] for name in ("search", "protocol", "runtime")},
     }
+    winners = _hparams(base["search"]["winners"], "search.winners")
+    _check_winners(winners, [method.name for method in chosen], base["search"]["winners"])
+    values["search"]["winners"] = typed_values(winners, chosen, registry)
     if base["launcher"]["name"] == "slurm" and base["search"]["storage"] is None:
         values["search"]["storage"] = "journal"  # SQLite's locks do not hold on file systems of several machines
     sweep = validate(SweepConfig, values, "")
@@ -398,17 +401,29 @@ def _seeds(base: dict[str, Any]) -> list[int]:
     )
 
 
-def _hparams(path: str | None) -> dict[str, Any]:
-    """`hparams=FILE`: dataset/arch/method -> values."""
+def _check_winners(winners: dict[str, Any], methods: list[str], path: str | None) -> None:
+    """Raises ConfigError where a file has nothing that a search of these methods could begin with."""
+    there = {name.rpartition("/")[2] for name in winners}
+    if winners and not there & {*methods}:
+        raise ConfigError(
+            "search.winners has no values for any method of the sweep",
+            given=f"search.winners={path} with {', '.join(sorted(there))}",
+            allowed=f"DATASET/ARCH/METHOD with a METHOD among {', '.join(methods)}",
+            remedy="give the hparams.yaml of a run with these methods, or leave search.winners out",
+        )
+
+
+def _hparams(path: str | None, option: str = "hparams") -> dict[str, Any]:
+    """`hparams=FILE`, or another option with such a file: dataset/arch/method -> values."""
     if path is None:
         return {}
     file = Path(path)
     if not file.is_file():
         raise ConfigError(
             "there is no such file of hyper-parameters",
-            given=f"hparams={path}",
+            given=f"{option}={path}",
             allowed="a YAML file as a sweep writes it: results/runs/RUN/hparams.yaml",
-            remedy="give hparams=FILE with the path of an existing file",
+            remedy=f"give {option}=FILE with the path of an existing file",
         )
     values = read_yaml(file)
     if not isinstance(values, dict) or not all(isinstance(value, dict) for value in values.values()) or not values:

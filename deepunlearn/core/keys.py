@@ -286,6 +286,10 @@ class StudyKey(Key):
     batches: Annotated[int, LATER] = FIRST
     difficulty: Annotated[str | None, LATER] = None  # as in UnlearnedKey
     earlier: Annotated[SearchKey | None, LATER] = None
+    further: Annotated[
+        tuple[tuple[ReferenceKey, ReferenceKey], ...], LATER
+    ] = ()  # of the other seeds of a shared study
+    starts: Annotated[dict[str, dict[str, Value]], LATER] = {}  # where they are from -> values of the first trials
 
 
 class SearchKey(Key):

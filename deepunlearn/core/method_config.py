@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from deepunlearn.core.errors import unknown
-from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, ParamSpec, Role, Value
+from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, ParamSpec, Range, Role, Value
 from deepunlearn.core.validation import Frozen, PositiveFloat, PositiveInt, Unfit
 
 Records = Literal["updates", "shards"]  # what is recorded while the original is trained, in a stage of its own
@@ -140,6 +140,17 @@ class MethodConfig(Frozen):
         for name in dependent:  # in the order of the YAML, so that a later one may depend on an earlier
             params[name] = self.space[name].integer_at(drawn[name], {**params, "blocks": blocks})
         return params
+
+    def to_search(self, values: Mapping[str, Value], ranges: Mapping[str, Range], blocks: int) -> dict[str, Value]:
+        """What a sampler would have had to draw for `values`, the other way round than `from_search`.
+
+        Numbers outside of their range are put at its end; choices and words that are not searched are left out.
+        """
+        inside = {name: ranges[name].nearest(values[name]) for name in ranges if self.space[name].between is None}
+        drawn = {name: value for name, value in inside.items() if value is not None}
+        known = {**values, **drawn, "blocks": blocks}
+        dependent = [name for name in ranges if self.space[name].between is not None]
+        return drawn | {name: self.space[name].unit_of(int(values[name]), known) for name in dependent}
 
     def with_role(self, role: Role) -> list[str]:
         return [name for name, spec in self.space.items() if spec.role == role]

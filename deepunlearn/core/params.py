@@ -50,6 +50,13 @@ class Range(BaseModel):
             return range(self.low, self.high + 1)
         return None
 
+    def nearest(self, value: Value) -> Value | None:
+        """`value`, or the end of the range next to it; None of a choice that there is not, and of words."""
+        if self.choices is not None:
+            return value if value in self.choices else None
+        assert self.low is not None and self.high is not None
+        return None if isinstance(value, str) else min(max(value, self.low), self.high)
+
 
 class ParamSpec(BaseModel):
     """One hyper-parameter: default and search range side by side.
@@ -156,6 +163,13 @@ class ParamSpec(BaseModel):
         assert self.between is not None
         low, high = (evaluate(end, known) for end in self.between)
         return low + min(max(high - low, 0), math.floor(unit * (high - low + 1)))
+
+    def unit_of(self, value: int, known: Mapping[str, Any]) -> float:
+        """The middle of what `integer_at` maps to `value`, or to the end of `between` that is next to it."""
+        assert self.between is not None
+        low, high = (evaluate(end, known) for end in self.between)
+        count = max(high - low, 0) + 1
+        return (min(max(value - low, 0), count - 1) + 0.5) / count
 
     def _within(self, value: Value) -> bool:
         if isinstance(value, str | bool):

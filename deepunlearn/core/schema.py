@@ -174,6 +174,9 @@ class ProtocolConfig(Frozen):
     first_search_seed: Annotated[int, Field(ge=0)]
 
 
+LATER_OF_SEARCH = ("shared", "from_defaults")  # switches that results of earlier versions do not have
+
+
 class SearchConfig(Frozen):
     """The hyper-parameter search (protocol section 6)."""
 
@@ -190,6 +193,9 @@ class SearchConfig(Frozen):
     prune: bool = False  # stop hopeless trials after half of their epochs
     selection: Literal["paper", "robust"] = "paper"
     candidates: PositiveInt = 5  # of selection=robust
+    shared: bool = False  # one study of all search seeds, each trial on one of them
+    from_defaults: bool = False  # a first trial has the default values
+    winners: dict[str, dict[str, Any]] = Field(default_factory=dict)  # and the next ones these (search.winners=FILE)
 
     @model_validator(mode="after")
     def _consistent(self) -> SearchConfig:
@@ -214,7 +220,25 @@ class SearchConfig(Frozen):
                 allowed="search.prune=true with search.objective=sum, or search.prune=false",
                 remedy="give search.objective=sum search.sampler=tpe, or leave search.prune out",
             )
+        if self.shared and self.selection != "robust":
+            raise Unfit(
+                "the trials of a shared study are on different seeds, so that one norm says little against another",
+                given=f"search.shared=true, search.selection={self.selection}",
+                allowed="search.shared=true with search.selection=robust",
+                remedy="give search.selection=robust, which runs the best candidates on all search seeds",
+            )
         return self
+
+    @property
+    def studies(self) -> int:
+        """How many studies a cell and method has."""
+        return min(1, self.seeds) if self.shared else self.seeds
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells tables apart beside winners: all but names; later fields only where they say something."""
+        later = {name for name in LATER_OF_SEARCH if not getattr(self, name)}
+        return self.model_dump(exclude={"title", "storage", "winners", *later})
 
 
 CpuKernels = Literal["auto", "off"]
@@ -339,6 +363,11 @@ class SweepConfig(Frozen):
         first = self.protocol.first_search_seed
         numbers = range(first, first + self.search.seeds) if self.search.sampler else range(0)
         return tuple(cell.forget.search_seed(number) for number in numbers)
+
+    def study_seeds(self, cell: CellConfig) -> tuple[tuple[int, ...], ...]:
+        """The search seeds of each study of a method of `cell`; the first one names the study."""
+        seeds = self.search_seeds(cell)
+        return (seeds,) if self.search.shared and seeds else tuple((seed,) for seed in seeds)
 
     @model_validator(mode="after")
     def _told_apart(self) -> SweepConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
@@ -57,14 +59,20 @@ class Estimator:
             images = sizes["retain"] + (sizes["forget"] if task.method == "original" else 0)
             epochs = 0 if self._is_given(task) or self._comes_with_confidence(task) else self._train_epochs(task)
             return images * epochs / speed.train + everything + TASK_OVERHEAD
-        if task.stage == "search":
-            missing = self.planner.sweep.search.trials - self.planner.trials_done(task)
-            return missing * self._trial(task)
+        if task.stage in ("search", "select"):
+            return self._runs(task) * self._trial(replace(task, stage="search"))
         if task.stage == "evaluate" and task.method not in REFERENCES and not self.planner.has_model(task):
             return self._unlearning(task) + everything + TASK_OVERHEAD
         if task.stage == "measure":
             return LOADING_OVERHEAD + sum(self._measuring(one, task, everything) for one in self.planner.lacking(task))
         return SCORING_OVERHEAD
+
+    def _runs(self, task: Task) -> int:
+        """How many trials a search lacks, or how many models a selection makes."""
+        search, cell = self.planner.sweep.search, self.planner.sweep.cells[task.cell]
+        if task.stage == "search":
+            return search.trials - self.planner.trials_done(task)
+        return search.candidates * len(self.planner.sweep.search_seeds(cell)) if search.selection == "robust" else 0
 
     def _measuring(self, measure: Measure, task: Task, everything: float) -> float:
         """Seconds of one measure of a model: what it took of others here, else by what it needs."""

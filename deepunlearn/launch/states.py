@@ -190,7 +190,8 @@ class StoredStates(TaskList):
 
     def _study(self, task: Task, seed: int) -> StudyKey:
         keys, method = self.keys[task.cell], self.methods[task.method]
-        return keys.study(method, self.sweep.search, seed, keys.chosen_before(self.sweep, method))
+        first, *others = self.seeds_of_study(replace(task, seed=seed))
+        return keys.study(method, self.sweep.search, first, keys.chosen_before(self.sweep, method), others)
 
     def workers_at(self, task: Task) -> list[Owner]:
         """Living processes that are at `task` now; several for a search that is shared."""

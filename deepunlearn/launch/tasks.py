@@ -172,7 +172,8 @@ class TaskList:
                                      for one in self._record(cell, name, seed))  # fmt: skip
         elif stage == "search":
             searched = self._searched(cell)
-            yield from (Task(stage, cell, name, seed) for name in searched for seed in searched_on)
+            studies = self.sweep.study_seeds(config)
+            yield from (Task(stage, cell, name, seeds[0]) for name in searched for seeds in studies)
         elif stage == "select":
             yield from (Task(stage, cell, name, None) for name in self._searched(cell))
         elif stage == "evaluate":
@@ -324,8 +325,20 @@ class TaskList:
         if task.stage == "measure":
             return self.members(task)
         if task.stage == "select":
-            seeds = self.sweep.search_seeds(self.sweep.cells[task.cell])
-            return [Task("search", task.cell, task.method, seed) for seed in seeds]
+            studies = self.sweep.study_seeds(self.sweep.cells[task.cell])
+            return [Task("search", task.cell, task.method, seeds[0]) for seeds in studies]
+        if task.stage == "search":
+            each = (self._needed(replace(task, seed=seed)) for seed in self.seeds_of_study(task))
+            return list(dict.fromkeys(one for needed in each for one in needed))
+        return self._needed(task)
+
+    def seeds_of_study(self, task: Task) -> tuple[int, ...]:
+        """The seeds that the trials of a search are on; `task` has the first one."""
+        studies = self.sweep.study_seeds(self.sweep.cells[task.cell])
+        return next(seeds for seeds in studies if seeds[0] == task.seed)
+
+    def _needed(self, task: Task) -> list[Task]:
+        """What a task reads of the models of its seed."""
         references = [] if task.seed is None else self.references(task.cell, task.seed)
         if task.stage == "record":
             return references[:1]

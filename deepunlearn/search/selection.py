@@ -6,8 +6,10 @@ import csv
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +48,31 @@ def smallest_norm(candidates: Iterable[Candidate]) -> Candidate:
     return min(candidates, key=lambda one: (one.losses.norm, one.seed, one.slot))
 
 
+def by_norm(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Best first."""
+    return sorted(candidates, key=lambda one: (one.losses.norm, one.seed, one.slot))
+
+
+def by_place(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The best of each seed, then the second ones, and so on: of a shared study, some seeds of which are easier."""
+    seen: Counter[int] = Counter()
+    placed = []
+    for one in by_norm(candidates):
+        placed.append((seen[one.seed], one))
+        seen[one.seed] += 1
+    return [one for _, one in sorted(placed, key=lambda pair: pair[0])]
+
+
 def smallest_mean(
     candidates: Sequence[Candidate], count: int, seeds: Sequence[int], evaluate: Callable[[Candidate, int], float]
 ) -> Candidate:
-    """Ours (`selection=robust`): of the `count` best by norm, the one with the smallest mean norm over all seeds.
+    """Ours (`selection=robust`): of the first `count`, best first, the one with the smallest mean norm over all seeds.
 
     evaluate(candidate, seed) gives its norm of a run that the search has not seen, infinity where it diverges. On its
     own seed as well: the norm that put a candidate among the best is the luckiest of many, and would favour it.
     """
     top: list[Candidate] = []
-    for one in sorted(candidates, key=lambda one: (one.losses.norm, one.seed, one.slot)):
+    for one in candidates:
         if all(one.params != other.params for other in top):
             top.append(one)
     means = [math.fsum(evaluate(one, seed) for seed in seeds) / len(seeds) for one in top[:count]]
@@ -72,7 +89,7 @@ def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> 
     entry = experiment.store.find(key, place)
     if entry is not None:
         return entry
-    studies = [study_of(experiment, sweep, method, seed) for seed in sweep.search_seeds(experiment.cell)]
+    studies = studies_of(experiment, sweep, method)
     candidates = [one for study in studies for one in completed(study)]
     if not candidates:
         raise SearchFailed(
@@ -102,15 +119,23 @@ def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> 
     return entry
 
 
+def studies_of(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> list[SlotStudy]:
+    """The studies of a sweep's search."""
+    return [
+        SlotStudy(experiment, method, sweep.search, seeds, start=partial(experiment.start, sweep, method))
+        for seeds in sweep.study_seeds(experiment.cell)
+    ]
+
+
 def study_of(experiment: Experiment, sweep: SweepConfig, method: MethodConfig, seed: int) -> SlotStudy:
-    """The trials of a sweep's search on the models of `seed`."""
-    return SlotStudy(experiment, method, sweep.search, seed, start=experiment.start(sweep, method, seed))
+    """The study of a sweep's search that begins with the models of `seed`."""
+    return next(study for study in studies_of(experiment, sweep, method) if study.seeds[0] == seed)
 
 
 def completed(study: SlotStudy) -> list[Candidate]:
     """Completed trials, best values included; pruned and diverged ones cannot win."""
     return [
-        Candidate(study.seed, slot, trial.user_attrs["params"], Losses(*trial.user_attrs["losses"]))
+        Candidate(study.seed_of(slot), slot, trial.user_attrs["params"], Losses(*trial.user_attrs["losses"]))
         for slot, trial in sorted(study.finished().items())
         if trial.state == TrialState.COMPLETE
     ]
@@ -128,31 +153,33 @@ def _choose(experiment: Experiment, sweep: SweepConfig, method: MethodConfig, ca
         except Diverged:
             return math.inf
 
-    return smallest_mean(candidates, sweep.search.candidates, sweep.search_seeds(experiment.cell), evaluate)
+    ordered = by_place(candidates) if sweep.search.shared else by_norm(candidates)
+    return smallest_mean(ordered, sweep.search.candidates, sweep.search_seeds(experiment.cell), evaluate)
 
 
 def _outcomes(studies: list[SlotStudy]) -> str:
-    return "; ".join(
-        f"seed {study.seed} slot {slot}: {trial.state.name.lower()} {trial.user_attrs.get('reason', '')}".strip()
-        for study in studies
-        for slot, trial in list(study.finished().items())[:3]
+    first = ((study, *one) for study in studies for one in list(study.finished().items())[:3])
+    said = (
+        f"seed {study.seed_of(slot)} slot {slot}: {trial.state.name.lower()} {trial.user_attrs.get('reason', '')}"
+        for study, slot, trial in first
     )
+    return "; ".join(one.strip() for one in said)
 
 
 def write_trials(path: Path, studies: list[SlotStudy]) -> None:
     """All finished trials as CSV: search seed, slot, state, reason, losses, seconds, hyper-parameters (JSON),
-    NSGA-III's generation (0: random)."""
+    NSGA-III's generation (0: random), and where values are from that were not drawn."""
     names = COMPONENTS
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["seed", "slot", "state", "reason", *names, "seconds", "params", "generation"])
+        writer.writerow(["seed", "slot", "state", "reason", *names, "seconds", "params", "generation", "origin"])
         for study in studies:
             for slot, trial in sorted(study.finished().items()):
                 attrs: dict[str, Any] = trial.user_attrs
                 losses = attrs.get("losses", [""] * len(names))
                 writer.writerow(
                     [
-                        study.seed,
+                        study.seed_of(slot),
                         slot,
                         trial.state.name,
                         attrs.get("reason", ""),
@@ -160,5 +187,6 @@ def write_trials(path: Path, studies: list[SlotStudy]) -> None:
                         attrs.get("seconds", ""),
                         json.dumps(attrs.get("params"), sort_keys=True),
                         generation_of(trial),
+                        attrs.get("origin", ""),
                     ]
                 )

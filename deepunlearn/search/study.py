@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -39,12 +39,13 @@ from deepunlearn.stages.unlearning import Start
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
 PRUNE_AT = (50, 75)  # per cent of a trial's epochs; never before half: CT and MSG start broken by design
 PRUNE_STARTUP_TRIALS = 5
+FIXED = "fixed_params"  # where Optuna looks for what a trial is to have, as its enqueue_trial leaves it
 
 
 class SlotStudy:
-    """The trials of `method` on the original of `seed`, scored against its retrained model.
+    """The trials of `method` on the originals of `seeds`, each on one, scored against the retrained model of that seed.
 
-    start: what they begin with where it is a model of the round before.
+    start(seed): what they begin with where it is a model of the round before.
     """
 
     def __init__(
@@ -52,13 +53,14 @@ class SlotStudy:
         experiment: Experiment,
         method: MethodConfig,
         search: SearchConfig,
-        seed: int,
+        seeds: Sequence[int],
         *,
-        start: Start | None = None,
+        start: Callable[[int], Start | None] = lambda _: None,
     ) -> None:
-        self.experiment, self.method, self.search, self.seed = experiment, method, search, seed
+        self.experiment, self.method, self.search, self.seeds = experiment, method, search, seeds
         self.start = start
-        self.key = experiment.keys.study(method, search, seed, start.chosen_by if start else None)
+        first = start(seeds[0])
+        self.key = experiment.keys.study(method, search, seeds[0], first.chosen_by if first else None, seeds[1:])
         self.name = study_name(self.key, experiment.cell, search)
         self.storage = open_storage(storage_url(search, experiment.results.search, self.name))
         directions = [StudyDirection.MINIMIZE] * (self._objectives() if search.objective == "four" else 1)
@@ -68,15 +70,20 @@ class SlotStudy:
 
     def _objectives(self) -> int:
         """How many losses a trial has: one less where the attack is n/a."""
-        data = self.experiment.split_data(self.seed)
+        data = self.experiment.split_data(self.seeds[0])
         return len(COMPONENTS) - (unattacked(data.labels, data.counted) is not None)
+
+    def seed_of(self, slot: int) -> int:
+        """The seed that a trial is on. A shared study draws it, so that each seed has as many trials, but for one."""
+        turn, place = divmod(slot, len(self.seeds))
+        return sorted(self.seeds, key=lambda seed: derive_seed32("turn", self.key.hash, turn, seed))[place]
 
     def run(self) -> None:
         """Finish slots until none is left that nobody else is at.
 
         Raises the error that occurred 10 times alike, NotApplicable at once, and Stopped between two trials.
         """
-        label = f"{self.experiment.cell.name} {self.method.name} search seed {self.seed}: trial"
+        label = f"{self.experiment.cell.name} {self.method.name} search seed {'-'.join(map(str, self.seeds))}: trial"
         with self.experiment.progress.bar(label, self.search.trials) as bar:
             bar.advance(len(self.finished()))
             while (slot := self._claim()) is not None:
@@ -133,11 +140,15 @@ class SlotStudy:
         finished = self.finished().values()
         sampler = make_sampler(self.search, derive_seed32("slot", self.key.hash, slot), finished)
         study = optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=_pruner())
-        marks = {"slot": slot, "owner": str(this_process())}
+        marks = {"slot": slot, "seed": self.seed_of(slot), "owner": str(this_process())}
         told = sampler_attributes(self.search, finished)
+        for origin, values in list(self.key.starts.items())[slot : slot + 1]:
+            marks["origin"] = origin
+            told[FIXED] = self.method.to_search(values, self.key.ranges, self.experiment.blocks)
         template = create_trial(state=TrialState.RUNNING, user_attrs=marks, system_attrs=told)
         template.datetime_start = datetime.datetime.now()
         trial_id = self.storage.create_new_trial(self.storage.get_study_id_from_name(self.name), template)
+        study.get_trials(deepcopy=False)  # its cache of a database learns of the trial; a sampler that draws looks too
         return study, Trial(study, trial_id)
 
     def _run_slot(self, slot: int) -> str:
@@ -183,19 +194,20 @@ class SlotStudy:
         searched = {name: suggest(trial, name, limits) for name, limits in self.key.ranges.items()}
         params = self.method.from_search(searched, self.experiment.blocks)
         trial.set_user_attr("params", params)
-        model, run = self._unlearned(params, self._watcher(trial, params))
-        losses = score_model(self.experiment, model, self.seed)
+        seed = trial.user_attrs["seed"]
+        model, run = self._unlearned(params, seed, self._watcher(trial, params, seed))
+        losses = score_model(self.experiment, model, seed)
         trial.set_user_attr("losses", losses.four)
         trial.set_user_attr("seconds", run.seconds)
         return losses
 
     def _unlearned(
-        self, params: dict[str, Value], on_epoch: Callable[[int, nn.Module], None] | None
+        self, params: dict[str, Value], seed: int, on_epoch: Callable[[int, nn.Module], None] | None
     ) -> tuple[nn.Module, Run]:
-        earlier = self.start.model if self.start else None
-        return self.experiment.unlearn(self.method, params, self.seed, on_epoch, earlier=earlier)
+        start = self.start(seed)
+        return self.experiment.unlearn(self.method, params, seed, on_epoch, earlier=start.model if start else None)
 
-    def _watcher(self, trial: Trial, params: dict[str, Value]) -> Callable[[int, nn.Module], None] | None:
+    def _watcher(self, trial: Trial, params: dict[str, Value], seed: int) -> Callable[[int, nn.Module], None] | None:
         """Prunes a hopeless trial at half and at three quarters of its epochs."""
         if not self.search.prune:
             return None
@@ -204,7 +216,7 @@ class SlotStudy:
 
         def look(epoch: int, model: nn.Module) -> None:
             if epoch in looks and epoch < epochs:
-                trial.report(score_model(self.experiment, model, self.seed).sum, looks[epoch])
+                trial.report(score_model(self.experiment, model, seed).sum, looks[epoch])
                 if trial.should_prune():
                     raise optuna.TrialPruned
 

@@ -121,7 +121,7 @@ class Experiment(MeasuringStage):
             labels.update(
                 space=sweep.search.space,
                 selection=sweep.search.selection,
-                trials=sweep.search.trials * sweep.search.seeds,
+                trials=sweep.search.trials * sweep.search.studies,
             )
         return self._row(self.keys.chosen_by(sweep, method), scores, entry, place, labels)
 

@@ -255,7 +255,7 @@ class Attacks:
     def _search(self, name: str) -> str:
         sweep, source = self.planner.sweep, self.keys.source(self.planner.sweep, self.planner.methods[name])
         return (
-            f"{sweep.search.name}, {sweep.search.trials} trials x {sweep.search.seeds}"
+            f"{sweep.search.name}, {sweep.search.trials} trials x {sweep.search.studies}"
             if source == "search"
             else source
         )

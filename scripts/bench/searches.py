@@ -37,7 +37,7 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed import Timing
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.objective import WEIGHT, Losses, score
-from deepunlearn.search.selection import study_of
+from deepunlearn.search.selection import studies_of
 from deepunlearn.search.study import mia_seed
 from deepunlearn.stages.evaluation import Experiment
 
@@ -213,8 +213,8 @@ class HeldOut:
 
     def curve(self, default: float) -> Curve:
         sweep, method = self.command.sweep, self.method
-        studies = [study_of(self.experiment, sweep, method, seed) for seed in sweep.search_seeds(self.experiment.cell)]
-        finished = {(study.seed, slot): trial for study in studies for slot, trial in study.finished().items()}
+        studies = studies_of(self.experiment, sweep, method)
+        finished = {(study.seeds[0], slot): trial for study in studies for slot, trial in study.finished().items()}
         assert len(finished) == len(studies) * sweep.search.trials, "the search has not ended: see its sweep's failures"
         trials = [_trial(*place, trial) for place, trial in finished.items()]
         spent = sum(trial.seconds for trial in trials)

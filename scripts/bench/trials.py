@@ -90,7 +90,7 @@ class Cell:
         """One more trial of the study."""
         self.trials += 1
         search = self.command.sweep.search.model_copy(update={"trials": self.trials})
-        study = SlotStudy(self.experiment, self.command.sweep.methods[0], search, 0)
+        study = SlotStudy(self.experiment, self.command.sweep.methods[0], search, (0,))
         study.run()
         assert study.trials()[-1].state.name == "COMPLETE"
 

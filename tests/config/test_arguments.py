@@ -41,7 +41,7 @@ def test_a_grid_of_a_setting_is_refused_with_and_without_hydras_flag(flag: list[
     assert refusal(*flag, "seeds=0,1").remedy == "write 'seeds=[0,1]'"
     assert "'chain.steps=[ct,ft]'" in str(refusal(*flag, "method=chain", "chain.steps=ct,ft").remedy)
     assert "[a,b]" in str(refusal("seeds=range(0,3)").remedy), "a range is no list"
-    assert "one of fast, none, paper, quick" in str(refusal(*flag, "search=paper,fast").allowed)
+    assert "one of fast, none, paper, quick, thrifty" in str(refusal(*flag, "search=paper,fast").allowed)
     assert "'results=\"/a,b\"'" in str(refusal(*flag, "results=/a,b").remedy), "a path may have commas, in quotes"
 
 

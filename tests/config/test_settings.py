@@ -71,6 +71,30 @@ def test_values_of_a_file_have_one_spelling(tmp_path: Path) -> None:
     assert found[0] == found[1] == found[2] and list(map(type, found[1]["digits/resnet18/ga"].values())) == [int, float]
 
 
+def test_a_search_begins_with_defaults_and_with_what_other_cells_have_found_each_once(tmp_path: Path) -> None:
+    file = tmp_path / "hparams.yaml"
+    file.write_text(
+        "digits/resnet18/ft: {lr: 1, epochs: 2}\ndigits/resnet18/ga: {lr: 1}\n"
+        "mnist/resnet18/ft: {epochs: 2.0, lr: 1.0}\nmnist/vit/classes(classes=[1])/ft: {lr: 0.5}\n"
+    )
+    arguments = [*README, "search=thrifty", f"search.winners={file}", f"results={tmp_path}"]
+    sweep = read_command(arguments).sweep
+    planner, (method,) = Planner(sweep, Progress()), sweep.methods
+    found = planner.keys[0].starts(method, sweep.search)
+    assert list(found) == ["defaults", "digits/resnet18", "mnist/vit/classes(classes=[1])"]
+    assert found["defaults"] == method.defaults and found["digits/resnet18"] == method.complete({"lr": 1, "epochs": 2})
+    study = planner.keys[0].study(method, sweep.search, 0)
+    assert study.starts == found
+    other = Planner(read_command([*arguments[:-2], arguments[-1]]).sweep, Progress())
+    task = Task("evaluate", 0, "ft", 0)
+    assert planner.result_set(task) != other.result_set(task), "another start is another table"
+    assert study.hash != other.keys[0].study(method, other.sweep.search, 0).hash
+    said = refusal(*README, "search=thrifty", "search.winners=nowhere.yaml")
+    unfit = refusal(*README[1:], "method=ct", "search=thrifty", f"search.winners={file}")
+    assert unfit.given.endswith("with ft, ga") and "METHOD among ct" in unfit.allowed
+    assert said.given == "search.winners=nowhere.yaml" and "search.winners=FILE" in said.remedy
+
+
 README = ("method=ft", "dataset=digits", "arch=tinyvit", "train.epochs=10", "train.batch_size=64", "train.lr=0.05")
 
 

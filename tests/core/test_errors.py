@@ -106,6 +106,7 @@ SEARCH = {
         ({"trials": 0}, ["search.trials=0, search.seeds=1", "search=none"]),
         ({"prune": True}, ["search.prune=true", "search.objective=sum"]),
         ({"objective": None}, ["search.sampler=nsga3", "search.objective=four"]),
+        ({"shared": True}, ["search.shared=true, search.selection=paper", "search.selection=robust"]),
     ],
 )
 def test_wrong_values_are_explained_without_pydantics_words(changed: dict[str, object], words: list[str]) -> None:

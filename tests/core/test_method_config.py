@@ -7,6 +7,18 @@ import pytest
 from deepunlearn.config import read_command
 
 
+def test_values_go_to_the_sampler_and_come_back() -> None:
+    """Of cfk, whose number of blocks depends on the network, and whose epochs end at E_max."""
+    sweep = read_command(["method=cfk", "dataset=digits", "arch=resnet18"]).sweep
+    (method,) = sweep.methods
+    ranges = {name: spec.range(name, "paper", 3, None) for name, spec in method.space.items() if spec.searched}
+    given = method.complete({})
+    drawn = method.to_search(given, ranges, 8)
+    assert set(drawn) == set(ranges)
+    back = method.from_search(drawn, 8)
+    assert back == {**given, "epochs": min(int(given["epochs"]), 3)}
+
+
 @pytest.mark.parametrize(
     ("arguments", "params", "epochs"),
     [

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.params import ParamSpec
+from deepunlearn.core.params import ParamSpec, Range
 
 
 def test_ranges_follow_the_space_the_epoch_limit_and_the_largest_batch() -> None:
@@ -50,3 +52,27 @@ def test_numbers_are_typed() -> None:
     spec = ParamSpec(type="float", default=0, help="x")
     assert type(spec.typed("x", 1)) is float
     assert type(ParamSpec(type="int", default=0, help="x").typed("x", 3.0)) is int
+
+
+@given(st.integers(1, 9), st.integers(0, 9), st.integers(-3, 20))
+def test_a_value_comes_back_from_what_a_sampler_would_have_drawn(epochs: int, fine: int, value: int) -> None:
+    spec = ParamSpec(type="int", default=1, between=(0, "epochs - fine"), help="whole epochs")
+    known = {"epochs": epochs, "fine": fine}
+    unit = spec.unit_of(value, known)
+    assert 0 < unit < 1
+    assert spec.integer_at(unit, known) == min(max(value, 0), max(epochs - fine, 0)), "itself, or the end next to it"
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "nearest"),
+    [
+        (Range(low=1e-4, high=0.1, log=True), 1.0, 0.1),
+        (Range(low=1, high=8), 3, 3),
+        (Range(low=1, high=8), 0, 1),
+        (Range(low=0.0, high=1.0), "auto", None),
+        (Range(choices=(64, 128)), 128, 128),
+        (Range(choices=(64, 128)), 100, None),
+    ],
+)
+def test_a_value_outside_of_its_range_starts_at_the_end(limits: Range, value: object, nearest: object) -> None:
+    assert limits.nearest(value) == nearest  # type: ignore[arg-type]

@@ -11,7 +11,9 @@ import pytest
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.progress import Progress
+from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.speed_file import Speed
 from deepunlearn.launch.tasks import Task
 from deepunlearn.sweep import check
 from tests.forget.test_difficulty import put_bank
@@ -25,6 +27,19 @@ def test_a_tasks_name_can_be_read_back() -> None:
 def planned(folder: Path, *arguments: str) -> Planner:
     small = ("dataset=digits", "arch=smallnet", "method=ft,ga", "search=none", "seeds=2", f"results={folder}")
     return Planner(read_command([*small, *arguments]).sweep, Progress(quiet=True))
+
+
+def test_a_shared_study_is_one_task_and_needs_the_models_of_all_its_seeds(tmp_path: Path) -> None:
+    planner = planned(tmp_path, "method=ft", "search=thrifty", "protocol=heldout", "seeds=1")
+    (searched,) = (task for task in planner.tasks if task.stage == "search")
+    assert searched == Task("search", 0, "ft", 10)
+    assert planner.inputs(searched) == [
+        Task("reference", 0, role, seed) for seed in (10, 11, 12) for role in ("original", "retrained")
+    ]
+    (selected,) = (task for task in planner.tasks if task.stage == "select")
+    assert planner.inputs(selected) == [searched]
+    estimator = Estimator(planner, [Speed(1000, 1e9)])
+    assert estimator.task(searched) == pytest.approx(24 / 9 * estimator.task(selected)), "three candidates, three seeds"
 
 
 def test_an_original_is_a_task_of_the_first_cell_that_needs_it(tmp_path: Path) -> None:

@@ -52,8 +52,9 @@ def search(**changes: Any) -> Any:
 class FakeExperiment:
     """Scores x by arithmetic; `behave(x)` may raise instead."""
 
-    def __init__(self, root: Path, settings: Any, behave: Any = lambda x: None) -> None:
+    def __init__(self, root: Path, settings: Any, behave: Any = lambda x: None, starts: Any = None) -> None:
         self.results, self.progress, self.behave, self.asked = Results(root), Progress(quiet=True), behave, []
+        self.seeds: list[int] = []
         self.blocks = 1
         self.cell = SimpleNamespace(name="d/a", dataset=SimpleNamespace(name="d"), arch=SimpleNamespace(name="a"))
         key = StudyKey(
@@ -68,6 +69,7 @@ class FakeExperiment:
             population_size=settings.population_size,
             prune=settings.prune,
             version=1,
+            starts=starts or {},
         )
         self.keys = SimpleNamespace(study=lambda *_: key)
 
@@ -77,6 +79,7 @@ class FakeExperiment:
 
     def unlearn(self, method: Any, params: dict[str, Any], seed: int, on_epoch: Any = None, earlier: Any = None) -> Any:
         self.asked.append(params)
+        self.seeds.append(seed)
         self.behave(params["x"])
         for epoch in range(1, params["epochs"] + 1):
             if on_epoch:
@@ -85,8 +88,12 @@ class FakeExperiment:
 
 
 METHOD: Any = SimpleNamespace(
-    name="m", from_search=lambda drawn, blocks: dict(drawn), epochs_of=lambda params: params["epochs"]
+    name="m",
+    from_search=lambda drawn, blocks: dict(drawn),
+    to_search=lambda values, ranges, blocks: {name: ranges[name].nearest(value) for name, value in values.items()},
+    epochs_of=lambda params: params["epochs"],
 )
+STARTS = {"defaults": {"x": 0.25, "batch_size": 64, "epochs": 3}, "digits/resnet18": {"x": 7.0, "epochs": 99}}
 
 
 def arithmetic(experiment: Any, x: float, seed: int) -> Losses:
@@ -100,7 +107,7 @@ def arithmetic_score(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(root: Path, settings: Any, behave: Any = lambda x: None) -> tuple[SlotStudy, FakeExperiment]:
     experiment = FakeExperiment(root, settings, behave)
-    study = SlotStudy(experiment, METHOD, settings, 0)  # type: ignore[arg-type]
+    study = SlotStudy(experiment, METHOD, settings, (0,))  # type: ignore[arg-type]
     study.run()
     return study, experiment
 
@@ -146,6 +153,41 @@ def test_killed_and_resumed_equals_unbroken(tmp_path: Path, sampler: str, object
             _pretend_the_owner_died(tmp_path / "broken")
     assert values(study) == values(unbroken)
     assert len(study.trials()) == 14 + 3, "the three lost trials stay on record"
+
+
+@pytest.mark.slow
+def test_a_shared_study_is_on_all_seeds_in_turn_also_when_it_was_killed(tmp_path: Path) -> None:
+    seeds, count = (10, 11, 12), 0
+
+    def interrupted(x: float) -> None:
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise KeyboardInterrupt
+
+    experiment = FakeExperiment(tmp_path, search(), interrupted, STARTS)
+    with pytest.raises(KeyboardInterrupt):
+        SlotStudy(experiment, METHOD, search(), seeds).run()  # type: ignore[arg-type]
+    _pretend_the_owner_died(tmp_path)
+    study = SlotStudy(experiment, METHOD, search(), seeds)  # type: ignore[arg-type]
+    study.run()
+    drawn = [study.seed_of(slot) for slot in range(8)]
+    assert experiment.seeds == [*drawn[:4], *drawn[3:]], "the lost trial ran again, on the same seed"
+    assert sorted(drawn[:3]) == sorted(drawn[3:6]) == list(seeds)
+    assert {trial.user_attrs["seed"] == drawn[slot] for slot, trial in study.finished().items()} == {True}
+    write_trials(tmp_path / "trials.csv", [study])
+    with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [int(line["seed"]) for line in lines] == drawn
+    assert [line["origin"] for line in lines] == ["defaults", "digits/resnet18", *[""] * 6]
+    first, second = (study.finished()[slot].params for slot in (0, 1))
+    assert first == STARTS["defaults"]
+    assert (second["x"], second["epochs"]) == (1.0, 8), "at the end of the range where they lie outside"
+    assert second["batch_size"] in (64, 128), "drawn, since nothing was said of it"
+    unbroken = SlotStudy(FakeExperiment(tmp_path / "other", search(), starts=STARTS), METHOD, search(), seeds)  # type: ignore[arg-type]
+    unbroken.run()
+    assert values(study) == values(unbroken)
+    assert {one.seed for one in completed(study)} == set(seeds)
 
 
 def _pretend_the_owner_died(root: Path) -> None:
@@ -262,7 +304,7 @@ def test_errors_do_not_count_are_kept_and_end_the_study_after_ten_alike(tmp_path
         raise ZeroDivisionError("ours")
 
     experiment = FakeExperiment(tmp_path, search(), err)
-    study = SlotStudy(experiment, METHOD, search(), 0)  # type: ignore[arg-type]
+    study = SlotStudy(experiment, METHOD, search(), (0,))  # type: ignore[arg-type]
     with pytest.raises(ZeroDivisionError, match="ours"):
         study.run()
     assert len(experiment.asked) == 10
@@ -293,7 +335,7 @@ def test_a_method_that_cannot_run_ends_the_study_at_once(tmp_path: Path) -> None
 
     experiment = FakeExperiment(tmp_path, search(), refuse)
     with pytest.raises(NotApplicable):
-        SlotStudy(experiment, METHOD, search(), 0).run()  # type: ignore[arg-type]
+        SlotStudy(experiment, METHOD, search(), (0,)).run()  # type: ignore[arg-type]
     assert len(experiment.asked) == 1
 
 
@@ -302,7 +344,7 @@ def test_hopeless_trials_are_pruned_at_half_of_their_epochs_and_count(tmp_path: 
     epochs_seen: list[int] = []
     settings = search(prune=True, trials=30)
     experiment = FakeExperiment(tmp_path, settings)
-    study = SlotStudy(experiment, METHOD, settings, 0)  # type: ignore[arg-type]
+    study = SlotStudy(experiment, METHOD, settings, (0,))  # type: ignore[arg-type]
     study.run()
     pruned = [trial for trial in study.finished().values() if trial.state == TrialState.PRUNED]
     assert len(study.finished()) == 30
@@ -313,7 +355,7 @@ def test_hopeless_trials_are_pruned_at_half_of_their_epochs_and_count(tmp_path: 
 
 
 def test_a_live_claim_is_respected_and_a_dead_one_taken_over(tmp_path: Path) -> None:
-    study = SlotStudy(FakeExperiment(tmp_path, search()), METHOD, search(), 0)  # type: ignore[arg-type]
+    study = SlotStudy(FakeExperiment(tmp_path, search()), METHOD, search(), (0,))  # type: ignore[arg-type]
     for slot, owner in (("0000", this_process()), ("0001", this_process()._replace(pid=4194000))):
         folder = tmp_path / "search" / "claims" / study.name / slot
         folder.mkdir(parents=True)
@@ -338,7 +380,7 @@ def test_a_worker_taken_for_dead_goes_on_with_the_next_slot(tmp_path: Path) -> N
             study_of[0].storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     experiment = FakeExperiment(tmp_path, search(), bury_the_third)
-    study_of.append(SlotStudy(experiment, METHOD, search(), 0))  # type: ignore[arg-type]
+    study_of.append(SlotStudy(experiment, METHOD, search(), (0,)))  # type: ignore[arg-type]
     study_of[0].run()
     assert sorted(study_of[0].finished()) == list(range(8))
     assert len(study_of[0].trials()) == 9, "the slot was run again, once"
@@ -358,7 +400,7 @@ def test_three_workers_one_killed_mid_trial_finish_exactly_n(
 ) -> None:
     url = request.getfixturevalue("postgres") if storage == "postgres" else storage
     settings = search(storage=url)
-    SlotStudy(FakeExperiment(tmp_path, settings), METHOD, settings, 0)  # type: ignore[arg-type]
+    SlotStudy(FakeExperiment(tmp_path, settings), METHOD, settings, (0,))  # type: ignore[arg-type]
     all_there = SERVER.Barrier(3)
     workers = [SERVER.Process(target=work, args=(tmp_path, url, 18, 0.3, all_there)) for _ in range(3)]
     for one in workers:
@@ -370,7 +412,7 @@ def test_three_workers_one_killed_mid_trial_finish_exactly_n(
         one.join(LIMIT)
     assert [one.exitcode for one in workers] == [-signal.SIGKILL, 0, 0]
     settings = search(storage=url, trials=18)
-    study = SlotStudy(FakeExperiment(tmp_path, settings), METHOD, settings, 0)  # type: ignore[arg-type]
+    study = SlotStudy(FakeExperiment(tmp_path, settings), METHOD, settings, (0,))  # type: ignore[arg-type]
     finished = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
     assert sorted(trial.user_attrs["slot"] for trial in finished) == list(range(18)), "each once, none lost"
     assert not [trial for trial in study.trials() if trial.state == TrialState.RUNNING]
@@ -390,7 +432,7 @@ def test_a_torn_last_line_of_a_journal_is_cut_before_anything_follows_it(tmp_pat
     open_storage.cache_clear()
     study, _ = run(tmp_path, search(storage="journal", trials=5))
     open_storage.cache_clear()
-    again = SlotStudy(study.experiment, METHOD, search(storage="journal", trials=5), 0)  # type: ignore[arg-type]
+    again = SlotStudy(study.experiment, METHOD, search(storage="journal", trials=5), (0,))  # type: ignore[arg-type]
     assert sorted(again.finished()) == [0, 1, 2, 3, 4]
 
 
