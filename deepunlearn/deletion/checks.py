@@ -158,10 +158,16 @@ TOO_WIDE = " The drop itself is small enough: more held-out samples would tell w
 
 
 def _drop_in_words(drop: Estimate) -> str:
-    said = f"a drop of {drop.value:.3f}" if drop.value > 0 else f"a gain of {-drop.value:.3f}"
-    if drop.value == 0:
-        said = "no change"
-    return f"{said}; the drop is between {drop.low:.3f} and {drop.high:.3f} with 95 % confidence"
+    assert drop.low is not None and drop.high is not None
+    ends = f"between {_change(drop.low)} and {_change(drop.high)}"
+    return f"{_change(drop.value)}; with 95 % confidence it is {ends}"
+
+
+def _change(drop: float) -> str:
+    """Nobody should have to read of a drop below 0."""
+    if round(drop, 3) == 0:
+        return "no change"
+    return f"a drop of {drop:.3f}" if drop > 0 else f"a gain of {-drop:.3f}"
 
 
 def _both(evidence: Evidence, part: str, name: str, title: str) -> Figure:
@@ -214,7 +220,8 @@ def _attack(evidence: Evidence, limit: float) -> Check:
                 note="; ".join(_notes(left_out, known)) or None,
             ),
         ),
-        shows="Whether who has the model, and a sample with its label, can tell by its loss that it was trained on.",
+        shows="Whether somebody who has the model, and a sample with its label, can tell by the loss that the model "
+        "was trained on it.",
         does_not_prove="That no other attack tells them apart: stronger ones train many models of their own. With few "
         "samples the interval is wide, and hides all but strong traces.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -143,6 +144,18 @@ def test_of_a_class_that_is_deleted_whole_nobody_need_know_anything() -> None:
     assert judged(unable)["accuracy"].outcome == "failed"
     accuracy = judged(replace(unable, forgotten_classes=(1,)))["accuracy"]
     assert accuracy.outcome == "passed" and accuracy.figures[0].samples == 450
+
+
+def test_a_change_of_accuracy_is_said_as_a_drop_or_a_gain_and_never_below_zero() -> None:
+    given = evidence()
+    better = {**given.before, "held_out": logits(np.roll(given.labels["held_out"], 1), 3.0)}
+    gained = judged(replace(given, before=better))["accuracy"].found
+    assert re.search(
+        r": a gain of 0\.\d{3}; with 95 % confidence it is between a gain of 1\.000 and a gain of 0\.", gained
+    )
+    same = judged(replace(given, after=given.before))["accuracy"].found
+    assert re.search(r": no change; with 95 % confidence it is between a gain of .* and a drop of", same)
+    assert "-0." not in gained + same
 
 
 @pytest.mark.parametrize(
