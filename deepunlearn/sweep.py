@@ -6,10 +6,12 @@ import os
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Indices
 from deepunlearn.core.method_config import MethodConfig, Records
 from deepunlearn.core.paths import write_atomically
-from deepunlearn.core.progress import Progress, duration
+from deepunlearn.core.progress import Board, Part, Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.launch import slurm
 from deepunlearn.launch.datasets import dataset_lines
@@ -230,13 +232,26 @@ def _run(
         progress.say(f"removed {removed} unfinished results of processes that were killed")
     started = time.monotonic()
     worker.tracking.prepare()
-    with running(planner, command.name, arguments) as folder:
+    with running(planner, command.name, arguments) as folder, _live_view(planner, estimator, progress):
         local.run(planner.open_tasks())
         write_winners(planner, folder / "hparams.yaml")
     took = time.monotonic() - started
     print(f"\ndone in {duration(took)} (estimated {duration(seconds)}; ratio {took / max(seconds, 1e-9):.2f})")
     show_tracked(worker.tracking)
     return report(planner, folder)
+
+
+def _live_view(planner: Planner, estimator: Estimator, progress: Progress) -> AbstractContextManager[Any]:
+    """The live view of a sweep that is about to run; nothing where there is no terminal for it."""
+    if not progress.live:
+        return nullcontext()
+    over = [(task.cell, task.stage) for task in planner.tasks if planner.state(task) in ("done", "failed")]
+    total: Counter[Part] = Counter((task.cell, task.stage) for task in planner.tasks)
+    cells = range(len(planner.sweep.cells))
+    seconds: dict[Part, float] = {
+        (cell, stage): estimator.stage(stage, cell) for cell in cells for stage in STAGES if total[cell, stage]
+    }
+    return progress.showing(Board([cell.name for cell in planner.sweep.cells], total, Counter(over), seconds))
 
 
 def submit(

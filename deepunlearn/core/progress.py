@@ -1,18 +1,87 @@
-"""Progress for people: bars on a terminal, plain log lines elsewhere. Goes to standard error."""
+"""Progress for people: a live view with bars on a terminal, plain log lines elsewhere. Goes to standard error."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Table
+from rich.text import Text
 
 LOG_SECONDS = 10.0  # least time between two log lines of one bar
+NARROWEST = 60  # columns of a terminal that the live view fits into
+MOST_CELLS = 12  # rows of it
+Part = tuple[int, str]  # the number of a cell, and a stage
+
+
+class Board:
+    """How far a sweep is: tasks that have ended, of all tasks, by cell and stage.
+
+    total, ended: numbers of tasks; seconds: what those that have not ended would take, as estimated.
+    """
+
+    def __init__(
+        self, cells: Sequence[str], total: Mapping[Part, int], ended: Mapping[Part, int], seconds: Mapping[Part, float]
+    ) -> None:
+        self.cells, self.total, self.ended, self.workers = cells, total, Counter(ended), 1
+        self._each = {part: all_of_it / max(1, total[part] - ended.get(part, 0)) for part, all_of_it in seconds.items()}
+        self._open, self._performed = sum(seconds.values()), 0.0
+        self._known: set[Hashable] = set()
+        self._started = time.monotonic()
+
+    def end(self, task: Hashable, part: Part) -> None:
+        """A task has ended; of a search that workers share each says so."""
+        if task not in self._known and self.ended[part] < self.total.get(part, 0):
+            self._known.add(task)
+            self.ended[part] += 1
+            self._performed += self._each.get(part, 0.0)
+
+    def left(self, elapsed: float) -> float | None:
+        """Seconds until the end, at the pace so far; None before there is one."""
+        if not self._performed:
+            return None
+        return elapsed * max(0.0, self._open - self._performed) / self._performed
+
+    def table(self) -> RenderableType:
+        """Cells down, stages across, and below it the workers and the time."""
+        stages = list(dict.fromkeys(stage for _, stage in self.total))
+        open_cells = [cell for cell in range(len(self.cells)) if any(self._waiting((cell, one)) for one in stages)]
+        elapsed = time.monotonic() - self._started
+        left = self.left(elapsed)
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for name in ("cell", *stages):
+            table.add_column(name, justify="left" if name == "cell" else "right", no_wrap=True)
+        for cell in open_cells[:MOST_CELLS]:
+            table.add_row(self.cells[cell], *(self._shown((cell, one)) for one in stages))
+        more = [f"{len(open_cells) - MOST_CELLS} more cells"] if len(open_cells) > MOST_CELLS else []
+        workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        said = (*more, workers, duration(elapsed), f"left: {'?' if left is None else duration(left)}")
+        return Group(table, Text(", ".join(said)))
+
+    def _waiting(self, part: Part) -> bool:
+        return self.ended[part] < self.total.get(part, 0)
+
+    def _shown(self, part: Part) -> str:
+        return f"{self.ended[part]}/{self.total[part]}" if part in self.total else "-"
+
+
+class LiveView(RichProgress):
+    """The bars of what is under way, below the board of the sweep where there is one."""
+
+    board: Board | None = None
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        if self.board is not None:
+            yield self.board.table()
+        yield self.make_tasks_table(self.tasks)
 
 
 class Bar:
@@ -47,8 +116,35 @@ class Progress:
     def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
         self.stream = stream or sys.stderr
         self.quiet = quiet
-        self.rich: RichProgress | None = None
+        self.rich: LiveView | None = None
+        self._board: Board | None = None
         self._open = 0
+
+    @contextmanager
+    def showing(self, board: Board) -> Iterator[Board]:
+        """A sweep's board for the duration of the block, on a terminal."""
+        self._board = board
+        self._start()
+        try:
+            yield board
+        finally:
+            self._stop()
+            self._board = None
+
+    @property
+    def live(self) -> bool:
+        """Whether there is a terminal for a live view."""
+        return not self.quiet and live(Console(file=self.stream))
+
+    def working(self, workers: int) -> None:
+        """So many processes are at it; for the board, where there is one."""
+        if self._board is not None:
+            self._board.workers = workers
+
+    def ended(self, task: Hashable, part: Part) -> None:
+        """A task has ended; for the board, where there is one."""
+        if self._board is not None:
+            self._board.end(task, part)
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Bar]:
@@ -74,7 +170,8 @@ class Progress:
 
     def _start(self) -> None:
         self._open += 1
-        if self._open > 1 or self.quiet or not self.stream.isatty():
+        console = Console(file=self.stream)
+        if self._open > 1 or self.quiet or not live(console):
             return
         columns = (
             TextColumn("{task.description}"),
@@ -85,7 +182,8 @@ class Progress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        self.rich = RichProgress(*columns, console=Console(file=self.stream), transient=True)
+        self.rich = LiveView(*columns, console=console, transient=True)
+        self.rich.board = self._board
         self.rich.start()
 
     def _stop(self) -> None:
@@ -93,6 +191,12 @@ class Progress:
         if self._open == 0 and self.rich:
             self.rich.stop()
             self.rich = None
+
+
+def live(console: Console) -> bool:
+    """Whether lines can be drawn anew there: on a terminal that is wide enough, whose user has not asked for less."""
+    asked_for_less = bool(os.environ.get("NO_COLOR")) or console.is_dumb_terminal
+    return console.file.isatty() and not asked_for_less and console.width >= NARROWEST
 
 
 def duration(seconds: float) -> str:

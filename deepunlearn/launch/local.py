@@ -48,6 +48,7 @@ class Local:
                 prepare_storage(self.planner.sweep.search, self.planner.results.search)
                 chosen = [task for task in chosen for _ in range(self._shared(len(chosen)))]
             count = min(self.workers(stage), len(chosen))
+            self.progress.working(max(1, count))
             if count > 1:
                 pool = Pool(self.planner, self.folder, self.progress, count, self._environments(count))
                 pool.run(chosen)

@@ -160,4 +160,5 @@ class Pool:
     def _tell(self, task: Task, state: State, seconds: float) -> None:
         done = sum(self._outcome.values())
         shown = "not run" if state == "to do" else state
+        self.progress.ended(task, (task.cell, task.stage))
         self.progress.say(f"{shown}: {task.label(self.planner.sweep)} ({duration(seconds)}); {done}/{self._total}")

@@ -67,6 +67,8 @@ class Worker:
             if infrastructure(error) is None:
                 raise
             return self._ended_by(error, task)
+        finally:
+            self.progress.ended(task, (task.cell, task.stage))
 
     def _until_settled(self, task: Task) -> State:
         waiting = False
