@@ -8,6 +8,7 @@ that was not, and with several workers the count of finished trials is exact.
 from __future__ import annotations
 
 import datetime
+import re
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.unlearning import Start
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
+NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 PRUNE_AT = (50, 75)  # per cent of a trial's epochs; never before half: CT and MSG start broken by design
 PRUNE_STARTUP_TRIALS = 5
 FIXED = "fixed_params"  # where Optuna looks for what a trial is to have, as its enqueue_trial leaves it
@@ -174,8 +176,7 @@ class SlotStudy:
             raise
         except Exception as error:  # recorded with its traceback, and raised when it persists
             self._fail(study, trial, "error", error)
-            alike = "infrastructure" if infrastructure(error) else f"{type(error).__name__}: {error}"
-            self._errors[alike] += 1  # infrastructure's name files, so that hardly two are equal
+            self._errors[_alike(error)] += 1
             if max(self._errors.values()) >= ERRORS_ALIKE:
                 raise
             return "error"
@@ -221,6 +222,13 @@ class SlotStudy:
                     raise optuna.TrialPruned
 
         return look
+
+
+def _alike(error: Exception) -> str:
+    """What errors of one cause have in common: numbers, addresses and, of infrastructure, files differ by trial."""
+    if infrastructure(error):
+        return "infrastructure"
+    return f"{type(error).__name__}: {NUMBER.sub('0', str(error))}"
 
 
 def slot_name(slot: int) -> str:

@@ -301,7 +301,7 @@ def test_mostly_diverging_trials_end_and_are_finished_without_scores(tmp_path: P
 
 def test_errors_do_not_count_are_kept_and_end_the_study_after_ten_alike(tmp_path: Path) -> None:
     def err(x: float) -> None:
-        raise ZeroDivisionError("ours")
+        raise ZeroDivisionError(f"ours, at trial {len(experiment.asked)} of 0x7f{len(experiment.asked)}")
 
     experiment = FakeExperiment(tmp_path, search(), err)
     study = SlotStudy(experiment, METHOD, search(), (0,))  # type: ignore[arg-type]
