@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import shutil
@@ -30,11 +29,10 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.tasks import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.metrics.accuracy import accuracy
-from deepunlearn.runtime import Clock, Runtime
+from deepunlearn.runtime import Runtime
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.recording import UPDATES
 from deepunlearn.stages.unlearning import ENSEMBLE
-from deepunlearn.training import Batches, train
 from tests.commands import SERVER, called
 
 pytestmark = pytest.mark.slow
@@ -239,66 +237,6 @@ def test_a_method_that_cannot_be_applied_in_a_round_is_no_failure_in_those_after
     found = records.collect(planner.results.root)
     lines = aggregate(*of_round(found.rows, found.cases)).set_index("method")
     assert lines.loc[["unfit", "halts", "ft"], "status"].tolist() == ["n/a", "F", ""]
-
-
-class Kept:
-    """Keeps what a network was before and after each step of its training, and what the step was on."""
-
-    def __init__(self) -> None:
-        self.seen: dict[str, torch.Tensor] = {}
-        self.steps: list[tuple[torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
-
-    def follow(self, epoch: int, batches: Batches, model: torch.nn.Module, clock: Clock) -> Batches:
-        for images, labels in batches:
-            before = copy.deepcopy(model.state_dict())
-            yield images, labels
-            self.steps.append((images.flatten(1).clone(), before, copy.deepcopy(model.state_dict())))
-
-    def look(self, model: torch.nn.Module) -> None:
-        pass
-
-
-def holds(batch: torch.Tensor, images: torch.Tensor) -> bool:
-    return any(bool((batch == image).all(1).any()) for image in images)
-
-
-def largest(values: torch.Tensor, share: float) -> torch.Tensor:
-    """`values` where they are among this share of the largest, else 0."""
-    flat = values.flatten().tolist()
-    order = sorted(range(len(flat)), key=lambda place: -abs(flat[place]))
-    chosen = set(order[: round(share * len(flat))])
-    kept = [value if place in chosen else 0 for place, value in enumerate(flat)]
-    return torch.tensor(kept, dtype=values.dtype).view(values.shape)
-
-
-def test_pamnesiac_takes_off_the_largest_part_of_each_update_once(done: Done) -> None:
-    """Beside a training of which every step is kept whole; which request a step is of is seen in its images."""
-    first = done.experiment(1)
-    key = first.keys.reference("original", 0)
-    kept, part = Kept(), first.split_data(0).parts["train"]
-    train(first.fresh_model(key.seed), part, first.cell.train, first.runtime, key.hash, watch=kept)
-    now = weights(first.reference("original", 0))
-    assert all(torch.equal(value, now[name]) for name, value in kept.steps[-1][2].items())
-    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in now if name in kept.steps[0][1]))
-    gone = torch.empty(0, part.blocks(1).__next__()[0].numel())
-    for round in (1, 2, 3):
-        experiment = done.experiment(round)
-        forget = experiment.split_data(0).parts["forget"].subset(np.flatnonzero(~experiment.earlier))
-        request = torch.cat([images for images, _ in forget.blocks(100)]).flatten(1)
-        own = [step for step in kept.steps if holds(step[0], request) and not holds(step[0], gone)]
-        for name in kept.steps[0][1]:
-            total = sum(after[name].double() - before[name].double() for _, before, after in own)
-            assert isinstance(total, torch.Tensor)
-            depth = layers.index(name.rpartition(".")[0]) / (len(layers) - 1)
-            taken = largest(total, 0.2 + 0.5 * depth)
-            now[name] = (now[name].double() - taken).to(now[name].dtype)
-            if "running_var" in name:
-                now[name].clamp_(min=0)
-        made = weights(done.entry(round, "pamnesiac"))
-        assert own and all(torch.allclose(made[name], value, atol=1e-5) for name, value in now.items()), round
-        gone = torch.cat([gone, request])
-    kept_records = done.planner.store.root / "digits/smallnet/record/updates"
-    assert len(list(kept_records.iterdir())) == 3, "one for each round, which amnesiac has as well"
 
 
 def test_sisa_is_after_each_round_the_ensemble_trained_without_all_requests(done: Done) -> None:
