@@ -33,7 +33,8 @@ class PartialAmnesiac(Method):
     epochs: int
 
     def run(self, problem: Problem) -> Iterator[None]:
-        updates = problem.recorded.updates
+        recorded = problem.recorded.updates  # in any order: a file has its own
+        updates = {name: recorded[name] for name in problem.model.state_dict() if name in recorded}
         shares = shares_by_depth(updates, self.first, self.last, self.power)
         if self.by == "magnitude":
             masks = largest_masks(updates, shares)

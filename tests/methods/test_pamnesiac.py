@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,3 +50,13 @@ def test_by_magnitude_the_largest_changes_are_taken_back() -> None:
     moved = (now[name] != state(ORIGINAL)[name]).flatten()
     sizes = RECORDED.updates[name].abs().flatten()
     assert 0 < moved.sum() < len(moved) and sizes[moved].min() >= sizes[~moved].max()
+
+
+@pytest.mark.parametrize("by", ["random", "magnitude"])
+def test_depth_is_the_networks_whatever_order_a_record_comes_in(by: str) -> None:
+    """A record that is read from its file comes by type and name, in which a head would be an early layer."""
+    by_name = replace(RECORDED, updates=dict(sorted(RECORDED.updates.items())))
+    assert list(by_name.updates) != list(RECORDED.updates)
+    params = {**REPAIR, "first": 0.1, "last": 0.9, "power": 1.0, "by": by}
+    net, _ = unlearned_by("pamnesiac", ORIGINAL, by_name, **params)
+    assert equal_states(state(net), partial(first=0.1, last=0.9, by=by)[0])
