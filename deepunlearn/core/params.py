@@ -162,7 +162,8 @@ class ParamSpec(BaseModel):
         """The integer at `unit` in [0, 1] of `between`, whose names are looked up in `known`; at least its low end."""
         assert self.between is not None
         low, high = (evaluate(end, known) for end in self.between)
-        return low + min(max(high - low, 0), math.floor(unit * (high - low + 1)))
+        more = max(high - low, 0)
+        return low + min(more, math.floor(unit * (more + 1)))
 
     def unit_of(self, value: int, known: Mapping[str, Any]) -> float:
         """The middle of what `integer_at` maps to `value`, or to the end of `between` that is next to it."""
