@@ -89,7 +89,7 @@ class Measured:
         stopped = [ratio(self._at(own, base, part), finals) for part in SHARES.values()]
         norms = [curve.final for curve in own]
         every = [Interval.of(norms), ratio(norms, finals), *stopped]
-        return f"{seconds:,.0f}", f"{share:.3f}", *map(str, every), str(len(own))
+        return rounded(seconds), f"{share:.3f}", *map(str, every), str(len(own))
 
     def _of_all(self, search: str) -> tuple[str, ...]:
         own, base = self.curves[search], self.curves[self.baseline]
@@ -103,7 +103,7 @@ class Measured:
             ),
         ]
         repeats = sum(len(curves) for curves in own.values())
-        return f"{seconds:,.0f}", f"{seconds / of_base:.3f}", "", *map(str, ratios), str(repeats)
+        return rounded(seconds), f"{seconds / of_base:.3f}", "", *map(str, ratios), str(repeats)
 
     @staticmethod
     def _at(own: Sequence[Curve], base: Sequence[Curve], part: float) -> list[float]:
@@ -147,6 +147,11 @@ class Plan:
     @property
     def limit(self) -> int:
         return self.options.size(self.options.searching.limit, 150)
+
+
+def rounded(seconds: float) -> str:
+    """Whole seconds, and of a small search as many digits as three."""
+    return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}"
 
 
 def rows(options: Options) -> list[Row]:
