@@ -10,13 +10,13 @@ below half of the retrained model's; it does nothing where its weights and what 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from deepunlearn.analysis.coverage import failure_notes
 from deepunlearn.analysis.rows import REFERENCES, collect, current
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.metrics import LEAST_MOVE
@@ -26,21 +26,21 @@ SECTION = re.compile(r"(<!-- defaults -->\n).*?(<!-- end -->)", re.DOTALL)
 HEADER = ("method", "seeds", "RA", "FA", "test accuracy", "Disc_AUC", "moved", "seconds", "verdict")
 
 
-def tables(rows: pd.DataFrame, refusals: dict[tuple[str, str], str]) -> str:
-    """A table per forget set; refusals: (cell, method) -> why a method does not work on it."""
+def tables(rows: pd.DataFrame, failures: dict[tuple[str, str], str]) -> str:
+    """A table per forget set; failures: (cell, method) -> what stands in place of its row."""
     kept = current(rows)
-    sections = [f"**{title}**\n\n{table(group, refusals)}" for title, group in kept.groupby("forget_title", sort=False)]
+    sections = [f"**{title}**\n\n{table(group, failures)}" for title, group in kept.groupby("forget_title", sort=False)]
     return "\n\n".join(sections)
 
 
-def table(rows: pd.DataFrame, refusals: dict[tuple[str, str], str]) -> str:
+def table(rows: pd.DataFrame, failures: dict[tuple[str, str], str]) -> str:
     """One forget set: references, then methods by name."""
     own = rows.assign(known=rows["TA_retained"].fillna(rows["TA"]))
     retrained = own[own["method"] == "retrained"].set_index("seed")
     lines = [f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
     lines += [f"| {' | '.join(line)} |" for line in _lines(own, retrained)]
     cell = str(own["cell"].iloc[0])
-    lines += [f"| {name} |{' |' * 7} refuses: {why} |" for (of, name), why in sorted(refusals.items()) if of == cell]
+    lines += [f"| {name} |{' |' * 7} {why} |" for (of, name), why in sorted(failures.items()) if of == cell]
     return "\n".join(lines)
 
 
@@ -65,13 +65,13 @@ def verdict(models: pd.DataFrame, retrained: pd.DataFrame) -> str:
     return f"does nothing ({still} of {len(models)})" if still else "works"
 
 
-def refused(results: Path) -> dict[tuple[str, str], str]:
-    """(cell, method) -> the reason, of evaluations that ended as not applicable."""
-    notes = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("store/*/*/failures/**/*.json")]
+def failed(results: Path) -> dict[tuple[str, str], str]:
+    """(cell, method) -> what stands in place of a row: why a method refuses the forget set, or how it broke down."""
+    words = {"not_applicable": "refuses", "failed": "breaks down"}
     return {
-        (note["cell"], note["method"]): note["message"].splitlines()[0]
-        for note in notes
-        if note["kind"] == "not_applicable" and note["stage"] == "evaluate"
+        (note.cell, note.method): f"{words[note.kind]}: {note.message.splitlines()[0]}"
+        for note in failure_notes(results)
+        if note.kind in words and note.stage == "evaluate"
     }
 
 
@@ -84,8 +84,9 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="?", default=Path("results/defaults"), help="default: %(default)s")
     results = parser.parse_args().results
     rows = collect(results)
-    said = f"Models of commit {rows['commit'].iloc[0]}, on {machine()}; table made at commit {commit()}."
-    made = f"{said}\n\n{tables(rows, refused(results))}"
+    made_at = ", ".join(sorted(rows["commit"].unique()))
+    said = f"Models of commits {made_at}, on {machine()}; table made at commit {commit()}."
+    made = f"{said}\n\n{tables(rows, failed(results))}"
     DOCS.write_text(with_tables(DOCS.read_text(encoding="utf-8"), made), encoding="utf-8")
     print(made)
 

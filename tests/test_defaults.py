@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from deepunlearn.core.paths import Results
+from deepunlearn.core.store import FailureNote, Failures, Place
 from scripts import defaults
 
 
@@ -33,3 +37,19 @@ def test_an_ensemble_without_weights_of_the_original_has_no_change() -> None:
               for name, moved in (("original", 0.0), ("retrained", 0.4), ("sisa", None))]  # fmt: skip
     lines = defaults.table(pd.DataFrame(models), {}).splitlines()
     assert [line.split(" | ")[6] for line in lines[2:]] == ["0", "0.4", "n/a"]
+
+
+def test_a_method_without_a_row_says_why(tmp_path: Path) -> None:
+    """A failure that was overcome since does not count."""
+    kinds = {
+        "ngplus": ("failed", "the loss is not finite\nmore"),
+        "sisa": ("not_applicable", "too few"),
+        "ft": ("failed", "x"),
+    }
+    failures, place = Failures(Results(tmp_path).store), Place("d", "a", "x", 0)
+    for method, (kind, message) in kinds.items():
+        note = FailureNote("evaluate", "d", "a", method, 0, "c", None, kind, "E", message, "", "2026")  # type: ignore[arg-type]
+        failures.record(place, method, note)
+    failures.settle(place, "ft", "overcome")
+    told = {"ngplus": "breaks down: the loss is not finite", "sisa": "refuses: too few"}
+    assert defaults.failed(tmp_path) == {("c", method): text for method, text in told.items()}
