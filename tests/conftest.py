@@ -26,7 +26,7 @@ LONGEST = (  # files whose tests take longest, which begin first: at the end pro
     "data/test_paper_cells.py",
     "methods/test_compiled.py",
     "test_adding.py",
-    "search/test_slots.py",
+    "search/test_study.py",
     "test_wheel.py",
 )
 

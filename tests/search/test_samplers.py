@@ -1,0 +1,109 @@
+"""What the samplers propose: generations and first trials, however many trials diverge."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from deepunlearn.core.errors import Diverged
+from deepunlearn.core.seeding import derive_seed32
+from deepunlearn.search import study as study_module
+from deepunlearn.search.samplers import GENERATION, generation_of, next_generation
+from deepunlearn.search.selection import write_trials
+from deepunlearn.search.study import SlotStudy
+from tests.search.arithmetic import RANGES, run, search, values
+
+pytestmark = pytest.mark.usefixtures("arithmetic_score")
+
+NSGA3 = {"sampler": "nsga3", "objective": "four", "population_size": 4, "trials": 12}
+
+
+def diverge_above(limit: float) -> Any:
+    def behave(x: float) -> None:
+        if x > limit:
+            raise Diverged("the loss is not finite")
+
+    return behave
+
+
+def generations(study: SlotStudy) -> list[int]:
+    return [generation_of(trial) for _, trial in sorted(study.finished().items())]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [1.0, 0.6])
+def test_diverged_trials_count_for_the_population(tmp_path: Path, limit: float) -> None:
+    """So that every method has as many random and as many evolved trials, however many of them diverge."""
+    study, _ = run(tmp_path, search(**NSGA3), diverge_above(limit))
+    states = [trial.state for _, trial in sorted(study.finished().items())]
+    assert (TrialState.FAIL in states[:4]) == (limit < 1) and states[:4].count(TrialState.COMPLETE) >= 2
+    assert generations(study) == [0] * 4 + [1] * 4 + [2] * 4
+    parents = {trial.params["x"] for slot, trial in study.finished().items() if slot < 4 and trial.values}
+    children = [study.finished()[slot].params["x"] for slot in range(4, 8)]
+    assert any(child == pytest.approx(parent) for child in children for parent in parents), "they are evolved indeed"
+
+
+@pytest.mark.slow
+def test_a_generation_without_two_scored_trials_goes_on(tmp_path: Path) -> None:
+    study, _ = run(tmp_path, search(**NSGA3), diverge_above(0.0))
+    assert generations(study) == [0] * 12
+    assert len({trial.params["x"] for trial in study.finished().values()}) == 12
+
+
+@pytest.mark.slow
+def test_without_diverged_trials_the_search_is_optunas(tmp_path: Path) -> None:
+    study, _ = run(tmp_path, search(**NSGA3))
+    plain = optuna.create_study(directions=["minimize"] * 4)
+    for slot in range(12):
+        seed = derive_seed32("slot", study.key.hash, slot)
+        plain.sampler = optuna.samplers.NSGAIIISampler(population_size=4, seed=seed)
+        trial = plain.ask()
+        for name, limits in RANGES.items():
+            study_module.suggest(trial, name, limits)
+        x = trial.params["x"]
+        plain.tell(trial, [abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6)])
+    assert [trial.params for trial in plain.trials] == [params for _, params in values(study)]
+    assert optuna.samplers.NSGAIIISampler._get_generation_key() == GENERATION, "where it looks for what it is told"
+
+
+def test_what_an_earlier_rule_left_in_the_first_generation_is_followed_by_the_second() -> None:
+    """Optuna's own count left 7 trials, 5 of them diverged, in a generation of 4."""
+    earlier = [optuna.trial.create_trial(state=state, values=values, system_attrs={GENERATION: 0})
+               for state, values in [(TrialState.COMPLETE, [0.1] * 4)] * 2 + [(TrialState.FAIL, None)] * 5]  # fmt: skip
+    assert next_generation(earlier, 4) == 1
+    assert next_generation(earlier[:3], 4) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [1.0, 0.6])
+def test_tpe_begins_with_as_many_random_trials_however_many_diverge(tmp_path: Path, limit: float) -> None:
+    study, _ = run(tmp_path, search(trials=14), diverge_above(limit))
+    failed = [slot for slot, trial in study.finished().items() if trial.state == TrialState.FAIL and slot < 10]
+    assert bool(failed) == (limit < 1)
+    modelled = [
+        slot for slot, trial in study.finished().items() if any("relative" in key for key in trial.system_attrs)
+    ]
+    assert sorted(modelled) == [10, 11, 12, 13]
+
+
+@pytest.mark.slow
+def test_the_record_of_trials_says_which_were_evolved(tmp_path: Path) -> None:
+    study, _ = run(tmp_path, search(**NSGA3), diverge_above(0.6))
+    write_trials(tmp_path / "trials.csv", [study])
+    with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [int(line["generation"]) for line in lines] == generations(study)
+
+
+@pytest.mark.slow
+def test_a_second_generation_is_reached_with_population_4(tmp_path: Path) -> None:
+    study, _ = run(tmp_path, search(sampler="nsga3", objective="four", population_size=4, trials=12))
+    generations = [
+        value for trial in study.trials() for key, value in trial.system_attrs.items() if "generation" in key
+    ]
+    assert max(generations) >= 2
