@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from deepunlearn.cli import run_main, table, wants_help
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
@@ -21,27 +16,21 @@ from deepunlearn.config.hydra_flags import read_flags
 from deepunlearn.config.measures import check_classes
 from deepunlearn.config.shown import shown
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Indices
-from deepunlearn.core.method_config import MethodConfig, Records
 from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.progress import Board, Part, Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.launch import slurm
-from deepunlearn.launch.datasets import dataset_lines
+from deepunlearn.launch.checks import check, check_memory, check_methods
+from deepunlearn.launch.description import describe_plan
 from deepunlearn.launch.estimate import Estimator, cluster_speeds
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.launch.speed_file import remarks
 from deepunlearn.launch.summary import FILE, summary
-from deepunlearn.launch.tasks import STAGES, Task
+from deepunlearn.launch.tasks import STAGES
 from deepunlearn.launch.tracking import Tracking
-from deepunlearn.search.slots import DEFAULTS, prepare_storage
 from deepunlearn.trackers import check_installed
 
-if TYPE_CHECKING:
-    from deepunlearn.runtime import Runtime
-
-MANY_AFFECTED = 0.5  # share of batches from which on a plan warns
 CONFIRM_ABOVE = 2 * 3600.0  # seconds on a CPU
 
 USAGE = """usage: python -m deepunlearn.sweep [sweep=NAME] [GROUP=OPTION ...] [NAME=VALUE ...]
@@ -124,88 +113,6 @@ _OPTIONS = {
 }
 
 
-def check(planner: Planner) -> dict[int, int]:
-    """Find what is wrong with a sweep before anything expensive starts. Raises DeepUnlearnError.
-
-    Returns the bytes of memory that the network of each cell needs at least, where it had to be looked at.
-    """
-    sweep = planner.sweep
-    _writable(planner.results.root)
-    if sweep.search.sampler and sweep.search.storage not in (None, *DEFAULTS):
-        prepare_storage(sweep.search, planner.results.search)
-    needed: dict[int, int] = {}
-    for cell, keys in enumerate(planner.keys):
-        planner.sizes(cell)
-        blocks = planner.sweep.cells[cell].arch.blocks
-        if planner.sweep.cells[cell].arch.identity is not None:
-            blocks, needed[cell] = _inspect(planner, cell)
-        if cell == 0:
-            _check_originals(planner)
-        for method in sweep.methods:
-            _check_bank(planner, cell, method)
-            if keys.source(sweep, method) == "search":
-                keys.ranges(method, sweep.search)
-                keys.check_blocks(method, method.fixed, blocks)
-            else:
-                keys.check_blocks(method, keys.given(sweep, method), blocks)
-    return needed
-
-
-def _check_bank(planner: Planner, cell: int, method: MethodConfig) -> None:
-    """Raises ConfigError where a bank lacks scores of samples that are forgotten, as far as these are known."""
-    if method.bank is not None:
-        splits = planner.splits(cell)
-        for seed in splits.seeds:
-            planner.keys[cell].check_bank(method, splits.of(seed))
-
-
-def _inspect(planner: Planner, cell: int) -> tuple[int | None, int]:
-    """The blocks of a cell's network, and bytes that its training needs. Raises ConfigError where it cannot serve."""
-    from deepunlearn.archs.inspection import inspected  # noqa: PLC0415  for networks of ours torch is not needed yet
-
-    config = planner.sweep.cells[cell]
-    inspection = inspected(config.arch, planner.keys[cell].classes, planner.network_inputs(cell))
-    if inspection.head_left:
-        planner.progress.say(
-            f"{config.name}: the head is initialised anew, as {config.arch.weights} has none for "
-            f"{planner.keys[cell].classes} classes: {', '.join(inspection.head_left)}"
-        )
-    return inspection.blocks, inspection.bytes_at(config.train.batch_size)
-
-
-def _check_originals(planner: Planner) -> None:
-    """Whether originals that are given are such networks; they are the same for all cells. Raises ConfigError."""
-    config = planner.sweep.cells[0]
-    if config.given is not None:
-        from deepunlearn.given_model import check_originals  # noqa: PLC0415  needs torch
-
-        check_originals(config.arch, planner.keys[0].classes, planner.network_inputs(0), config.given)
-
-
-def _check_memory(planner: Planner, needed: Mapping[int, int], runtime: Runtime) -> None:
-    limit = runtime.memory()
-    for cell, least in needed.items():
-        if limit is not None and least > limit:
-            raise ConfigError(
-                f"{planner.sweep.cells[cell].name} needs more memory than {runtime.device_name()} has",
-                given=f"at least {least / 1e9:.1f} GB for a training step of train.batch_size="
-                f"{planner.sweep.cells[cell].train.batch_size}",
-                allowed=f"{limit / 1e9:.1f} GB",
-                remedy="lower train.batch_size or dataset.image_size, or choose a smaller network",
-            )
-
-
-def _writable(root: Path) -> None:
-    parent = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise ConfigError(
-            "the results folder cannot be written",
-            given=str(root),
-            allowed="a folder you may write to",
-            remedy="give results=DIR",
-        )
-
-
 def _run(
     command: Command, planner: Planner, progress: Progress, arguments: Sequence[str], needed: Mapping[int, int]
 ) -> int:
@@ -214,9 +121,9 @@ def _run(
     from deepunlearn.launch.worker import Worker  # noqa: PLC0415  torch takes seconds to import; only now is it needed
     from deepunlearn.runtime import Runtime, gpu_environments  # noqa: PLC0415
 
-    _check_methods(command.sweep.methods)
+    check_methods(command.sweep.methods)
     runtime = Runtime(command.sweep.runtime).settle()
-    _check_memory(planner, needed, runtime)
+    check_memory(planner, needed, runtime)
     worker = Worker(planner, runtime, progress)
     gpus = gpu_environments() if runtime.device.type != "cpu" else []
     local = Local(planner, folder_of(planner, command.name), progress, gpus, lambda: worker)
@@ -272,7 +179,7 @@ def submit(
     if not made:
         print("nothing to submit")
         return 0
-    _check_methods([method for method in planner.sweep.methods if method.modules])
+    check_methods([method for method in planner.sweep.methods if method.modules])
     prepared(planner, command.name, arguments)
     tracking = Tracking(planner, progress)
     tracking.prepare()
@@ -285,135 +192,6 @@ def submit(
     write_winners(planner, folder / "hparams.yaml")
     show_tracked(tracking)
     return report(planner, folder)
-
-
-def _check_methods(methods: Iterable[MethodConfig]) -> None:
-    """Code that cannot be loaded, or that disagrees with its YAML, is to be known before anything runs."""
-    from deepunlearn.composition import make_method  # noqa: PLC0415
-
-    for method in methods:
-        make_method(method, method.complete({}))
-
-
-def describe_plan(planner: Planner, estimator: Estimator, device: str, said: Iterable[str] = ()) -> float:
-    """Print tasks and costs by stage and by method; returns the estimated seconds of what is to do.
-
-    said: what a reader should know of the speeds that the estimate rests on.
-    """
-    counts, total = planner.counts(), 0.0
-    print(f"{'stage':<10} {'done':>6} {'failed':>7} {'skipped':>8} {'to do':>6}  estimate on {device}")
-    for stage in STAGES:
-        seconds = estimator.stage(stage)
-        total += seconds
-        states = counts[stage]
-        if stage in ("confidence", "record", "measure") and not states:
-            continue  # few forget sets have the first, few methods the second, and few sweeps further measures
-        print(
-            f"{stage:<10} {states['done']:>6} {states['failed']:>7} {states['skipped']:>8} {states['to do']:>6}  "
-            f"{duration(seconds) if seconds else '-'}"
-        )
-    cells = dataset_lines(planner), cell_lines(planner, estimator), method_lines(planner), record_lines(planner)
-    for line in chain.from_iterable((given_lines(planner), *cells, missing_lines(planner), said)):
-        print(line)
-    print(
-        f"estimate: {duration(total)} ({total / 3600:.2f} device hours) on {device}, if one worker "
-        f"with {planner.sweep.runtime.threads or 'all'} threads did everything",
-        flush=True,
-    )
-    return total
-
-
-def given_lines(planner: Planner) -> Iterator[str]:
-    """Which originals are given, and what there is not where their recipe is not."""
-    given = planner.sweep.cells[0].given
-    if given is None:
-        return
-    yield "  originals are given and not trained:"
-    yield from (f"    seed {file.seed}: {file.path} (sha256 {file.digest})" for file in given.files)
-    if not given.recipe:
-        yield "  no retrained model, as reference.recipe= is not given: RR, FR, TR, RetDev, gap, ToW and RTE are n/a"
-
-
-def cell_lines(planner: Planner, estimator: Estimator) -> Iterator[str]:
-    """What each cell would take, where there are several."""
-    cells = planner.sweep.cells
-    for number, cell in enumerate(cells if len(cells) > 1 else ()):
-        seconds = sum(estimator.stage(stage, number) for stage in STAGES)
-        yield f"  {cell.name}: {duration(seconds)} ({seconds / 3600:,.2f} device hours)"
-
-
-def missing_lines(planner: Planner) -> Iterator[str]:
-    """Which datasets are not there."""
-    for cell in {cell.dataset.name: cell for cell in planner.sweep.cells}.values():
-        if cell.dataset.name in planner.missing:
-            train, test = cell.dataset.train_images, cell.dataset.test_images
-            size = f"{train:,} + {test:,} images"
-            yield f"  planned as published, {size}, nothing stored; {planner.missing[cell.dataset.name].problem}"
-
-
-def method_lines(planner: Planner) -> Iterator[str]:
-    """One line per cell and method: where its hyper-parameters come from and what they are, if known."""
-    for cell, keys in enumerate(planner.keys):
-        for name, method in planner.methods.items():
-            params = planner.params(cell, name)
-            shown = "after search" if params is None else ", ".join(f"{key}={_shown(params[key])}" for key in params)
-            yield f"  {planner.sweep.cells[cell].name} {name}: {keys.source(planner.sweep, method)}: {shown}"
-
-
-def record_lines(planner: Planner) -> Iterator[str]:
-    """Of each cell and need for a record, how much of an original's training is touched by the forget set."""
-    needing = {method.records: name for name, method in planner.methods.items() if method.records}
-    for cell, config in enumerate(planner.sweep.cells):
-        seeds = planner.sweep.report_seeds(config)
-        for needs, name in needing.items():
-            touched = _affected if needs == "updates" else _retrained
-            try:
-                share = statistics.mean(touched(planner, Task("evaluate", cell, name, seed)) for seed in seeds)
-            except LookupError:
-                yield f"  {config.name} {name}: how much the forget set touches is known when that is"
-                continue
-            yield f"  {config.name} {name}: {_touched(needs, share)}"
-
-
-def _touched(needs: Records, share: float) -> str:
-    if needs == "shards":
-        return f"{share:.0%} of the ensemble's training is done again"
-    undone = ": little is left when they are undone, which is meant for one class or a few samples"
-    told = f"{share:.0%} of the batches of an original's training hold forget samples"
-    return told + (undone if share > MANY_AFFECTED else "")
-
-
-def _retrained(planner: Planner, task: Task) -> float:
-    """The share of an ensemble's training that is done again. Raises LookupError, ConfigError as `placement`."""
-    placement, gone, asked = planner.placement(task)
-    every = placement.passes(dict.fromkeys(range(placement.shards), 0), gone)
-    return placement.passes(placement.touched(gone, asked), gone) / max(1, every)
-
-
-def _affected(planner: Planner, task: Task) -> float:
-    """The share of an original's batches that hold a forget sample, and none that was requested before.
-
-    Raises LookupError before these are known.
-    """
-    import torch  # noqa: PLC0415  the order of batches is drawn by it; few plans ask
-
-    from deepunlearn.learning import affected_batches  # noqa: PLC0415
-
-    assert task.seed is not None
-    split, identity = planner.splits(task.cell).of(task.seed), planner.record_key(task).original.hash
-    earlier = np.setdiff1d(split.forget, planner.requested(task))
-
-    def touched(rows: Indices) -> tuple[int, int]:
-        positions = torch.from_numpy(np.searchsorted(split.train, rows))
-        batches = affected_batches(identity, planner.sweep.cells[task.cell].train, len(split.train), positions)
-        return sum(map(sum, batches)), sum(map(len, batches))
-
-    (every, batches), (before, _) = touched(split.forget), touched(earlier)
-    return (every - before) / batches
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def confirm(flags: Flags, seconds: float, device: str) -> None:

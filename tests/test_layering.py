@@ -62,6 +62,7 @@ NO_TORCH = (
     "data.decoded",
     "data.copies",
     "search.slots",
+    "launch.checks",
     "launch.plan",
     "launch.tasks",
     "launch.states",

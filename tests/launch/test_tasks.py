@@ -11,11 +11,11 @@ import pytest
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.progress import Progress
+from deepunlearn.launch.checks import check
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed
 from deepunlearn.launch.tasks import Task
-from deepunlearn.sweep import check
 from tests.forget.test_difficulty import put_bank
 
 

@@ -22,6 +22,7 @@ from deepunlearn.config import read_command
 from deepunlearn.core.batches import training_batches
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress
+from deepunlearn.launch.description import record_lines
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed
@@ -30,7 +31,6 @@ from deepunlearn.learning import Shards, Updates
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.recording import MEMBER, UPDATES
 from deepunlearn.stages.unlearning import ENSEMBLE
-from deepunlearn.sweep import record_lines
 from deepunlearn.testing.small import runtime
 from deepunlearn.training import Batches
 from tests.commands import LIMIT, SERVER, called, refusal
