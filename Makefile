@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint tables report example readme bench dashboard wheel clean
+.PHONY: help install demo test check lint tables report example readme bench dashboard docs wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -59,9 +59,13 @@ dashboard: .venv/.installed  ## Optuna's dashboard on the trials of all searches
 	$(BIN)/python -m pip install --quiet -e '.[dashboard]'
 	$(BIN)/python scripts/dashboard.py $(RESULTS)
 
+docs: .venv/.installed  ## the docs site in site/, built strictly: a broken link is an error
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 wheel: .venv/.made  ## what is uploaded for a release: dist/*.whl and dist/*.tar.gz
 	$(BIN)/python -m pip install --quiet build
 	$(BIN)/python -m build --outdir dist
 
 clean:  ## remove .venv and caches; results stay
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist site

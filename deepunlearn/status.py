@@ -26,7 +26,7 @@ USAGE = """usage: python -m deepunlearn.status [results=DIR] [--watch | --json]
 Shows, for every sweep run on these results: tasks done, running, failed, skipped and to do per cell and stage, the time
 they took and will take, finished trials per study, SLURM's jobs, running drivers, and the last line of each failure.
 Reads only; it runs on any machine that sees the results. --watch shows it anew every 5 seconds until all is done.
---json prints the same once for programs, as one JSON object; docs/guide.md says what its fields are."""
+--json prints the same once for programs, as one JSON object; docs/results.md says what its fields are."""
 WATCH_SECONDS = 5.0
 STATES = ("done", "running", "failed", "skipped", "to do")
 SCHEMA = 1  # of --json: grows when a field changes its meaning or goes; new fields may come

@@ -94,7 +94,7 @@ _OPTIONS = {
     "dataset.root=, dataset.source=, dataset.download=true, dataset.limit=N": "where images come from, and how many",
     "dataset.duplicates=warn|error|drop, dataset.background=black|white": "copies in the data; behind transparency",
     "forget.ratio=0.1, forget.NAME=, forget.KIND.NAME=": "values of forget sets, several of them a grid; of one kind",
-    "forget.rounds=5, forget.schedule=[1,10,100]": "requests that arrive one after the other (docs/guide.md)",
+    "forget.rounds=5, forget.schedule=[1,10,100]": "requests that arrive one after the other (docs/rounds.md)",
     "forget.search_rounds=first|each": "search hyper-parameters in the first round of them, or in each",
     "runtime.device=, runtime.precision=, runtime.threads=, runtime.compile=": "where and how it runs",
     "runtime.cpu_kernels=auto|off": "off: plain PyTorch on the CPU, slower; the results are the same within rounding",

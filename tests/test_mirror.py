@@ -19,6 +19,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_community.py": "workflows, templates and the pages for those who take part",
     "test_dashboard.py": "scripts/dashboard.py",
     "test_defaults.py": "scripts/defaults.py",
+    "test_docs.py": "docs and README.md",
     "test_drawing.py": "docs/architecture.md",
     "test_earlier_results.py": "a store made by an earlier version",
     "test_examples.py": "results/examples and what README.md shows of it",

@@ -37,4 +37,4 @@ def test_links_between_pages_lead_to_files() -> None:
 
 def test_the_page_is_found_from_the_readme_and_the_guide() -> None:
     assert "docs/protocol.md" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "protocol.md" in (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    assert "protocol.md" in (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")

@@ -82,7 +82,7 @@ def fields(model: type[BaseModel]) -> set[str]:
 
 
 def test_the_guide_says_what_each_field_is() -> None:
-    guide = (Path(__file__).parent.parent / "docs" / "guide.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parent.parent / "docs" / "results.md").read_text(encoding="utf-8")
     section = guide.partition("## A sweep's status for programs")[2].partition("\n## ")[0]
     assert {"runs", "stages", "pid", "trials_done"} <= fields(ResultsStatus) > fields(RunStatus)
     assert not {name for name in fields(ResultsStatus) if f"`{name}`" not in section}

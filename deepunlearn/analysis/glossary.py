@@ -1,4 +1,4 @@
-"""What each number of the tables means: the page's tooltips and the table in docs/guide.md."""
+"""What each number of the tables means: the page's tooltips and the table in docs/scores.md."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def explain(header: str, known: tuple[Term, ...]) -> str:
 
 
 def to_markdown() -> str:
-    """The table of docs/guide.md."""
+    """The table of docs/scores.md."""
     lines = [f"| {', '.join(term.names)} | {term.formula} | {term.reference} |" for term in terms()]
     return "\n".join(["| | formula | reference value |", "|---|---|---|", *lines])

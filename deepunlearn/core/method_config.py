@@ -28,12 +28,12 @@ class MaskConfig(Frozen):
     in each layer a random share, from `first` in the first layer to `last` in the last by `power` of the depth.
     """
 
-    kind: Literal["saliency", "layerwise"] = "saliency"
-    threshold: Annotated[float, Field(gt=0, le=1)] | None = None  # null: no mask
+    kind: Literal["saliency", "layerwise"] = "saliency"  # by the gradient on the forget set, or a share of each layer
+    threshold: Annotated[float, Field(gt=0, le=1)] | None = None  # share of all weights that may move; null: no mask
     search: bool = False  # search threshold, or first, last and power: those that are null
-    first: Annotated[float | None, Field(ge=0, le=1)] = None  # null: 0.1
-    last: Annotated[float | None, Field(ge=0, le=1)] = None  # null: 1
-    power: Annotated[float | None, Field(gt=0)] = None  # null: 1
+    first: Annotated[float | None, Field(ge=0, le=1)] = None  # share that may move in the first layer; null: 0.1
+    last: Annotated[float | None, Field(ge=0, le=1)] = None  # the same in the last layer; null: 1
+    power: Annotated[float | None, Field(gt=0)] = None  # how the share goes from first to last; null: 1, evenly
 
     @property
     def shares(self) -> dict[str, float | None]:

@@ -59,26 +59,26 @@ class DatasetConfig(Frozen):
     test_part: str | None = None  # source huggingface: the part that tests; null: test, or else validation
     target: str | None = None  # what is to be learnt, where the data have several: an attribute, a column
     root: str | None = None  # directory of the files, or a table's file; null where none is needed
-    download: bool = False
-    classes: Annotated[int, Field(ge=2)] | None = None  # null: counted in the data
+    download: bool = False  # fetch missing files, where the source can
+    classes: Annotated[int, Field(ge=2)] | None = None  # how many there are; null: counted in the data
     train_images: PositiveInt | None = None  # as published: what plan=true counts with where the files are missing
-    test_images: PositiveInt | None = None
+    test_images: PositiveInt | None = None  # the same of the test part
     persons: PositiveInt | None = None  # as published, numbered from 1: of whom a plan without the files may speak
-    image_size: Annotated[int, Field(ge=8)] | None = 32  # height = width after resizing, pixels; null: a table
+    image_size: Annotated[int, Field(ge=8)] | None = 32  # height and width after resizing, pixels; null: a table
     crop_padding: Annotated[int, Field(ge=0)] = 0  # random crop after padding with black, pixels
     flip: bool = False  # random horizontal flip
     mean: tuple[float, ...] | None = None  # per channel, images in [0, 1]; null: from the training part
-    std: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None  # per channel; null: from the training part
     background: Literal["black", "white"] = "black"  # what transparent pixels of image files are put on
     id: int | str | None = None  # of tables from the net: number or name at their source
     missing: Literal["error", "mean", "drop"] = "error"  # of tables: what to do about missing values
     categories: tuple[str, ...] = ()  # of tables: columns of categories that look like numbers
     ignore: tuple[str, ...] = ()  # of tables: columns that no network sees; forget sets may name them
-    duplicates: Literal["warn", "error", "drop"] = "warn"  # what to do about training images that are there twice
+    duplicates: Literal["warn", "error", "drop"] = "warn"  # training samples that are there twice, or in the test part
     test_ratio: Ratio | None = None  # share cut off as test part where the data has none
-    limit: Annotated[int, Field(ge=1)] | None = None  # stratified subset of the training part, samples
-    val_ratio: Ratio = 0.15
-    split_seed: Annotated[int, Field(ge=0)] = 123
+    limit: Annotated[int, Field(ge=1)] | None = None  # training samples that are used, stratified; test in proportion
+    val_ratio: Ratio = 0.15  # share of the training part held out for validation
+    split_seed: Annotated[int, Field(ge=0)] = 123  # seed of all splits, the same for all methods and model seeds
     max_batch_size: PositiveInt | None = None  # upper bound of searched batch sizes
 
     @model_validator(mode="after")
@@ -135,11 +135,11 @@ def _normalises(mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
 class TrainConfig(Frozen):
     """The recipe of originals and retrains (protocol section 4): SGD, cosine to 0 per epoch."""
 
-    epochs: PositiveInt
-    lr: PositiveFloat
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: NonNegativeFloat
-    batch_size: Annotated[int, Field(ge=2)]  # batch normalisation cannot train on a single image
+    epochs: PositiveInt  # over the training set
+    lr: PositiveFloat  # learning rate at the start, annealed to 0 along a cosine
+    momentum: Annotated[float, Field(ge=0, lt=1)]  # of SGD
+    weight_decay: NonNegativeFloat  # of SGD
+    batch_size: Annotated[int, Field(ge=2)]  # samples per step; batch normalisation cannot train on a single one
 
 
 class GivenFile(Frozen):
@@ -171,7 +171,7 @@ class ProtocolConfig(Frozen):
 
     name: str
     title: str
-    first_search_seed: Annotated[int, Field(ge=0)]
+    first_search_seed: Annotated[int, Field(ge=0)]  # the search has this seed and those after it
 
 
 LATER_OF_SEARCH = ("shared", "from_defaults")  # switches that results of earlier versions do not have
@@ -183,10 +183,10 @@ class SearchConfig(Frozen):
     name: str
     title: str
     sampler: Literal["nsga3", "tpe"] | None  # null: no search
-    objective: Literal["four", "sum"] | None
+    objective: Literal["four", "sum"] | None  # minimise all four losses, or their sum; null: no search
     trials: Annotated[int, Field(ge=0)]  # per study
     seeds: Annotated[int, Field(ge=0)]  # number of studies, one per search seed
-    space: Literal["paper", "ours"]
+    space: Literal["paper", "ours"]  # ranges of the paper, or ours where these cannot work
     max_epochs: PositiveInt | None  # E_max; null: max(3, ceil(0.2 x training epochs))
     storage: str | None  # sqlite, journal or an Optuna storage URL; null: sqlite, and journal with launcher=slurm
     population_size: Annotated[int, Field(ge=2)] | None = None  # NSGA-III
@@ -247,7 +247,7 @@ CpuKernels = Literal["auto", "off"]
 class RuntimeConfig(Frozen):
     """Where and how it runs. Only `precision` changes numbers, so only it is hashed."""
 
-    device: Literal["auto", "cpu", "cuda"]
+    device: Literal["auto", "cpu", "cuda"]  # auto: a GPU where there is one
     precision: Literal["fp32", "bf16"]
     threads: Annotated[int, Field(ge=1, le=1024)] | None  # null: all cores this process may use
     compile: Literal["inductor", "cudagraphs", "aot_eager"] | None = None  # changes numbers by rounding at most

@@ -217,7 +217,7 @@ def _unknown_attribute(name: str, columns: Mapping[str, Column]) -> ConfigError:
         return ConfigError(
             "the dataset has no attributes, so forget=where cannot choose by them",
             given=f"forget.where={{{name}: ...}}",
-            allowed="a dataset whose source knows more of its samples than their class (docs/guide.md)",
+            allowed="a dataset whose source knows more of its samples than their class (docs/datasets.md)",
             remedy="give attributes.csv beside an image folder, or forget=list forget.file=FILE",
         )
     return unknown("attribute", name, columns)

@@ -96,7 +96,7 @@ def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> 
             f"no trial of {method.name} on {experiment.cell.name} was completed",
             given=_outcomes(studies),
             allowed="at least one completed trial",
-            remedy="see why in the Optuna storage (optuna-dashboard, docs/guide.md), narrow the ranges with "
+            remedy="see why in the Optuna storage (optuna-dashboard, docs/searches.md), narrow the ranges with "
             "method.space.NAME.high=, or raise search.trials",
         )
     began = time.perf_counter()

@@ -161,7 +161,7 @@ def test_explanations_belong_to_their_headers() -> None:
 
 
 def test_the_guide_has_the_glossary() -> None:
-    assert to_markdown() in (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    assert to_markdown() in (Path(__file__).parents[2] / "docs" / "scores.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
