@@ -14,12 +14,12 @@ from deepunlearn.core import keys
 from deepunlearn.core.batches import FIRST, SPREAD, differ
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import Data, ForgetSet, Labelled, Role, Split, Splits
+from deepunlearn.core.identity import Key, canonical_json
 from deepunlearn.core.keys import (
     CellKey,
     ConfidenceKey,
     GivenKey,
     GroupKey,
-    Key,
     MeasureKey,
     MetricsKey,
     RecordKey,
@@ -31,7 +31,6 @@ from deepunlearn.core.keys import (
     SplitKey,
     StudyKey,
     UnlearnedKey,
-    canonical_json,
 )
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig

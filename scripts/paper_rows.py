@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from deepunlearn.config import method_configs, read_command
-from deepunlearn.core.keys import canonical_json
+from deepunlearn.core.identity import canonical_json
 from deepunlearn.metrics.histograms import LOSS_EDGES
 
 RETDEV = {"ft": 0.03, "msg": 0.03, "prmq": 0.04, "ct": 0.05, "kde": 0.05, "ga": 0.9, "ff": 2.0, "iu": 0.8, "euk": 0.5}

@@ -8,7 +8,8 @@ import pytest
 
 from deepunlearn.cells import CellKeys
 from deepunlearn.config import read_command
-from deepunlearn.core.keys import REPORT, SELECTION, STREAMS, Key, ReferenceKey, SearchKey
+from deepunlearn.core.identity import Key
+from deepunlearn.core.keys import REPORT, SELECTION, STREAMS, ReferenceKey, SearchKey
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import Place
 

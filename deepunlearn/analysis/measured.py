@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from deepunlearn.core.errors import StoreError
-from deepunlearn.core.keys import KEY_LENGTH, canonical_json
+from deepunlearn.core.identity import KEY_LENGTH, canonical_json
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import DRAFT

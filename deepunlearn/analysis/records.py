@@ -21,7 +21,7 @@ from deepunlearn.analysis import measured, rows, ulira_results, verdict_results
 from deepunlearn.analysis.coverage import CASES, OUTCOMES, counted_once, failure_notes, outcomes
 from deepunlearn.analysis.rows import MODEL, read_json
 from deepunlearn.core.errors import ConfigError, StoreError
-from deepunlearn.core.keys import KEY_LENGTH, canonical_json
+from deepunlearn.core.identity import KEY_LENGTH, canonical_json
 from deepunlearn.core.paths import Results, sync_folder
 from deepunlearn.core.store import DRAFT, FailureNote
 from deepunlearn.metrics.catalogue import Catalogue

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from deepunlearn.core.keys import canonical_json
+from deepunlearn.core.identity import canonical_json
 
 SEED_BITS = 63  # torch.manual_seed takes a signed 64-bit integer
 

@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import StoreError
-from deepunlearn.core.keys import KEY_LENGTH, Key, RowKey, key_in
+from deepunlearn.core.identity import KEY_LENGTH, Key
+from deepunlearn.core.keys import RowKey, key_in
 from deepunlearn.core.paths import sync_contents, sync_file_system, sync_folder, write_atomically
 
 EARLIER_ROUND = "EarlierRound"  # the error of a note on what a round before it keeps from being done

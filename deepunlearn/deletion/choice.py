@@ -30,7 +30,7 @@ from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.rows import REFERENCES, current
 from deepunlearn.config import method_config
 from deepunlearn.core.errors import ConfigError, StoreError
-from deepunlearn.core.keys import KEY_LENGTH
+from deepunlearn.core.identity import KEY_LENGTH
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.deletion.nearness import FAR, OF_ONES_OWN, Setting, differences, distance, in_words

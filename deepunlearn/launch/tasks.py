@@ -16,7 +16,8 @@ import numpy.typing as npt
 from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys, references_of
 from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.forget import Indices, Role, Splits
-from deepunlearn.core.keys import CellKey, ConfidenceKey, RecordKey, canonical_json
+from deepunlearn.core.identity import canonical_json
+from deepunlearn.core.keys import CellKey, ConfidenceKey, RecordKey
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress

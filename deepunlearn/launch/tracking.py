@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from deepunlearn.cells import REFERENCES
-from deepunlearn.core.keys import canonical_json
+from deepunlearn.core.identity import canonical_json
 from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SearchConfig

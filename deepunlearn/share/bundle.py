@@ -23,7 +23,8 @@ from typing import IO, Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from deepunlearn.core.errors import ConfigError, StoreError
-from deepunlearn.core.keys import Key, canonical_json, key_in
+from deepunlearn.core.identity import Key, canonical_json
+from deepunlearn.core.keys import key_in
 from deepunlearn.core.validation import Frozen
 from deepunlearn.share import content
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deepunlearn.cli import table
-from deepunlearn.core.keys import Key, ReferenceKey, SplitKey
+from deepunlearn.core.identity import Key
+from deepunlearn.core.keys import ReferenceKey, SplitKey
 from deepunlearn.share.bundle import ENTRY_NAME, Manifest, Packed
 
 MODELS = ("reference", "unlearned")

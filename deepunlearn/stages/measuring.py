@@ -19,8 +19,9 @@ from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.cells import REFERENCES, references_of
 from deepunlearn.core.errors import MeasureFailed, NotApplicable, StoreError
 from deepunlearn.core.forget import Role
+from deepunlearn.core.identity import canonical_json
 from deepunlearn.core.infrastructure import infrastructure
-from deepunlearn.core.keys import GroupKey, MeasureKey, ReferenceKey, UnlearnedKey, canonical_json
+from deepunlearn.core.keys import GroupKey, MeasureKey, ReferenceKey, UnlearnedKey
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value

@@ -17,7 +17,8 @@ from deepunlearn.archs.inspection import inspected
 from deepunlearn.archs.weights import load_trained
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
 from deepunlearn.core.forget import Role, Split
-from deepunlearn.core.keys import Key, ReferenceKey
+from deepunlearn.core.identity import Key
+from deepunlearn.core.keys import ReferenceKey
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig

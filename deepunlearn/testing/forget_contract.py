@@ -10,7 +10,7 @@ import pytest
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import ForgetSet, Labelled, Splits
-from deepunlearn.core.keys import canonical_json
+from deepunlearn.core.identity import canonical_json
 from deepunlearn.data.attributes import Attributes
 from deepunlearn.data.splits import make_splits
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from deepunlearn.core.keys import KEY_LENGTH
+from deepunlearn.core.identity import KEY_LENGTH
 
 PROJECT = "deepunlearn"  # the experiment or project that runs are put into, unless the user's settings name one
 Param = str | int | float | bool

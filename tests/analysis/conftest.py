@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deepunlearn.core.keys import canonical_json
+from deepunlearn.core.identity import canonical_json
 
 TRIALS_HEAD = "seed,slot,state,reason,retain,forget,val,mia,seconds,params\n"
 CELL, RESULT_SET = "c" * 16, "a1b2c3d4" * 2

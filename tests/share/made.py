@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from deepunlearn.cli import run_main
-from deepunlearn.core.keys import GivenKey, Key, MetricsKey, RowKey, UnlearnedKey, canonical_json
+from deepunlearn.core.identity import Key, canonical_json
+from deepunlearn.core.keys import GivenKey, MetricsKey, RowKey, UnlearnedKey
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import Batch, FailureNote, Failures, Place, Store, now
 from deepunlearn.share.bundle import MANIFEST
