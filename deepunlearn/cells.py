@@ -13,7 +13,7 @@ import numpy.typing as npt
 from deepunlearn.core import keys
 from deepunlearn.core.batches import FIRST, SPREAD, differ
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Data, ForgetSet, Labelled, Role, Split, Splits
+from deepunlearn.core.forget import ForgetSet, Role
 from deepunlearn.core.identity import Key, canonical_json
 from deepunlearn.core.keys import (
     CellKey,
@@ -36,9 +36,11 @@ from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.passes import runs_differ
+from deepunlearn.core.samples import Data, Labelled
 from deepunlearn.core.schema import CellConfig, SearchConfig, SweepConfig
 from deepunlearn.core.seeding import derive_seed, derive_seed32
 from deepunlearn.core.sharding import Placement, placed
+from deepunlearn.core.split import Split, Splits
 from deepunlearn.core.store import Place
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.bank import digest_of, scores_of

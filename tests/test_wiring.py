@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from deepunlearn.config import read_command
-from deepunlearn.core.forget import Split
 from deepunlearn.core.seeding import derive_seed32
+from deepunlearn.core.split import Split
 from deepunlearn.launch.tasks import Task
 from deepunlearn.metrics.mia import discernibility, mia_accuracy
 from deepunlearn.search.selection import select

@@ -9,200 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, SerializeAsAny
 
+from deepunlearn.core.samples import Candidates, Data, Indices, Samples, classes_of
+from deepunlearn.core.split import OneSplit, Split, Splits
 from deepunlearn.core.validation import Frozen
 from deepunlearn.registry import load, only_class
 
-Indices = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.int64]
-Column = npt.NDArray[Any]  # int64, float64 or text, one value per sample; missing ones are NaN or ""
 Role = Literal["original", "retrained"]
 REQUESTS = ("rounds", "schedule", "search_rounds")  # options of every forget set, beside those of its YAML
 LONGEST_SPELLING = 40
 TITLES = {"val": "validation part", "test": "test part"}  # in remarks
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Sorted int64 indices: `retain`, `forget`, `val` into the training part, `test` into the test part.
-
-    test_of_train: `test` are samples of the training part, too.
-    unseen_val, unseen_test: those of val and test that are like the forget set, which the attack compares it with;
-    None: all of them. There may be too few for the attack. unseen_val_labels, unseen_test_labels: the labels under
-    which it looks at them; None: their own.
-    forgotten_classes: those that retain lacks because the forget set took them whole; remarks: what a caption must say.
-    wrong: training samples whose labels are wrong in training, sorted; wrong_labels: the labels that training sees.
-    """
-
-    retain: Indices
-    forget: Indices
-    val: Indices
-    test: Indices
-    unseen_val: Indices | None = None
-    unseen_test: Indices | None = None
-    forgotten_classes: tuple[int, ...] = ()
-    remarks: tuple[str, ...] = ()
-    wrong: Indices | None = None
-    wrong_labels: Labels | None = None
-    unseen_val_labels: Labels | None = None
-    unseen_test_labels: Labels | None = None
-    test_of_train: bool = False
-
-    @property
-    def train(self) -> Indices:
-        """What the original is trained on: retain and forget, sorted."""
-        return np.union1d(self.retain, self.forget)
-
-    def labels_in_training(self, labels: Labels) -> Labels:
-        """The labels of the whole training part as training sees them, of the true ones."""
-        if self.wrong is None or self.wrong_labels is None:
-            return labels
-        seen = labels.copy()
-        seen[self.wrong] = self.wrong_labels
-        return seen
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Samples of each part."""
-        return {name: len(getattr(self, name)) for name in ("retain", "forget", "val", "test")}
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What is stored of it: a field that says nothing is left out, so that old entries are like new ones."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {
-            name: value if isinstance(value, np.ndarray) else np.array(value)
-            for name, value in values.items()
-            if value is not None and (isinstance(value, np.ndarray) or value)
-        }
-
-    @classmethod
-    def of_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Split:
-        """The split whose `arrays` these are."""
-        values: dict[str, Any] = dict(arrays)
-        for name in {"forgotten_classes", "remarks"} & values.keys():
-            values[name] = tuple(arrays[name].tolist())
-        if "test_of_train" in values:
-            values["test_of_train"] = bool(arrays["test_of_train"])
-        return cls(**values)
-
-
-def classes_of(labels: Labels) -> set[int]:
-    """The classes that there are among labels; of a million ten times as fast as numpy's `unique`."""
-    return set(np.flatnonzero(np.bincount(labels)).tolist())
-
-
-class Columns(Protocol):
-    """What is known of the samples of a dataset beside their labels: of each part columns by name, and names."""
-
-    @property
-    def train(self) -> Mapping[str, Column]: ...
-    @property
-    def test(self) -> Mapping[str, Column]: ...
-    @property
-    def train_names(self) -> Sequence[str] | None: ...
-    @property
-    def test_names(self) -> Sequence[str] | None: ...
-
-
-class Data(Protocol):
-    """A dataset as forget sets may look at it: both parts whole, nothing drawn yet."""
-
-    @property
-    def train_labels(self) -> Labels: ...
-    @property
-    def test_labels(self) -> Labels: ...
-    @property
-    def class_names(self) -> tuple[str, ...]: ...
-    @property
-    def attributes(self) -> Columns: ...
-
-
-class _NoColumns(NamedTuple):
-    train: Mapping[str, Column]
-    test: Mapping[str, Column]
-    train_names: Sequence[str] | None
-    test_names: Sequence[str] | None
-
-
-NO_COLUMNS: Columns = _NoColumns({}, {}, None, None)
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Data of which labels are known, and perhaps more."""
-
-    train_labels: Labels = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    test_labels: Labels = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    class_names: tuple[str, ...] = ()
-    attributes: Columns = NO_COLUMNS
-
-
-class _Taken(Mapping[str, Column]):
-    """Columns at some rows. Each is cut when it is asked for: most rules look at none, and columns may be many."""
-
-    def __init__(self, columns: Callable[[], Mapping[str, Column]], rows: Indices) -> None:
-        self._columns, self._rows = columns, rows
-
-    def __getitem__(self, name: str) -> Column:
-        return np.asarray(self._columns()[name])[self._rows]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns())
-
-    def __len__(self) -> int:
-        return len(self._columns())
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Some samples of the training or test part, as a rule may look at them.
-
-    rows [n]: indices into that part; labels [n].
-    """
-
-    rows: Indices
-    labels: Labels
-    part: Literal["train", "test"]
-    data: Data
-
-    @cached_property
-    def attributes(self) -> Mapping[str, Column]:
-        """By name, values [n] in the order of the rows."""
-        return _Taken(lambda: getattr(self.data.attributes, self.part), self.rows)
-
-    @cached_property
-    def names(self) -> npt.NDArray[np.str_] | None:
-        """[n] file names, relative to the dataset's folder; None where samples have none of their own."""
-        names = getattr(self.data.attributes, f"{self.part}_names")
-        return None if names is None else np.asarray(names, dtype=np.str_)[self.rows]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.data.class_names
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates(Samples):
-    """What a forget set is chosen from: the training part without validation, in a random order.
-
-    rows [n]: indices into the training part; labels [n]; random: for what else is to be drawn. The order and `random`
-    derive from dataset.split_seed. val and test: the samples that are never trained on, sorted. confidence [n]: how
-    sure an original was of each over its training, 0 to 1; None where a kind does not go by it, or before it is known.
-    """
-
-    random: np.random.RandomState
-    val: Samples
-    test: Samples
-    confidence: npt.NDArray[np.float64] | None = None
 
 
 class Unseen(NamedTuple):
@@ -213,54 +36,6 @@ class Unseen(NamedTuple):
 
     positions: npt.NDArray[np.integer[Any]] | None = None
     remark: str | None = None
-
-
-class Splits(ABC):
-    """The splits of all models of a cell."""
-
-    @property
-    @abstractmethod
-    def seeds(self) -> Sequence[int]:
-        """A seed of each split that differs from the others."""
-
-    @abstractmethod
-    def of(self, seed: int) -> Split:
-        """What the models of `seed` retain and forget."""
-
-    def sizes(self, seed: int) -> dict[str, int]:
-        """Samples of each part of that split."""
-        return self.of(seed).sizes
-
-
-@dataclass(frozen=True, eq=False)
-class OneSplit(Splits):
-    """The same split for all models."""
-
-    split: Split
-
-    @property
-    def seeds(self) -> Sequence[int]:
-        return (0,)
-
-    def of(self, seed: int) -> Split:
-        return self.split
-
-
-@dataclass(frozen=True, eq=False)
-class Pending(Splits):
-    """Of a split that is not known yet: the sizes, which are."""
-
-    known: Mapping[str, int]
-
-    @property
-    def seeds(self) -> Sequence[int]:
-        return ()
-
-    def of(self, seed: int) -> Split:
-        raise LookupError("this split is known only when an original's confidence in its samples is")
-
-    def sizes(self, seed: int) -> dict[str, int]:
-        return dict(self.known)
 
 
 class ForgetSet(Frozen):

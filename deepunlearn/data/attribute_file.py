@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.forget import Column
+from deepunlearn.core.samples import Column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.forget import Column
 from deepunlearn.core.paths import publish_folder
+from deepunlearn.core.samples import Column
 from deepunlearn.core.store import draft_name
 
 VERSION = 1  # bump when a source of ours hands over other columns or names of the same files

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError, DataError, unknown
-from deepunlearn.core.forget import Indices
+from deepunlearn.core.samples import Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.folders import TEST_SEED
 from deepunlearn.data.images import ImageFiles, RawData, RawPart, Remark

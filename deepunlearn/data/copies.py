@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.core.forget import Indices, Split
+from deepunlearn.core.samples import Indices
+from deepunlearn.core.split import Split
 
 Hashes = npt.NDArray[np.uint64]  # one per image; two of a million differing ones are equal with probability 3e-8
 Labels = npt.NDArray[np.int64]

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.forget import NO_COLUMNS, Columns, Indices
 from deepunlearn.core.paths import publish_folder, write_atomically
+from deepunlearn.core.samples import NO_COLUMNS, Columns, Indices
 from deepunlearn.core.schema import DatasetConfig, Features, Inputs
 from deepunlearn.core.store import DRAFT, draft_name, remove_dead_drafts
 from deepunlearn.data import sources

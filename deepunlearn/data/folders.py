@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData
-from deepunlearn.core.forget import Column, Indices
+from deepunlearn.core.samples import Column, Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data import attribute_file
 from deepunlearn.data.endings import ORDINARY, SUFFIXES, counted

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile
 
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.forget import Column
+from deepunlearn.core.samples import Column
 from deepunlearn.data.attributes import Attributes, column
 from deepunlearn.data.endings import ORDINARY
 

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from deepunlearn.core.batches import blocks, training_batches
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.forget import Indices, Split
+from deepunlearn.core.samples import Indices
 from deepunlearn.core.schema import CHANNELS, DatasetConfig
+from deepunlearn.core.split import Split
 from deepunlearn.data.decoded import Arrays, Decoded
 from deepunlearn.kernels.choice import layout
 

@@ -13,18 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import (
-    NO_COLUMNS,
-    Candidates,
-    Columns,
-    ForgetSet,
-    Indices,
-    Labelled,
-    Samples,
-    Split,
-    Splits,
-    classes_of,
-)
+from deepunlearn.core.forget import ForgetSet
+from deepunlearn.core.samples import NO_COLUMNS, Candidates, Columns, Indices, Labelled, Samples, classes_of
+from deepunlearn.core.split import Split, Splits
 from deepunlearn.metrics import FOLDS, USABLE_MARGIN
 
 LEAST_PER_CLASS = 10  # a limited training part with fewer samples per class has nothing left to learn from

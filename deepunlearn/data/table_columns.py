@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.forget import Indices
+from deepunlearn.core.samples import Indices
 from deepunlearn.core.schema import DatasetConfig
 
 MOST_CATEGORIES = 1000  # of a column: each is a number that every row has

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from deepunlearn.core.errors import ConfigError, DataError, unknown
-from deepunlearn.core.forget import Indices
+from deepunlearn.core.samples import Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.folders import TEST_SEED, held_out
 from deepunlearn.data.images import RawData, RawPart, Remark

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Column, Indices
+from deepunlearn.core.samples import Column, Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.folders import TEST_SEED, held_out
 from deepunlearn.data.images import ImageFiles, Pixels, RawData, RawPart, Remark

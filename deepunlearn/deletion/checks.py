@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepunlearn.core.forget import Indices, Labels
+from deepunlearn.core.samples import Indices, Labels
 from deepunlearn.deletion.intervals import auc, paired_drop, share
 from deepunlearn.deletion.report import Check, Estimate, Figure, Limits, Outcome
 from deepunlearn.metrics import FOLDS, LEAST_MOVE

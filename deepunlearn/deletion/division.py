@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Data, Indices, Labels, Split, classes_of
+from deepunlearn.core.samples import Data, Indices, Labels, classes_of
 from deepunlearn.core.seeding import derive_seed32
+from deepunlearn.core.split import Split
 from deepunlearn.data.splits import stratified
 from deepunlearn.deletion.intervals import enough_for, least_drop
 from deepunlearn.deletion.report import Limits

@@ -16,8 +16,8 @@ from deepunlearn.config import Command, read_command
 from deepunlearn.config.arguments import check, each, listed, parsed, resolved
 from deepunlearn.config.files import options
 from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.core.forget import Data, Indices
 from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.samples import Data, Indices
 from deepunlearn.core.schema import CellConfig, RuntimeConfig
 from deepunlearn.core.seeding import SEED_BITS
 from deepunlearn.core.validation import Frozen, refuse_repeats, validate

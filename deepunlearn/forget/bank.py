@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Data, Indices
 from deepunlearn.core.keys import MemorisationKey
+from deepunlearn.core.samples import Data, Indices
 from deepunlearn.core.store import DRAFT, MEMORISATION, Entry
 
 LIRA = "run python -m deepunlearn.lira on the same data first, with results= that folder"

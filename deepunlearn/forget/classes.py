@@ -10,7 +10,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.core.forget import Candidates, Data, ForgetSet, Samples, Unseen
+from deepunlearn.core.forget import ForgetSet, Unseen
+from deepunlearn.core.samples import Candidates, Data, Samples
 from deepunlearn.forget.matching import matched_by_class, named
 
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from pydantic import field_validator, model_validator
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Pending, Samples, Splits, Unseen
+from deepunlearn.core.forget import ForgetSet, Unseen
+from deepunlearn.core.samples import Candidates, Data, Indices, Samples
+from deepunlearn.core.split import Pending, Splits
 from deepunlearn.core.validation import Ratio, Unfit
 from deepunlearn.forget.bank import digest_of, entries, memorised, scores_of
 from deepunlearn.forget.list import Listed, located, read

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Role, Split, Splits
+from deepunlearn.core.forget import ForgetSet, Role
+from deepunlearn.core.samples import Candidates, Data, Indices
+from deepunlearn.core.split import Split, Splits
 from deepunlearn.core.validation import PositiveInt, Unfit
 
 FEWEST_FORGOTTEN = 6  # models in which each sample is forgotten: with fewer the per-sample attack says nothing

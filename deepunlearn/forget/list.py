@@ -15,8 +15,10 @@ import numpy.typing as npt
 from pydantic import PrivateAttr, field_validator
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices, Samples, Splits, Unseen
+from deepunlearn.core.forget import ForgetSet, Unseen
 from deepunlearn.core.paths import PACKAGE
+from deepunlearn.core.samples import Candidates, Data, Indices, Samples
+from deepunlearn.core.split import Splits
 from deepunlearn.core.validation import Unfit
 from deepunlearn.forget.matching import matched_by_class, taken_whole
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.core.forget import Candidates, Indices, Labels, Samples, Unseen, classes_of
+from deepunlearn.core.forget import Unseen
+from deepunlearn.core.samples import Candidates, Indices, Labels, Samples, classes_of
 
 Mask = npt.NDArray[np.bool_]
 

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from deepunlearn.core.forget import Candidates, ForgetSet, Indices, Labels, OneSplit, Samples, Unseen
+from deepunlearn.core.forget import ForgetSet, Unseen
+from deepunlearn.core.samples import Candidates, Indices, Labels, Samples
+from deepunlearn.core.split import OneSplit
 from deepunlearn.core.validation import Ratio
 
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import model_validator
 
-from deepunlearn.core.forget import Candidates, Data, ForgetSet, Indices
+from deepunlearn.core.forget import ForgetSet
+from deepunlearn.core.samples import Candidates, Data, Indices
 from deepunlearn.core.validation import PositiveInt, Ratio, Unfit
 
 TENTH = 0.1

@@ -15,20 +15,9 @@ import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import (
-    AnyForgetSet,
-    Candidates,
-    Data,
-    ForgetSet,
-    Indices,
-    OneSplit,
-    Pending,
-    Role,
-    Samples,
-    Split,
-    Splits,
-    Unseen,
-)
+from deepunlearn.core.forget import AnyForgetSet, ForgetSet, Role, Unseen
+from deepunlearn.core.samples import Candidates, Data, Indices, Samples
+from deepunlearn.core.split import OneSplit, Pending, Split, Splits
 from deepunlearn.core.validation import Frozen, PositiveInt, Unfit, validate
 from deepunlearn.forget.list import MOST_ROUNDS, ListForget, numbered, read
 from deepunlearn.forget.list import ROUND as COLUMN

@@ -13,17 +13,9 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import (
-    Candidates,
-    Data,
-    ForgetSet,
-    Indices,
-    OneSplit,
-    Samples,
-    Split,
-    Unseen,
-    kind_of,
-)
+from deepunlearn.core.forget import ForgetSet, Unseen, kind_of
+from deepunlearn.core.samples import Candidates, Data, Indices, Samples
+from deepunlearn.core.split import OneSplit, Split
 from deepunlearn.core.validation import Frozen, PositiveInt, Ratio, Unfit, validate
 from deepunlearn.forget.matching import matched_by_class
 

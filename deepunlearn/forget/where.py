@@ -14,7 +14,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.core.forget import Candidates, Column, Data, ForgetSet, Samples, Unseen
+from deepunlearn.core.forget import ForgetSet, Unseen
+from deepunlearn.core.samples import Candidates, Column, Data, Samples
 from deepunlearn.core.validation import Unfit
 from deepunlearn.forget.matching import MOST_NAMED, Mask, matched_by_rule, taken_whole
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.core.forget import Split
 from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.core.split import Split
 from deepunlearn.data.copies import shared
 from deepunlearn.data.decoded import Digest
 from deepunlearn.data.endings import counted

@@ -8,9 +8,9 @@ from itertools import chain
 
 import numpy as np
 
-from deepunlearn.core.forget import Indices
 from deepunlearn.core.method_config import Records
 from deepunlearn.core.progress import duration
+from deepunlearn.core.samples import Indices
 from deepunlearn.launch.datasets import dataset_lines
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner

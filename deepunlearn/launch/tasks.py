@@ -15,14 +15,16 @@ import numpy.typing as npt
 
 from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys, references_of
 from deepunlearn.core.errors import ConfigError, MissingData
-from deepunlearn.core.forget import Indices, Role, Splits
+from deepunlearn.core.forget import Role
 from deepunlearn.core.identity import canonical_json
 from deepunlearn.core.keys import CellKey, ConfidenceKey, RecordKey
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.samples import Indices
 from deepunlearn.core.schema import Features, Inputs, SweepConfig
 from deepunlearn.core.sharding import Placement
+from deepunlearn.core.split import Splits
 from deepunlearn.core.store import Place, Store
 from deepunlearn.data.decoded import Digest, as_published, digest_of
 from deepunlearn.forget.rounds import RoundsForget

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from deepunlearn.core.forget import Labels, Split
+from deepunlearn.core.samples import Labels
+from deepunlearn.core.split import Split
 from deepunlearn.metrics.accuracy import Floats, accuracy
 from deepunlearn.metrics.usable import broken_parts
 

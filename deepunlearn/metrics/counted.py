@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.core.forget import Split
+from deepunlearn.core.split import Split
 from deepunlearn.metrics import FOLDS
 from deepunlearn.metrics.accuracy import Floats, Integers, losses
 

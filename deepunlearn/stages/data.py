@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.cells import WATCHED_SEED, CellKeys
-from deepunlearn.core.forget import Split
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig
+from deepunlearn.core.split import Split
 from deepunlearn.core.store import Entry, Place, Store
 from deepunlearn.data.decoded import Decoded, load
 from deepunlearn.data.loader import Part, make_parts

@@ -18,9 +18,9 @@ from torch import nn
 from deepunlearn import archs
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.errors import NotApplicable
-from deepunlearn.core.forget import Split
 from deepunlearn.core.keys import PanelKey, UnlearnedKey
 from deepunlearn.core.seeding import derive_seed32
+from deepunlearn.core.split import Split
 from deepunlearn.core.store import Entry, Place
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.ops.class_maps import Level, class_maps, level_of

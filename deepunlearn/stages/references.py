@@ -16,13 +16,14 @@ from deepunlearn import archs
 from deepunlearn.archs.inspection import inspected
 from deepunlearn.archs.weights import load_trained
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
-from deepunlearn.core.forget import Role, Split
+from deepunlearn.core.forget import Role
 from deepunlearn.core.identity import Key
 from deepunlearn.core.keys import ReferenceKey
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.seeding import derive_seed
+from deepunlearn.core.split import Split
 from deepunlearn.core.store import Draft, Entry, Place
 from deepunlearn.metrics import USABLE_MARGIN
 from deepunlearn.metrics.accuracy import accuracy

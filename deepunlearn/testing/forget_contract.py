@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pytest
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import ForgetSet, Labelled, Splits
+from deepunlearn.core.forget import ForgetSet
 from deepunlearn.core.identity import canonical_json
+from deepunlearn.core.samples import Labelled
+from deepunlearn.core.split import Splits
 from deepunlearn.data.attributes import Attributes
 from deepunlearn.data.splits import make_splits
 

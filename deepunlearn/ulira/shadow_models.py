@@ -12,13 +12,13 @@ import numpy.typing as npt
 from torch import nn
 
 from deepunlearn.core.errors import SMALLER_RATE, Diverged
-from deepunlearn.core.forget import Split
 from deepunlearn.core.keys import ReferenceKey, UnlearnedKey
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import CellConfig, SweepConfig
+from deepunlearn.core.split import Split
 from deepunlearn.core.store import STATISTIC, Draft, Entry, Place
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.forget.halves import Halves, HalvesForget

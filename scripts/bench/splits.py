@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from common import Options, Row, Taken, turns
 
-from deepunlearn.core.forget import ForgetSet, Labelled, Split
+from deepunlearn.core.forget import ForgetSet
+from deepunlearn.core.samples import Labelled
+from deepunlearn.core.split import Split
 from deepunlearn.data.attributes import Attributes
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.classes import ClassesForget

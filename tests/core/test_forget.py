@@ -22,7 +22,8 @@ CODE = '''
 """A share of the samples of one class is forgotten."""
 
 import numpy as np
-from deepunlearn.core.forget import Candidates, ForgetSet
+from deepunlearn.core.forget import ForgetSet
+from deepunlearn.core.samples import Candidates
 
 
 class PartOfClass(ForgetSet):

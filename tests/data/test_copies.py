@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from deepunlearn.core.errors import ConfigError, DataError
-from deepunlearn.core.forget import Split
+from deepunlearn.core.split import Split
 from deepunlearn.data.copies import Images, pixel_hash, shared
 from deepunlearn.data.decoded import Digest, digest_of, load
 from deepunlearn.data.splits import make_splits

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from deepunlearn.core.batches import training_batches
 from deepunlearn.core.errors import ConfigError, DataError
-from deepunlearn.core.forget import Split
+from deepunlearn.core.split import Split
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.loader import Part, ResidentData, Transform, make_parts, measured_statistics
 from deepunlearn.data.splits import make_splits

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Split
+from deepunlearn.core.split import Split
 from deepunlearn.data.splits import make_splits, stratified
 from deepunlearn.forget.random import RandomForget
 from tests.data.small_data import CIFAR_TEST, CIFAR_TRAIN

@@ -11,8 +11,8 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.config import read_command
-from deepunlearn.core.forget import Split
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.split import Split
 from deepunlearn.data.decoded import load
 from deepunlearn.data.loader import make_parts
 from deepunlearn.runtime import Runtime

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Labelled
+from deepunlearn.core.samples import Labelled
 from deepunlearn.deletion.division import Division, divide
 from deepunlearn.deletion.report import Limits
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Labelled
+from deepunlearn.core.samples import Labelled
 from deepunlearn.deletion.request import cut_off, find_ids, ids_sha256, read_request
 from deepunlearn.forget.list import Listed
 from tests.data.small_data import write_classes

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepunlearn.core.forget import ForgetSet, Labelled, Split
+from deepunlearn.core.forget import ForgetSet
+from deepunlearn.core.samples import Labelled
+from deepunlearn.core.split import Split
 from deepunlearn.data.attributes import Attributes
 from deepunlearn.data.splits import make_splits
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Labelled
+from deepunlearn.core.samples import Labelled
 from deepunlearn.forget.classes import ClassesForget
 from tests.forget.small_sets import CLASSES, DATA, TEST, TRAIN, cut
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Labelled, Splits
 from deepunlearn.core.keys import MemorisationKey
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.samples import Labelled
 from deepunlearn.core.schema import SlurmLauncher
+from deepunlearn.core.split import Splits
 from deepunlearn.core.store import Place, Store
 from deepunlearn.core.validation import validate
 from deepunlearn.data.splits import make_splits

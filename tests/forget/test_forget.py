@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from deepunlearn.config import read_command
-from deepunlearn.core.forget import ForgetSet, Labelled
+from deepunlearn.core.forget import ForgetSet
 from deepunlearn.core.keys import SplitKey
+from deepunlearn.core.samples import Labelled
 from deepunlearn.data.attributes import Attributes
 from deepunlearn.forget.classes import ClassesForget
 from deepunlearn.forget.list import ListForget

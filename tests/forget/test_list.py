@@ -9,7 +9,7 @@ import pytest
 
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Labelled
+from deepunlearn.core.samples import Labelled
 from deepunlearn.forget.list import ListForget
 from tests.forget.small_sets import ATTRIBUTES, CLASSES, DATA, TEST, TRAIN, cut
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepunlearn.core.forget import Split
+from deepunlearn.core.split import Split
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.mislabelled import MislabelledForget
 from deepunlearn.metrics.accuracy import losses

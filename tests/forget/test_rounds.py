@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from deepunlearn.cells import CellKeys
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import ForgetSet, Pending, Split, kind_of
+from deepunlearn.core.forget import ForgetSet, kind_of
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.split import Pending, Split
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.rounds import RoundsForget, rounds
 from deepunlearn.launch.plan import Planner

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Labelled, Split
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.samples import Labelled
+from deepunlearn.core.split import Split
 from deepunlearn.core.validation import validate
 from deepunlearn.data.attributes import Attributes
 from deepunlearn.data.splits import make_splits

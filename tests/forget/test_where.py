@@ -10,7 +10,7 @@ import pytest
 
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.forget import Labelled
+from deepunlearn.core.samples import Labelled
 from deepunlearn.core.validation import validate
 from deepunlearn.data.attributes import Attributes
 from deepunlearn.forget.where import WhereForget

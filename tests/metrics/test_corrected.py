@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepunlearn.core.forget import Split
+from deepunlearn.core.split import Split
 from deepunlearn.metrics.corrected import corrected
 
 TRUTH = np.array([0, 1, 2, 0, 1, 2, 0, 1])

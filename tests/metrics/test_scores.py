@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepunlearn.core.errors import Diverged
-from deepunlearn.core.forget import Split
+from deepunlearn.core.split import Split
 from deepunlearn.metrics.counted import EVERYTHING, Counted
 from deepunlearn.metrics.efficiency import rte
 from deepunlearn.metrics.retention import ret_dev, retention, undefined

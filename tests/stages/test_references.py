@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deepunlearn.analysis import records
 from deepunlearn.analysis.coverage import require_complete
-from deepunlearn.core.forget import Split
+from deepunlearn.core.split import Split
 from deepunlearn.stages.references import recut
 from tests.commands import Running, called, until
 from tests.launch.sweeps import owners, rows

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData, unknown
-from deepunlearn.core.forget import Column, Indices
 from deepunlearn.core.paths import publish_folder
+from deepunlearn.core.samples import Column, Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.store import draft_name
 from deepunlearn.data.attribute_file import column_of
