@@ -103,7 +103,7 @@ def test_what_is_added_is_two_files_in_a_folder_of_its_own(tmp_path: Path) -> No
 def test_the_documented_commands_run_on_the_documented_files(kind: str, tmp_path: Path) -> None:
     text = write_example(kind, tmp_path)
     write_stripes(tmp_path)
-    for command in block(text, "sh").splitlines():
+    for command in block(text, "bash").splitlines():
         python, option, module, *arguments = shlex.split(command)
         assert (python, option) == ("python", "-m")
         quick = ["train.epochs=1"] if module == "deepunlearn.sweep" else []
