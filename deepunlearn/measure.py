@@ -21,7 +21,7 @@ from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.runs import running
 from deepunlearn.launch.speed_file import Speed
 from deepunlearn.launch.stored import AXES, COMMAND, Found, How, StoredModels, find
-from deepunlearn.launch.tasks import State, Task
+from deepunlearn.launch.task import State, Task
 from deepunlearn.registry import Folders
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import Place
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import load_sweep
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.metrics.accuracy import losses
 from deepunlearn.ops.class_maps import require_package
 from deepunlearn.runtime import Runtime

@@ -19,7 +19,7 @@ from deepunlearn.core.validation import Frozen, refuse_repeats
 from deepunlearn.launch import slurm
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import Driver, drivers, load_sweep
-from deepunlearn.launch.tasks import STAGES, Stage, Task
+from deepunlearn.launch.task import STAGES, Stage, Task
 
 USAGE = """usage: python -m deepunlearn.status [results=DIR] [--watch | --json]
 

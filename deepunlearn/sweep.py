@@ -27,7 +27,7 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.launch.speed_file import remarks
 from deepunlearn.launch.summary import FILE, summary
-from deepunlearn.launch.tasks import STAGES
+from deepunlearn.launch.task import STAGES
 from deepunlearn.launch.tracking import Tracking
 from deepunlearn.trackers import check_installed
 

@@ -35,7 +35,7 @@ from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.store import Store
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import prepared
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.metrics.accuracy import Floats
 from deepunlearn.registry import Folders

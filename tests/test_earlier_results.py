@@ -17,7 +17,7 @@ from deepunlearn.analysis.coverage import require_complete
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from tests.commands import called, sweep
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "store-cbf9995.tar.xz"

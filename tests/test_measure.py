@@ -24,7 +24,7 @@ from deepunlearn.config.measures import known_measures
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import FailureNote, Failures
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.measure import main
 from deepunlearn.registry import Folders
 from tests import measure_list

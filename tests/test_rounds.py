@@ -26,7 +26,7 @@ from deepunlearn.core.keys import UnlearnedKey
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import Entry
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.runtime import Runtime

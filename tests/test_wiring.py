@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from deepunlearn.config import read_command
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.core.split import Split
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.metrics.mia import discernibility, mia_accuracy
 from deepunlearn.search.selection import select
 from deepunlearn.search.study import SlotStudy

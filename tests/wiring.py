@@ -13,7 +13,7 @@ from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.store import Entry
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.evaluation import Experiment

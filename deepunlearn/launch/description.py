@@ -14,7 +14,7 @@ from deepunlearn.core.samples import Indices
 from deepunlearn.launch.datasets import dataset_lines
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import STAGES, Task
+from deepunlearn.launch.task import STAGES, Task
 
 MANY_AFFECTED = 0.5  # share of batches from which on a plan warns
 

@@ -12,7 +12,7 @@ from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.core.sharding import epochs_of_slices
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed, SpeedFile, speed_name
-from deepunlearn.launch.tasks import Stage, Task
+from deepunlearn.launch.task import Stage, Task
 
 TASK_OVERHEAD = 0.3  # seconds: loading, hashing and writing results
 SCORING_OVERHEAD = 0.2  # seconds: a model that is stored, against another

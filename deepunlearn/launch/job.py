@@ -14,7 +14,7 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.launch.local import Local
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import load_sweep
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 
 KILLED_WITHIN = 300  # seconds that SLURM has to end a job that it requeued
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.pool import Pool
-from deepunlearn.launch.tasks import Stage, Task
+from deepunlearn.launch.task import Stage, Task
 from deepunlearn.search.slots import prepare_storage
 
 if TYPE_CHECKING:

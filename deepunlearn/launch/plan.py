@@ -12,7 +12,7 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import EARLIER_ROUND, FailureKind, FailureNote, Failures, now
 from deepunlearn.launch.states import StoredStates
-from deepunlearn.launch.tasks import STAGES, Stage, State, Task, evaluation_of
+from deepunlearn.launch.task import STAGES, Stage, State, Task, evaluation_of
 
 
 class Planner(StoredStates):

@@ -17,7 +17,7 @@ from deepunlearn.core import stopping
 from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import State, Task
+from deepunlearn.launch.task import State, Task
 
 DEATHS = 3  # after so many processes died at a task it is left for the next command
 POLL_SECONDS = 0.2

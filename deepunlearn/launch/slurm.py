@@ -21,7 +21,7 @@ from deepunlearn.core.store import now
 from deepunlearn.launch import sbatch
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Stage, Task
+from deepunlearn.launch.task import Stage, Task
 
 # Selections are made by the jobs that need them.
 SUBMITTED: tuple[Stage, ...] = ("confidence", "reference", "record", "search", "evaluate", "measure")

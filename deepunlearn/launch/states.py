@@ -17,7 +17,8 @@ from deepunlearn.core.params import Value
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import Entry, Store, find_row
-from deepunlearn.launch.tasks import Task, TaskList, role_of
+from deepunlearn.launch.task import Task, role_of
+from deepunlearn.launch.tasks import TaskList
 from deepunlearn.search.slots import stored_trials, study_name
 
 

@@ -18,7 +18,7 @@ from deepunlearn.core.schema import CellConfig, LocalLauncher, SlurmLauncher, Sw
 from deepunlearn.core.store import DRAFT
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import HOW, load_sweep
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 
 AXES = ("method", "dataset", "arch", "forget")
 COMMAND = "measure"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 
 FILE = "summary.txt"  # in the run's folder
 SCORES = ("RetDev", "Indisc", "RTE")  # docs/protocol.md says what they are

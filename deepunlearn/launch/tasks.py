@@ -1,128 +1,41 @@
-"""The tasks of a sweep, what each needs and what it is called. Imports no torch; reads or decodes the data."""
+"""The tasks of a sweep, what each needs and what it is called. Imports no torch."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.cells import REFERENCES, WATCHED_SEED, CellKeys, references_of
-from deepunlearn.core.errors import ConfigError, MissingData
+from deepunlearn.cells import REFERENCES, WATCHED_SEED, references_of
 from deepunlearn.core.forget import Role
 from deepunlearn.core.identity import canonical_json
 from deepunlearn.core.keys import CellKey, ConfidenceKey, RecordKey
 from deepunlearn.core.measure_config import Measure
-from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.samples import Indices
-from deepunlearn.core.schema import Features, Inputs, SweepConfig
+from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.sharding import Placement
-from deepunlearn.core.split import Splits
-from deepunlearn.core.store import Place, Store
-from deepunlearn.data.decoded import Digest, as_published, digest_of
-from deepunlearn.forget.rounds import RoundsForget
-
-Stage = Literal["confidence", "reference", "record", "search", "select", "evaluate", "measure"]
-State = Literal["done", "to do", "failed", "skipped"]
-STAGES: tuple[Stage, ...] = ("confidence", "reference", "record", "search", "select", "evaluate", "measure")
-BY_ROUND: tuple[Stage, ...] = ("search", "select", "evaluate")  # what a round does after the one before
+from deepunlearn.core.store import Place
+from deepunlearn.launch.cells import Cells
+from deepunlearn.launch.task import BY_ROUND, STAGES, Stage, Step, Task, role_of
 
 
-class Step(NamedTuple):
-    """Tasks that do not need each other. round: of requests that arrive one after the other; 0: of all of them."""
-
-    stage: Stage
-    round: int
-
-
-@dataclass(frozen=True)
-class Task:
-    """A piece of work that stands for itself: one model to train or watch, one study, one selection, one evaluation, or
-    all further measures of one model.
-
-    cell: its number in the sweep; method: a method's name, or original / retrained; seed: of the model or study.
-    """
-
-    stage: Stage
-    cell: int
-    method: str
-    seed: int | None
-
-    @classmethod
-    def parse(cls, text: str) -> Task:
-        """The task whose `str` is `text`."""
-        return cls(**json.loads(text))
-
-    def __str__(self) -> str:
-        return json.dumps(asdict(self))
-
-    def label(self, sweep: SweepConfig) -> str:
-        seed = "" if self.seed is None else f" seed {self.seed}"
-        return f"{sweep.cells[self.cell].name} {self.stage} {self.method}{seed}"
-
-
-def role_of(task: Task) -> Role:
-    """Which reference a task about one is about."""
-    return "original" if task.method == "original" else "retrained"
-
-
-def evaluation_of(task: Task) -> Task:
-    """The evaluation of the model that a task measures."""
-    return replace(task, stage="evaluate")
-
-
-class TaskList:
+class TaskList(Cells):
     """Knows the tasks of a sweep and their order."""
 
     def __init__(self, sweep: SweepConfig, progress: Progress, *, only_plan: bool = False) -> None:
-        """only_plan: nothing will run, so datasets whose files are missing are taken to be as published."""
-        self.sweep, self.progress, self._only_plan = sweep, progress, only_plan
-        self.missing: dict[str, MissingData] = {}  # what was found when looking for each dataset that is not there
-        self.results = Results(Path(sweep.results))
+        """only_plan: as of `Cells`."""
+        super().__init__(sweep, progress, only_plan=only_plan)
         self.methods = {method.name: method for method in sweep.methods}
         self._originals: dict[tuple[int, int], str] = {}
         self._confidences: dict[tuple[int, int], str] = {}
         self._asked: dict[int, set[int]] = {}  # cell -> seeds of originals that are watched
         self._records: dict[tuple[int, str, int], str] = {}
-        self._digests: dict[int, Digest] = {}
-        self._splits: dict[int, Splits] = {}
-
-    @cached_property
-    def keys(self) -> list[CellKeys]:
-        """The keys of each cell; reads or decodes the data where that has not been done yet."""
-        return [self._cell_keys(cell) for cell in range(len(self.sweep.cells))]
-
-    def _cell_keys(self, cell: int) -> CellKeys:
-        data = self.data(cell)
-        sizes, stored = partial(self._sizes_of, cell), Store(self.results.store).has
-        classes, before = len(data.class_names), self.before(cell)
-        earlier = None if before is None else lambda: self.keys[before]
-        return CellKeys(self.sweep.cells[cell], data.digest, classes, sizes, data, stored=stored, before=earlier)
-
-    def before(self, cell: int) -> int | None:
-        """The cell of the round before; None of a first round, and without rounds."""
-        forget = self.sweep.cells[cell].forget
-        if not isinstance(forget, RoundsForget) or forget.round == 1:
-            return None
-        update = {"forget": forget.at(forget.round - 1)}
-        return self.sweep.cells.index(self.sweep.cells[cell].model_copy(update=update))
-
-    def round_of(self, cell: int) -> int:
-        """The number of the request that a cell forgets; 1 without rounds."""
-        forget = self.sweep.cells[cell].forget
-        return forget.round if isinstance(forget, RoundsForget) else 1
-
-    def network_inputs(self, cell: int) -> Inputs:
-        """What the network of a cell is built for."""
-        features, size = self.data(cell).features, self.sweep.cells[cell].dataset.image_size
-        return Features(len(features or ())) if size is None else size
 
     @property
     def command(self) -> str:
@@ -362,45 +275,6 @@ class TaskList:
             own = self.watched.get(self._original(task.cell, task.seed))
             found += [own] if own is not None and own not in found else []
         return found
-
-    def sizes(self, cell: int) -> dict[str, int]:
-        """Samples of retain, forget, val and test part, of the models of the first seed."""
-        return self._sizes_of(cell, 0)
-
-    def _sizes_of(self, cell: int, seed: int) -> dict[str, int]:
-        """The same for the models of `seed`: forget sets of a design may differ by a sample."""
-        return self.splits(cell).sizes(seed)
-
-    def splits(self, cell: int) -> Splits:
-        """The splits of a cell's models."""
-        if cell not in self._splits:
-            self._splits[cell] = self.keys[cell].make_splits(self.data(cell))
-        return self._splits[cell]
-
-    def data(self, cell: int) -> Digest:
-        """Labels and identity of a cell's data; read or decoded where that has not been done yet."""
-        if cell not in self._digests:
-            self._digests[cell] = self._find(cell)
-        return self._digests[cell]
-
-    def _find(self, cell: int) -> Digest:
-        config = self.sweep.cells[cell].dataset
-        try:
-            return digest_of(config, self.results.cache, self.progress)
-        except MissingData as error:
-            assumed = as_published(config) if self._only_plan else None
-            if assumed is None or not self._chooses_from(assumed, cell):
-                raise
-            self.missing[config.name] = error
-            return assumed
-
-    def _chooses_from(self, assumed: Digest, cell: int) -> bool:
-        """Whether these data have what the forget set asks for: of most, attributes and names are in the files."""
-        try:
-            self.sweep.cells[cell].forget.key_fields(assumed)
-        except ConfigError:
-            return False
-        return True
 
     def place(self, task: Task) -> Place:
         needs = self.methods[task.method].needs if task.stage == "record" else None

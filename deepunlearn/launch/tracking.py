@@ -23,7 +23,7 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.store import Entry
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Task, evaluation_of
+from deepunlearn.launch.task import Task, evaluation_of
 from deepunlearn.metrics.row import Labels
 from deepunlearn.search.objective import COMPONENTS, Losses
 from deepunlearn.trackers import open_tracker

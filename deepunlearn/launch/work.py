@@ -17,7 +17,7 @@ from deepunlearn.core import stopping
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import load_sweep
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
 

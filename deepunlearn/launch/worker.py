@@ -14,7 +14,7 @@ from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.core.progress import Bar, Progress
 from deepunlearn.core.store import EARLIER_ROUND, FailureKind, describe_error
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import State, Task, role_of
+from deepunlearn.launch.task import State, Task, role_of
 from deepunlearn.launch.tracking import Tracking
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.selection import SearchFailed, select, study_of

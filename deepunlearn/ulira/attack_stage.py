@@ -18,7 +18,7 @@ from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.store import MEMORISATION, STATISTIC, Draft, Entry
 from deepunlearn.forget.halves import Halves, HalvesForget
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Task, role_of
+from deepunlearn.launch.task import Task, role_of
 from deepunlearn.ulira import attack, iam, memorisation, rmia, ruli
 from deepunlearn.ulira import verdicts as verdict
 from deepunlearn.ulira.scores import Scores, Variance, log_odds

@@ -37,7 +37,7 @@ from deepunlearn.core.progress import Progress, duration
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed import Timing
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.runtime import Runtime
 from deepunlearn.search.objective import WEIGHT, Losses, score
 from deepunlearn.search.selection import studies_of

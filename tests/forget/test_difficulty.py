@@ -28,7 +28,7 @@ from deepunlearn.launch import slurm
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.confidence import Confidence

@@ -21,7 +21,7 @@ from deepunlearn.core.split import Pending, Split
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.rounds import RoundsForget, rounds
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from tests.commands import refusal
 from tests.forget.small_sets import DATA, cut
 

@@ -15,7 +15,7 @@ from deepunlearn.launch.checks import check
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from tests.forget.test_difficulty import put_bank
 
 

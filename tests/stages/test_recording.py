@@ -26,7 +26,7 @@ from deepunlearn.launch.description import record_lines
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.learning import Shards, Updates
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.recording import MEMBER, UPDATES

@@ -15,7 +15,7 @@ from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.runtime import Runtime
 from deepunlearn.ulira.attack_stage import Attacks, _judged, roles
 from deepunlearn.ulira.scores import scaled_confidence
