@@ -12,7 +12,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from deepunlearn import __version__
-from deepunlearn.config.command import Composition, composing, compositions, read_command
+from deepunlearn.config.command import read_command
+from deepunlearn.config.compositions import Composition, composing, compositions
 from deepunlearn.config.files import AXES, GROUPS
 from deepunlearn.config.hydra_flags import Asked
 from deepunlearn.core.errors import unknown

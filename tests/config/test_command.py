@@ -125,7 +125,7 @@ WRONG = [
 
 def apart(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> command.Command:
     with monkeypatch.context() as patch:
-        patch.setattr(command, "_at_once", lambda *_: None)
+        patch.setattr(command, "composed_at_once", lambda *_: None)
         return read_command(arguments)
 
 

@@ -1,0 +1,44 @@
+"""Files of hyper-parameters, as a sweep writes them: `hparams=FILE` and `search.winners=FILE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from deepunlearn.config.files import read_yaml
+from deepunlearn.core.errors import ConfigError
+
+
+def read_hparams(path: str | None, option: str = "hparams") -> dict[str, Any]:
+    """`hparams=FILE`, or another option with such a file: dataset/arch/method -> values."""
+    if path is None:
+        return {}
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(
+            "there is no such file of hyper-parameters",
+            given=f"{option}={path}",
+            allowed="a YAML file as a sweep writes it: results/runs/RUN/hparams.yaml",
+            remedy=f"give {option}=FILE with the path of an existing file",
+        )
+    values = read_yaml(file)
+    if not isinstance(values, dict) or not all(isinstance(value, dict) for value in values.values()) or not values:
+        raise ConfigError(
+            f"{file.name} does not hold hyper-parameters",
+            given=str(values)[:200],
+            allowed="DATASET/ARCH/METHOD: {name: value, ...}",
+            remedy="give a file that a sweep wrote, results/runs/RUN/hparams.yaml, or write one like it",
+        )
+    return values
+
+
+def check_winners(winners: dict[str, Any], methods: list[str], path: str | None) -> None:
+    """Raises ConfigError where a file has nothing that a search of these methods could begin with."""
+    there = {name.rpartition("/")[2] for name in winners}
+    if winners and not there & {*methods}:
+        raise ConfigError(
+            "search.winners has no values for any method of the sweep",
+            given=f"search.winners={path} with {', '.join(sorted(there))}",
+            allowed=f"DATASET/ARCH/METHOD with a METHOD among {', '.join(methods)}",
+            remedy="give the hparams.yaml of a run with these methods, or leave search.winners out",
+        )
