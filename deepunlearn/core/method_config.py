@@ -158,7 +158,9 @@ class MethodConfig(Frozen):
     def epochs_of(self, params: Mapping[str, Value]) -> int:
         """How often a run with these values yields: the epochs of all its phases and steps, at least once.
 
-        Where it counts steps of an optimiser: TENTHS times for these.
+        Where it counts steps of an optimiser: TENTHS times for these. Of an ensemble: the slices of all its shards.
         """
+        if self.needs == "shards":
+            return int(params["shards"]) * int(params["slices"])
         epochs = sum(math.ceil(float(params[name])) for name in self.with_role("epochs"))
         return max(1, epochs + TENTHS * len(self.with_role("steps")))

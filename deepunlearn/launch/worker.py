@@ -30,7 +30,7 @@ class Worker:
     def __init__(self, planner: Planner, runtime: Runtime, progress: Progress) -> None:
         self.planner, self.runtime, self.progress = planner, runtime, progress
         self.tracking = Tracking(planner, progress)
-        self.experiment = lru_cache(maxsize=2)(self._experiment)
+        self.experiment = lru_cache(maxsize=1)(self._experiment)
 
     def _experiment(self, cell: int) -> Experiment:
         config = self.planner.sweep.cells[cell]

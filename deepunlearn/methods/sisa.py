@@ -28,10 +28,13 @@ class Sisa(Method):
 
     def run(self, problem: Problem) -> Iterator[None]:
         shards = problem.shards
-        for shard, first in shards.touched.items():
-            member = problem.model.get_submodule(f"members.{shard}")
-            shards.restore(member, shard, first)
-            for piece in range(first, self.slices):
-                shards.train(member, shard, piece)
         problem.notes |= shards.costs()
-        yield
+        for shard in range(self.shards):
+            first = shards.touched.get(shard, self.slices)
+            member = problem.model.get_submodule(f"members.{shard}")
+            if first < self.slices:
+                shards.restore(member, shard, first)
+            for piece in range(self.slices):  # those that stay as they are count too: how many, no plan can know
+                if piece >= first:
+                    shards.train(member, shard, piece)
+                yield
