@@ -32,10 +32,11 @@ FOLDER = "records"
 ADDED_LATER = ("measures", "verdicts")  # tables that earlier versions did not write
 LOSS_PARTS = ("retain", "forget", "val", "test")
 COMPONENTS = ("retain", "forget", "val", "mia")  # the four losses of a trial
+FIDELITY = ("epoch", "epochs", "samples", "sum")  # what a trial was last scored by
 MAY_BE_MISSING = {
     "rows": NULLABLE,
     "cases": ("forget",),
-    "trials": ("ranges",),
+    "trials": ("ranges", *FIDELITY),
     "attacks": ("attack_version",),
 }  # columns that earlier versions did not write
 DTYPES: Mapping[str, Mapping[str, str]] = {
@@ -48,6 +49,7 @@ DTYPES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("state", "reason", "params"), "string"),
         **dict.fromkeys((*COMPONENTS, "seconds"), "float64"),
         "ranges": "string",
+        **dict.fromkeys(FIDELITY, "float64"),
     },
     "attacks": ulira_results.DTYPES,
     "verdicts": verdict_results.DTYPES,
@@ -62,7 +64,8 @@ class Records:
 
     failures: the fields of `store.FailureNote`. trials: one line per finished trial of the searches that rows rest on
     (cell, result_set, method; seed: the search seed; slot; state COMPLETE, PRUNED or FAIL; reason; the four losses;
-    seconds; params as JSON; the searched ranges as JSON, null in records of earlier versions). losses: per metrics_key
+    seconds; params as JSON; the searched ranges as JSON; what it was last scored by: epoch, epochs, samples of all
+    parts and the sum of its losses; ranges and these null in records of earlier versions). losses: per metrics_key
     of a row the counts of `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers. attacks: one line per
     design, method, question and variant of U-LiRA, columns as `ulira_results.DTYPES`; verdicts: those on the same
     models, columns as `verdict_results.DTYPES`. measures: those that have entries of their own, columns as

@@ -7,7 +7,7 @@ import math
 
 import pandas as pd
 
-from deepunlearn.analysis.records import COMPONENTS
+from deepunlearn.analysis.records import COMPONENTS, FIDELITY
 
 METHOD = ["cell", "result_set", "method"]
 BEST_SHARE, FEWEST_BEST = 0.1, 3  # the trials whose values show how far a hyper-parameter may vary
@@ -27,7 +27,7 @@ def spread(trials: pd.DataFrame) -> pd.DataFrame:
     """
     done = completed(trials)
     columns = {
-        "finished": trials.groupby(METHOD)["state"].agg(_states),
+        "finished": trials.groupby(METHOD)[["state", *FIDELITY]].apply(states),
         "norm_by_seed": done.groupby(METHOD)[["seed", "norm"]].apply(_by_seed),
         "best_trials": done.groupby(METHOD)[["norm", "params"]].apply(_ranges),
     }
@@ -36,9 +36,21 @@ def spread(trials: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis(METHOD).reset_index() if len(table) else pd.DataFrame(columns=[*METHOD, *columns])
 
 
-def _states(states: pd.Series) -> str:
+def states(trials: pd.DataFrame) -> str:
+    """How many there are of each state, and what pruned ones were scored by."""
     names = {"COMPLETE": "completed", "PRUNED": "pruned", "FAIL": "diverged"}
-    return ", ".join(f"{count} {names[str(state)]}" for state, count in states.value_counts().items())
+    own = {"PRUNED": pruned_at(trials)}
+    counts = trials["state"].value_counts().items()
+    return ", ".join(f"{count} {names[str(state)]}{own.get(str(state), '')}" for state, count in counts)
+
+
+def pruned_at(trials: pd.DataFrame) -> str:
+    """` at epoch 2 of 10, scored on 512 samples`, or from where to where, of the pruned ones; empty: not known."""
+    known = trials[trials["state"] == "PRUNED"].dropna(subset=list(FIDELITY))
+    if known.empty:
+        return ""
+    epoch, epochs, samples = (_range(known[name].astype(int)).replace("..", " to ") for name in FIDELITY[:3])
+    return f" at epoch {epoch} of {epochs}, scored on {samples} samples"
 
 
 def _by_seed(own: pd.DataFrame) -> str:

@@ -200,6 +200,9 @@ class StudyKey(Key):
     further: Annotated[
         tuple[tuple[ReferenceKey, ReferenceKey], ...], LATER
     ] = ()  # of the other seeds of a shared study
+    pruner: Annotated[str, LATER] = "median"
+    first_look: Annotated[float | None, LATER] = None  # of pruner: halving
+    look_samples: Annotated[int | None, LATER] = None
     # where they are from -> values of the first trials
     starts: Annotated[dict[str, dict[str, Value]], LATER] = Field({})
 

@@ -75,6 +75,7 @@ class MethodConfig(Frozen):
     needs: Needs | None = None  # what has to be known of the original's training
     bank: str | None = None  # of needs: difficulty: a results folder with memorisation scores; null: by confidence
     epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
+    first_look: Annotated[float, Field(ge=0.01, le=1)] = 0.5  # share of its epochs before which its model tells nothing
     space: dict[str, ParamSpec]
     params: dict[str, Any] = Field(default_factory=dict)  # values given by hand; null: searched, or the default
     mask: MaskConfig | None = None  # null: the method takes no mask (it uses no optimiser, or makes its own mask)

@@ -174,7 +174,8 @@ class ProtocolConfig(Frozen):
     first_search_seed: Annotated[int, Field(ge=0)]  # the search has this seed and those after it
 
 
-LATER_OF_SEARCH = ("shared", "from_defaults")  # switches that results of earlier versions do not have
+LATER_OF_SEARCH = ("shared", "from_defaults", "pruner", "look_samples")  # that results of earlier versions do not have
+FEWEST_OF_LOOK = 10  # samples of each part: the attack needs so many
 
 
 class SearchConfig(Frozen):
@@ -190,7 +191,9 @@ class SearchConfig(Frozen):
     max_epochs: PositiveInt | None  # E_max; null: max(3, ceil(0.2 x training epochs))
     storage: str | None  # sqlite, journal or an Optuna storage URL; null: sqlite, and journal with launcher=slurm
     population_size: Annotated[int, Field(ge=2)] | None = None  # NSGA-III
-    prune: bool = False  # stop hopeless trials after half of their epochs
+    prune: bool = False  # stop hopeless trials before their end
+    pruner: Literal["median", "halving"] = "median"  # which: the worse half from half of their epochs on, or in rungs
+    look_samples: Annotated[int, Field(ge=FEWEST_OF_LOOK)] | None = None  # of each part, before the end; null: all
     selection: Literal["paper", "robust"] = "paper"
     candidates: PositiveInt = 5  # of selection=robust
     shared: bool = False  # one study of all search seeds, each trial on one of them
@@ -220,6 +223,13 @@ class SearchConfig(Frozen):
                 allowed="search.prune=true with search.objective=sum, or search.prune=false",
                 remedy="give search.objective=sum search.sampler=tpe, or leave search.prune out",
             )
+        if not self.prune and (self.pruner != "median" or self.look_samples is not None):
+            raise Unfit(
+                "trials that are not pruned are not looked at before their end",
+                given=f"search.prune=false, search.pruner={self.pruner}, search.look_samples={self.look_samples}",
+                allowed="search.pruner and search.look_samples with search.prune=true",
+                remedy="give search.prune=true, or leave the two out",
+            )
         if self.shared and self.selection != "robust":
             raise Unfit(
                 "the trials of a shared study are on different seeds, so that one norm says little against another",
@@ -237,7 +247,7 @@ class SearchConfig(Frozen):
     @property
     def identity(self) -> dict[str, Any]:
         """What tells tables apart beside winners: all but names; later fields only where they say something."""
-        later = {name for name in LATER_OF_SEARCH if not getattr(self, name)}
+        later = {name for name in LATER_OF_SEARCH if getattr(self, name) == type(self).model_fields[name].default}
         return self.model_dump(exclude={"title", "storage", "winners", *later})
 
 

@@ -13,6 +13,8 @@ from deepunlearn.core.sharding import epochs_of_slices
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed, SpeedFile, speed_name
 from deepunlearn.launch.task import Stage, Task
+from deepunlearn.metrics.scores import SEARCH_PARTS
+from deepunlearn.search.looks import course
 
 TASK_OVERHEAD = 0.3  # seconds: loading, hashing and writing results
 SCORING_OVERHEAD = 0.2  # seconds: a model that is stored, against another
@@ -23,7 +25,7 @@ SLOW_EPOCHS = 50  # on D_F, of measures that train: half of the most that there 
 TRIAL_OVERHEAD = 0.25  # seconds: attack, storage
 CALIBRATION_STEPS = 55  # warm-up included; once per cell and process
 INFERENCE_RATIO = 3  # images per second of inference to those of training, where neither was measured
-PRUNE_FACTOR = 0.9  # hopeless trials end early, but every trial is scored once or twice more on the way
+PRUNE_FACTOR = 0.9  # of the median: hopeless trials end early, but each is scored once or twice more on the way
 
 
 def cluster_speeds(planner: Planner, launcher: SlurmLauncher) -> list[Speed]:
@@ -60,7 +62,8 @@ class Estimator:
             epochs = 0 if self._is_given(task) or self._comes_with_confidence(task) else self._train_epochs(task)
             return images * epochs / speed.train + everything + TASK_OVERHEAD
         if task.stage in ("search", "select"):
-            return self._runs(task) * self._trial(replace(task, stage="search"))
+            each = self._trial if task.stage == "search" else self._whole_trial
+            return self._runs(task) * each(replace(task, stage="search"))
         if task.stage == "evaluate" and task.method not in REFERENCES and not self.planner.has_model(task):
             return self._unlearning(task) + everything + TASK_OVERHEAD
         if task.stage == "measure":
@@ -121,10 +124,21 @@ class Estimator:
         return CALIBRATION_STEPS * self.planner.sweep.cells[cell].train.batch_size / self.speeds[cell].train
 
     def _trial(self, task: Task) -> float:
+        search = self.planner.sweep.search
+        if search.pruner == "median":
+            return self._whole_trial(task, PRUNE_FACTOR if search.prune else 1.0)
+        method = self.planner.methods[task.method]
+        known = course(search, method.first_look, max(1, round(self._epochs(task, method))))
+        scoring = known.looks * self._scoring(task, search.look_samples) + known.finished * self._scoring(task)
+        return known.epochs * self._unlearning(task) + scoring + TRIAL_OVERHEAD
+
+    def _whole_trial(self, task: Task, share: float = 1.0) -> float:
+        return share * self._unlearning(task) + self._scoring(task) + TRIAL_OVERHEAD
+
+    def _scoring(self, task: Task, samples: int | None = None) -> float:
+        """Of so many samples of each part at most; None: of all."""
         sizes = self.planner.sizes(task.cell)
-        scoring = (sizes["retain"] + sizes["forget"] + sizes["val"]) / self.speeds[task.cell].predict
-        pruning = PRUNE_FACTOR if self.planner.sweep.search.prune else 1.0
-        return pruning * self._unlearning(task) + scoring + TRIAL_OVERHEAD
+        return sum(min(sizes[part], samples or sizes[part]) for part in SEARCH_PARTS) / self.speeds[task.cell].predict
 
     def _unlearning(self, task: Task) -> float:
         method = self.planner.methods[task.method]

@@ -58,6 +58,15 @@ class Counted:
         there = {name: part for part, name in UNSEEN.items() if part in labels}
         return {**{name: self.attacked_labels(part, labels[part]) for name, part in there.items()}, **labels}
 
+    def among(self, part: str, rows: npt.NDArray[np.int64]) -> Counted:
+        """Where there are only these samples of a part: positions [n], ascending."""
+        if part not in self.unseen:
+            return self
+        there = np.isin(self.unseen[part], rows)
+        unseen = {**self.unseen, part: np.searchsorted(rows, self.unseen[part][there])}
+        labels = {name: own[there] if name == part else own for name, own in self.labels.items()}
+        return Counted(self.forgotten_classes, unseen, labels)
+
     def unseen_losses(
         self, part: str, logits: Mapping[str, Floats], labels: Mapping[str, Integers]
     ) -> npt.NDArray[np.float64]:

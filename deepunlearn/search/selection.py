@@ -21,6 +21,7 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import Entry
+from deepunlearn.search.looks import FIDELITY, fields_of
 from deepunlearn.search.objective import COMPONENTS, Losses
 from deepunlearn.search.samplers import generation_of
 from deepunlearn.search.study import SlotStudy, score_model
@@ -168,11 +169,14 @@ def _outcomes(studies: list[SlotStudy]) -> str:
 
 def write_trials(path: Path, studies: list[SlotStudy]) -> None:
     """All finished trials as CSV: search seed, slot, state, reason, losses, seconds, hyper-parameters (JSON),
-    NSGA-III's generation (0: random), and where values are from that were not drawn."""
+    NSGA-III's generation (0: random), where values are from that were not drawn, and what it was last scored by: after
+    which epoch of how many, on how many samples of all parts, and the sum of its losses there."""
     names = COMPONENTS
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["seed", "slot", "state", "reason", *names, "seconds", "params", "generation", "origin"])
+        writer.writerow(
+            ["seed", "slot", "state", "reason", *names, "seconds", "params", "generation", "origin", *FIDELITY]
+        )
         for study in studies:
             for slot, trial in sorted(study.finished().items()):
                 attrs: dict[str, Any] = trial.user_attrs
@@ -188,5 +192,6 @@ def write_trials(path: Path, studies: list[SlotStudy]) -> None:
                         json.dumps(attrs.get("params"), sort_keys=True),
                         generation_of(trial),
                         attrs.get("origin", ""),
+                        *fields_of(trial).values(),
                     ]
                 )

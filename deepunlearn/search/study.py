@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
@@ -29,8 +31,9 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.metrics.scores import SEARCH_PARTS
+from deepunlearn.metrics.scores import SEARCH_PARTS, searched_accuracies
 from deepunlearn.running import Run
+from deepunlearn.search.looks import Fidelity, look_rows, looks_at, make_pruner, shares
 from deepunlearn.search.objective import COMPONENTS, Losses, score, unattacked
 from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes
 from deepunlearn.search.slots import finished_slots, open_storage, storage_url, study_name
@@ -39,8 +42,6 @@ from deepunlearn.stages.unlearning import Start
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
-PRUNE_AT = (50, 75)  # per cent of a trial's epochs; never before half: CT and MSG start broken by design
-PRUNE_STARTUP_TRIALS = 5
 FIXED = "fixed_params"  # where Optuna looks for what a trial is to have, as its enqueue_trial leaves it
 
 
@@ -141,7 +142,8 @@ class SlotStudy:
         """
         finished = self.finished().values()
         sampler = make_sampler(self.search, derive_seed32("slot", self.key.hash, slot), finished)
-        study = optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=_pruner())
+        pruner = make_pruner(self.search, self.method.first_look)
+        study = optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=pruner)
         marks = {"slot": slot, "seed": self.seed_of(slot), "owner": str(this_process())}
         told = sampler_attributes(self.search, finished)
         for origin, values in list(self.key.starts.items())[slot : slot + 1]:
@@ -165,9 +167,9 @@ class SlotStudy:
             losses = self._score(trial)
         except UpdateFinishedTrialError:
             raise
-        except optuna.TrialPruned:
+        except optuna.TrialPruned as pruned:
             study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-            return "pruned"
+            return f"pruned {pruned}"
         except Diverged as error:
             self._fail(study, trial, "diverged", error)
             return "diverged"
@@ -198,6 +200,8 @@ class SlotStudy:
         seed = trial.user_attrs["seed"]
         model, run = self._unlearned(params, seed, self._watcher(trial, params, seed))
         losses = score_model(self.experiment, model, seed)
+        epochs = self.method.epochs_of(params)
+        Fidelity(epochs, epochs, self._samples(seed), losses.sum).tell(trial)
         trial.set_user_attr("losses", losses.four)
         trial.set_user_attr("seconds", run.seconds)
         return losses
@@ -209,19 +213,25 @@ class SlotStudy:
         return self.experiment.unlearn(self.method, params, seed, on_epoch, earlier=start.model if start else None)
 
     def _watcher(self, trial: Trial, params: dict[str, Value], seed: int) -> Callable[[int, nn.Module], None] | None:
-        """Prunes a hopeless trial at half and at three quarters of its epochs."""
-        if not self.search.prune:
-            return None
-        epochs = self.method.epochs_of(params)
-        looks = {-(-epochs * share // 100): share for share in PRUNE_AT}
+        """Scores a trial on the way to its end, and ends a hopeless one."""
+        epochs, samples = self.method.epochs_of(params), self.search.look_samples
+        looks = looks_at(shares(self.search, self.method.first_look), epochs)
 
         def look(epoch: int, model: nn.Module) -> None:
-            if epoch in looks and epoch < epochs:
-                trial.report(score_model(self.experiment, model, seed).sum, looks[epoch])
+            if epoch in looks:
+                losses = score_model(self.experiment, model, seed, samples)
+                fidelity = Fidelity(epoch, epochs, self._samples(seed, samples), losses.sum)
+                fidelity.tell(trial)
+                trial.report(losses.sum, looks[epoch])
                 if trial.should_prune():
-                    raise optuna.TrialPruned
+                    raise optuna.TrialPruned(str(fidelity))
 
-        return look
+        return look if looks else None
+
+    def _samples(self, seed: int, samples: int | None = None) -> int:
+        """How many a score is of, all parts together."""
+        rows, labels = look_at(self.experiment, seed, samples), self.experiment.split_data(seed).labels
+        return sum(len(labels[part] if rows is None else rows[part]) for part in SEARCH_PARTS)
 
 
 def _alike(error: Exception) -> str:
@@ -235,26 +245,35 @@ def slot_name(slot: int) -> str:
     return f"{slot:04d}"
 
 
-def score_model(experiment: Experiment, model: nn.Module, seed: int) -> Losses:
-    """The four losses of a model in memory. Raises Diverged where its logits are not finite."""
+def score_model(experiment: Experiment, model: nn.Module, seed: int, samples: int | None = None) -> Losses:
+    """The four losses of a model in memory; samples: at most of each part, the same for all models of `seed`.
+
+    Raises Diverged where its logits are not finite.
+    """
+    rows = look_at(experiment, seed, samples)
     split_data = experiment.split_data(seed)
+    if rows is None:
+        retrained = experiment.retrained_accuracies(seed)
+    else:
+        stored = experiment.logits("retrained", seed)
+        split_data = split_data.among(rows)
+        own = {part: stored[part][rows[part]] for part in SEARCH_PARTS}
+        retrained = searched_accuracies(own, split_data.labels, split_data.counted)
     logits = experiment.predict(model, split_data, SEARCH_PARTS)
-    return score(
-        logits,
-        experiment.retrained_accuracies(seed),
-        split_data.labels,
-        split_data.counted,
-        mia_seed(experiment, seed),
-    )
+    return score(logits, retrained, split_data.labels, split_data.counted, mia_seed(experiment, seed))
+
+
+def look_at(experiment: Experiment, seed: int, samples: int | None) -> dict[str, npt.NDArray[np.int64]] | None:
+    """Positions of the samples of each part that a look scores, the same for all models of `seed`; None: all."""
+    if samples is None:
+        return None
+    data = experiment.split_data(seed)
+    return look_rows(data.labels, data.counted, samples, derive_seed32("look", experiment.keys.randomness_of(seed)))
 
 
 def mia_seed(experiment: Experiment, seed: int) -> int:
     """What the attack of a trial draws by: the same for all models of `seed`."""
     return derive_seed32("mia-val", experiment.keys.randomness_of(seed))
-
-
-def _pruner() -> optuna.pruners.BasePruner:
-    return optuna.pruners.MedianPruner(n_startup_trials=PRUNE_STARTUP_TRIALS, n_warmup_steps=0)
 
 
 def suggest(trial: Trial, name: str, limits: Range) -> Any:

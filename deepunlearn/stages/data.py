@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any, Self
 
@@ -32,6 +33,13 @@ class SplitData:
     @cached_property
     def labels(self) -> dict[str, npt.NDArray[np.int64]]:
         return {name: part.labels.cpu().numpy() for name, part in self.parts.items()}
+
+    def among(self, rows: Mapping[str, npt.NDArray[np.int64]]) -> SplitData:
+        """Of some parts these samples alone: positions, ascending. There are no others."""
+        counted = self.counted
+        for part, own in rows.items():
+            counted = counted.among(part, own)
+        return SplitData({part: self.parts[part].subset(own) for part, own in rows.items()}, counted)
 
 
 class DataStage:

@@ -13,7 +13,7 @@ import pytest
 from deepunlearn.analysis import figures
 from deepunlearn.analysis.figures import kept, search
 from deepunlearn.analysis.figures.search import best_so_far, importances
-from deepunlearn.analysis.records import collect
+from deepunlearn.analysis.records import FIDELITY, collect
 from deepunlearn.analysis.search_spread import completed, spread
 from deepunlearn.core.errors import StoreError
 
@@ -30,6 +30,7 @@ def trials(*lines: dict[str, Any]) -> pd.DataFrame:
         "state": "COMPLETE",
         "reason": "",
         "seconds": 1.0,
+        **dict.fromkeys(FIDELITY),
     }
     none = dict.fromkeys(("retain", "forget", "val", "mia"), 0.0)
     made = [
@@ -53,6 +54,14 @@ def test_spread_by_hand() -> None:
     assert line["finished"] == "12 completed, 1 pruned, 1 diverged"
     assert line["norm_by_seed"] == "0.100, 0.600"
     assert line["best_trials"] == "epochs=1..3, lr=0.0333..0.1"
+
+
+def test_pruned_trials_say_what_they_were_scored_by() -> None:
+    lines = [{"state": "PRUNED", "params": {}, "epoch": epoch, "epochs": 10, "samples": 512} for epoch in (3, 2)]
+    (line,) = spread(trials(*({**one, "sum": 0.5} for one in lines))).to_dict("records")
+    assert line["finished"] == "2 pruned at epoch 2 to 3 of 10, scored on 512 samples"
+    old = {"state": "PRUNED", "params": {}}  # as earlier versions left them
+    assert spread(trials(old))["finished"].item() == "1 pruned"
 
 
 def test_forty_trials_give_four() -> None:

@@ -12,10 +12,12 @@ from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError, MissingData
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.checks import check
-from deepunlearn.launch.estimate import Estimator
+from deepunlearn.launch.estimate import TRIAL_OVERHEAD, Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import Speed
 from deepunlearn.launch.task import Task
+from deepunlearn.metrics.scores import SEARCH_PARTS
+from deepunlearn.search.looks import course
 from tests.forget.test_difficulty import put_bank
 
 
@@ -39,7 +41,17 @@ def test_a_shared_study_is_one_task_and_needs_the_models_of_all_its_seeds(tmp_pa
     (selected,) = (task for task in planner.tasks if task.stage == "select")
     assert planner.inputs(selected) == [searched]
     estimator = Estimator(planner, [Speed(1000, 1e9)])
-    assert estimator.task(searched) == pytest.approx(24 / 9 * estimator.task(selected)), "three candidates, three seeds"
+    whole, trial = estimator.task(selected) / 9 - TRIAL_OVERHEAD, estimator.task(searched) / 24 - TRIAL_OVERHEAD
+    epochs = (1 + planner.sweep.cells[0].epoch_limit(planner.sweep.search)) / 2
+    sizes = planner.sizes(0)
+    assert whole == pytest.approx(epochs * sizes["retain"] / 1000), "three candidates, three seeds, nothing pruned"
+    assert trial == pytest.approx(whole * course(planner.sweep.search, 0.25, round(epochs)).epochs)
+    assert trial < 0.7 * whole
+    slow = Estimator(planner, [Speed(1e9, 1)])
+    looks = course(planner.sweep.search, 0.25, round(epochs))
+    few, all_of = sum(min(512, sizes[part]) for part in SEARCH_PARTS), sum(sizes[part] for part in SEARCH_PARTS)
+    scoring = slow.task(searched) / 24 - TRIAL_OVERHEAD
+    assert scoring == pytest.approx(looks.looks * few + looks.finished * all_of, rel=1e-6)
 
 
 def test_an_original_is_a_task_of_the_first_cell_that_needs_it(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ def search(**changes: Any) -> Any:
         "trials": 8,
         "population_size": None,
         "prune": False,
+        "pruner": "median",
+        "look_samples": None,
         "storage": None,
         "space": "paper",
     }
@@ -55,6 +57,7 @@ class FakeExperiment:
             objective=settings.objective,
             population_size=settings.population_size,
             prune=settings.prune,
+            pruner=settings.pruner,
             version=1,
             starts=starts or {},
         )
@@ -62,7 +65,7 @@ class FakeExperiment:
 
     def split_data(self, seed: int) -> Any:
         """Enough samples for the attack, so that a trial has four losses."""
-        return SimpleNamespace(labels=dict.fromkeys(("forget", "val"), np.zeros(20)), counted=EVERYTHING)
+        return SimpleNamespace(labels=dict.fromkeys(("retain", "forget", "val"), np.zeros(20)), counted=EVERYTHING)
 
     def unlearn(self, method: Any, params: dict[str, Any], seed: int, on_epoch: Any = None, earlier: Any = None) -> Any:
         self.asked.append(params)
@@ -79,13 +82,14 @@ METHOD: Any = SimpleNamespace(
     from_search=lambda drawn, blocks: dict(drawn),
     to_search=lambda values, ranges, blocks: {name: ranges[name].nearest(value) for name, value in values.items()},
     epochs_of=lambda params: params["epochs"],
+    first_look=0.25,
 )
 
 
 STARTS = {"defaults": {"x": 0.25, "batch_size": 64, "epochs": 3}, "digits/resnet18": {"x": 7.0, "epochs": 99}}
 
 
-def arithmetic(experiment: Any, x: float, seed: int) -> Losses:
+def arithmetic(experiment: Any, x: float, seed: int, samples: int | None = None) -> Losses:
     return Losses(abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6))
 
 

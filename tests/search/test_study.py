@@ -6,6 +6,7 @@ import csv
 import math
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,75 @@ def test_hopeless_trials_are_pruned_at_half_of_their_epochs_and_count(tmp_path: 
     assert all(min(trial.intermediate_values) >= 50 for trial in study.trials() if trial.intermediate_values)
     assert len(completed(study)) == 30 - len(pruned), "a pruned trial cannot win"
     assert epochs_seen == []
+
+
+HALVING = {"prune": True, "pruner": "halving", "trials": 12, "storage": "journal"}
+
+
+@pytest.fixture(scope="module")
+def halved(tmp_path_factory: pytest.TempPathFactory) -> SlotStudy:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_module, "score_model", arithmetic)
+        return run(tmp_path_factory.mktemp("halved"), search(**HALVING))[0]
+
+
+@pytest.mark.slow
+def test_halving_ends_trials_at_each_rung_and_says_what_was_scored(halved: SlotStudy, tmp_path: Path) -> None:
+    study = halved
+    trials = study.finished().values()
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert {step for trial in trials for step in trial.intermediate_values} == {25, 50}
+    assert {max(trial.intermediate_values) for trial in pruned} == {25, 50}, "some at the second rung"
+    for trial in pruned:
+        told, epochs = trial.user_attrs["fidelity"], trial.params["epochs"]
+        assert told["epochs"] == epochs and told["epoch"] < epochs and told["samples"] == 60
+        assert told["epoch"] == math.ceil(epochs * max(trial.intermediate_values) / 100)
+        assert told["sum"] == trial.value == arithmetic(None, trial.params["x"], 0).sum
+    whole = [trial.user_attrs["fidelity"] for trial in trials if trial.state == TrialState.COMPLETE]
+    assert whole and all(told["epoch"] == told["epochs"] for told in whole)
+    write_trials(tmp_path / "trials.csv", [study])
+    with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
+        lines = [(int(line["slot"]), line["epoch"]) for line in csv.DictReader(file)]
+    told = {slot: trial.user_attrs["fidelity"]["epoch"] for slot, trial in study.finished().items()}
+    assert lines == [(slot, str(epoch)) for slot, epoch in sorted(told.items())]
+
+
+@pytest.mark.slow
+def test_what_a_killed_trial_has_reported_does_not_count_at_a_rung(halved: SlotStudy, tmp_path: Path) -> None:
+    settings, unbroken = search(**HALVING), halved
+    dying = {slot for slot, trial in unbroken.finished().items() if trial.intermediate_values}
+    for _ in range(len(dying) + 1):
+        experiment = DyingAfterALook(tmp_path / "broken", settings)
+        study = SlotStudy(experiment, METHOD, settings, (0,))  # type: ignore[arg-type]
+        with suppress(KeyboardInterrupt):
+            study.run()
+        _pretend_the_owner_died(tmp_path / "broken")
+    assert states(study) == states(unbroken)
+    assert values(study) == values(unbroken)
+    assert len(study.trials()) == 12 + len(dying), "the lost trials stay on record"
+
+
+def states(study: SlotStudy) -> list[TrialState]:
+    return [trial.state for _, trial in sorted(study.finished().items())]
+
+
+class DyingAfterALook(FakeExperiment):
+    """Dies in each trial that was looked at, the first time that it runs."""
+
+    def unlearn(self, method: Any, params: dict[str, Any], seed: int, on_epoch: Any = None, earlier: Any = None) -> Any:
+        seen = self.results.root / "seen"
+        seen.mkdir(exist_ok=True, parents=True)
+        mark = seen / f"{params['x']:.17f}"
+
+        def dying(epoch: int, x: float) -> None:
+            try:
+                on_epoch(epoch, x)
+            finally:
+                if epoch >= params["epochs"] / 4 and epoch < params["epochs"] and not mark.exists():
+                    mark.touch()
+                    raise KeyboardInterrupt
+
+        return super().unlearn(method, params, seed, on_epoch and dying)
 
 
 def test_a_live_claim_is_respected_and_a_dead_one_taken_over(tmp_path: Path) -> None:

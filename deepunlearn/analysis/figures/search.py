@@ -36,7 +36,7 @@ from deepunlearn.analysis.figures.style import (
     rows_of,
 )
 from deepunlearn.analysis.inference import Floats
-from deepunlearn.analysis.search_spread import completed
+from deepunlearn.analysis.search_spread import completed, pruned_at
 from deepunlearn.core.params import Range
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -58,7 +58,7 @@ def search_figures(
     done = completed(trials)
     if done.empty:
         return
-    yield _history(done, titles, sheet, subject)
+    yield _history(done, titles, sheet, subject, left_out(trials))
     if any(shares.values()):
         yield _importance({method: shares[method] for method in in_order(shares)}, titles, sheet, subject)
 
@@ -75,7 +75,13 @@ def all_importances(trials: pd.DataFrame, known: Kept) -> tuple[dict[str, dict[s
     return shares, {digests[method]: own for method, own in shares.items()}
 
 
-def _history(done: pd.DataFrame, titles: dict[str, str], sheet: Sheet, subject: Subject) -> Picture:
+def left_out(trials: pd.DataFrame) -> str:
+    """How many were pruned, which have no norm to show, and what these were scored by."""
+    count = int((trials["state"] == "PRUNED").sum())
+    return f"; without {count} that were pruned{pruned_at(trials)}" if count else ""
+
+
+def _history(done: pd.DataFrame, titles: dict[str, str], sheet: Sheet, subject: Subject, left_out: str) -> Picture:
     """A panel for each method, all with the same axes, the others' means in grey behind."""
     methods = in_order(done["method"])
     look = looks(methods)
@@ -99,7 +105,7 @@ def _history(done: pd.DataFrame, titles: dict[str, str], sheet: Sheet, subject: 
         figure.supylabel("best norm so far")
         title = (
             f"{subject.title}: best norm of the losses so far (0 is best), mean and range over search seeds, from "
-            "where each has a completed trial; grey: the best of all methods"
+            f"where each has a completed trial; grey: the best of all methods{left_out}"
         )
         return finish(figure, sheet, f"search-{subject.group}", title, subject)
 
