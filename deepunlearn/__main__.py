@@ -36,6 +36,7 @@ SUBCOMMANDS = {
     "share": Subcommand("results in one file, and from such a file into a store", "export out=results.zip plan=true"),
     "methods": Subcommand("the methods, what they read, their ranges and defaults", "ft msg"),
     "list": Subcommand("what there is: architectures, datasets, forget sets, measures, ...", "dataset"),
+    "check-gpu": Subcommand("whether this device computes what the CPU does, and how fast it is", "--minutes 8"),
     "completion": Subcommand("lets your shell complete this command", "bash"),
 }
 
@@ -56,8 +57,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def main_of(name: str) -> Callable[[Sequence[str]], int]:
     """The `main` of a subcommand. Its module is imported only now: some take seconds."""
-    package = importlib.import_module(f"deepunlearn.{name}")
-    module = importlib.import_module(f"deepunlearn.{name}.__main__") if hasattr(package, "__path__") else package
+    place = f"deepunlearn.{name.replace('-', '_')}"
+    package = importlib.import_module(place)
+    module = importlib.import_module(f"{place}.__main__") if hasattr(package, "__path__") else package
     found: Callable[[Sequence[str]], int] = module.main
     return found
 

@@ -84,6 +84,7 @@ OPTIONS: Mapping[str, Options] = {  # of the commands that do not take all that 
     },
     "methods": FOLDERS,
     "list": FOLDERS,
+    "check-gpu": {"device": ("auto", "cuda", "cpu"), "out": PATH},
     "completion": {},
 }
 OPENED: Mapping[str, Sequence[str]] = {  # the groups whose options such a command takes, as group.NAME=
@@ -98,6 +99,7 @@ WORDS: Mapping[str, Sequence[str]] = {
     "share": ("--help", "export", "import", "show"),
     "methods": ("--help", "--markdown", "--check"),
     "list": ("--help", "--check", *KINDS),
+    "check-gpu": ("--help", "--minutes"),
     "completion": ("--help", *SHELLS),
 }
 PATHS = ("results", "hparams", "plugins", "extra_methods", "root", "path", "original", "recipe", "weights", "bank")

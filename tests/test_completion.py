@@ -55,6 +55,7 @@ def _asked_by_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
         ("report", [], "format=", ["format=pdf", "format=svg", "format=png"], []),
         ("share", [], "ex", ["export"], []),
         ("status", [], "--", ["--watch", "--help"], ["--check"]),
+        ("check-gpu", [], "", ["--minutes", "device=", "out="], ["plan="]),
         ("completion", [], "", list(SHELLS), ["plan="]),
         ("nosuch", [], "m", [], ["method="]),
     ],

@@ -22,7 +22,7 @@ HEAVY = ("torch", "hydra", "pandas", "optuna", "matplotlib", "sklearn")
 
 def test_there_is_a_subcommand_for_each_module_that_runs_and_no_other() -> None:
     runnable = {
-        name.removesuffix("__main__").removesuffix(".")
+        name.removesuffix("__main__").removesuffix(".").replace("_", "-")
         for name, path in modules().items()
         if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
     }
@@ -52,10 +52,11 @@ def test_a_subcommand_is_the_module_of_its_name(
     assert command.main([name, "--help"]) == 0
     shown = capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", [name, "--help"])
-    for one in (f"deepunlearn.{name}", f"deepunlearn.{name}.__main__"):
+    place = f"deepunlearn.{name.replace('-', '_')}"
+    for one in (place, f"{place}.__main__"):
         monkeypatch.delitem(sys.modules, one, raising=False)
     with pytest.raises(SystemExit, match="0"):
-        runpy.run_module(f"deepunlearn.{name}", run_name="__main__", alter_sys=True)
+        runpy.run_module(place, run_name="__main__", alter_sys=True)
     assert capsys.readouterr().out == shown and len(shown) > 200
 
 

@@ -180,7 +180,7 @@ class Probe:
         self.smallest = min(8 if self.batches[1] > 64 else 2, cell.train.batch_size)
         self.on_cpu = runtime.device.type == "cpu"
         self.needed = runtime.threads if self.on_cpu else 1
-        self.part = _noise(cell, inputs, max(self.batches), classes, runtime)
+        self.part = noise(cell, inputs, max(self.batches), classes, runtime)
         self.model = runtime.to_device(archs.build(cell.arch, classes, inputs, 0)).train()
         optimizer = sgd(self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0)
         self.step = classification_step(self.model, optimizer, runtime)
@@ -270,7 +270,8 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _noise(cell: CellConfig, inputs: Inputs, count: int, classes: int, runtime: Runtime) -> Part:
+def noise(cell: CellConfig, inputs: Inputs, count: int, classes: int, runtime: Runtime) -> Part:
+    """So many samples of what a cell's network takes, on the device; the same in every process."""
     generator, table = torch.Generator().manual_seed(0), isinstance(inputs, Features)
     values = torch.randint(256, (count, *shape_of(inputs)), dtype=torch.uint8, generator=generator)
     samples, rows = (values / 128 - 1 if table else values).numpy(), torch.arange(count)

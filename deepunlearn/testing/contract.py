@@ -19,11 +19,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from deepunlearn.composition import load_method, make_method
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.method_config import MethodConfig, Needs
-from deepunlearn.core.params import ParamSpec, Role, Value
+from deepunlearn.core.params import ParamSpec, Value
 from deepunlearn.data.loader import Part
 from deepunlearn.instruments.flops import Counting
 from deepunlearn.instruments.memory import Peak
-from deepunlearn.learning import Ensemble, Recorded, Shards
+from deepunlearn.learning import Recorded, Shards
 from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.running import Run, execute
 from deepunlearn.stages.unlearning import distances
@@ -33,15 +33,15 @@ from deepunlearn.testing.small import (
     difficulty_of,
     equal_states,
     make_problem,
-    model,
+    original_of,
     parts,
+    quick_params,
     recorded_of,
     runtime,
     shards_of,
     state,
 )
 
-QUICK: dict[Role, int] = {"epochs": 2, "batch_size": 32}
 SMALL = {"resnet18": 60, "tinyvit": 60, "smallnet": 160}
 
 
@@ -52,8 +52,7 @@ def data(arch: str) -> dict[str, Part]:
 
 @cache
 def original(arch: str, needs: Needs | None = None) -> nn.Module:
-    net = Ensemble(model(arch, seed) for seed in range(2)) if needs == "shards" else model(arch)
-    return net.requires_grad_(False).eval()
+    return original_of(arch, needs)
 
 
 @cache
@@ -61,12 +60,6 @@ def recorded(arch: str, needs: Needs | None) -> Recorded | Shards | None:
     if needs == "shards":
         return shards_of(original(arch, needs), data(arch))
     return recorded_of(original(arch), needs)
-
-
-def quick_params(method: MethodConfig) -> dict[str, Value]:
-    """The defaults but for QUICK, and for what the YAML's `contract:` says where these would hide a hyper-parameter."""
-    quick = {name: value for role, value in QUICK.items() for name in method.with_role(role)}
-    return method.complete({**quick, **method.contract.params})
 
 
 class Hidden:

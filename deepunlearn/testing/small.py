@@ -14,14 +14,15 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.core.arch_config import ArchConfig
-from deepunlearn.core.method_config import Needs
+from deepunlearn.core.method_config import MethodConfig, Needs
+from deepunlearn.core.params import Role, Value
 from deepunlearn.core.schema import DatasetConfig, RuntimeConfig, TrainConfig
 from deepunlearn.core.sharding import placed
 from deepunlearn.data.decoded import Decoded
 from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.data.splits import make_splits
 from deepunlearn.forget.random import RandomForget
-from deepunlearn.learning import Recorded, Shards
+from deepunlearn.learning import Ensemble, Recorded, Shards
 from deepunlearn.methods.base import Problem
 from deepunlearn.running import Setting
 from deepunlearn.runtime import Runtime
@@ -32,6 +33,14 @@ ARCHS = {
     "tinyvit": ArchConfig(name="tinyvit", title="", module="deepunlearn.archs.tiny_vit"),
 }
 CLASSES = 4
+CPU = torch.device("cpu")
+
+
+def quick_params(method: MethodConfig, epochs: int = 2, batch_size: int = 32) -> dict[str, Value]:
+    """The defaults but for these, and for what the YAML's `contract:` gives where they would hide a hyper-parameter."""
+    quick: dict[Role, int] = {"epochs": epochs, "batch_size": batch_size}
+    chosen = {name: value for role, value in quick.items() for name in method.with_role(role)}
+    return method.complete({**chosen, **method.contract.params})
 
 
 def runtime(**changes: Any) -> Runtime:
@@ -56,7 +65,10 @@ def decoded(train: int = 160, test: int = 40, seed: int = 0) -> Decoded:
     return Decoded(images(train_labels), images(test_labels), train_labels, test_labels, tuple("abcd"), "0" * 64)
 
 
-def parts(config: DatasetConfig | None = None, **sizes: int) -> dict[str, Part]:
+def parts(
+    config: DatasetConfig | None = None, *, device: torch.device = CPU, budget: float = 1e9, **sizes: int
+) -> dict[str, Part]:
+    """Retain, forget, val, test and train of `decoded(**sizes)`; memory-mapped where they take more than `budget`."""
     data = decoded(**sizes)
     split = make_splits(
         data.train_labels,
@@ -66,11 +78,17 @@ def parts(config: DatasetConfig | None = None, **sizes: int) -> dict[str, Part]:
         forget=RandomForget(name="random", ratio=0.2),
         seed=1,
     ).of(0)
-    return make_parts(data, split, config or dataset(), torch.device("cpu"), 1e9)
+    return make_parts(data, split, config or dataset(), device, budget)
 
 
-def model(arch: str = "smallnet", seed: int = 0) -> nn.Module:
-    return runtime().to_device(archs.build(ARCHS[arch], CLASSES, 32, seed))
+def model(arch: str = "smallnet", seed: int = 0, here: Runtime | None = None) -> nn.Module:
+    return (here or runtime()).to_device(archs.build(ARCHS[arch], CLASSES, 32, seed))
+
+
+def original_of(arch: str, needs: Needs | None = None, here: Runtime | None = None) -> nn.Module:
+    """What a method is given: a network that is not trained, or an ensemble of two."""
+    net = Ensemble(model(arch, seed, here) for seed in range(2)) if needs == "shards" else model(arch, here=here)
+    return net.requires_grad_(False).eval()
 
 
 @contextmanager
@@ -109,7 +127,7 @@ def make_problem(
     return setting.problem(generator)
 
 
-def shards_of(ensemble: nn.Module, data: dict[str, Part]) -> Shards:
+def shards_of(ensemble: nn.Module, data: dict[str, Part], here: Runtime | None = None) -> Shards:
     """Two shards of two slices, as if no slice had taught its network anything; the forget part is in all of them."""
     train = data["train"]
     gone = np.zeros(len(train), dtype=bool)
@@ -119,16 +137,16 @@ def shards_of(ensemble: nn.Module, data: dict[str, Part]) -> Shards:
     def states(shard: int, piece: int) -> dict[str, torch.Tensor]:
         return ensemble.get_submodule(f"members.{shard}").state_dict()
 
-    return Shards(placed(len(train), 2, 2, 0), gone, train, recipe, "small", states, runtime())
+    return Shards(placed(len(train), 2, 2, 0), gone, train, recipe, "small", states, here or runtime())
 
 
 def recorded_of(original: nn.Module, needs: Needs | None, seed: int = 0) -> Recorded | None:
-    """A record as if steps of about a hundredth of the weights had been on forget samples."""
+    """A record as if steps of about a hundredth of the weights had been on forget samples, on the model's device."""
     if needs != "updates":
         return None
     generator = torch.Generator().manual_seed(seed)
     updates = {
-        name: 0.01 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        name: 0.01 * torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
         if value.is_floating_point()
         else torch.zeros_like(value)
         for name, value in original.state_dict().items()

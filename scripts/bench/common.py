@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +21,6 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.evaluation import Experiment
-
-Task = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -121,31 +119,6 @@ def _shown(value: float, unit: str) -> str:
     if unit != "s":
         return f"{value:,.0f} {unit}" if value >= 10 or value == int(value) else f"{value:.4f} {unit}"
     return f"{1000 * value:.1f} ms" if value < 1 else f"{value:.2f} s"
-
-
-def turns(
-    repeats: int, tasks: dict[str, Task], counts: dict[str, int] | None = None, warm_up: bool = True
-) -> dict[str, list[float]]:
-    """Wall seconds of each task, round after round: A, B, A, B. Where it is to warm up, a first round does not count.
-
-    counts: how often a task runs in a round, where that is more than once; its seconds are those of one run.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in tasks}
-    for turn in range(repeats + warm_up):
-        for name, task in tasks.items():
-            seconds = _seconds(task, (counts or {}).get(name, 1))
-            if turn >= warm_up:
-                taken[name].append(seconds)
-    return taken
-
-
-def _seconds(task: Task, count: int) -> float:
-    start = time.perf_counter()
-    for _ in range(count):
-        task()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) / count
 
 
 def added(*several: Sequence[float]) -> list[float]:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from itertools import product
 
 import torch
-from common import Options, Row, Taken, Task, runtime, turns
-from loops import optimiser, resnet_of_torchvision
+from common import Options, Row, Taken, runtime
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepunlearn.instruments.plain_loop import optimiser, resnet_of_torchvision
+from deepunlearn.instruments.turns import Task, turns
 from deepunlearn.kernels.dense import dense
 from deepunlearn.kernels.small_maps import SmallMapConv2d, use_small_maps
 from deepunlearn.ops.optim import sgd

@@ -14,13 +14,14 @@ from functools import partial
 from types import ModuleType
 
 import torch
-from apart import Apart
-from common import Options, Row, Taken, Task, runtime, turns
-from loops import LR, PLAIN, batch_of, optimiser, train_step
+from common import Options, Row, Taken, runtime
 from torch import Tensor, nn
 
 from deepunlearn.archs import resnet, tiny_vit
 from deepunlearn.core.schema import CpuKernels
+from deepunlearn.instruments.apart import Apart
+from deepunlearn.instruments.plain_loop import LR, PLAIN, batch_of, optimiser, train_step
+from deepunlearn.instruments.turns import Task, turns
 from deepunlearn.kernels.choice import fit, layout
 from deepunlearn.ops.optim import sgd
 

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from loops import PLAIN
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
@@ -24,6 +23,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
+
+from deepunlearn.instruments.plain_loop import PLAIN
 
 Loaders = dict[str, DataLoader[tuple[Tensor, Tensor]]]
 

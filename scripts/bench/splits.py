@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from common import Options, Row, Taken, turns
+from common import Options, Row, Taken
 
 from deepunlearn.core.forget import ForgetSet
 from deepunlearn.core.samples import Labelled
@@ -21,6 +21,7 @@ from deepunlearn.forget.classes import ClassesForget
 from deepunlearn.forget.list import ListForget
 from deepunlearn.forget.random import RandomForget
 from deepunlearn.forget.where import Span, WhereForget
+from deepunlearn.instruments.turns import turns
 
 LIMITS = {"images": 2.0, "persons": 1.0}  # seconds
 

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import Options, Row, Taken, Task, turns
+from common import Options, Row, Taken
+
+from deepunlearn.instruments.turns import Task, turns
 
 SWEEP = ["-m", "deepunlearn.sweep"]
 COMMANDS = {

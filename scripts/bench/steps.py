@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Options, Row, Taken, Task, command_of, experiment_of, turns
-from loops import LR, Resident, optimiser
+from common import Options, Row, Taken, command_of, experiment_of
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepunlearn import archs
 from deepunlearn.data.loader import Part, ResidentData, Transform
+from deepunlearn.instruments.plain_loop import LR, Resident, optimiser
+from deepunlearn.instruments.turns import Task, turns
 from deepunlearn.ops.optim import sgd
 from deepunlearn.ops.step import Step
 from deepunlearn.stages.evaluation import Experiment

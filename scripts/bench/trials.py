@@ -19,12 +19,13 @@ import numpy as np
 import optuna
 import plain
 import torch
-from apart import Apart
-from common import Options, Row, Taken, Task, added, command_of, experiment_of, turns
-from loops import PLAIN, Resident, optimiser
+from common import Options, Row, Taken, added, command_of, experiment_of
 
 from deepunlearn.config import Command
 from deepunlearn.data.sources import find
+from deepunlearn.instruments.apart import Apart
+from deepunlearn.instruments.plain_loop import PLAIN, Resident, optimiser
+from deepunlearn.instruments.turns import Task, turns
 from deepunlearn.metrics.accuracy import losses
 from deepunlearn.metrics.mia import mia_accuracy
 from deepunlearn.metrics.scores import SEARCH_PARTS

@@ -1,4 +1,4 @@
-"""A plain script in a process of its own, since what ours sets for its process (memory) is not what a plain one has."""
+"""Work in a process of its own: what a process has set for itself (memory, threads, a GPU) is not shared with it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,20 @@ class Apart:
         theirs.close()
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """What the script's method returns."""
+        """What the script's method returns. Raises what it raises, and EOFError where the process has died."""
+        self.ask(name, *arguments)
+        return self.answer()
+
+    def ask(self, name: str, *arguments: Any) -> None:
+        """Let the script's method begin; `answer` waits for its end."""
         self._connection.send((name, arguments))
-        return self._connection.recv()
+
+    def answer(self) -> Any:
+        """What the method that was asked last returns; raises as `call`."""
+        error, value = self._connection.recv()
+        if error is not None:
+            raise error
+        return value
 
     def close(self) -> None:
         """End the process; from now on its time counts as ours."""
@@ -37,8 +48,16 @@ class Apart:
 
 
 def _serve(connection: Connection, script: Script) -> None:
-    script.begin()
     with suppress(EOFError):  # nobody calls any more
+        script.begin()
         while True:
             name, arguments = connection.recv()
-            connection.send(getattr(script, name)(*arguments))
+            connection.send(_outcome(script, name, arguments))
+
+
+def _outcome(script: Script, name: str, arguments: tuple[Any, ...]) -> tuple[Exception | None, Any]:
+    """The error that a method ends by, or None, and what it returns."""
+    try:
+        return None, getattr(script, name)(*arguments)
+    except Exception as error:  # goes to whoever has asked
+        return error, None

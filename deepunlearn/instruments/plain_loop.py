@@ -14,11 +14,13 @@ LR = 0.01
 
 
 def resnet_of_torchvision(classes: int = 10) -> nn.Module:
-    return resnet18(num_classes=classes)
+    network: nn.Module = resnet18(num_classes=classes)
+    return network
 
 
 def tiny_vit_of_timm(classes: int = 10) -> nn.Module:
-    return timm.create_model("tiny_vit_11m_224", pretrained=False, num_classes=classes)
+    network: nn.Module = timm.create_model("tiny_vit_11m_224", pretrained=False, num_classes=classes)
+    return network
 
 
 PLAIN: dict[str, Callable[[int], nn.Module]] = {"resnet18": resnet_of_torchvision, "tinyvit": tiny_vit_of_timm}
