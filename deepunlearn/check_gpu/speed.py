@@ -24,7 +24,7 @@ from deepunlearn.instruments.turns import turns
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed import Timing, noise, operations
-from deepunlearn.launch.tasks import Task
+from deepunlearn.launch.task import Task
 from deepunlearn.ops.optim import sgd
 from deepunlearn.runtime import Runtime
 from deepunlearn.training import classification_step
