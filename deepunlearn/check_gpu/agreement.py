@@ -44,6 +44,7 @@ SAMPLES, TEST, BATCH, SEED = 60, 12, 16, 3
 LIMITS = {"smallnet": 1e-4, "resnet18": 5e-2, "tinyvit": 1e-3}
 NUDGES = 2  # runs on the CPU on weights that differ in their last bit
 ROUNDING = 30.0  # or so many times what the last bit of the weights does on the CPU, if that is more
+MOST = 1.0  # as far apart as logits that have nothing to do with each other, nearly
 GRAPHS = ("ft", "cfk", "ngplus")  # in training mode, with frozen layers, in evaluation mode
 NO_GRAPHS = "CUDA graphs are of CUDA devices"
 WAYS = ("CPU, last bit", "fp32", "limit", "bf16")  # columns
@@ -70,7 +71,7 @@ def compared(where: Where, arch: str, method: MethodConfig) -> Outcome:
     nudged = max(difference(unlearned(method, arch, reference(), nudge), expected) for nudge in range(NUDGES))
     fp32 = difference(unlearned(method, arch, where.runtime()), expected)
     bf16 = difference(unlearned(method, arch, where.runtime(precision="bf16")), expected)
-    limit = max(LIMITS[arch], ROUNDING * nudged)
+    limit = min(max(LIMITS[arch], ROUNDING * nudged), MOST)
     figures = dict(zip(WAYS, map(shown, (nudged, fp32, limit, bf16)), strict=True))
     return judged(fp32 <= limit and np.isfinite(bf16), "", figures)
 

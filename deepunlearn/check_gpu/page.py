@@ -13,8 +13,8 @@ TITLES = {
         "Unlearned models, CPU against device",
         "Difference of the logits as a share of their size (root mean squares) after an epoch on 60 images. "
         "CPU, last bit: the largest difference of runs on the CPU on weights that differ in their last bit. fp32: of "
-        "the device from the CPU, TF32 off; the limit is the network's, or 30 times the first figure if that is more. "
-        "bf16: under autocast, without a limit but that it is finite.",
+        "the device from the CPU, TF32 off; the limit is the network's, or 30 times the first figure if that is more, "
+        "but at most 1. bf16: under autocast, without a limit but that it is finite.",
     ),
     "graphs": ("CUDA graphs", "runtime.compile=cudagraphs against eager, both on the device, in the same measure."),
     "uploads": (

@@ -73,6 +73,17 @@ def test_bf16_has_to_stay_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     assert states == ["ok", "failed", "failed"]
 
 
+@pytest.mark.parametrize(("nudged", "limit"), [(0.0, "1.0e-04"), (1e-3, "3.0e-02"), (0.5, "1.0e+00")])
+def test_the_limit_follows_what_rounding_does_on_the_cpu(
+    nudged: float, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stand_in(method: object, arch: str, here: Runtime, nudge: int | None = None) -> np.ndarray:
+        return np.full((4, 3), 1 + (nudged if nudge == 1 else 0), dtype=np.float32)
+
+    monkeypatch.setattr(agreement, "unlearned", stand_in)
+    assert compared(HERE, "smallnet", METHODS["ga"]).figures["limit"] == limit
+
+
 @pytest.mark.slow
 def test_a_compiled_network_agrees_and_one_that_is_not_compiled_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = graphs(HERE, "smallnet", METHODS["ft"], "aot_eager")
