@@ -174,6 +174,7 @@ class ProtocolConfig(Frozen):
     first_search_seed: Annotated[int, Field(ge=0)]  # the search has this seed and those after it
 
 
+OF_ONE_LOSS = ("cmaes", "gp")  # samplers that learn from one number
 LATER_OF_SEARCH = ("shared", "from_defaults", "pruner", "look_samples")  # that results of earlier versions do not have
 FEWEST_OF_LOOK = 10  # samples of each part: the attack needs so many
 
@@ -183,14 +184,14 @@ class SearchConfig(Frozen):
 
     name: str
     title: str
-    sampler: Literal["nsga3", "tpe"] | None  # null: no search
+    sampler: Literal["nsga3", "tpe", "cmaes", "gp", "random"] | None  # null: no search
     objective: Literal["four", "sum"] | None  # minimise all four losses, or their sum; null: no search
     trials: Annotated[int, Field(ge=0)]  # per study
     seeds: Annotated[int, Field(ge=0)]  # number of studies, one per search seed
     space: Literal["paper", "ours"]  # ranges of the paper, or ours where these cannot work
     max_epochs: PositiveInt | None  # E_max; null: max(3, ceil(0.2 x training epochs))
     storage: str | None  # sqlite, journal or an Optuna storage URL; null: sqlite, and journal with launcher=slurm
-    population_size: Annotated[int, Field(ge=2)] | None = None  # NSGA-III
+    population_size: Annotated[int, Field(ge=2)] | None = None  # NSGA-III and CMA-ES
     prune: bool = False  # stop hopeless trials before their end
     pruner: Literal["median", "halving"] = "median"  # which: the worse half from half of their epochs on, or in rungs
     look_samples: Annotated[int, Field(ge=FEWEST_OF_LOOK)] | None = None  # of each part, before the end; null: all
@@ -215,6 +216,13 @@ class SearchConfig(Frozen):
                 given=f"search.sampler={self.sampler}, search.objective=null",
                 allowed="search.objective=four or sum",
                 remedy="give search.objective=four, or search=none to use default or given values",
+            )
+        if self.sampler in OF_ONE_LOSS and self.objective == "four":
+            raise Unfit(
+                "this sampler learns from one loss",
+                given=f"search.sampler={self.sampler}, search.objective=four",
+                allowed=f"search.sampler={' or '.join(OF_ONE_LOSS)} with search.objective=sum",
+                remedy="give search.objective=sum, or search.sampler=nsga3, tpe or random",
             )
         if self.prune and self.objective == "four":
             raise Unfit(

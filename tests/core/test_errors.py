@@ -106,6 +106,7 @@ SEARCH = {
         ({"trials": 0}, ["search.trials=0, search.seeds=1", "search=none"]),
         ({"prune": True}, ["search.prune=true", "search.objective=sum"]),
         ({"objective": None}, ["search.sampler=nsga3", "search.objective=four"]),
+        ({"sampler": "gp"}, ["search.sampler=gp, search.objective=four", "give search.objective=sum"]),
         ({"look_samples": 50}, ["search.prune=false", "search.look_samples=50", "give search.prune=true"]),
         ({"shared": True}, ["search.shared=true, search.selection=paper", "search.selection=robust"]),
     ],

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from deepunlearn.core.errors import Diverged
+from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.search import study as study_module
-from deepunlearn.search.samplers import GENERATION, generation_of, next_generation
+from deepunlearn.search.samplers import GENERATION, SAMPLERS, generation_of, make_sampler, next_generation
 from deepunlearn.search.selection import write_trials
 from deepunlearn.search.study import SlotStudy
 from tests.search.arithmetic import RANGES, run, search, values
@@ -107,3 +108,46 @@ def test_a_second_generation_is_reached_with_population_4(tmp_path: Path) -> Non
         value for trial in study.trials() for key, value in trial.system_attrs.items() if "generation" in key
     ]
     assert max(generations) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "mark", "modelled"), [("cmaes", "cma:generation", 11), ("gp", "gp:relative", 2)])
+def test_other_samplers_learn_from_trials(tmp_path: Path, name: str, mark: str, modelled: int) -> None:
+    """CMA-ES from the first scored trial on, the Gaussian process after ten; choices vary with either."""
+    settings = search(sampler=name, population_size=4, trials=12, storage="journal")
+    study, _ = run(tmp_path, settings)
+    told = [any(key.startswith(mark) for key in trial.system_attrs) for trial in study.finished().values()]
+    assert told == [False] * (12 - modelled) + [True] * modelled
+    assert {trial.params["batch_size"] for trial in study.finished().values()} == {64, 128}
+    if name == "cmaes":
+        found = [trial.system_attrs.get(mark, -1) for _, trial in sorted(study.finished().items())]
+        assert found == [-1, *[0] * 4, *[1] * 4, *[2] * 3], "population 4"
+
+
+@pytest.mark.slow
+def test_cmaes_counts_pruned_trials_where_a_search_prunes(tmp_path: Path) -> None:
+    pruning = {"prune": True, "pruner": "halving"}
+    study, _ = run(tmp_path, search(sampler="cmaes", population_size=4, trials=8, storage="journal", **pruning))
+    trials = [trial for _, trial in sorted(study.finished().items())]
+    assert any(trial.state == TrialState.PRUNED for trial in trials)
+    assert [trial.system_attrs.get("cma:generation", -1) for trial in trials] == [-1, *[0] * 4, *[1] * 3]
+
+
+@pytest.mark.parametrize("name", ["nsga3", "tpe", "cmaes", "gp", "random"])
+@pytest.mark.parametrize("ranges", [{"batch_size": RANGES["batch_size"]}, {"x": RANGES["x"]}], ids=["choice", "number"])
+def test_every_sampler_draws_from_a_single_range(name: str, ranges: dict[str, Any]) -> None:
+    """Of a choice alone, CMA-ES has nothing to learn from."""
+    settings = search(sampler=name, trials=12)
+    study = optuna.create_study()
+    for slot in range(4):
+        study.sampler = make_sampler(settings, slot, study.trials)
+        trial = study.ask()
+        trial.set_user_attr("slot", slot)
+        drawn = [study_module.suggest(trial, name, limits) for name, limits in ranges.items()]
+        assert all(value in (64, 128) or 0 <= value <= 1 for value in drawn)
+        study.tell(trial, float(drawn[0]))
+
+
+def test_the_schema_names_the_samplers_that_there_are() -> None:
+    named = get_args(get_args(SearchConfig.model_fields["sampler"].annotation)[0])
+    assert set(named) == set(SAMPLERS)

@@ -43,9 +43,19 @@ def test_a_study_can_be_extended(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sampler", "objective", "population"), [("tpe", "sum", None), ("nsga3", "four", 4)])
-def test_killed_and_resumed_equals_unbroken(tmp_path: Path, sampler: str, objective: str, population: int) -> None:
-    settings = search(sampler=sampler, objective=objective, population_size=population, trials=14)
+@pytest.mark.parametrize(
+    ("sampler", "objective", "population", "storage"),
+    [
+        ("tpe", "sum", None, "sqlite"),
+        ("nsga3", "four", 4, "sqlite"),
+        ("cmaes", "sum", 4, "journal"),
+        ("gp", "sum", None, "journal"),
+    ],
+)
+def test_killed_and_resumed_equals_unbroken(
+    tmp_path: Path, sampler: str, objective: str, population: int, storage: str
+) -> None:
+    settings = search(sampler=sampler, objective=objective, population_size=population, trials=14, storage=storage)
     unbroken, _ = run(tmp_path / "unbroken", settings)
     count = 0
 
