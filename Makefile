@@ -61,7 +61,7 @@ dashboard: .venv/.installed  ## Optuna's dashboard on the trials of all searches
 
 docs: .venv/.installed  ## the docs site in site/, built strictly: a broken link is an error
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: .venv/.made  ## what is uploaded for a release: dist/*.whl and dist/*.tar.gz
 	$(BIN)/python -m pip install --quiet build

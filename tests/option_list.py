@@ -34,6 +34,7 @@ from deepunlearn.core.schema import (
     SweepConfig,
     TrainConfig,
 )
+from deepunlearn.forget.rounds import Asked
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 BLOCK = re.compile(r"(<!-- options -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -194,17 +195,17 @@ def sections() -> Iterator[str]:
     for group, model, title in GROUPS:
         yield f"## {title}: `{group}=`\n\n{choices(group)}\n\n{table(rows(of_group(group, model, title)))}"
     yield f"## Forget sets: `forget=`\n\n{choices('forget')}"
+    yield f"### Requests: every forget set\n\n{table(unlisted(Group('', 'forget.', Asked, ())))}"
     for kind in options("forget"):
         yield f"### `forget={kind}`\n\n{table(rows(of_choice('forget', kind, kind_of(kind))))}"
     yield f"## Launchers: `launcher=`\n\n{choices('launcher')}"
     for choice, launcher in (("local", LocalLauncher), ("slurm", SlurmLauncher)):
         yield f"### `launcher={choice}`\n\n{table(rows(of_choice('launcher', choice, launcher)))}"
-    mask = Group("Masks", "method.mask.", MaskConfig, ())
-    yield f"## Masks on a method: `method.mask.`\n\n{table(masked(mask))}"
+    yield f"## Masks on a method: `method.mask.`\n\n{table(unlisted(Group('', 'method.mask.', MaskConfig, ())))}"
 
 
-def masked(group: Group) -> Iterator[tuple[str, str, str, str]]:
-    """No YAML has all of a mask's options."""
+def unlisted(group: Group) -> Iterator[tuple[str, str, str, str]]:
+    """Options of every choice, which no YAML has all of."""
     means = comments(inspect.getsource(group.model))
     for name, field in group.model.model_fields.items():
         kind = kind_of_value(field.annotation, tuple(field.metadata))

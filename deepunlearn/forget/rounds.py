@@ -41,9 +41,9 @@ def told(title: str) -> tuple[str, int, int] | None:
 class Asked(Frozen):
     """What a command says of requests, beside the forget set. rounds: how many, or file: as the list says."""
 
-    rounds: int | Literal["file"] | None = None
-    schedule: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST_ROUNDS)] | None = None
-    search_rounds: Literal["first", "each"] = "first"
+    rounds: int | Literal["file"] | None = None  # so many requests of equal size; file: as its column round says
+    schedule: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST_ROUNDS)] | None = None  # sizes
+    search_rounds: Literal["first", "each"] = "first"  # search hyper-parameters in the first round, or in each
 
     @field_validator("rounds", mode="before")
     @classmethod
