@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from deepunlearn.check_gpu.__main__ import LEFT, OPTIONS
+from deepunlearn.check_gpu.agreement import LIMITS
 from deepunlearn.check_gpu.page import TITLES, page
 from deepunlearn.check_gpu.part import Outcome, Part
 from deepunlearn.check_gpu.plan import Where, listed
@@ -38,3 +41,14 @@ def test_every_part_of_the_check_has_a_place_on_the_page(tmp_path: Path) -> None
     parts = listed(Where("cuda"), tmp_path)
     assert {part.group for part in parts} == set(TITLES)
     assert len({part.name for part in parts}) == len(parts)
+
+
+def test_the_docs_tell_of_every_group_option_limit_and_exit_code() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\(`(\w+)/", text)) == set(TITLES)
+    assert all(f"`{option}=" in text for option in OPTIONS) and f"exit code {LEFT}" in text
+    told = dict(
+        zip(("smallnet", "tinyvit", "resnet18"), re.findall(r"by (\S+e-\d)", " ".join(text.split())), strict=True)
+    )
+    assert {name: float(value) for name, value in told.items()} == LIMITS
+    assert "<!-- example -->" in text
