@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from deepunlearn.judgement import evaluate
     from deepunlearn.library import unlearn
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "evaluate", "unlearn"]
 _HOME = {"evaluate": "deepunlearn.judgement", "unlearn": "deepunlearn.library"}
 

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
+from deepunlearn import __version__
+
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
@@ -100,6 +102,10 @@ def test_a_page_leads_to_what_there_is(page: Path) -> None:
         )
     )
     assert_modules(text)
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    assert read(ROOT / "CITATION.cff")["version"] == PROJECT["version"] == __version__
 
 
 def test_the_changelog_has_this_version_and_what_comes() -> None:
