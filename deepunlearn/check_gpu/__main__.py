@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 from deepunlearn.check_gpu.page import page
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     parts = chosen(plan.listed(where, asked.out.absolute()), asked.patterns)
     kept = Kept(asked.out, where.facts())
     outcomes = {part.name: kept.get(part) for part in parts}
-    run(parts, outcomes, kept, time.monotonic() + 60 * asked.minutes, where.works)
+    run(parts, outcomes, kept, monotonic() + 60 * asked.minutes, where.works)
     write(asked.out, parts, outcomes, kept.made, " ".join(["deepunlearn check-gpu", *arguments]))
     return code(outcomes)
 
@@ -104,17 +104,17 @@ def run(
     end: float,
     works: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Do what has no outcome yet, into `outcomes`, and keep it; stops before a part that would end after `end`.
+    """Do what has no outcome yet, into `outcomes`, and keep it, until `end`.
 
-    One part is always done, so that each call gets on. works(): whether the device still answers; after some errors of
+    A part that would end later, as one of its group has shown, is left; shorter ones that come after it are done. One
+    part is always done, so that each call gets on. works(): whether the device still answers; after some errors of
     CUDA a process cannot use it again, and the rest is left for the next call.
     """
     longest: dict[str, float] = {}  # seconds of a part, by group
     for part in parts:
-        if outcomes[part.name] is not None:
+        late = bool(longest) and monotonic() + longest.get(part.group, 0.0) > end
+        if outcomes[part.name] is not None or late:
             continue
-        if longest and time.monotonic() + longest.get(part.group, 0.0) > end:
-            return
         outcome = outcomes[part.name] = attempt(part)
         longest[part.group] = max(longest.get(part.group, 0.0), outcome.seconds)
         kept.put(part, outcome)
@@ -128,7 +128,7 @@ def attempt(part: Part) -> Outcome:
     """How a part ends: an error is a failed check, but for one of the machine, after which it is tried again."""
     if part.lacks:
         return Outcome("not on this device", part.lacks)
-    began = time.monotonic()
+    began = monotonic()
     try:
         outcome = part.run()
     except Exception as error:  # an outcome like any other; its traceback is kept
@@ -137,7 +137,7 @@ def attempt(part: Part) -> Outcome:
         lost = rule is not None and "CUDA error" not in str(error)
         outcome = Outcome("not run" if lost else "failed", told)
         print("".join(traceback.format_exception(error)), file=sys.stderr)
-    return replace(outcome, seconds=round(time.monotonic() - began, 2))
+    return replace(outcome, seconds=round(monotonic() - began, 2))
 
 
 def write(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from deepunlearn.check_gpu import __main__ as command
 from deepunlearn.check_gpu.__main__ import LEFT, attempt, chosen, code, main, read, run
 from deepunlearn.check_gpu.part import Kept, Outcome, Part
 from deepunlearn.cli import run_main
@@ -95,6 +96,29 @@ def test_it_stops_when_time_is_up_and_the_next_call_goes_on(tmp_path: Path) -> N
         assert code(outcomes) == (LEFT if call < len(parts) else 0)
     run(parts, {part.name: None for part in parts}, kept, end=1e12)
     assert done == list("xyzxyz"), "with time enough all of them in one call"
+
+
+def test_a_part_that_would_take_too_long_is_left_and_a_shorter_one_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(command, "monotonic", lambda: now[0])
+
+    def takes(seconds: float) -> Callable[[], Outcome]:
+        def act() -> Outcome:
+            now[0] += seconds
+            return Outcome("ok")
+
+        return act
+
+    lasting = {"long/1": 50, "long/2": 50, "short/1": 5, "short/2": 5, "short/3": 40}
+    parts = [Part(name, takes(seconds)) for name, seconds in lasting.items()]
+    outcomes: dict[str, Outcome | None] = dict.fromkeys(lasting)
+    run(parts, outcomes, Kept(tmp_path, {}), end=80)
+    assert [name for name, outcome in outcomes.items() if outcome is None] == ["long/2"]
+    assert [outcome.seconds for outcome in outcomes.values() if outcome] == [50, 5, 5, 40]
+    run(parts, outcomes, Kept(tmp_path, {}), end=80)
+    assert None not in outcomes.values(), "a call does one part, however late it is"
 
 
 def test_a_device_that_does_not_answer_ends_the_call(tmp_path: Path) -> None:

@@ -51,4 +51,3 @@ def test_the_docs_tell_of_every_group_option_limit_and_exit_code() -> None:
         zip(("smallnet", "tinyvit", "resnet18"), re.findall(r"by (\S+e-\d)", " ".join(text.split())), strict=True)
     )
     assert {name: float(value) for name, value in told.items()} == LIMITS
-    assert "<!-- example -->" in text
