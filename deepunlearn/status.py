@@ -261,7 +261,7 @@ class Status:
         return statistics.median(seconds), missing * statistics.median(seconds) / workers
 
     def _missing_trials(self, task: Task) -> int:
-        return self.planner.sweep.search.trials - self.planner.trials_done(task)
+        return self.planner.trials_missing(task)
 
     def _studies(self) -> Iterator[StudyStatus]:
         trials = self.planner.sweep.search.trials

@@ -54,6 +54,7 @@ class CellKeys(ModelKeys):
             pruner=search.pruner,
             first_look=method.first_look if search.pruner == "halving" else None,
             look_samples=search.look_samples,
+            stops_early=search.stops_early,
             version=keys.SCORE_VERSION,
             code=method.code,
             batches=self._unlearned_by(method, seed, {**known, **tried}),

@@ -203,6 +203,7 @@ class StudyKey(Key):
     pruner: Annotated[str, LATER] = "median"
     first_look: Annotated[float | None, LATER] = None  # of pruner: halving
     look_samples: Annotated[int | None, LATER] = None
+    stops_early: Annotated[bool, LATER] = False  # then the first of `starts` is tried on each seed
     # where they are from -> values of the first trials
     starts: Annotated[dict[str, dict[str, Value]], LATER] = Field({})
 

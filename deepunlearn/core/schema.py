@@ -175,7 +175,8 @@ class ProtocolConfig(Frozen):
 
 
 OF_ONE_LOSS = ("cmaes", "gp")  # samplers that learn from one number
-LATER_OF_SEARCH = ("shared", "from_defaults", "pruner", "look_samples")  # that results of earlier versions do not have
+# switches that results of earlier versions do not have
+LATER_OF_SEARCH = ("shared", "from_defaults", "pruner", "look_samples", "stops_early")
 FEWEST_OF_LOOK = 10  # samples of each part: the attack needs so many
 
 
@@ -199,6 +200,7 @@ class SearchConfig(Frozen):
     candidates: PositiveInt = 5  # of selection=robust
     shared: bool = False  # one study of all search seeds, each trial on one of them
     from_defaults: bool = False  # a first trial has the default values
+    stops_early: bool = False  # where another trial is expected to gain less than seeds differ
     winners: dict[str, dict[str, Any]] = Field(default_factory=dict)  # and the next ones these (search.winners=FILE)
 
     @model_validator(mode="after")
@@ -244,6 +246,19 @@ class SearchConfig(Frozen):
                 given=f"search.shared=true, search.selection={self.selection}",
                 allowed="search.shared=true with search.selection=robust",
                 remedy="give search.selection=robust, which runs the best candidates on all search seeds",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _knows_how_seeds_differ(self) -> SearchConfig:
+        if self.stops_early and not (self.shared and self.from_defaults and self.seeds > 1 and self.objective == "sum"):
+            raise Unfit(
+                "how much seeds differ is known from default values on each of them",
+                given=f"search.stops_early=true, search.shared={str(self.shared).lower()}, search.from_defaults="
+                f"{str(self.from_defaults).lower()}, search.seeds={self.seeds}, search.objective={self.objective}",
+                allowed="search.stops_early=true with search.shared=true, search.from_defaults=true, search.seeds >= 2 "
+                "and search.objective=sum",
+                remedy="give search=thrifty search.stops_early=true, or leave search.stops_early out",
             )
         return self
 

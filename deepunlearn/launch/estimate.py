@@ -74,7 +74,7 @@ class Estimator:
         """How many trials a search lacks, or how many models a selection makes."""
         search, cell = self.planner.sweep.search, self.planner.sweep.cells[task.cell]
         if task.stage == "search":
-            return search.trials - self.planner.trials_done(task)
+            return self.planner.trials_missing(task)
         return search.candidates * len(self.planner.sweep.search_seeds(cell)) if search.selection == "robust" else 0
 
     def _measuring(self, measure: Measure, task: Task, everything: float) -> float:

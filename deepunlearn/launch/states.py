@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
-
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core.claims import Claims, Owner
 from deepunlearn.core.keys import MetricsKey, ReferenceKey, SearchKey, StudyKey, UnlearnedKey
@@ -19,7 +17,7 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import Entry, Store, find_row
 from deepunlearn.launch.task import Task, role_of
 from deepunlearn.launch.tasks import TaskList
-from deepunlearn.search.slots import stored_trials, study_name
+from deepunlearn.search.slots import StoredStudy, stored_study, study_name
 
 
 class StoredStates(TaskList):
@@ -40,7 +38,7 @@ class StoredStates(TaskList):
             assert task.seed is not None
             return self.store.find(keys.reference(role_of(task), task.seed), self.place(task)) is not None
         if task.stage == "search":
-            return self.winner(task.cell, task.method) is not None or self.trials_done(task) >= self.sweep.search.trials
+            return self.winner(task.cell, task.method) is not None or not self.trials_missing(task)
         if task.stage == "select":
             return self.winner(task.cell, task.method) is not None
         if task.stage == "measure":
@@ -177,17 +175,22 @@ class StoredStates(TaskList):
 
     def trials_done(self, task: Task) -> int:
         """Finished trials of a study; 0 where it does not exist yet."""
-        return len(self._trials(task))
+        return len(self._stored_study(task).finished)
+
+    def trials_missing(self, task: Task) -> int:
+        """Trials that a study lacks; none where it has stopped early."""
+        stored = self._stored_study(task)
+        return stored.trials - len(stored.finished)
 
     def trial_seconds(self, task: Task) -> list[float]:
         """Wall seconds of each finished trial of a study, scoring included."""
-        durations = [trial.duration for trial in self._trials(task).values()]
+        durations = [trial.duration for trial in self._stored_study(task).finished.values()]
         return [duration.total_seconds() for duration in durations if duration is not None]
 
-    def _trials(self, task: Task) -> dict[int, FrozenTrial]:
+    def _stored_study(self, task: Task) -> StoredStudy:
         assert task.seed is not None
         keys, search = self.keys[task.cell], self.sweep.search
-        return stored_trials(self._study(task, task.seed), keys.cell, search, self.results)
+        return stored_study(self._study(task, task.seed), keys.cell, search, self.results)
 
     def _study(self, task: Task, seed: int) -> StudyKey:
         keys, method = self.keys[task.cell], self.methods[task.method]

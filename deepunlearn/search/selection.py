@@ -112,6 +112,8 @@ def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> 
                 "norm": winner.losses.norm,
                 "seed": winner.seed,
                 "slot": winner.slot,
+                "trials": sum(len(study.finished()) for study in studies),
+                "stopped": next((why for study in studies for why in study.why_stopped), None),
             },
         )
         write_trials(draft.path / "trials.csv", studies)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import optuna
 from optuna.storages import JournalStorage
@@ -17,6 +18,7 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.schema import CellConfig, SearchConfig
 
 DEFAULTS = ("sqlite", "journal")
+STOPPED = "stopped"  # attribute of a study that ended before its last trial: after how many, and why
 LOCK_GRACE_SECONDS = 10  # a lock of a killed process counts as given up after so long
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -125,18 +127,34 @@ def study_name(key: StudyKey, cell: CellConfig, search: SearchConfig) -> str:
     return f"{cell.dataset.name}-{cell.arch.name}-{key.method}-{search.space}-seed{key.original.seed}-{key.short}"
 
 
-def stored_trials(key: StudyKey, cell: CellConfig, search: SearchConfig, results: Results) -> dict[int, FrozenTrial]:
-    """The finished trial of each slot of a study; none where it does not exist yet. Creates nothing."""
+class StoredStudy(NamedTuple):
+    """finished: the finished trial of each slot; trials: how many there are to be, fewer where it has stopped early."""
+
+    finished: dict[int, FrozenTrial]
+    trials: int
+
+
+def stored_study(key: StudyKey, cell: CellConfig, search: SearchConfig, results: Results) -> StoredStudy:
+    """What there is of a study; nothing where it does not exist yet. Creates nothing."""
     name = study_name(key, cell, search)
     url = storage_url(search, results.search, name)
     if not _is_there(url):
-        return {}
+        return StoredStudy({}, search.trials)
     storage = open_storage(url)
     try:
         study_id = storage.get_study_id_from_name(name)
     except KeyError:
-        return {}
-    return finished_slots(storage.get_all_trials(study_id, deepcopy=False), search.trials)
+        return StoredStudy({}, search.trials)
+    trials = trials_wanted(storage, study_id, search)
+    return StoredStudy(finished_slots(storage.get_all_trials(study_id, deepcopy=False), trials), trials)
+
+
+def trials_wanted(storage: optuna.storages.BaseStorage, study_id: int, search: SearchConfig) -> int:
+    """`search.trials`, or fewer where the study has stopped early."""
+    if not search.stops_early:
+        return search.trials
+    stopped = storage.get_study_user_attrs(study_id).get(STOPPED)
+    return search.trials if stopped is None else min(search.trials, stopped["after"])
 
 
 def _is_there(url: str) -> bool:

@@ -13,6 +13,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,11 @@ from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.metrics.scores import SEARCH_PARTS, searched_accuracies
 from deepunlearn.running import Run
+from deepunlearn.search.gain import GainWatch
 from deepunlearn.search.looks import Fidelity, look_rows, looks_at, make_pruner, shares
 from deepunlearn.search.objective import COMPONENTS, Losses, score, unattacked
 from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes
-from deepunlearn.search.slots import finished_slots, open_storage, storage_url, study_name
+from deepunlearn.search.slots import STOPPED, finished_slots, open_storage, storage_url, study_name, trials_wanted
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.unlearning import Start
 
@@ -70,6 +72,8 @@ class SlotStudy:
         optuna.create_study(storage=self.storage, study_name=self.name, directions=directions, load_if_exists=True)
         self._claims = Claims(experiment.results.search / "claims" / self.name)
         self._errors: Counter[str] = Counter()
+        self._repeats = len(seeds) if self.key.stops_early else 1  # of the first start, each on another seed
+        self._gains = GainWatch(self.key.ranges, self._repeats)
 
     def _objectives(self) -> int:
         """How many losses a trial has: one less where the attack is n/a."""
@@ -87,6 +91,7 @@ class SlotStudy:
         Raises the error that occurred 10 times alike, NotApplicable at once, and Stopped between two trials.
         """
         label = f"{self.experiment.cell.name} {self.method.name} search seed {'-'.join(map(str, self.seeds))}: trial"
+        self._consider_stopping()
         with self.experiment.progress.bar(label, self.search.trials) as bar:
             bar.advance(len(self.finished()))
             while (slot := self._claim()) is not None:
@@ -94,30 +99,53 @@ class SlotStudy:
                     note = self._run_slot(slot)
                 finally:
                     self._claims.release(slot_name(slot))
+                self._consider_stopping()
                 bar.advance(len(self.finished()) - bar.done, note)
                 stopping.check()
         finished = self.finished().values()
-        if len(finished) == self.search.trials:
+        if len(finished) == self.wanted:
             states = Counter(trial.state.name.lower() for trial in finished)
             counts = [f"{count} {state}" for state, count in states.items()]
             if self.search.sampler == "nsga3":
                 counts.append(f"{sum(generation_of(trial) > 0 for trial in finished)} of them evolved")
-            self.experiment.progress.say(f"{label}s finished: {', '.join(counts)}")
+            self.experiment.progress.say(f"{label}s finished: {', '.join([*counts, *self.why_stopped])}")
+
+    @property
+    def _id(self) -> int:
+        return self.storage.get_study_id_from_name(self.name)
+
+    @property
+    def wanted(self) -> int:
+        """How many trials count: `search.trials`, or fewer after the study has stopped early."""
+        return trials_wanted(self.storage, self._id, self.search)
+
+    @property
+    def why_stopped(self) -> list[str]:
+        """In words, if it has stopped early."""
+        stopped = self.storage.get_study_user_attrs(self._id).get(STOPPED)
+        return [stopped["why"]] if stopped else []
+
+    def _consider_stopping(self) -> None:
+        """Whoever finds that it may stop says so in the storage, for all workers, and all find the same.
+
+        Trials that others are at then, in later slots, do not count.
+        """
+        if self.key.stops_early and not self.why_stopped and (stop := self._gains.stop(self.finished())):
+            self.storage.set_study_user_attr(self._id, STOPPED, {**asdict(stop), "why": str(stop)})
 
     def trials(self) -> list[FrozenTrial]:
-        study_id = self.storage.get_study_id_from_name(self.name)
-        return self.storage.get_all_trials(study_id, deepcopy=False)
+        return self.storage.get_all_trials(self._id, deepcopy=False)
 
     def finished(self) -> dict[int, FrozenTrial]:
         """Finished trials by slot: complete, pruned or diverged; not those lost or stopped by an error."""
-        return finished_slots(self.trials(), self.search.trials)
+        return finished_slots(self.trials(), self.wanted)
 
     # ---------------------------------------------------------------------------------------------------------- slots
 
     def _claim(self) -> int | None:
         """The first slot that is neither finished nor being run, now ours; None when there is none."""
         done = self.finished()
-        for slot in range(self.search.trials):
+        for slot in range(self.wanted):
             if slot not in done and self._claims.take(slot_name(slot)):
                 if slot not in self.finished():  # another worker may have finished it since we looked
                     self._bury(slot)
@@ -146,7 +174,7 @@ class SlotStudy:
         study = optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=pruner)
         marks = {"slot": slot, "seed": self.seed_of(slot), "owner": str(this_process())}
         told = sampler_attributes(self.search, finished)
-        for origin, values in list(self.key.starts.items())[slot : slot + 1]:
+        for origin, values in self._starts()[slot : slot + 1]:
             marks["origin"] = origin
             told[FIXED] = self.method.to_search(values, self.key.ranges, self.experiment.blocks)
         template = create_trial(state=TrialState.RUNNING, user_attrs=marks, system_attrs=told)
@@ -154,6 +182,11 @@ class SlotStudy:
         trial_id = self.storage.create_new_trial(self.storage.get_study_id_from_name(self.name), template)
         study.get_trials(deepcopy=False)  # its cache of a database learns of the trial; a sampler that draws looks too
         return study, Trial(study, trial_id)
+
+    def _starts(self) -> list[tuple[str, dict[str, Value]]]:
+        """Where they are from and values, of the first trials."""
+        starts = list(self.key.starts.items())
+        return starts[:1] * (self._repeats - 1) + starts
 
     def _run_slot(self, slot: int) -> str:
         study, trial = self._start(slot)
@@ -213,7 +246,8 @@ class SlotStudy:
         return self.experiment.unlearn(self.method, params, seed, on_epoch, earlier=start.model if start else None)
 
     def _watcher(self, trial: Trial, params: dict[str, Value], seed: int) -> Callable[[int, nn.Module], None] | None:
-        """Scores a trial on the way to its end, and ends a hopeless one."""
+        """Scores a trial on the way to its end, and ends a hopeless one; not those that say how much seeds differ."""
+        slot, unpruned = trial.user_attrs["slot"], range(self._repeats if self.key.stops_early else 0)
         epochs, samples = self.method.epochs_of(params), self.search.look_samples
         looks = looks_at(shares(self.search, self.method.first_look), epochs)
 
@@ -223,7 +257,7 @@ class SlotStudy:
                 fidelity = Fidelity(epoch, epochs, self._samples(seed, samples), losses.sum)
                 fidelity.tell(trial)
                 trial.report(losses.sum, looks[epoch])
-                if trial.should_prune():
+                if trial.should_prune() and slot not in unpruned:
                     raise optuna.TrialPruned(str(fidelity))
 
         return look if looks else None

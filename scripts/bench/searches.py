@@ -231,7 +231,8 @@ class HeldOut:
         sweep, method = self.command.sweep, self.method
         studies = studies_of(self.experiment, sweep, method)
         finished = {(study.seeds[0], slot): trial for study in studies for slot, trial in study.finished().items()}
-        assert len(finished) == len(studies) * sweep.search.trials, "the search has not ended: see its sweep's failures"
+        wanted = sum(study.wanted for study in studies)
+        assert len(finished) == wanted, "the search has not ended: see its sweep's failures"
         trials = [_trial(*place, trial) for place, trial in finished.items()]
         spent = sum(trial.seconds for trial in trials)
         found = bests(in_turns(trials))

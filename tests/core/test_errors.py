@@ -107,6 +107,7 @@ SEARCH = {
         ({"prune": True}, ["search.prune=true", "search.objective=sum"]),
         ({"objective": None}, ["search.sampler=nsga3", "search.objective=four"]),
         ({"sampler": "gp"}, ["search.sampler=gp, search.objective=four", "give search.objective=sum"]),
+        ({"stops_early": True}, ["search.stops_early=true, search.shared=false", "give search=thrifty"]),
         ({"look_samples": 50}, ["search.prune=false", "search.look_samples=50", "give search.prune=true"]),
         ({"shared": True}, ["search.shared=true, search.selection=paper", "search.selection=robust"]),
     ],

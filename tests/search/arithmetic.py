@@ -32,6 +32,7 @@ def search(**changes: Any) -> Any:
         "prune": False,
         "pruner": "median",
         "look_samples": None,
+        "stops_early": False,
         "storage": None,
         "space": "paper",
     }
@@ -58,6 +59,7 @@ class FakeExperiment:
             population_size=settings.population_size,
             prune=settings.prune,
             pruner=settings.pruner,
+            stops_early=settings.stops_early,
             version=1,
             starts=starts or {},
         )
