@@ -36,6 +36,7 @@ FIDELITY = ("epoch", "epochs", "samples", "sum")  # what a trial was last scored
 MAY_BE_MISSING = {
     "rows": NULLABLE,
     "cases": ("forget",),
+    "failures": ("hparams",),
     "trials": ("ranges", *FIDELITY),
     "attacks": ("attack_version",),
 }  # columns that earlier versions did not write

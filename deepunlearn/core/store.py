@@ -218,6 +218,7 @@ class FailureNote:
     message: str
     traceback: str
     date: str
+    hparams: str | None = None  # of an evaluation, as JSON; not known of notes of earlier versions
 
 
 class Failures:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from deepunlearn.core.errors import MeasureFailed
+from deepunlearn.core.identity import canonical_json
 from deepunlearn.core.infrastructure import rule_of_note
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
@@ -36,14 +37,23 @@ class Planner(StoredStates):
         """The note of what last went wrong with `task`; earlier versions took infrastructure for failures.
 
         None where measures failed and others lack now: of a new version or code, or added since. Earlier versions
-        measured while they evaluated, and noted under that what failed.
+        measured while they evaluated, and noted under that what failed. None too where a method failed with other
+        hyper-parameters than it would have now, as their file or its defaults were changed.
         """
         note = next((note for _, note in self._notes(task)), None)
+        if note is not None and note.get("hparams") not in (None, self._hparams(task)):
+            return None
         if note is not None and note["error"] == MeasureFailed.__name__:
             return note if all(one.label in note["message"] for one in self.lacking(task)) else None
         if note is not None and note["kind"] == "failed" and rule_of_note(note["error"], note["message"]):
             note["kind"] = "infrastructure"
         return note
+
+    def _hparams(self, task: Task) -> str | None:
+        """What a method is evaluated with, as JSON; None of other tasks, and before it is known."""
+        evaluated = task.stage == "evaluate" and task.method in self.methods
+        params = self.params(task.cell, task.method) if evaluated else None
+        return None if params is None else canonical_json(params)
 
     def not_run(self) -> Iterator[tuple[Task, dict[str, Any]]]:
         """The tasks that infrastructure kept from being done, with the notes of it; they are to do."""
@@ -68,6 +78,7 @@ class Planner(StoredStates):
             message=message,
             traceback=trace,
             date=now(),
+            hparams=self._hparams(task),
         )
         try:
             self.failures.record(place, self.task_id(task), note)

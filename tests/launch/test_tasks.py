@@ -160,3 +160,16 @@ def test_a_bank_without_some_forget_samples_is_refused_before_anything_runs(tmp_
 
 def digits_labels(folder: Path) -> npt.NDArray[np.int64]:
     return planned(folder).data(0).train_labels
+
+
+def test_a_failure_is_of_the_hyper_parameters_it_came_with(tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    given = ("method=ft", "seeds=1", f"hparams={values}")
+    values.write_text("digits/smallnet/ft: {lr: 1e9, epochs: 1}")
+    first = planned(tmp_path, *given)
+    (task,) = (one for one in first.tasks if one.method == "ft")
+    first.note(task, "failed", "Diverged", "the loss is not finite", "")
+    assert first.state(task) == planned(tmp_path, *given).state(task) == "failed"
+
+    values.write_text("digits/smallnet/ft: {lr: 0.01, epochs: 1}")
+    assert planned(tmp_path, *given).state(task) == "to do", "it has not been tried with these"
