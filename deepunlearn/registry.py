@@ -17,8 +17,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from functools import cache
-from importlib.metadata import entry_points
+from functools import cache, lru_cache
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -236,7 +236,8 @@ def _all(kind: Kind, folders: Folders) -> Iterator[Registered]:
 
 
 def _of_packages(kind: Kind) -> Iterator[Registered]:
-    for entry in sorted(entry_points(group=kind.entry_points), key=lambda entry: entry.name):
+    declared = _declared(kind.entry_points, tuple((folder, _changed(folder)) for folder in sys.path))
+    for entry in sorted(declared, key=lambda entry: entry.name):
         origin = f"of package {entry.dist.name if entry.dist else entry.value}"
         code = file_of(entry.value)
         folder = code.parent.parent if code.stem == "__init__" else code.parent
@@ -244,6 +245,23 @@ def _of_packages(kind: Kind) -> Iterator[Registered]:
         yield Registered(
             kind.name, entry.name, _existing(kind, yaml / f"{entry.name}.yaml", origin), entry.value, origin
         )
+
+
+@lru_cache(maxsize=4 * len(KINDS))
+def _declared(group: str, searched: tuple[tuple[str, int | None], ...]) -> EntryPoints:
+    """What the packages in these folders declare under `group`: read again only where one of the folders has changed.
+
+    A command asks some ten times, and to look through all packages takes as long as to read several YAMLs.
+    """
+    return entry_points(group=group)
+
+
+def _changed(folder: str) -> int | None:
+    """When something was last put into `folder` or taken out, in ns; None where there is no such folder."""
+    try:
+        return Path(folder or ".").stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _of_folder(kind: Kind, root: Path) -> Iterator[Registered]:

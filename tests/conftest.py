@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import shutil
@@ -9,8 +10,10 @@ import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.commands import SMALL, Finished, sweep
 
@@ -60,6 +63,25 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if CI and report.skipped and not hasattr(report, "wasxfail") and NO_METER not in str(report.longrepr):
         report.outcome, report.longrepr = "failed", f"skipped where nothing may be: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_once() -> Iterator[None]:
+    """The same YAML text is parsed once: Hydra reads some twenty files of conf/ for each configuration it composes."""
+    parse, known = yaml.load, dict[tuple[str, str], Any]()
+
+    def load(stream: Any, Loader: type) -> Any:
+        if not hasattr(stream, "seek"):
+            return parse(stream, Loader)
+        key = (Loader.__name__, stream.read())
+        stream.seek(0)
+        if key not in known:
+            known[key] = parse(stream, Loader)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml, "load", load)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,9 @@ def test_an_installed_package_brings_its_own(kind: str, tmp_path: Path, monkeypa
     (package / "mine.yaml").unlink()
     with pytest.raises(ConfigError, match=f"'mine' of package theirs_{kind} has no YAML"):
         registered(kind)
+    shutil.rmtree(info)
+    os.utime(tmp_path, (1, 1))  # clocks of file systems are coarse: the folder has another time for sure
+    assert not {"mine", "whole"} & registered(kind).keys(), "a package that has been removed is gone"
 
 
 HELD = {  # kind -> code that lacks something, what is lacking; code that has all
