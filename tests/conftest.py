@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,24 @@ LONGEST = (  # files whose tests take longest, which begin first: at the end pro
     "test_wheel.py",
 )
 
+
+def parsed_once(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """`yaml.load` that parses a text once: of conf/ some twenty files are read for each composition of Hydra's."""
+    known: dict[tuple[str, str], Any] = {}
+
+    def load(stream: Any, Loader: type) -> Any:
+        if not hasattr(stream, "seek"):
+            return parse(stream, Loader)
+        key = (Loader.__name__, stream.read())
+        stream.seek(0)
+        if key not in known:
+            known[key] = parse(stream, Loader)
+        return copy.deepcopy(known[key])
+
+    return load
+
+
+yaml.load = parsed_once(yaml.load)
 gc.disable()  # until all tests are collected: a million objects that stay are not looked through again and again
 
 
@@ -63,25 +81,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if CI and report.skipped and not hasattr(report, "wasxfail") and NO_METER not in str(report.longrepr):
         report.outcome, report.longrepr = "failed", f"skipped where nothing may be: {report.longrepr}"
     return report
-
-
-@pytest.fixture(scope="session", autouse=True)
-def parsed_once() -> Iterator[None]:
-    """The same YAML text is parsed once: Hydra reads some twenty files of conf/ for each configuration it composes."""
-    parse, known = yaml.load, dict[tuple[str, str], Any]()
-
-    def load(stream: Any, Loader: type) -> Any:
-        if not hasattr(stream, "seek"):
-            return parse(stream, Loader)
-        key = (Loader.__name__, stream.read())
-        stream.seek(0)
-        if key not in known:
-            known[key] = parse(stream, Loader)
-        return copy.deepcopy(known[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yaml, "load", load)
-        yield
 
 
 @pytest.fixture(scope="session")

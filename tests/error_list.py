@@ -65,12 +65,18 @@ def modules() -> dict[str, ast.Module]:
 
 
 @cache
+def nodes(tree: ast.AST) -> list[ast.AST]:
+    """All of a syntax tree, in the order of `ast.walk`: each is looked through several times."""
+    return list(ast.walk(tree))
+
+
+@cache
 def sections() -> dict[str, str]:
     """Every typed class, whatever it is derived from in whatever order -> what a reader calls its errors."""
     bases = {
         node.name: _called(node.bases[0])
         for tree in modules().values()
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.ClassDef) and node.bases
     }
     found = dict(SECTIONS)
@@ -83,6 +89,7 @@ def sections() -> dict[str, str]:
     return found
 
 
+@cache
 def typed_errors() -> list[Typed]:
     trees = modules()
     shared = _assigned(trees["core.errors"].body)
@@ -94,12 +101,10 @@ def other_raises() -> set[Raised]:
     return {
         Raised(name, function.name, called)
         for name, tree in modules().items()
-        for caught in [
-            {_called(node.type) for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type}
-        ]
-        for function in ast.walk(tree)
+        for caught in [_caught(tree)]
+        for function in nodes(tree)
         if isinstance(function, ast.FunctionDef)
-        for node in ast.walk(function)
+        for node in nodes(function)
         if isinstance(node, ast.Raise) and node.exc is not None and not isinstance(node.exc, ast.Name)
         if (called := _called(node.exc))[:1].isupper() and called not in {*sections(), *caught}
     }
@@ -110,8 +115,8 @@ def _of_module(name: str, tree: ast.Module, shared: dict[str, list[ast.expr]]) -
     for top in tree.body:
         if isinstance(top, ast.ClassDef) and top.name in SECTIONS:
             continue  # the class itself hands on what it is given
-        known = {**constants, **_assigned(list(ast.walk(top)))}
-        for node in ast.walk(top):
+        known = {**constants, **_assigned(nodes(top))}
+        for node in nodes(top):
             if isinstance(node, ast.Call) and (kind := _called(node)) in (*sections(), "unknown"):
                 yield _typed(name, node, kind, known)
 
@@ -164,7 +169,7 @@ def _assigned(nodes: list[ast.stmt] | list[ast.AST]) -> dict[str, list[ast.expr]
 
 
 def _caught(tree: ast.Module) -> set[str]:
-    return {_called(node.type) for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type}
+    return {_called(node.type) for node in nodes(tree) if isinstance(node, ast.ExceptHandler) and node.type}
 
 
 def _called(node: ast.expr) -> str:

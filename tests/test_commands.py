@@ -15,8 +15,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from deepunlearn.analysis.rows import collect, current
+from deepunlearn.cli import run_main
+from deepunlearn.methods.__main__ import main as list_methods
 from deepunlearn.metrics.scores import SCORES
-from tests.commands import SMALL, Finished, run_command, sweep, tree
+from tests.commands import SMALL, Finished, called, run_command, sweep, tree
 from tests.launch.sweeps import TIMES, own_method
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -300,12 +302,12 @@ def test_status_reads_the_store(finished: Finished) -> None:
     assert "python -m deepunlearn.sweep arch=smallnet" in done.stdout
 
 
-def test_the_catalogue_lists_every_method(tmp_path: Path) -> None:
-    done = run_command("methods", tmp_path)
-    assert done.returncode == 0
+def test_the_catalogue_lists_every_method(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(list_methods, []) == 0
+    told = capsys.readouterr().out
     for name in ("ft", "ct", "msg"):
-        assert re.search(rf"^{name}: ", done.stdout, re.MULTILINE)
-    assert "init_rate" in done.stdout
+        assert re.search(rf"^{name}: ", told, re.MULTILINE)
+    assert "init_rate" in told
 
 
 @pytest.mark.slow
@@ -319,7 +321,7 @@ def test_every_command_has_help(tmp_path: Path, name: str) -> None:
 
 
 def test_help_lists_groups_with_their_options(tmp_path: Path) -> None:
-    text = sweep(tmp_path, "--help").stdout
+    text = called(tmp_path, "--help").stdout
     for line in ("cifar100 ", "tinyvit ", "msg ", "quick ", "heldout ", "demo "):
         assert re.search(rf"^  {line} *\w+", text, re.MULTILINE), line
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,7 @@ NO_TORCH = (
 METHOD_MAY_NOT = ("deepunlearn.core.store", "deepunlearn.stages", "hydra", "torch.optim", "deepunlearn.search")
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name inside the package -> file."""
     names = {}
@@ -107,6 +109,7 @@ def modules() -> dict[str, Path]:
     return names
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Dotted names that a file imports, wherever the statement stands."""
     found = set()

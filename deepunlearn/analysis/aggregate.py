@@ -6,7 +6,7 @@ import pandas as pd
 
 from deepunlearn.analysis.attack_noise import contradicted
 from deepunlearn.analysis.coverage import GROUP, HOLES, reasons
-from deepunlearn.analysis.rows import REFERENCES, current
+from deepunlearn.analysis.rows import REFERENCES, current, remembered
 from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.metrics.catalogue import BUILT_IN
 from deepunlearn.metrics.row import NAMES
@@ -15,6 +15,7 @@ FAILED, INCOMPLETE, NOT_APPLICABLE = "F", "incomplete", "n/a"  # of a method in 
 UNDEFINED = "RetDev undefined"  # how the reason of a usable model without RetDev begins
 
 
+@remembered
 def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """One line per result set and method, the original and retrained models of its report seeds first.
 

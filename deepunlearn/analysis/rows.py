@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import ref
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -53,6 +56,27 @@ def with_values(frame: pd.DataFrame) -> list[str]:
     return [str(name) for name in frame if frame[name].notna().any()]
 
 
+def remembered(make: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """`make`, a function of frames alone, which makes a copy of what it has made of the same frames before.
+
+    The tables of a page ask for the same rows some twenty times. Frames are never changed here, but made anew.
+    """
+    kept: list[tuple[tuple[ref[pd.DataFrame], ...], pd.DataFrame]] = []
+
+    @wraps(make)
+    def made(*frames: pd.DataFrame) -> pd.DataFrame:
+        kept[:] = [one for one in kept if all(known() is not None for known in one[0])]
+        for known, result in kept:
+            if all(one() is frame for one, frame in zip(known, frames, strict=True)):
+                return result.copy()
+        result = make(*frames)
+        kept.append((tuple(ref(frame) for frame in frames), result))
+        return result.copy()
+
+    return made
+
+
+@remembered
 def current(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that count, with an empty `result_set` for references: at most one for each `MODEL`.
 

@@ -29,6 +29,15 @@ def test_rows_come_back_as_they_were_stored(shelf: Shelf) -> None:
         assert {name: None if pd.isna(value) else value for name, value in found.items()} == stored
 
 
+def test_what_was_made_of_the_same_frame_is_a_copy_and_of_another_it_is_made_anew(shelf: Shelf) -> None:
+    shelf.add()
+    frame = collect(shelf.root)
+    first = current(frame)
+    first["method"] = "changed by a caller"
+    assert current(frame)["method"].tolist() == ["ft"]
+    assert current(frame.assign(method="ct"))["method"].tolist() == ["ct"]
+
+
 def test_rows_from_before_disc_auc_have_it_too(shelf: Shelf) -> None:
     path = shelf.add(MIA_AUC=0.3)
     stored = json.loads(path.read_text())

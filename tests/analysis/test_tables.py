@@ -318,6 +318,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "partial=true" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_analysis_and_metrics_import_no_torch() -> None:
     """A laptop without torch makes tables; a fresh process, for this one may have torch loaded by other tests."""
     code = (

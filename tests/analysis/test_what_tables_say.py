@@ -182,11 +182,10 @@ def test_an_attack_on_too_few_is_said_and_has_no_floor(shelf: Shelf) -> None:
 
 def test_the_floor_is_that_of_the_samples_that_the_attack_looks_at(shelf: Shelf) -> None:
     shelf.add(n_unseen_test=30, n_forget=122, **DIGITS)
-    told = tables_of(shelf)["digits-resnet18"].shown.set_index("method").loc["no difference", "why"]
+    table = tables_of(shelf)["digits-resnet18"]
+    told = table.shown.set_index("method").loc["no difference", "why"]
     assert told == "30 samples on each side; of Disc_AUC 122 and 30"
-    assert "compares the forgotten samples with the 30 of 360 test samples like them." in (
-        tables_of(shelf)["digits-resnet18"].caption
-    )
+    assert "compares the forgotten samples with the 30 of 360 test samples like them." in table.caption
 
 
 def test_searches_without_attack_are_said_to_be(shelf: Shelf) -> None:
