@@ -283,7 +283,7 @@ def test_searches_are_small_multiples_with_the_same_axes(shelf: Shelf) -> None:
     seen: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "finish", lambda figure, *rest: seen.append(figure))
-        search._history(done, {"ft": "FT", "ga": "GA"}, Sheet(), Subject("", "s", "S"))
+        search._history(done, {"ft": "FT", "ga": "GA"}, Sheet(), Subject("", "s", "S"), "")
     one, other = seen[0].axes
     assert (one.get_title(loc="left"), other.get_title(loc="left")) == ("FT", "GA")
     assert one.get_ylim() == other.get_ylim() and one.get_ylim()[0] == 0 and one.get_ylim()[1] > 0.9
