@@ -134,7 +134,8 @@ def attempt(part: Part) -> Outcome:
     except Exception as error:  # an outcome like any other; its traceback is kept
         rule = infrastructure(error)
         told = f"{type(error).__name__}: {error}" + (f"; {rule.remedy}" if rule and rule.remedy else "")
-        lost = rule is not None and "CUDA error" not in str(error)
+        broken = "CUDA error" in str(error) and "out of memory" not in str(error)  # what is to be found out here
+        lost = rule is not None and not broken
         outcome = Outcome("not run" if lost else "failed", told)
         print("".join(traceback.format_exception(error)), file=sys.stderr)
     return replace(outcome, seconds=round(monotonic() - began, 2))

@@ -31,11 +31,11 @@ class DrawnOnCpu(TorchDispatchMode):
         if func._schema.name not in DRAWING:
             return func(*args, **given)
         here = tree_map(_on_cpu, args)
-        there = [one.device for one in args if isinstance(one, Tensor)] or [given.get("device") or CPU]
+        there = [given["device"]] if given.get("device") else [one.device for one in args if isinstance(one, Tensor)]
         drawn = func(*here, **{name: _option(name, value) for name, value in given.items()})
         if func._schema.name.removeprefix("aten::") in INTO:
             return args[0].copy_(here[0])
-        return tree_map(lambda one: one.to(there[0]), drawn)
+        return tree_map(lambda one: one.to(there[0]) if there else one, drawn)
 
 
 def _on_cpu(value: Any) -> Any:

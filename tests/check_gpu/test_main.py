@@ -69,6 +69,7 @@ def test_parts_are_chosen_by_pattern() -> None:
         (ends("ok"), "ok", ""),
         (raises(ValueError("wrong shape")), "failed", "ValueError: wrong shape"),
         (raises(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")), "not run", "workers_per_gpu"),
+        (raises(RuntimeError("CUDA error: out of memory")), "not run", "batch_size"),
         (raises(OSError(28, "No space left on device")), "not run", "make room"),
         (raises(RuntimeError("CUDA error: an illegal memory access was encountered")), "failed", "illegal memory"),
     ],

@@ -61,6 +61,7 @@ def test_what_is_drawn_lies_where_it_was_asked_for() -> None:
         torch.manual_seed(5)
         with DrawnOnCpu():
             there = torch.randn(7, device="meta")
+            assert torch.rand_like(torch.ones(0), device="meta").device.type == "meta"
         assert there.device.type == "meta" and torch.equal(torch.rand(3), second) and len(first) == 7
 
 
