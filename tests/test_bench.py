@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from deepunlearn.config import read_command
 from tests.data.small_data import write_classes
 
 ROOT = Path(__file__).parents[1]
@@ -55,9 +56,10 @@ def _cells(line: str) -> list[str]:
 
 @pytest.mark.slow
 def test_searches_are_compared_on_other_seeds(images: Path, tmp_path: Path) -> None:
+    changed = "thrifty+pruner=median+look_samples=null"
     command = [sys.executable, str(RUN), "searches", "--quick", "--archs", "smallnet", "--data", str(images)]
     done = subprocess.run(
-        [*command, "--to", str(tmp_path)],
+        [*command, "--searches", "paper", changed, "--to", str(tmp_path)],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -68,13 +70,35 @@ def test_searches_are_compared_on_other_seeds(images: Path, tmp_path: Path) -> N
     assert done.stdout.startswith("about ") and page in done.stdout
     header, _, *rows = [_cells(line) for line in page.splitlines() if line.startswith("|")]
     table = {(row["method"], row["search"]): row for row in (dict(zip(header, cells, strict=True)) for cells in rows)}
-    assert [*table] == [(of, search) for of in ("ft", "all") for search in ("default values", "paper", "fast")]
+    assert [*table] == [(of, search) for of in ("ft", "all") for search in ("default values", "paper", changed)]
     paper, defaults = table["ft", "paper"], table["ft", "default values"]
     assert float(paper["ratio"]) == float(paper["of the baseline's"]) == 1
     assert float(paper["device seconds"]) > 0 == float(defaults["device seconds"])
     assert paper["ratio at 1/10"] == defaults["ratio"], "no trial is done by then, which leaves the default values"
     figure = (tmp_path / "searches.svg").read_text()
     assert "device seconds" in figure and "smallnet, ft" in figure
+
+
+@pytest.mark.parametrize(
+    ("idea", "field", "value"),
+    [
+        ("sampler=gp", "sampler", "gp"),
+        ("pruner=median", "pruner", "median"),
+        ("prune=false+pruner=median+look_samples=null", "prune", False),
+        ("look_samples=null", "look_samples", None),
+        ("shared=false", "shared", False),
+        ("from_defaults=false", "from_defaults", False),
+        ("stops_early=true", "stops_early", True),
+    ],
+)
+def test_each_idea_of_a_thrifty_search_can_be_measured_by_itself(
+    monkeypatch: pytest.MonkeyPatch, idea: str, field: str, value: object
+) -> None:
+    monkeypatch.syspath_prepend(str(RUN.parent))
+    name, changes = importlib.import_module("searches").parted(f"thrifty+{idea}")
+    search = read_command([f"search={name}", *changes, "method=ft", "dataset=digits"]).sweep.search
+    assert name == "thrifty" and getattr(search, field) == value
+    assert search.name == "thrifty" and search.trials == 24
 
 
 @pytest.fixture

@@ -72,7 +72,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_searching(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--searches", nargs="+", default=SEARCHES, help="the first is the baseline; default: paper fast")
+    group.add_argument(
+        "--searches",
+        nargs="+",
+        default=SEARCHES,
+        help="the first is the baseline, thrifty+pruner=median is one with an option changed; default: paper fast",
+    )
     group.add_argument("--methods", nargs="+", default=METHODS, help=f"default: {' '.join(METHODS)}")
     group.add_argument("--archs", nargs="+", default=("resnet18",), help="default: resnet18")
     group.add_argument("--dataset", default="cifar10", help="default: cifar10, the images of --data")

@@ -135,10 +135,12 @@ class Plan:
         seeds = size(own.seeds, 1)
         first = FIRST_SEED + 100 * repeat
         methods = own.methods[: size(len(own.methods), 1)]
+        name, changes = parted(search)
         recipe = (f"train.epochs={size(own.epochs, 1)}", "train.batch_size=64", "train.lr=0.05")
         return [
-            f"arch={arch}", f"search={search}", f"method={','.join(methods)}", *recipe, f"seeds={seeds}",
-            "protocol=heldout", f"protocol.first_search_seed={first}", "keep=logits", *small, *own.more,
+            f"arch={arch}", f"search={name}", f"method={','.join(methods)}", *recipe, f"seeds={seeds}",
+            "protocol=heldout", f"protocol.first_search_seed={first}", "keep=logits", *small, *changes,
+            *own.more,
         ]  # fmt: skip
 
     def command(self, arch: str, search: str, repeat: int) -> Command:
@@ -147,6 +149,12 @@ class Plan:
     @property
     def limit(self) -> int:
         return self.options.size(self.options.searching.limit, 150)
+
+
+def parted(search: str) -> tuple[str, list[str]]:
+    """Of one that is compared: `thrifty+pruner=median` is search=thrifty with the option search.pruner=median."""
+    name, *changes = search.split("+")
+    return name, [f"search.{change}" for change in changes]
 
 
 def rounded(seconds: float) -> str:
