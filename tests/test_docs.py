@@ -80,9 +80,10 @@ class Said(NamedTuple):
     @property
     def name(self) -> str:
         """What it runs: `sweep`, `tables`, `make`, `scripts/cheats.py`, ..."""
+        if self.words[:2] == ("python", "-m"):
+            return self.words[2].removeprefix("deepunlearn.").replace("_", "-")
         if self.words[0] == "python":
-            module = self.words[2].removeprefix("deepunlearn.").replace("_", "-")
-            return module if self.words[1] == "-m" else self.words[1]
+            return self.words[1]
         return self.words[1] if self.words[0] == "deepunlearn" else self.words[0]
 
     @property
