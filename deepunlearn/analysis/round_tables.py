@@ -37,7 +37,8 @@ OF_SECONDS = (
     "from which on, to the last, the method has taken longer, up to each, than retraining in every round, or than "
     "waiting until then and retraining once; in brackets the earliest and latest such round of single seeds. Record: "
     "what methods of the learning phase keep on disk after the last round, and the seconds of training under "
-    "observation, which are not among those of unlearning."
+    "observation, paid once before any request and not among those of unlearning. With record: the same rounds where "
+    "these seconds count as well."
 )
 OF_EARLIER = (
     "The samples of requests before the round: accuracy on them and what the loss attack sees of them, less that of "
@@ -262,7 +263,6 @@ def _seconds_data(course: Course) -> pd.DataFrame:
 def _seconds_line(course: Course, method: str, title: str) -> dict[str, Any]:
     last, retraining = course.rounds[-1], course.retraining(method)
     each, once = course.dearer_than_each(method), course.dearer_than_once(method)
-    kept = {name: course.table(method, name) for name in ("record_MB", "record_seconds")}
     return {
         "method": method,
         "method_title": title,
@@ -273,8 +273,10 @@ def _seconds_line(course: Course, method: str, title: str) -> dict[str, Any]:
         "once_cheaper_from": once.round,
         "each_why": each.why,
         "once_why": once.why,
-        "record_MB": kept["record_MB"][last].mean(),
-        "record_seconds": kept["record_seconds"][course.rounds[0]].mean(),
+        "record_MB": course.table(method, "record_MB")[last].mean(),
+        "record_seconds": course.recording(method).mean(),
+        "each_cheaper_from_with_record": course.dearer_than_each(method, record=True).round,
+        "once_cheaper_from_with_record": course.dearer_than_once(method, record=True).round,
     }
 
 
@@ -282,6 +284,8 @@ def _seconds_shown(course: Course) -> pd.DataFrame:
     lines = []
     for method, title in course.methods.items():
         line = _seconds_line(course, method, title)
+        recorded = not math.isnan(line["record_seconds"])
+        each, once = course.dearer_than_each(method, record=True), course.dearer_than_once(method, record=True)
         lines.append(
             {
                 "method": title,
@@ -292,6 +296,8 @@ def _seconds_shown(course: Course) -> pd.DataFrame:
                 "once cheaper from": _crossing(course.dearer_than_once(method), course),
                 "record MB": _two(line["record_MB"], ""),
                 "record seconds": _two(line["record_seconds"], ""),
+                "each time cheaper from, with record": _crossing(each, course) if recorded else "",
+                "once cheaper from, with record": _crossing(once, course) if recorded else "",
             }
         )
     return pd.DataFrame(lines)

@@ -212,16 +212,25 @@ class Course:
         """Seeds x rounds: seconds of retraining in a round, as timed in the same process as the method."""
         return self.table(method, "retrain_seconds")
 
-    def dearer_than_each(self, method: str) -> Crossing:
-        """From which round on the method has taken longer, up to each, than retraining in every round would have."""
-        return self._crossing(method, lambda seconds: seconds.cumsum(axis=1, skipna=False))
+    def recording(self, method: str) -> pd.Series[float]:
+        """Seconds [seeds] of what it needs of the learning phase, paid once, before any request; NaN: it needs none."""
+        return self.table(method, "record_seconds")[self.rounds[0]]
 
-    def dearer_than_once(self, method: str) -> Crossing:
+    def dearer_than_each(self, method: str, *, record: bool = False) -> Crossing:
+        """From which round on the method has taken longer, up to each, than retraining in every round would have.
+
+        record: whether `recording` counts as spent before the first round.
+        """
+        return self._crossing(method, lambda seconds: seconds.cumsum(axis=1, skipna=False), record)
+
+    def dearer_than_once(self, method: str, *, record: bool = False) -> Crossing:
         """From which round on it has taken longer than waiting until then and retraining once, without all requests."""
-        return self._crossing(method, lambda seconds: seconds)
+        return self._crossing(method, lambda seconds: seconds, record)
 
-    def _crossing(self, method: str, against: Callable[[pd.DataFrame], pd.DataFrame]) -> Crossing:
+    def _crossing(self, method: str, against: Callable[[pd.DataFrame], pd.DataFrame], record: bool) -> Crossing:
         spent, other = self.spent(method), against(self.retraining(method))
+        if record:
+            spent = spent.add(self.recording(method).fillna(0.0), axis=0)
         if self.broken(method) is not None:
             return Crossing(None, (), f"cannot tell: no usable model on every seed from round {self.broken(method)} on")
         if spent.isna().any(axis=None) or other.isna().any(axis=None):

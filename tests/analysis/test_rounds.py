@@ -50,7 +50,9 @@ def fill(shelf: Shelf, seeds: int = 5) -> None:
             returns = scores(round, (0.115 if round == 3 else 0.0) + noise, Disc_AUC_earlier=0.3 if round > 1 else None)
             shelf.add(**own | returns | {"FA_request": 0.82 if round == 2 else 0.8, "seconds": 3.0})
             slow = {1: 9.0 if seed == 0 else 7.0, 2: 9.0, 3: 9.0}[round]
-            eroded = scores(round, 10 * noise, 0.98 - (0.05 + noise if round == 3 else 0.0), record_MB=2.5)
+            eroded = scores(
+                round, 10 * noise, 0.98 - (0.05 + noise if round == 3 else 0.0), record_MB=2.5, record_seconds=6.5
+            )
             shelf.add(method="ct", method_title="CT", **own | eroded | {"seconds": slow})
             lost = {"usable": False, "reason": "broken"} if round == 2 and seed == seeds - 1 else {}
             shelf.add(method="ga", method_title="GA", **own | scores(round, 0.0) | {"seconds": 1.0} | lost)
@@ -153,6 +155,14 @@ def test_retraining_is_cheaper_from_the_first_round_on_in_which_all_seconds_are_
     assert course.dearer_than_once("ft") == Crossing(3, (3,) * 5)
     assert course.dearer_than_each("ct") == Crossing(2, (1, 2, 2, 2, 2)), "seed 0 was slow at once"
     assert course.dearer_than_once("ct").round == 2
+
+
+def test_what_the_learning_phase_took_is_spent_before_the_first_request(course: Course) -> None:
+    """CT, with 6.5 s: 13.9, 22.9, 31.9; FT has no record."""
+    assert course.recording("ct").tolist() == [6.5] * 5 and course.recording("ft").isna().all()
+    assert course.dearer_than_each("ct", record=True) == Crossing(1, (1,) * 5)
+    assert course.dearer_than_once("ct", record=True) == Crossing(1, (1,) * 5)
+    assert course.dearer_than_once("ft", record=True) == course.dearer_than_once("ft") == Crossing(3, (3,) * 5)
 
 
 def test_what_was_not_timed_beside_retraining_has_no_crossing(held: records.Records) -> None:
