@@ -77,7 +77,7 @@ CELL = ("dataset=digits", "arch=smallnet", "dataset.limit=300", "train.batch_siz
 METHODS = (
     "method=ft,adds,same,halts,unfit,amnesiac,pamnesiac,sisa", "method.ft.params.epochs=1",
     "method.same.params.step=0", "method.amnesiac.params.epochs=0", "method.pamnesiac.params.first=0.2",
-    "method.pamnesiac.params.last=0.7", "method.pamnesiac.params.by=magnitude",
+    "method.pamnesiac.params.last=0.7", "method.pamnesiac.params.by=magnitude", "method.pamnesiac.params.epochs=0",
     "method.sisa.params.shards=2", "method.sisa.params.slices=2",
 )  # fmt: skip
 ROUNDS = f"forget.schedule=[{','.join(map(str, SCHEDULE))}]"
@@ -278,6 +278,25 @@ def test_amnesiac_takes_off_each_update_once(done: Done) -> None:
     at_once = experiment.record(whole, 0)
     assert sum(counts) == at_once.meta["affected"] <= at_once.meta["batches"] and min(counts) > 0
     assert all(torch.allclose(value.double(), total[name]) for name, value in load_file(at_once.file(UPDATES)).items())
+
+
+def test_partial_amnesiac_takes_the_largest_changes_of_each_request_off_its_model_of_the_round_before(
+    done: Done,
+) -> None:
+    amnesiac, method = done.planner.methods["amnesiac"], done.planner.methods["pamnesiac"]
+    before = weights(done.experiment(1).reference("original", 0))
+    for round in (1, 2, 3):
+        experiment = done.experiment(round)
+        key = experiment.keys.record(method, method.complete({}), 0)
+        assert key == experiment.keys.record(amnesiac, amnesiac.complete({}), 0), "one record for both"
+        updates, made = load_file(experiment.record(key, 0).file(UPDATES)), weights(done.entry(round, "pamnesiac"))
+        for name in [name for name in made if "running_var" not in name]:
+            without = (before[name].to(updates[name].dtype) - updates[name]).to(made[name].dtype)
+            assert bool(((made[name] == without) | (made[name] == before[name])).all()), (round, name)
+        last = [name for name in experiment.fresh_model(0).state_dict() if made[name].dim() > 1][-1]
+        taken, sizes = (made[last] != before[last]).flatten(), updates[last].abs().flatten()
+        assert int(taken.sum()) == int(0.7 * len(sizes) + 0.5) and sizes[taken].min() >= sizes[~taken].max()
+        before = made
 
 
 def test_measures_look_at_the_models_of_all_rounds(done: Done) -> None:
