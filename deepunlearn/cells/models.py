@@ -31,6 +31,7 @@ from deepunlearn.core.passes import runs_differ
 from deepunlearn.core.seeding import derive_seed, derive_seed32
 from deepunlearn.core.sharding import Placement, placed
 from deepunlearn.core.split import Split
+from deepunlearn.core.words import number_of
 from deepunlearn.forget.bank import digest_of, scores_of
 from deepunlearn.metrics import VERSION as METRICS_VERSION
 
@@ -115,7 +116,7 @@ class ModelKeys(ReferenceKeys):
         missing = split.forget[np.isnan(self.memorised(method)[split.forget])]
         if len(missing):
             raise ConfigError(
-                f"{len(missing):,} forget samples have no score in {method.bank_option}",
+                f"{method.bank_option} has no score for {number_of(len(missing), 'forget sample')}",
                 given=f"{method.bank_option}={method.bank}: none for {', '.join(map(str, missing[:10]))}",
                 allowed="a score for each sample that is forgotten",
                 remedy="give dataset.limit, dataset.val_ratio and dataset.split_seed as the bank had them, or leave "

@@ -16,6 +16,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from deepunlearn.core.words import number_of
+
 LOG_SECONDS = 10.0  # least time between two log lines of one bar
 NARROWEST = 60  # columns of a terminal that the live view fits into
 MOST_CELLS = 12  # rows of it
@@ -62,7 +64,7 @@ class Board:
         for cell in open_cells[:MOST_CELLS]:
             table.add_row(self.cells[cell], *(self._shown((cell, one)) for one in stages))
         more = [f"{len(open_cells) - MOST_CELLS} more cells"] if len(open_cells) > MOST_CELLS else []
-        workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        workers = number_of(self.workers, "worker")
         said = (*more, workers, duration(elapsed), f"left: {'?' if left is None else duration(left)}")
         return Group(table, Text(", ".join(said)))
 

@@ -20,6 +20,7 @@ from deepunlearn.core.paths import PACKAGE
 from deepunlearn.core.samples import Candidates, Data, Indices, Samples
 from deepunlearn.core.split import Splits
 from deepunlearn.core.validation import Unfit
+from deepunlearn.core.words import number_of
 from deepunlearn.forget.matching import matched_by_class, taken_whole
 
 COLUMNS = ("file", "id")
@@ -247,7 +248,7 @@ def _refuse_twice(file: str, entries: Iterable[str | int]) -> None:
     twice = [str(one) for one, times in Counter(entries).items() if times > 1]
     if twice:
         raise ConfigError(
-            f"{len(twice):,} samples are listed twice in forget.file",
+            f"forget.file lists {number_of(len(twice), 'sample')} twice",
             given=f"{file}: {_first(twice)}",
             allowed="each sample once",
             remedy="remove the second entries, or correct them: one of them may be meant for another sample",
@@ -267,7 +268,7 @@ def _refuse_ambiguous(file: str, found: list[tuple[str, int]]) -> None:
 
 def _unknown(file: str, entries: list[str], allowed: str, remedy: str) -> ConfigError:
     return ConfigError(
-        f"forget.file lists {len(entries):,} samples that there are not",
+        f"forget.file lists {number_of(len(entries), 'sample')} that the dataset does not have",
         given=f"{file}: {_first(entries)}",
         allowed=allowed,
         remedy=remedy,

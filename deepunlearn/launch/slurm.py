@@ -18,6 +18,7 @@ from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.core.store import now
+from deepunlearn.core.words import number_of
 from deepunlearn.launch import sbatch
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
@@ -41,7 +42,7 @@ class Array:
 
     @property
     def title(self) -> str:
-        return f"{len(self.bundles)} {self.stage} job{'s' if len(self.bundles) > 1 else ''}"
+        return number_of(len(self.bundles), f"{self.stage} job")
 
 
 def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: SlurmLauncher) -> list[Array]:

@@ -206,9 +206,9 @@ def spoiled_data(data: Path, what: str) -> Path:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("unknown ids", "lists 1 samples that there are not"),
-        ("ids of the test part", "lists 1 samples that there are not"),
-        ("ids twice", "are listed twice"),
+        ("unknown ids", "lists 1 sample that the dataset does not have"),
+        ("ids of the test part", "lists 1 sample that the dataset does not have"),
+        ("ids twice", "lists 1 sample twice"),
         ("all samples", "nothing is left that the model should go on to know"),
         ("pickled model", "cannot be read"),
         ("truncated weights", "cannot be read"),

@@ -133,7 +133,7 @@ def test_images_of_a_known_data_set_keep_its_values(folder: Path) -> None:
 def test_listed_numbers_are_found_sorted(folder: Path) -> None:
     found = find_ids(read_request(arguments()), Labelled(np.arange(5) % 2, np.arange(5) % 2))
     assert found.rows.tolist() == [1, 3] and found.listed_by == "id"
-    with pytest.raises(ConfigError, match="lists 1 samples that there are not") as caught:
+    with pytest.raises(ConfigError, match="lists 1 sample that the dataset does not have") as caught:
         find_ids(read_request(arguments()), Labelled(np.arange(3) % 2, np.arange(3) % 2))
     assert "ids=ids.csv" in caught.value.problem and caught.value.allowed == "numbers of training samples, 0 to 2"
 

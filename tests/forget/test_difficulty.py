@@ -110,8 +110,8 @@ def test_a_high_score_of_a_file_is_hard_whatever_the_order_of_its_lines(tmp_path
     ("change", "problem"),
     [
         (lambda lines: lines[:300], r"samples that are trained on have no score(.|\n)*none for 299, "),
-        (lambda lines: [*lines, "7,x,0.5"], r"listed twice(.|\n)*: 7"),
-        (lambda lines: [*lines, "400,x,0.5"], r"lists 1 samples that there are not(.|\n)*400"),
+        (lambda lines: [*lines, "7,x,0.5"], r"lists 1 sample twice(.|\n)*: 7"),
+        (lambda lines: [*lines, "400,x,0.5"], r"lists 1 sample that the dataset does not have(.|\n)*400"),
         (lambda lines: [*lines[:-1], "399,x,high"], r"1 scores of forget.file are no numbers(.|\n)*399: high"),
         (lambda lines: [*lines[:-1], "399,x,nan"], r"no numbers(.|\n)*399: nan"),
         (lambda lines: [*lines[:-1], "399,x,"], r"no score in line 401"),
