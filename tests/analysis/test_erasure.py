@@ -107,6 +107,7 @@ def test_other_results_are_not_put_beside_it(shelf: Shelf) -> None:
         load_records({**OPTIONS, "results": str(shelf.root), "compare": "erasure"})
 
 
+@pytest.mark.slow
 def test_tables_have_it_where_it_is_asked_for(shelf: Shelf) -> None:
     fill(shelf)
     found = records.collect(shelf.root)

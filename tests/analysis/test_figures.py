@@ -299,6 +299,7 @@ def test_numbers_of_axes_are_plain() -> None:
     assert told == ["0.25", "12.3", "1,234", "10⁻⁴", "3·10⁻⁶", "1"]
 
 
+@pytest.mark.slow
 def test_histograms_are_shares_of_the_samples(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget and test set differ in size; each is drawn as a share, the highest bin of both at full height."""
     heights: list[np.ndarray] = []

@@ -94,6 +94,7 @@ def test_they_stand_beside_ours_where_places_have_intervals(shelf: Shelf, tmp_pa
     assert "undefined references" not in done.stdout and "Overfull \\hbox" not in done.stdout
 
 
+@pytest.mark.slow
 def test_they_are_not_made_of_two_seeds(shelf: Shelf, tmp_path: Path) -> None:
     fill(shelf, seeds=2)
     assert not made(shelf, tmp_path)

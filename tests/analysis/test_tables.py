@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,9 +21,7 @@ from deepunlearn.cli import run_main
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.metrics.noise import floor_of
 from deepunlearn.tables import main
-
-if TYPE_CHECKING:
-    from tests.analysis.conftest import Shelf
+from tests.analysis.conftest import Shelf
 
 GOLDEN = Path(__file__).with_name("golden_scores.md")
 
@@ -49,9 +49,19 @@ def run(shelf: Shelf, *options: str) -> int:
     return run_main(main, [f"results={shelf.root}", *options])
 
 
-def test_golden_markdown(shelf: Shelf) -> None:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shelf, str]:
+    """A filled results folder with its tables, and what the command that wrote them has printed."""
+    shelf = Shelf(tmp_path_factory.mktemp("tables") / "results")
     fill(shelf)
-    assert to_markdown(tables_of(shelf)["digits-resnet18"]) == GOLDEN.read_text(encoding="utf-8")
+    with redirect_stdout(io.StringIO()) as out:
+        assert run(shelf) == 0
+    return shelf, out.getvalue()
+
+
+def test_golden_markdown(written: tuple[Shelf, str]) -> None:
+    file = written[0].root / "tables" / "digits-resnet18.md"
+    assert file.read_text(encoding="utf-8") == GOLDEN.read_text(encoding="utf-8")
 
 
 def test_captions_name_methods_that_were_given_the_images_their_search_takes_as_unseen(shelf: Shelf) -> None:
@@ -90,10 +100,8 @@ def test_limited_and_unlimited_cells_have_their_own_tables(shelf: Shelf) -> None
     assert made["digits-resnet18-22222222"].shown["TA"].tolist() == ["", "0.800"]
 
 
-def test_csv_holds_numbers_and_conditions(shelf: Shelf) -> None:
-    fill(shelf)
-    assert run(shelf) == 0
-    data = pd.read_csv(shelf.root / "tables/digits-resnet18.csv").set_index("method")
+def test_csv_holds_numbers_and_conditions(written: tuple[Shelf, str]) -> None:
+    data = pd.read_csv(written[0].root / "tables/digits-resnet18.csv").set_index("method")
     assert data.loc["ft", "RetDev_mean"] == pytest.approx(0.2)
     assert data.loc["ft", ["dataset", "protocol", "batch_size", "machine"]].tolist() == ["digits", "paper", 64, "box"]
     assert data.loc["ct", "status"] == "F"
@@ -158,10 +166,8 @@ def test_markdown_cells_keep_their_bars(shelf: Shelf) -> None:
     assert "| a\\|b " in to_markdown(tables_of(shelf)["digits-resnet18"])
 
 
-def test_command_writes_and_prints(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
-    fill(shelf)
-    assert run(shelf) == 0
-    out = capsys.readouterr().out
+def test_command_writes_and_prints(written: tuple[Shelf, str]) -> None:
+    shelf, out = written
     assert out.startswith("## Coverage")
     assert GOLDEN.read_text(encoding="utf-8") in out
     names = ("coverage", "digits-resnet18", "hyper-parameters", *OVER_CELLS)
@@ -237,6 +243,7 @@ def test_a_model_whose_scores_are_of_an_older_version_is_a_hole_with_its_reason(
     ]
 
 
+@pytest.mark.slow
 def test_an_attack_that_the_order_of_the_losses_contradicts_is_marked_where_it_stands(shelf: Shelf) -> None:
     """FT: losses of 1e-5 against 1e-3, Indisc sees nothing. MSG agrees, OLD has no area."""
     shelf.references(0, 1)
@@ -258,6 +265,7 @@ def test_an_attack_that_the_order_of_the_losses_contradicts_is_marked_where_it_s
         assert "† Indisc and Disc_AUC disagree (FT: 1 of 2 models; GA: 2 of 2 models)" in made[name].caption
 
 
+@pytest.mark.slow
 def test_the_noise_floor_of_the_attack_stands_below_the_references(shelf: Shelf) -> None:
     shelf.references(0, n_test=100)
     shelf.add(n_test=100)

@@ -151,6 +151,7 @@ def test_cells_of_several_forget_sets_are_told_apart_and_ranked_each(shelf: Shel
     assert [name for name in compared if name.startswith("paper-")] == ["paper-forget-random-10"]
 
 
+@pytest.mark.slow
 def test_distances_are_told_by_forget_set(shelf: Shelf) -> None:
     """A mean over forget sets is of nothing."""
     for title, far in {"class 3": 0.2, "class 4": 0.4}.items():
@@ -229,6 +230,7 @@ def test_rte_of_unlike_results_is_not_averaged(shelf: Shelf, change: dict[str, A
     assert "4.00" in shown and "40.00" in shown and "22.00" not in shown
 
 
+@pytest.mark.slow
 def test_rte_has_an_average_over_the_datasets_of_one_way_of_choosing(shelf: Shelf) -> None:
     fine(shelf, DIGITS, {"ft": 0.1, "ga": 0.5}, RTE=4.0)
     fine(shelf, MNIST, {"ft": 0.1}, RTE=6.0)
@@ -238,6 +240,7 @@ def test_rte_has_an_average_over_the_datasets_of_one_way_of_choosing(shelf: Shel
     assert shown.loc["GA", ["Digits", "MNIST", "average"]].tolist() == ["4.00", "n/a", "n/a"]
 
 
+@pytest.mark.slow
 def test_errors_that_cancel_over_seeds_do_not_win(shelf: Shelf) -> None:
     shelf.references(0, 1, RA=0.8)
     for seed, sign in ((0, -1), (1, 1)):
