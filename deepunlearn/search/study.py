@@ -16,8 +16,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
@@ -32,13 +30,14 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
 from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
-from deepunlearn.metrics.scores import SEARCH_PARTS, searched_accuracies
+from deepunlearn.metrics.scores import SEARCH_PARTS
 from deepunlearn.running import Run
 from deepunlearn.search.gain import GainWatch
 from deepunlearn.search.looks import Fidelity, look_rows, looks_at, make_pruner, shares
 from deepunlearn.search.objective import COMPONENTS, Losses, score, unattacked
 from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes
 from deepunlearn.search.slots import STOPPED, finished_slots, open_storage, storage_url, study_name, trials_wanted
+from deepunlearn.stages.data import Rows
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.unlearning import Start
 
@@ -284,20 +283,15 @@ def score_model(experiment: Experiment, model: nn.Module, seed: int, samples: in
 
     Raises Diverged where its logits are not finite.
     """
-    rows = look_at(experiment, seed, samples)
-    split_data = experiment.split_data(seed)
-    if rows is None:
-        retrained = experiment.retrained_accuracies(seed)
-    else:
-        stored = experiment.logits("retrained", seed)
+    rows, split_data = look_at(experiment, seed, samples), experiment.split_data(seed)
+    retrained = experiment.retrained_accuracies(seed, rows)
+    if rows is not None:
         split_data = split_data.among(rows)
-        own = {part: stored[part][rows[part]] for part in SEARCH_PARTS}
-        retrained = searched_accuracies(own, split_data.labels, split_data.counted)
     logits = experiment.predict(model, split_data, SEARCH_PARTS)
     return score(logits, retrained, split_data.labels, split_data.counted, mia_seed(experiment, seed))
 
 
-def look_at(experiment: Experiment, seed: int, samples: int | None) -> dict[str, npt.NDArray[np.int64]] | None:
+def look_at(experiment: Experiment, seed: int, samples: int | None) -> Rows | None:
     """Positions of the samples of each part that a look scores, the same for all models of `seed`; None: all."""
     if samples is None:
         return None

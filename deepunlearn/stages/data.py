@@ -24,6 +24,9 @@ from deepunlearn.runtime import Runtime
 PARTS = ("retain", "forget", "val", "test")
 
 
+Rows = Mapping[str, npt.NDArray[np.int64]]  # of parts positions of some samples, ascending
+
+
 class SplitData:
     """The data as one or more models divide it."""
 
@@ -34,8 +37,8 @@ class SplitData:
     def labels(self) -> dict[str, npt.NDArray[np.int64]]:
         return {name: part.labels.cpu().numpy() for name, part in self.parts.items()}
 
-    def among(self, rows: Mapping[str, npt.NDArray[np.int64]]) -> SplitData:
-        """Of some parts these samples alone: positions, ascending. There are no others."""
+    def among(self, rows: Rows) -> SplitData:
+        """These samples alone, of these parts alone."""
         counted = self.counted
         for part, own in rows.items():
             counted = counted.among(part, own)

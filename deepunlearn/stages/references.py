@@ -30,7 +30,7 @@ from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.metrics.scores import searched_accuracies
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.confidence import Confidence
-from deepunlearn.stages.data import PARTS, DataStage, SplitData
+from deepunlearn.stages.data import PARTS, DataStage, Rows, SplitData
 from deepunlearn.training import Checkpoint, History, Watch, load_weights, predict, save_weights, train
 
 Logits = dict[str, npt.NDArray[np.float32]]
@@ -213,9 +213,12 @@ class ReferenceStage(DataStage):
         """Whether it is an original that is named after another forget set, and whose outputs are stored by that."""
         return key.role == "original" and key.split == self.keys.shared != self.keys.split
 
-    def retrained_accuracies(self, seed: int) -> dict[str, float]:
-        """RA, FA, VA of the retrained model by part: what a trial is held against."""
-        return accuracies(self.logits("retrained", seed), self.split_data(seed))
+    def retrained_accuracies(self, seed: int, rows: Rows | None = None) -> dict[str, float]:
+        """RA, FA, VA of the retrained model by part, on these samples: what a trial is held against. None: on all."""
+        logits, split_data = self.logits("retrained", seed), self.split_data(seed)
+        if rows is None:
+            return accuracies(logits, split_data)
+        return accuracies({part: logits[part][own] for part, own in rows.items()}, split_data.among(rows))
 
 
 def recut(stored: Logits, by: Split, wanted: Split) -> Logits:

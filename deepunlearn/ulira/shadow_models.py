@@ -24,7 +24,7 @@ from deepunlearn.data.loader import Part, make_parts
 from deepunlearn.forget.halves import Halves, HalvesForget
 from deepunlearn.metrics.scores import SEARCH_PARTS
 from deepunlearn.runtime import Runtime
-from deepunlearn.stages.data import SplitData
+from deepunlearn.stages.data import Rows, SplitData
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.references import accuracies
 from deepunlearn.training import predict, save_weights
@@ -103,7 +103,8 @@ class ShadowExperiment(Experiment):
                 )
             yield draft
 
-    def retrained_accuracies(self, seed: int) -> dict[str, float]:
+    def retrained_accuracies(self, seed: int, rows: Rows | None = None) -> dict[str, float]:
+        """On all samples, also where a trial is looked at on some: nothing more is kept of a retrained model."""
         stored: dict[str, float] = self.reference("retrained", seed).json("accuracies.json")
         return stored
 

@@ -17,6 +17,7 @@ from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.task import Task
 from deepunlearn.runtime import Runtime
+from deepunlearn.search.study import score_model
 from deepunlearn.ulira.attack_stage import Attacks, _judged, roles
 from deepunlearn.ulira.scores import scaled_confidence
 from deepunlearn.ulira.shadow_models import ShadowExperiment
@@ -64,6 +65,14 @@ def test_the_plan_says_how_many_models_and_observations(tmp_path: Path) -> None:
     assert "forgotten in 6 and never seen in 12" in ran.stdout
     assert "device hours" in ran.stdout
     assert not (tmp_path / "results" / "store").exists()
+
+
+def test_a_trial_can_be_looked_at_on_few_samples_though_no_outputs_of_retrained_models_are_kept(done: Done) -> None:
+    experiment = done.experiment
+    seed = done.planner.sweep.search_seeds(experiment.cell)[0]
+    model = experiment.original(experiment.cell.forget.reference_seed("original", seed))
+    whole, few = score_model(experiment, model, seed), score_model(experiment, model, seed, 20)
+    assert score_model(experiment, model, seed, 10_000) == whole != few
 
 
 def test_as_many_models_as_planned_and_only_what_is_needed_of_each(done: Done) -> None:
