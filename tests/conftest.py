@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from omegaconf import OmegaConf
 
 from tests.commands import SMALL, Finished, sweep
 
@@ -34,23 +34,34 @@ LONGEST = (  # files whose tests take longest, which begin first: at the end pro
 )
 
 
-def parsed_once(parse: Callable[..., Any]) -> Callable[..., Any]:
-    """`yaml.load` that parses a text once: of conf/ some twenty files are read for each composition of Hydra's."""
-    known: dict[tuple[str, str], Any] = {}
-
-    def load(stream: Any, Loader: type) -> Any:
-        if not hasattr(stream, "seek"):
-            return parse(stream, Loader)
-        key = (Loader.__name__, stream.read())
-        stream.seek(0)
-        if key not in known:
-            known[key] = parse(stream, Loader)
-        return copy.deepcopy(known[key])
-
-    return load
+def read(file: Any) -> str | bytes | None:
+    """What a file holds; None where it cannot be read, which is told by whoever loads it."""
+    if isinstance(file, str | Path):
+        try:
+            return Path(file).read_bytes()
+        except OSError:
+            return None
+    text: str = file.read()
+    file.seek(0)
+    return text
 
 
-yaml.load = parsed_once(yaml.load)
+def loaded_once(load: Callable[..., Any]) -> Callable[..., Any]:
+    """`OmegaConf.load` that reads a text once: of conf/ Hydra loads some twenty files for each composition."""
+    known: dict[str | bytes, Any] = {}
+
+    def loaded(file: Any) -> Any:
+        text = read(file)
+        if text is None:
+            return load(file)
+        if text not in known:
+            known[text] = load(file)
+        return copy.deepcopy(known[text])
+
+    return loaded
+
+
+OmegaConf.load = staticmethod(loaded_once(OmegaConf.load))  # type: ignore[method-assign]
 gc.disable()  # until all tests are collected: a million objects that stay are not looked through again and again
 
 
