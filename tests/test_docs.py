@@ -23,7 +23,7 @@ from deepunlearn.analysis.options import parse_options
 from deepunlearn.cli import run_main
 from deepunlearn.completion import offered
 from deepunlearn.config import read_command
-from deepunlearn.config.command import read_grid
+from deepunlearn.config.grid import read_grid
 from deepunlearn.deletion.request import read_request
 from deepunlearn.report import OPTIONS
 from tests import option_list
