@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import time
 from collections import Counter
-from functools import lru_cache
 
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core import stopping
@@ -30,7 +30,18 @@ class Worker:
     def __init__(self, planner: Planner, runtime: Runtime, progress: Progress) -> None:
         self.planner, self.runtime, self.progress = planner, runtime, progress
         self.tracking = Tracking(planner, progress)
-        self.experiment = lru_cache(maxsize=1)(self._experiment)
+        self._latest: tuple[int, Experiment] | None = None
+
+    def experiment(self, cell: int) -> Experiment:
+        """What computes for a cell, kept until another one is asked for: tasks come cell by cell.
+
+        The one before goes first. It refers to itself, so that its data would stay until Python looks for such things.
+        """
+        if self._latest is None or self._latest[0] != cell:
+            self._latest = None
+            gc.collect()
+            self._latest = cell, self._experiment(cell)
+        return self._latest[1]
 
     def _experiment(self, cell: int) -> Experiment:
         config = self.planner.sweep.cells[cell]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,3 +134,15 @@ def test_a_full_disk_on_which_not_even_the_note_fits(small_disk: Path, tmp_path:
     (small_disk / "ballast").unlink()
     (tmp_path / "own" / "greedy.py").write_text((tmp_path / "own" / "greedy.py").read_text().replace("10**9", "10"))
     assert sweep(tmp_path, *WORK, "method=greedy").returncode == 0
+
+
+def test_the_data_of_the_cell_before_go_when_another_begins(tmp_path: Path) -> None:
+    given = ["arch=smallnet", "method=ft", "search=none", "forget=random,classes", f"results={tmp_path}"]
+    progress = Progress(quiet=True)
+    planner = Planner(read_command(given).sweep, progress)
+    worker = Worker(planner, Runtime(planner.sweep.runtime), progress)
+    first = weakref.ref(worker.experiment(0))
+    assert worker.experiment(0) is first(), "all tasks of a cell share what it has read"
+
+    worker.experiment(1)
+    assert first() is None
