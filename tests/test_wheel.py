@@ -65,7 +65,7 @@ def test_what_the_package_imports_is_what_it_depends_on() -> None:
     owners = packages_distributions()
     used = {name: {owner.lower() for owner in owners.get(name, [name])} for name in others}
     assert not {name: of for name, of in used.items() if not of & (named | extra)}
-    assert named - set().union(*used.values()) == {"tabulate"}, "pandas imports it"
+    assert named - set().union(*used.values()) == {"tabulate", "cmaes"}, "pandas and Optuna import them"
     at_once = set().union(*(imported_at_once(path.read_text()) for path in (ROOT / "deepunlearn").rglob("*.py")))
     assert not {name for name in at_once & set(used) if not used[name] & named}, "an extra is imported where it is used"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepunlearn.config import GROUPS, command, options, read_command, sweep_files
+from deepunlearn.config import GROUPS, command, compositions, options, read_command, sweep_files
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import kind_of
 
@@ -133,9 +133,10 @@ def apart(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> command.Comm
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_it_gives_the_same(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
-    once = command.composed
+    once = compositions.composed
     with monkeypatch.context() as patch:
-        patch.setattr(command, "composed", lambda overrides: calls.append(overrides) or once(overrides))  # type: ignore[func-returns-value]
+        for home in (command, compositions):
+            patch.setattr(home, "composed", lambda overrides: calls.append(overrides) or once(overrides))  # type: ignore[func-returns-value]
         given = read_command(arguments)
     assert len(calls) == 1, "composed once"
     assert given == apart(monkeypatch, arguments)
