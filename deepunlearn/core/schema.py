@@ -238,7 +238,7 @@ class SearchConfig(Frozen):
                 "trials that are not pruned are not looked at before their end",
                 given=f"search.prune=false, search.pruner={self.pruner}, search.look_samples={self.look_samples}",
                 allowed="search.pruner and search.look_samples with search.prune=true",
-                remedy="give search.prune=true, or leave the two out",
+                remedy="give search.prune=true, or search.pruner=median search.look_samples=null",
             )
         if self.shared and self.selection != "robust":
             raise Unfit(
