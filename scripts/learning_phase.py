@@ -46,10 +46,8 @@ NETWORKS = {
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the class that is forgotten
 KEPT = ((0.0, 0.0), (0.1, 0.1), (0.25, 0.25), (0.5, 0.5), (0.75, 0.75), (0.0, 1.0), (0.1, 1.0), (0.5, 1.0), (1.0, 1.0))
 DEFAULT = (0.1, 1.0)  # of these: the shares kept in the first and in the last layer
-ENOUGH, AFFECTED = (
-    0.05,
-    (0.01, 0.5),
-)  # of the claim: accuracy on D_F that counts as equal, shares of batches it is about
+ENOUGH = 0.05  # difference of accuracies on D_F that counts as none
+AFFECTED = (0.01, 0.5)  # shares of batches that the claim is about
 SETTING = "dataset=cifar10 dataset.source=folder dataset.limit=4000 train.epochs=12 runtime.threads=1"
 OPTIONS: Mapping[str, str | bool] = {
     "results": "results/learning-phase", "setting": SETTING, "networks": ",".join(NETWORKS), "forgotten": "0",
