@@ -58,7 +58,22 @@ def relearn(
     step where an epoch has at most `LOOKS`, else after every so many and at its end. It ends when all targets are
     reached. Equal models give equal results; `model` stays as it is. Raises Diverged where the loss is not finite.
     """
-    trial = _Trial(copy.deepcopy(model).requires_grad_(True), part, runtime, targets)
+    taught = copy.deepcopy(model).requires_grad_(True)
+    return relearn_in_place(taught, part, targets, runtime, progress=progress, most_epochs=most_epochs, label=label)
+
+
+def relearn_in_place(
+    model: nn.Module,
+    part: Part,
+    targets: Sequence[float],
+    runtime: Runtime,
+    *,
+    progress: Progress,
+    most_epochs: int = EPOCHS,
+    label: str = "relearning D_F",
+) -> list[Reached]:
+    """`relearn` of the model itself, which is another one afterwards: nothing that is to be measured still."""
+    trial = _Trial(model.requires_grad_(True), part, runtime, targets)
     trial.look(0, epoch=0)
     with progress.bar(f"{label}: epoch", most_epochs) as bar, runtime.seeded(SEED) as generator:
         trial.run(most_epochs, generator, bar)

@@ -383,7 +383,8 @@ class Method(ABC):
     name: ClassVar[str] = ""  # its file's name, set when it is loaded
 
     def __init__(self, **params: Value) -> None:
-        declared = set(inspect.get_annotations(type(self)))
+        classes = [one for one in type(self).__mro__ if issubclass(one, Method) and one is not Method]
+        declared = {name for one in classes for name in inspect.get_annotations(one)}
         if declared != set(params):
             raise ConfigError(
                 f"{type(self).__name__} and its YAML name different hyper-parameters",

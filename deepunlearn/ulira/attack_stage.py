@@ -84,6 +84,11 @@ class Attacks:
                 self._judge(name, tasks, with_references=lacking.keys().isdisjoint(REFERENCES))
         return lacking
 
+    def models(self, name: str) -> Models | None:
+        """All models of a method or a reference, as attacks see them; None while some of them are missing."""
+        tasks = self._tasks(name)
+        return self._read(name, tasks) if all(map(self.planner.is_done, tasks)) else None
+
     def _tasks(self, name: str) -> list[Task]:
         """Whose statistics are attacked: an original per halving, everything else per model of the design."""
         if name not in REFERENCES:
