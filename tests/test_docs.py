@@ -156,6 +156,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (root / folder).mkdir(parents=True)
         for language, ending in (("python", "py"), ("yaml", "yaml")):
             (root / folder / f"mine.{ending}").write_text(block(text, language))
+    (root / "scripts").symlink_to(ROOT / "scripts")
     (root / "hparams.yaml").write_text("digits/resnet18/ft: {lr: 0.01, epochs: 1}\n")
     (root / "recipe.yaml").write_text("{epochs: 1, lr: 0.1, momentum: 0.9, weight_decay: 0, batch_size: 64}\n")
     for name in ("model.safetensors", "photos.pt"):

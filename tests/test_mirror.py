@@ -32,6 +32,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_mirror.py": "the tests",
     "test_forgetting_by_attribute.py": "a sweep on each source that knows more of its images than their class",
     "test_protocol.py": "the links between pages of docs",
+    "test_published.py": "scripts/published.py and scripts/published",
     "test_rounds.py": "requests that arrive one after the other, over all stages",
     "test_report_browser.py": "the page in a browser",
     "test_wheel.py": "the wheel",

@@ -21,6 +21,7 @@ from deepunlearn.search.study import score_model
 from deepunlearn.ulira.attack_stage import Attacks, _judged, roles
 from deepunlearn.ulira.scores import scaled_confidence
 from deepunlearn.ulira.shadow_models import ShadowExperiment
+from scripts.published import of_ulira
 from tests.commands import run_command, tree
 
 pytestmark = pytest.mark.slow
@@ -89,6 +90,19 @@ def test_as_many_models_as_planned_and_only_what_is_needed_of_each(done: Done) -
         for entry in entries:
             assert {path.name for path in entry.iterdir()} == files | {"config.json", "meta.json"}
     assert not (store / "rows").exists() and not (store / "metrics").exists()
+
+
+def test_the_attack_on_correctness_is_on_the_same_stored_models(done: Done) -> None:
+    """Beside ours as it is stored; what it takes of the models is in tests/test_published.py."""
+    lines = {line[1]: line[2:] for line in of_ulira(done.folder / "results")}
+    assert set(lines) == {"original", "retrained", "ft", "ga"}
+    stored = [one for one in ulira_results.collect(done.folder / "results")
+              if (one["variant"], one["question"]) == ("full", "forgotten")]  # fmt: skip
+    assert {one["method"] for one in stored} == set(lines)
+    for one in stored:
+        accuracy, by_correctness, area, _ = lines[one["method"]]
+        assert accuracy.startswith(f"{one['accuracy']:.3f} [") and area.startswith(f"{one['auc']:.3f} [")
+        assert accuracy != by_correctness
 
 
 def test_searched_on_the_first_forget_set_of_the_first_halvings(done: Done) -> None:

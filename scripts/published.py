@@ -1,0 +1,238 @@
+"""What known defects of published code do to score and rank: each case as written beside as published.
+
+    python -m deepunlearn.sweep sweep=published results=DIR
+    python scripts/published.py results=DIR [page=FILE]
+
+Reads stored records, computes nothing anew and prints Markdown. Each cell has two tables. Methods: scores of a method
+as its paper has it and as a plug-in of scripts/published/ has it, the mean change over seeds, and the place of each
+among the other methods. Measures: the same of each method, under the column as written and as published. Runs of
+U-LiRA in DIR (python -m deepunlearn.lira sweep=ulira_small results=DIR) make a third: the attack on 0/1 correctness.
+
+The rule. Places are by the mean over seeds, 1 the best, equals share the mean of their places; where the value of the
+retrained model is to be met, by the distance from it in the same seed. In brackets 95 % intervals: of a change
+Student's t over seeds, of a place 1,000 draws of the seeds, the same for all methods. Below 5 seeds there are none. A
+method with a model that is not usable, or has no value in some seed, has no place in that column.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import rankdata
+
+from deepunlearn.analysis.inference import FEWEST_SEEDS, mean_interval
+from deepunlearn.analysis.options import parse_options
+from deepunlearn.analysis.records import collect
+from deepunlearn.analysis.rows import REFERENCES, current
+from deepunlearn.cli import run_main, wants_help
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.measure_config import Column
+from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.progress import Progress
+from deepunlearn.forget.halves import HalvesForget
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.runs import load_sweep
+from deepunlearn.ulira.attack import Attacked, Estimate, attack
+from deepunlearn.ulira.attack_stage import Attacks, Models
+
+METHODS = {
+    "SSD squares the means of batches": ("ssd", "ssd_batch"),
+    "SCRUB's teacher is the student": ("scrub", "scrub_shared"),
+    "EU-k counts layers without parameters": ("euk", "euk_counted"),
+    "SFRon's average is off": ("sfron", "sfron_fast"),
+}
+"""Case -> method as written, and as published."""
+MEASURES = {
+    "ZRF averages a reversed divergence": (("ZRF", "ZRF_coded"),),
+    "the attack is trained on 20 %": (("MIA", "UMIA"),),
+    "test data of all classes": (("Indisc", "Indisc_all"), ("Disc_AUC", "Disc_AUC_all")),
+    "relearning alters the model": (
+        *((name, f"{name}_relearnt") for name in ("RA", "FA", "TA", "Indisc")),
+    ),
+}  # fmt: skip
+"""Case -> pairs of columns, as written and as published."""
+JUDGED_BY = ("RetDev", "Indisc", "Disc_AUC")  # of methods
+HEAD = ["case", "column", "method", "as written", "as published", "change", "place as written", "place as published"]
+UNKNOWN = "n/a"  # of a method that has no value in some seed, or a model that is not usable
+OPTIONS: Mapping[str, str | bool] = {"results": "results/published", "page": "none"}
+DRAWS = 1000
+
+Floats = npt.NDArray[np.float64]
+
+
+def table_of(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Seeds x methods, the values of a column of usable models; methods that lack one in some seed are left out."""
+    values = rows[column].astype(float).where(rows["usable"].astype(bool))
+    table = rows.assign(value=values).pivot(index="seed", columns="method", values="value")
+    return table.dropna(axis=1)
+
+
+def badness(table: pd.DataFrame, column: Column) -> pd.DataFrame:
+    """The same, lower is better, without references. Empty where the retrained model's value is needed and missing."""
+    own = table.drop(columns=[name for name in REFERENCES if name in table])
+    if column.better == "higher":
+        return -own
+    if column.better == "ideal":
+        return own.map(column.distance)
+    if column.better == "retrained":
+        if "retrained" not in table:
+            return own.iloc[:, :0]
+        return own.sub(table["retrained"], axis=0).abs()
+    return own
+
+
+def places(table: pd.DataFrame) -> dict[str, str]:
+    """Method -> place of its mean and the interval of that; table: seeds x methods, lower is better."""
+    values = table.to_numpy(float)
+    found = rankdata(values.mean(axis=0))
+    texts = dict(zip(table.columns, (f"{place:g}" for place in found), strict=True))
+    if len(values) < FEWEST_SEEDS or values.shape[1] == 0:
+        return texts
+    chosen = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
+    drawn = rankdata(values[chosen].mean(axis=1), axis=1)
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0, method="nearest")
+    return {name: f"{texts[name]} [{a:g}, {b:g}]" for name, a, b in zip(table.columns, low, high, strict=True)}
+
+
+def change(written: Floats, published: Floats) -> str:
+    """Mean of published - written [seeds], and its interval."""
+    differences = published - written
+    interval = mean_interval(differences)
+    told = f"{differences.mean():+.3f}"
+    return told if interval is None else f"{told} [{interval[0]:+.3f}, {interval[1]:+.3f}]"
+
+
+def of_methods(rows: pd.DataFrame, columns: Mapping[str, Column]) -> Iterator[list[str]]:
+    """A line for each case and column; each of the two is placed among the other methods, without its counterpart."""
+    run, defective = set(rows["method"]), {published for _, published in METHODS.values()}
+    for case, pair in METHODS.items():
+        for name in JUDGED_BY if set(pair) <= run else ():
+            bad = badness(table := table_of(rows, name), columns[name])
+            others = [one for one in bad if one not in {*defective, pair[0]}]
+            texts = [places(bad[[*others, one]])[one] if one in bad else "" for one in pair]
+            yield _line(case, name, pair[0], [table.get(one) for one in pair], texts)
+
+
+def of_measures(rows: pd.DataFrame, columns: Mapping[str, Column]) -> Iterator[list[str]]:
+    """A line for each case, pair of columns and model, retrained ones among them; the methods are as written."""
+    rows = rows[~rows["method"].isin([published for _, published in METHODS.values()])]
+    for case, pairs in MEASURES.items():
+        for pair in (pair for pair in pairs if set(pair) <= set(rows) & set(columns)):
+            tables = [table_of(rows, name) for name in pair]
+            common = [name for name in tables[0] if name in tables[1]]
+            texts = [places(badness(table[common], columns[name])) for table, name in zip(tables, pair, strict=True)]
+            for method in dict.fromkeys(rows["method"]):
+                own = [text.get(method, "") for text in texts]
+                yield _line(case, " / ".join(pair), method, [table.get(method) for table in tables], own)
+
+
+def _line(
+    case: str, column: str, method: str, sides: Sequence[pd.Series[float] | None], texts: Sequence[str]
+) -> list[str]:
+    """sides: values [seeds] as written and as published, None where a model is not usable or has no value."""
+    told = [UNKNOWN if side is None else f"{side.mean():.3f}" for side in sides]
+    written, published = sides
+    known = written is not None and published is not None
+    return [case, column, method, *told, change(written.to_numpy(), published.to_numpy()) if known else "", *texts]
+
+
+def check_sets(rows: pd.DataFrame) -> None:
+    """Raises ConfigError where a model of a seed is there several times: nothing says which is meant."""
+    several = rows[rows.duplicated(["cell", "method", "seed"])]
+    if len(several):
+        raise ConfigError(
+            "a method has several result sets in a cell",
+            given=", ".join(sorted(set(several["method"]))),
+            allowed="one for each method and cell",
+            remedy="run sweep=published with a results= of its own",
+        )
+
+
+def by_correctness(models: Models) -> Attacked:
+    """U-LiRA's attack on whether a model is right, 0 or 1, in place of its scaled confidence.
+
+    Raises ConfigError for models of earlier versions, which do not say that.
+    """
+    if models.right is None:
+        raise ConfigError(
+            "models of U-LiRA do not say which samples they get right",
+            given="models that an earlier version stored",
+            allowed="models of this version",
+            remedy="run python -m deepunlearn.lira in an empty results folder",
+        )
+    right = models.right.astype(np.float32)
+    return attack(right, models.pair, models.positive["forgotten"], models.never)
+
+
+def of_ulira(results: Path) -> Iterator[list[str]]:
+    """A line for each cell and method of U-LiRA's runs whose models are all there."""
+    for path in sorted(results.glob("runs/*/sweep.json")):
+        sweep = load_sweep(path).model_copy(update={"results": str(results)})
+        for cell in [place for place, one in enumerate(sweep.cells) if isinstance(one.forget, HalvesForget)]:
+            attacks = Attacks(Planner(sweep, Progress(quiet=True), only_plan=True), cell)
+            for method in (*REFERENCES, *attacks.planner.methods):
+                if (models := attacks.models(method)) is not None:
+                    phi = attack(models.phi, models.pair, models.positive["forgotten"], models.never)
+                    yield [sweep.cells[cell].name, method, *_estimates(phi, by_correctness(models))]
+
+
+def _estimates(written: Attacked, published: Attacked) -> Iterator[str]:
+    for name in ("accuracy", "auc"):
+        for one in (written, published):
+            estimate: Estimate = getattr(one, name)
+            yield f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+ULIRA_HEAD = ["cell", "method", "accuracy", "accuracy by correctness", "AUC", "AUC by correctness"]
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of text."""
+    return "\n".join(f"| {' | '.join(one)} |" for one in (head, ["---"] * len(head), *lines))
+
+
+def page_of(rows: pd.DataFrame, columns: Mapping[str, Column], attacked: Sequence[Sequence[str]]) -> str:
+    """All tables. rows: of current models; attacked: what `of_ulira` gives."""
+    check_sets(rows)
+    parts = []
+    for _, own in rows.groupby("cell", sort=False):
+        first, seeds = own.iloc[0], own["seed"].nunique()
+        parts.append(f"**{first['dataset_title']}, {first['arch_title']}, {first['forget_title']}: {seeds} seeds**")
+        found = [list(of_methods(own, columns)), list(of_measures(own, columns))]
+        parts += [markdown(HEAD, lines) for lines in found if lines] or ["None of the cases is among these results."]
+    if attacked:
+        parts += ["**U-LiRA on 0/1 correctness**", markdown(ULIRA_HEAD, attacked)]
+    return "\n\n".join(parts) + "\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; returns the exit code."""
+    if wants_help(arguments):
+        print(__doc__)
+        return 0
+    options = {name: str(value) for name, value in parse_options(arguments, OPTIONS).items()}
+    results = Path(options["results"])
+    records = collect(results)
+    rows, attacked = current(records.rows), list(of_ulira(results))
+    if rows.empty and not attacked:
+        raise ConfigError(
+            "there are no results to compare",
+            given=f"results={results}",
+            allowed="a folder with results of sweep=published, or of deepunlearn.lira",
+            remedy=f"python -m deepunlearn.sweep sweep=published results={results}",
+        )
+    columns = {column.name: column for measure in records.catalogue.measures for column in measure.columns}
+    text = page_of(rows, columns, attacked)
+    print(text)
+    if options["page"] != "none":
+        write_atomically(Path(options["page"]), text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

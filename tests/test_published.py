@@ -1,0 +1,323 @@
+"""Variants with defects of published code: each has its defect and nothing else, and the table of what they change."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from deepunlearn.cli import run_main
+from deepunlearn.composition import make_method
+from deepunlearn.config.measures import added_measures
+from deepunlearn.config.methods import method_config
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.measure_config import Column
+from deepunlearn.core.params import Value
+from deepunlearn.methods import scrub
+from deepunlearn.metrics.accuracy import accuracy
+from deepunlearn.metrics.added import Outputs, computed
+from deepunlearn.metrics.mia import mia_accuracy
+from deepunlearn.registry import Folders
+from deepunlearn.running import execute
+from deepunlearn.testing import measure_contract
+from deepunlearn.testing.measure_contract import LABELS, ORIGINAL, logits
+from deepunlearn.testing.small import equal_states, make_problem, quick_params, runtime, state
+from deepunlearn.ulira.attack import attack
+from scripts import published
+from scripts.published import MEASURES, METHODS, badness, by_correctness, check_sets, of_measures, of_methods, places
+from tests.commands import run_command
+from tests.methods.oracles import DATA, trained
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "scripts" / "published"
+FOLDERS = Folders(plugins=str(FOLDER))
+FEW = {**DATA, "retain": DATA["retain"].subset(range(24)), "forget": DATA["forget"].subset(range(8))}
+
+
+def unlearned(name: str, **params: Value) -> nn.Module:
+    """A trained network after a method, ours or a variant, with quick values."""
+    config, here = method_config(name, FOLDERS), runtime()
+    method = make_method(config, {**quick_params(config), **params})
+    return execute(method, lambda draws: make_problem(trained(), "smallnet", draws, FEW, here), here, 0)[0]
+
+
+def moved(name: str, **params: Value) -> set[str]:
+    """The parameters that are not the original's afterwards."""
+    before, after = state(trained()), unlearned(name, **params)
+    return {one for one, value in after.named_parameters() if not torch.equal(value, before[one])}
+
+
+# ---------------------------------------------------------------------------------------------------------- the methods
+
+
+def divergences(monkeypatch: pytest.MonkeyPatch, name: str) -> list[float]:
+    seen: list[float] = []
+
+    def noted(*given: Any) -> Tensor:
+        value = plain(*given)
+        seen.append(float(value.detach()))
+        return value
+
+    plain = scrub.kl
+    with monkeypatch.context() as patched:
+        patched.setattr(scrub, "kl", noted)
+        unlearned(name, lr=0.05, msteps=1, rewind=False)
+    return seen
+
+
+def test_a_shared_teacher_makes_both_divergences_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, own = (divergences(monkeypatch, name) for name in ("scrub_shared", "scrub"))
+    assert len(shared) == len(own) and set(shared) == {0.0}
+    assert max(own) > 1e-4
+
+
+def test_with_a_shared_teacher_and_no_cross_entropy_no_weight_moves() -> None:
+    params = {"lr": 0.05, "gamma": 0.0, "weight_decay": 0.0, "rewind": False}
+    before = dict(trained().named_parameters())
+    for name, moves in (("scrub_shared", False), ("scrub", True)):
+        apart = max(
+            float((value - before[one]).detach().abs().max())
+            for one, value in unlearned(name, **params).named_parameters()
+        )
+        assert (apart > 1e-5) == moves, f"{name}: {apart}"
+
+
+@pytest.mark.parametrize(
+    ("k", "drawn"),
+    [
+        (1, {"head.weight", "head.bias"}),  # the last layer before the head is an activation
+        (2, {"head.weight", "head.bias"}),  # new values of normalisation are 1 and 0, and near them it was
+    ],
+)
+def test_counted_layers_leave_what_a_block_would_draw_anew(k: int, drawn: set[str]) -> None:
+    still = {"lr": 1e-30, "weight_decay": 0.0, "epochs": 1}
+    found, meant = moved("euk_counted", k=k, **still), moved("euk", k=1, **still)
+    convolutions = {one for one in meant if one.endswith(".0.weight")}
+    assert convolutions and not convolutions & found, "the paper's block has weights that stay here"
+    assert drawn <= found < meant
+
+
+@pytest.mark.parametrize(
+    ("variant", "method", "defect", "paper"),
+    [
+        ("ssd_batch", "ssd", {"gradients": "batch"}, {"gradients": "sample"}),
+        ("sfron_fast", "sfron", {"beta": 1.0}, {"beta": 0.5}),
+    ],
+)
+def test_a_variant_is_the_method_with_its_defect_as_an_option(
+    variant: str, method: str, defect: dict[str, Value], paper: dict[str, Value]
+) -> None:
+    found = state(unlearned(variant))
+    assert equal_states(found, state(unlearned(method, **defect)))
+    assert not equal_states(found, state(unlearned(method, **paper)))
+
+
+@pytest.mark.parametrize(("written", "variant"), METHODS.values())
+def test_a_variant_has_the_values_of_its_method_but_for_the_defect(written: str, variant: str) -> None:
+    ours, theirs = (method_config(name, FOLDERS) for name in (written, variant))
+    differ = {name for name in ours.space if ours.space[name].default != theirs.space[name].default}
+    assert list(ours.space) == list(theirs.space) and ours.reads == theirs.reads
+    assert differ <= {"gradients"}
+
+
+# --------------------------------------------------------------------------------------------------------- the measures
+
+
+@cache
+def measure(name: str) -> Any:
+    return next(one for one in added_measures(FOLDERS, [name]) if one.name == name)
+
+
+def values(name: str, of: dict[str, np.ndarray]) -> dict[str, Any]:
+    return computed(measure(name), measure_contract.outputs(measure(name), of, 0))
+
+
+def test_zrf_as_coded_is_read_backwards_and_divided_by_the_classes() -> None:
+    given = measure_contract.outputs(measure("zrf_coded"), ORIGINAL, 0)
+    models = given.models
+    with torch.no_grad():
+        random = torch.cat([models.random()(x) for x, _ in models.parts["forget"].blocks(512)]).double().softmax(1)
+    shares = torch.from_numpy(ORIGINAL["forget"]).double().softmax(1)
+    total, cells = 0.0, 0
+    for p, q in zip(shares.flatten().tolist(), random.flatten().tolist(), strict=True):
+        m = (p + q) / 2
+        total += (m * np.log(m / p) + m * np.log(m / q)) / 2
+        cells += 1
+    found = computed(measure("zrf_coded"), given)["ZRF_coded"]
+    assert found == pytest.approx(1 - total / cells, abs=1e-5)
+
+
+def test_zrf_as_coded_hardly_tells_models_apart_that_zrf_does() -> None:
+    near, far = logits(forget=0.0), logits(forget=2.0)
+    written = values("zrf", near)["ZRF"] - values("zrf", far)["ZRF"]
+    coded = values("zrf_coded", near)["ZRF_coded"] - values("zrf_coded", far)["ZRF_coded"]
+    assert 0 < coded < written / 2
+    assert values("zrf_coded", far)["ZRF_coded"] > values("zrf", far)["ZRF"]
+
+
+def test_against_all_classes_a_model_that_forgot_its_class_looks_as_if_it_had_not() -> None:
+    """It gets all of class 3 wrong, seen or not, and the rest right: matched, the attack has nothing to go by."""
+    retrained = {part: value.copy() for part, value in logits(forget=2.0, others=2.0).items()}
+    for part, labels in LABELS.items():
+        retrained[part][labels == measure_contract.FORGOTTEN, measure_contract.FORGOTTEN] -= 12
+    of, labels = (measure_contract.whole_class(one) for one in (retrained, LABELS))
+    given = Outputs(labels, 0, of, of, of, forgotten_classes=(measure_contract.FORGOTTEN,))
+    found = computed(measure("unmatched_attack"), given)
+    losses = [-np.log(_shares(of[part], labels[part])) for part in ("forget", "unseen_test")]
+    assert 1 - abs(2 * mia_accuracy(losses[0], losses[1], 0) - 1) > 0.6
+    assert found["Indisc_all"] < 0.4 and found["Disc_AUC_all"] > 0.6
+    few = Outputs({**labels, "forget": labels["forget"][:9]}, 0, {**of, "forget": of["forget"][:9]}, of, of)
+    assert set(computed(measure("unmatched_attack"), few).values()) == {None}
+
+
+def _shares(of: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    powers = np.exp(of.astype(np.float64) - of.max(axis=1, keepdims=True))
+    return np.asarray((powers / powers.sum(axis=1, keepdims=True))[np.arange(len(labels)), labels])
+
+
+def test_after_relearning_in_place_it_is_another_model_that_is_measured() -> None:
+    forgot = logits(forget=0.5)
+    found = values("relearn_in_place", forgot)
+    assert found["FA_relearnt"] > accuracy(forgot["forget"], LABELS["forget"]) + 0.02
+    known = values("relearn_in_place", ORIGINAL)
+    assert known["RA_relearnt"] == accuracy(ORIGINAL["retain"], LABELS["retain"]), "nothing was to be relearnt"
+
+
+def test_variants_have_columns_of_their_own_that_say_what_they_are() -> None:
+    names = {one.name for kind in MEASURES.values() for pair in kind for one in _columns(pair[1])}
+    assert {"ZRF_coded", "Indisc_all", "Disc_AUC_all", "RA_relearnt", "UMIA"} <= names
+
+
+def _columns(name: str) -> list[Column]:
+    own = [measure(file.stem) for file in (FOLDER / "measure").glob("*.yaml")] + [measure("umia_erasure")]
+    found = [column for one in own for column in one.columns if column.name == name]
+    assert len(found) == 1, name
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------------- U-LiRA
+
+
+def test_correctness_does_not_see_what_confidence_gives_away() -> None:
+    """Every model is right on every sample, and those that unlearned it are surer of it."""
+    groups, samples = 12, 30
+    pair = np.repeat(np.arange(groups), 2)
+    own = np.tile([True, False], groups)[:, None] & np.ones(samples, bool)
+    phi = np.random.default_rng(0).normal(3.0, 0.3, own.shape).astype(np.float32) + 2 * own
+    models: Any = type("Made", (), {"phi": phi, "right": phi > 0, "pair": pair, "positive": {"forgotten": own},
+                                    "never": ~own})  # fmt: skip
+    assert attack(phi, pair, own, ~own).auc.value > 0.99
+    found = by_correctness(models)
+    assert found.auc.value == found.accuracy.value == 0.5
+    models.right = None
+    with pytest.raises(ConfigError, match="do not say which samples"):
+        by_correctness(models)
+
+
+# ------------------------------------------------------------------------------------------------------------ the table
+
+
+def column(name: str, better: str, best: float | None = None) -> Column:
+    return Column.model_validate({"name": name, "meaning": "x", "better": better, "best": best})
+
+
+def rows_of(**of: dict[str, list[float]]) -> pd.DataFrame:
+    """Rows of one cell; of: column -> method -> value of each seed."""
+    methods = next(iter(of.values()))
+    lines = [
+        {"cell": "c", "dataset_title": "D", "arch_title": "A", "forget_title": "F", "method": method, "seed": seed,
+         "usable": True, **{name: of[name][method][seed] for name in of}}
+        for method, own in methods.items() for seed in range(len(own))
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def test_a_place_is_that_among_the_others_and_its_interval_is_over_seeds() -> None:
+    table = pd.DataFrame({"a": [1.0] * 5, "b": [2.0] * 5, "c": [2.0] * 5, "d": [0.0, 0.0, 0.0, 0.0, 6.0]})
+    found = places(table)
+    assert (found["a"].split()[0], found["b"].split()[0], found["d"].split()[0]) == ("1", "3.5", "2")
+    assert found["d"] == "2 [1, 4]"
+    assert places(table.iloc[:4])["d"] == "1", "too few seeds for an interval"
+
+
+def test_a_method_is_placed_without_its_counterpart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published, "JUDGED_BY", ("RetDev",))
+    retdev = {"ft": [0.2] * 5, "ssd": [0.1] * 5, "ssd_batch": [0.3] * 5, "retrained": [0.0] * 5, "ga": [0.4] * 5}
+    (line,) = of_methods(rows_of(RetDev=retdev), {"RetDev": column("RetDev", "lower")})
+    assert line[1:] == ["RetDev", "ssd", "0.100", "0.300", "+0.200 [+0.200, +0.200]", "1 [1, 1]", "2 [2, 2]"]
+
+
+def test_a_model_that_is_not_usable_has_no_score_and_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published, "JUDGED_BY", ("RetDev",))
+    rows = rows_of(RetDev={"ssd": [0.1] * 5, "ssd_batch": [0.3] * 5})
+    rows.loc[rows["method"].eq("ssd_batch") & rows["seed"].eq(2), "usable"] = False
+    (line,) = of_methods(rows, {"RetDev": column("RetDev", "lower")})
+    assert line[3:] == ["0.100", "n/a", "", "1 [1, 1]", ""]
+
+
+def test_columns_to_be_met_are_held_against_the_retrained_model_of_the_seed() -> None:
+    table = pd.DataFrame({"retrained": [0.5, 0.7], "original": [1.0, 1.0], "ft": [0.6, 0.6], "ga": [0.5, 0.9]})
+    assert badness(table, column("X", "retrained")).round(9).to_dict("list") == {"ft": [0.1, 0.1], "ga": [0.0, 0.2]}
+    assert badness(table, column("X", "higher"))["ft"].tolist() == [-0.6, -0.6]
+    assert badness(table, column("X", "ideal", 0.6))["ga"].round(9).tolist() == [0.1, 0.3]
+    assert badness(table[["ft"]], column("X", "retrained")).empty
+
+
+def test_measures_are_compared_for_each_method_as_written() -> None:
+    written = {"ft": [0.5] * 5, "ga": [0.9] * 5, "retrained": [0.5] * 5, "ssd_batch": [0.1] * 5}
+    coded = {"ft": [0.90] * 5, "ga": [0.95] * 5, "retrained": [0.95] * 5, "ssd_batch": [0.1] * 5}
+    columns = {name: column(name, "retrained") for name in ("ZRF", "ZRF_coded")}
+    lines = {line[2]: line for line in of_measures(rows_of(ZRF=written, ZRF_coded=coded), columns)}
+    assert set(lines) == {"ft", "ga", "retrained"}
+    assert lines["ft"][3:5] == ["0.500", "0.900"] and lines["ft"][6:] == ["1 [1, 1]", "2 [2, 2]"]
+    assert lines["ga"][6:] == ["2 [2, 2]", "1 [1, 1]"] and lines["retrained"][6:] == ["", ""]
+
+
+def test_two_result_sets_of_a_method_are_refused() -> None:
+    rows = rows_of(RetDev={"ft": [0.1]})
+    with pytest.raises(ConfigError, match="several result sets"):
+        check_sets(pd.concat([rows, rows]))
+
+
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    assert run_main(published.main, [f"results={tmp_path}"]) == 2
+
+
+def test_the_sweep_has_both_sides_of_every_case() -> None:
+    sweep = yaml.safe_load((ROOT / "sweeps" / "published.yaml").read_text(encoding="utf-8"))
+    assert {name for pair in METHODS.values() for name in pair} <= set(sweep["methods"])
+    measures = next(one for one in sweep["overrides"] if one.startswith("measures="))
+    assert {file.stem for file in (FOLDER / "measure").glob("*.yaml")} | {"zrf", "umia_erasure"} == set(
+        yaml.safe_load(measures.partition("=")[2])
+    )
+    assert {file.stem for file in (FOLDER / "method").glob("*.py")} == {two for _, two in METHODS.values()}
+
+
+# ----------------------------------------------------------------------------------------------------------- a tiny run
+
+
+@pytest.mark.slow
+def test_a_tiny_sweep_with_both_sides_makes_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = (
+        "dataset=digits", "dataset.limit=300", "dataset.source=sklearn", "dataset.title=digits", "arch=smallnet",
+        "forget=random", "forget.ratio=0.2", "train.epochs=6", "train.batch_size=16", "seeds=1", "runtime.threads=1",
+        "method.sfron.params.steps=10", "method.sfron_fast.params.steps=10",
+    )  # fmt: skip
+    done = run_command("sweep", tmp_path, "sweep=published", f"plugins={FOLDER}", *tiny)
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "page.md"
+    assert run_main(published.main, [f"results={tmp_path / 'results'}", f"page={page}"]) == 0
+    assert page.read_text() in capsys.readouterr().out
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.read_text().splitlines()]
+    assert {line[0] for line in lines if len(line) == len(published.HEAD)} == {"case", "---", *METHODS, *MEASURES}
+    scores = {line[2]: line for line in lines if line[0].startswith("relearning") and line[1].startswith("FA")}
+    assert {"original", "retrained", "ft", "scrub"} <= set(scores) and "scrub_shared" not in scores
+    assert scores["original"][3] == scores["original"][4] != "n/a", "it knows D_F as it did"
