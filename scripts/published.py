@@ -11,7 +11,8 @@ U-LiRA in DIR (python -m deepunlearn.lira sweep=ulira_small results=DIR) make a 
 The rule. Places are by the mean over seeds, 1 the best, equals share the mean of their places; where the value of the
 retrained model is to be met, by the distance from it in the same seed. In brackets 95 % intervals: of a change
 Student's t over seeds, of a place 1,000 draws of the seeds, the same for all methods. Below 5 seeds there are none. A
-method with a model that is not usable, or has no value in some seed, has no place in that column.
+method with a model that is not usable, or has no value in some seed, has no place in that column. A defect changes the
+score where the interval of the change does not hold 0, and the rank where the intervals of both places do not meet.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
-from deepunlearn.analysis.inference import FEWEST_SEEDS, mean_interval
+from deepunlearn.analysis.inference import FEWEST_SEEDS, differences, mean_interval
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.records import collect
 from deepunlearn.analysis.rows import REFERENCES, current
@@ -57,7 +59,8 @@ MEASURES = {
 }  # fmt: skip
 """Case -> pairs of columns, as written and as published."""
 JUDGED_BY = ("RetDev", "Indisc", "Disc_AUC")  # of methods
-HEAD = ["case", "column", "method", "as written", "as published", "change", "place as written", "place as published"]
+HEAD = ["case", "column", "method", "as written", "as published", "change", "place as written", "place as published",
+        "changes"]  # fmt: skip
 UNKNOWN = "n/a"  # of a method that has no value in some seed, or a model that is not usable
 OPTIONS: Mapping[str, str | bool] = {"results": "results/published", "page": "none"}
 DRAWS = 1000
@@ -86,25 +89,60 @@ def badness(table: pd.DataFrame, column: Column) -> pd.DataFrame:
     return own
 
 
-def places(table: pd.DataFrame) -> dict[str, str]:
+class Place(NamedTuple):
+    """Of a mean, 1 the best; low and high: its interval, None below 5 seeds."""
+
+    at: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.at:g}" if self.low is None else f"{self.at:g} [{self.low:g}, {self.high:g}]"
+
+
+class Change(NamedTuple):
+    """Mean of published - written over seeds, and its interval."""
+
+    mean: float
+    interval: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, written: Floats, published: Floats) -> Change:
+        """Of values [seeds]."""
+        found = differences(published, written)
+        return cls(float(found.mean()), mean_interval(found))
+
+    def __str__(self) -> str:
+        told = f"{self.mean:+.3f}"
+        return told if self.interval is None else f"{told} [{self.interval[0]:+.3f}, {self.interval[1]:+.3f}]"
+
+
+def places(table: pd.DataFrame) -> dict[str, Place]:
     """Method -> place of its mean and the interval of that; table: seeds x methods, lower is better."""
     values = table.to_numpy(float)
-    found = rankdata(values.mean(axis=0))
-    texts = dict(zip(table.columns, (f"{place:g}" for place in found), strict=True))
+    found = rankdata(values.mean(axis=0)).tolist()
     if len(values) < FEWEST_SEEDS or values.shape[1] == 0:
-        return texts
+        return {name: Place(at) for name, at in zip(table.columns, found, strict=True)}
     chosen = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
     drawn = rankdata(values[chosen].mean(axis=1), axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0, method="nearest")
-    return {name: f"{texts[name]} [{a:g}, {b:g}]" for name, a, b in zip(table.columns, low, high, strict=True)}
+    ends = np.percentile(drawn, [2.5, 97.5], axis=0, method="nearest").tolist()
+    return {name: Place(*one) for name, *one in zip(table.columns, found, *ends, strict=True)}
 
 
-def change(written: Floats, published: Floats) -> str:
-    """Mean of published - written [seeds], and its interval."""
-    differences = published - written
-    interval = mean_interval(differences)
-    told = f"{differences.mean():+.3f}"
-    return told if interval is None else f"{told} [{interval[0]:+.3f}, {interval[1]:+.3f}]"
+def verdict(change: Change, written: Place | None, published: Place | None) -> str:
+    """What can be said to change: the score where its interval does not hold 0, the rank where the places' do not meet.
+
+    Nothing can where there are no intervals.
+    """
+    if change.interval is None:
+        return "too few seeds"
+    low, high = change.interval
+    changed = ["score"] if low > 0 or high < 0 else []
+    if written is not None and published is not None:
+        assert None not in (*written, *published), "scores have as many seeds as places"
+        apart = max(written.low, published.low) > min(written.high, published.high)  # type: ignore[type-var]
+        changed += ["rank"] if apart else []
+    return " and ".join(changed) or "nothing seen"
 
 
 def of_methods(rows: pd.DataFrame, columns: Mapping[str, Column]) -> Iterator[list[str]]:
@@ -114,8 +152,8 @@ def of_methods(rows: pd.DataFrame, columns: Mapping[str, Column]) -> Iterator[li
         for name in JUDGED_BY if set(pair) <= run else ():
             bad = badness(table := table_of(rows, name), columns[name])
             others = [one for one in bad if one not in {*defective, pair[0]}]
-            texts = [places(bad[[*others, one]])[one] if one in bad else "" for one in pair]
-            yield _line(case, name, pair[0], [table.get(one) for one in pair], texts)
+            found = [places(bad[[*others, one]])[one] if one in bad else None for one in pair]
+            yield _line(case, name, pair[0], [table.get(one) for one in pair], found)
 
 
 def of_measures(rows: pd.DataFrame, columns: Mapping[str, Column]) -> Iterator[list[str]]:
@@ -125,20 +163,23 @@ def of_measures(rows: pd.DataFrame, columns: Mapping[str, Column]) -> Iterator[l
         for pair in (pair for pair in pairs if set(pair) <= set(rows) & set(columns)):
             tables = [table_of(rows, name) for name in pair]
             common = [name for name in tables[0] if name in tables[1]]
-            texts = [places(badness(table[common], columns[name])) for table, name in zip(tables, pair, strict=True)]
+            found = [places(badness(table[common], columns[name])) for table, name in zip(tables, pair, strict=True)]
             for method in dict.fromkeys(rows["method"]):
-                own = [text.get(method, "") for text in texts]
+                own = [one.get(method) for one in found]
                 yield _line(case, " / ".join(pair), method, [table.get(method) for table in tables], own)
 
 
 def _line(
-    case: str, column: str, method: str, sides: Sequence[pd.Series[float] | None], texts: Sequence[str]
+    case: str, column: str, method: str, sides: Sequence[pd.Series[float] | None], found: Sequence[Place | None]
 ) -> list[str]:
     """sides: values [seeds] as written and as published, None where a model is not usable or has no value."""
     told = [UNKNOWN if side is None else f"{side.mean():.3f}" for side in sides]
+    texts = ["" if one is None else str(one) for one in found]
     written, published = sides
-    known = written is not None and published is not None
-    return [case, column, method, *told, change(written.to_numpy(), published.to_numpy()) if known else "", *texts]
+    if written is None or published is None:
+        return [case, column, method, *told, "", *texts, ""]
+    change = Change.of(written.to_numpy(), published.to_numpy())
+    return [case, column, method, *told, str(change), *texts, verdict(change, *found)]
 
 
 def check_sets(rows: pd.DataFrame) -> None:

@@ -31,7 +31,19 @@ from deepunlearn.testing.measure_contract import LABELS, ORIGINAL, logits
 from deepunlearn.testing.small import equal_states, make_problem, quick_params, runtime, state
 from deepunlearn.ulira.attack import attack
 from scripts import published
-from scripts.published import MEASURES, METHODS, badness, by_correctness, check_sets, of_measures, of_methods, places
+from scripts.published import (
+    MEASURES,
+    METHODS,
+    Change,
+    Place,
+    badness,
+    by_correctness,
+    check_sets,
+    of_measures,
+    of_methods,
+    places,
+    verdict,
+)
 from tests.commands import run_command
 from tests.methods.oracles import DATA, trained
 
@@ -186,6 +198,9 @@ def test_after_relearning_in_place_it_is_another_model_that_is_measured() -> Non
     forgot = logits(forget=0.5)
     found = values("relearn_in_place", forgot)
     assert found["FA_relearnt"] > accuracy(forgot["forget"], LABELS["forget"]) + 0.02
+    cut, classes = measure_contract.SETS["where a class is forgotten whole"]
+    own = measure_contract.outputs(measure("relearn_in_place"), ORIGINAL, 0, cut, classes)
+    assert computed(measure("relearn_in_place"), own)["Indisc_relearnt"] is not None
     known = values("relearn_in_place", ORIGINAL)
     assert known["RA_relearnt"] == accuracy(ORIGINAL["retain"], LABELS["retain"]), "nothing was to be relearnt"
 
@@ -242,16 +257,35 @@ def rows_of(**of: dict[str, list[float]]) -> pd.DataFrame:
 def test_a_place_is_that_among_the_others_and_its_interval_is_over_seeds() -> None:
     table = pd.DataFrame({"a": [1.0] * 5, "b": [2.0] * 5, "c": [2.0] * 5, "d": [0.0, 0.0, 0.0, 0.0, 6.0]})
     found = places(table)
-    assert (found["a"].split()[0], found["b"].split()[0], found["d"].split()[0]) == ("1", "3.5", "2")
-    assert found["d"] == "2 [1, 4]"
-    assert places(table.iloc[:4])["d"] == "1", "too few seeds for an interval"
+    assert (found["a"].at, found["b"].at) == (1, 3.5)
+    assert str(found["d"]) == "2 [1, 4]"
+    assert str(places(table.iloc[:4])["d"]) == "1", "too few seeds for an interval"
+
+
+@pytest.mark.parametrize(
+    ("published_values", "places_", "told"),
+    [
+        ([0.3, 0.31, 0.3, 0.31, 0.3], (Place(1, 1, 2), Place(4, 3, 5)), "score and rank"),
+        ([0.3, 0.31, 0.3, 0.31, 0.3], (Place(1, 1, 3), Place(4, 3, 5)), "score"),
+        ([0.0, 0.2, 0.1, 0.0, 0.2], (Place(3, 3, 4), Place(1, 1, 2)), "rank"),
+        ([0.1] * 5, (Place(1, 1, 2), Place(1, 1, 2)), "nothing seen"),
+        ([0.1 + 1e-12] * 5, (None, None), "nothing seen"),
+        ([0.3] * 4, (Place(1), Place(2)), "too few seeds"),
+    ],
+)
+def test_what_a_defect_can_be_said_to_change(
+    published_values: list[float], places_: tuple[Place | None, Place | None], told: str
+) -> None:
+    written = np.full(len(published_values), 0.1)
+    assert verdict(Change.of(written, np.array(published_values)), *places_) == told
 
 
 def test_a_method_is_placed_without_its_counterpart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "JUDGED_BY", ("RetDev",))
     retdev = {"ft": [0.2] * 5, "ssd": [0.1] * 5, "ssd_batch": [0.3] * 5, "retrained": [0.0] * 5, "ga": [0.4] * 5}
     (line,) = of_methods(rows_of(RetDev=retdev), {"RetDev": column("RetDev", "lower")})
-    assert line[1:] == ["RetDev", "ssd", "0.100", "0.300", "+0.200 [+0.200, +0.200]", "1 [1, 1]", "2 [2, 2]"]
+    assert line[1:] == ["RetDev", "ssd", "0.100", "0.300", "+0.200 [+0.200, +0.200]", "1 [1, 1]", "2 [2, 2]",
+                        "score and rank"]  # fmt: skip
 
 
 def test_a_model_that_is_not_usable_has_no_score_and_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +293,7 @@ def test_a_model_that_is_not_usable_has_no_score_and_no_place(monkeypatch: pytes
     rows = rows_of(RetDev={"ssd": [0.1] * 5, "ssd_batch": [0.3] * 5})
     rows.loc[rows["method"].eq("ssd_batch") & rows["seed"].eq(2), "usable"] = False
     (line,) = of_methods(rows, {"RetDev": column("RetDev", "lower")})
-    assert line[3:] == ["0.100", "n/a", "", "1 [1, 1]", ""]
+    assert line[3:] == ["0.100", "n/a", "", "1 [1, 1]", "", ""]
 
 
 def test_columns_to_be_met_are_held_against_the_retrained_model_of_the_seed() -> None:
@@ -276,8 +310,8 @@ def test_measures_are_compared_for_each_method_as_written() -> None:
     columns = {name: column(name, "retrained") for name in ("ZRF", "ZRF_coded")}
     lines = {line[2]: line for line in of_measures(rows_of(ZRF=written, ZRF_coded=coded), columns)}
     assert set(lines) == {"ft", "ga", "retrained"}
-    assert lines["ft"][3:5] == ["0.500", "0.900"] and lines["ft"][6:] == ["1 [1, 1]", "2 [2, 2]"]
-    assert lines["ga"][6:] == ["2 [2, 2]", "1 [1, 1]"] and lines["retrained"][6:] == ["", ""]
+    assert lines["ft"][3:5] == ["0.500", "0.900"] and lines["ft"][6:] == ["1 [1, 1]", "2 [2, 2]", "score and rank"]
+    assert lines["ga"][6:8] == ["2 [2, 2]", "1 [1, 1]"] and lines["retrained"][6:] == ["", "", "score"]
 
 
 def test_two_result_sets_of_a_method_are_refused() -> None:
