@@ -22,9 +22,13 @@ SECTIONS = {  # classes that others are derived from -> what a reader calls thes
     "DeepUnlearnError": "Runs of a model or method",
 }
 INTRO = """# Every message, and what to do
-Each error says what is wrong, what was given, what is allowed and what to do; a command ends with exit code 2 and has
-changed nothing. Search this page for the words that you see; `…` stands for what differs each time. An error with a
-traceback is a mistake of this program: please report it. `python -m tests.error_list` writes this page from the source.
+
+Each error says what is wrong, what was given, what is allowed and what to do. A command that ends
+with an error has exit code 2 and has changed nothing.
+
+To find an error, search this page for the words that you see. `…` stands for what differs each
+time: a name, a number, a path. An error with a traceback is a mistake of this program. Please
+report it. `python -m tests.error_list` writes this page from the source.
 """
 
 
