@@ -24,7 +24,8 @@ SECTIONS = {  # classes that others are derived from -> what a reader calls thes
 INTRO = """# Every message, and what to do
 
 Each error says what is wrong, what was given, what is allowed and what to do. A command that ends
-with an error has exit code 2 and has changed nothing.
+with one has exit code 2. The exit code is 1 if a model has diverged, if a method cannot be applied,
+or if a search has no completed trial. Results that were stored before are not changed.
 
 To find an error, search this page for the words that you see. `…` stands for what differs each
 time: a name, a number, a path. An error with a traceback is a mistake of this program. Please
