@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from deepunlearn.data.loader import Part
 from deepunlearn.learning import Recorded, Shards
 from deepunlearn.methods.base import Problem
 from deepunlearn.runtime import Runtime
+
+Kind = TypeVar("Kind", bound=Problem)
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,11 @@ class Setting:
 
     def problem(self, generator: torch.Generator) -> Problem:
         """A problem with a working copy of its own."""
-        model = self.runtime.compiled(working_copy(self.original))
-        return Problem(
+        return self.problem_of(self.runtime.compiled(working_copy(self.original)), generator, Problem)
+
+    def problem_of(self, model: nn.Module, generator: torch.Generator, kind: type[Kind]) -> Kind:
+        """A problem of a kind whose working copy is `model`."""
+        return kind(
             original=self.original,
             model=model,
             anatomy=self.anatomy(model),
@@ -95,7 +100,7 @@ def execute(
         try:
             while True:
                 clock.start()
-                more = _takes_step(steps, problem)
+                more = takes_step(steps, problem)
                 clock.stop()
                 problem.check_finite()
                 problem.check_frozen()
@@ -112,7 +117,7 @@ def execute(
 _END = object()
 
 
-def _takes_step(steps: Iterator[None], problem: Problem) -> bool:
+def takes_step(steps: Iterator[None], problem: Problem) -> bool:
     """Let a method run to its next yield; whether there is one.
 
     Batch normalisation cannot train on one sample: NotApplicable where a method gives it a batch of one.

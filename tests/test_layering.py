@@ -29,6 +29,7 @@ LAYERS = [  # each row may import from itself only within one package, and from 
     ["cells"],
     ["methods"],
     ["composition", "running"],
+    ["together"],
     ["measures"],
     ["stages"],
     ["ulira.shadow_models"],

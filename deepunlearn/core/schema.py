@@ -175,6 +175,7 @@ class ProtocolConfig(Frozen):
 
 
 OF_ONE_LOSS = ("cmaes", "gp")  # samplers that learn from one number
+OF_GENERATIONS = ("nsga3", "random")  # whose trials of a generation, or all, do not learn from each other
 # switches that results of earlier versions do not have
 LATER_OF_SEARCH = ("shared", "from_defaults", "pruner", "look_samples", "stops_early")
 FEWEST_OF_LOOK = 10  # samples of each part: the attack needs so many
@@ -201,6 +202,7 @@ class SearchConfig(Frozen):
     shared: bool = False  # one study of all search seeds, each trial on one of them
     from_defaults: bool = False  # a first trial has the default values
     stops_early: bool = False  # where another trial is expected to gain less than seeds differ
+    together: PositiveInt = 1  # trials that a process runs at once, where neither method nor network forbids it
     winners: dict[str, dict[str, Any]] = Field(default_factory=dict)  # and the next ones these (search.winners=FILE)
 
     @model_validator(mode="after")
@@ -262,6 +264,19 @@ class SearchConfig(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _together_only_where_trials_do_not_learn_from_each_other(self) -> SearchConfig:
+        if self.together > 1 and (self.sampler not in OF_GENERATIONS or self.prune or self.stops_early):
+            raise Unfit(
+                "trials that learn from each other cannot run together",
+                given=f"search.together={self.together}, search.sampler={self.sampler or 'null'}, search.prune="
+                f"{str(self.prune).lower()}, search.stops_early={str(self.stops_early).lower()}",
+                allowed=f"search.together with search.sampler={' or '.join(OF_GENERATIONS)}, search.prune=false and "
+                "search.stops_early=false",
+                remedy="give search=paper search.together=8, or leave search.together out",
+            )
+        return self
+
     @property
     def studies(self) -> int:
         """How many studies a cell and method has."""
@@ -271,7 +286,7 @@ class SearchConfig(Frozen):
     def identity(self) -> dict[str, Any]:
         """What tells tables apart beside winners: all but names; later fields only where they say something."""
         later = {name for name in LATER_OF_SEARCH if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(exclude={"title", "storage", "winners", *later})
+        return self.model_dump(exclude={"title", "storage", "winners", "together", *later})
 
 
 CpuKernels = Literal["auto", "off"]

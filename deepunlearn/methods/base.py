@@ -378,9 +378,14 @@ class Method(ABC):
 
     `run` changes `problem.model` in place and yields after each epoch. At a yield the clock stands still: the runner
     checks for divergence, shows progress and may prune. A method does not evaluate, write or report by itself.
+
+    together: whether `run` also works for several networks at once (deepunlearn/together.py). Its real numbers and
+    epochs are then float64 [K], losses are [K]. So it takes from `problem` no more than `sgd`, `step`, `cross_entropy`
+    and batches, its rates from `constant` or `cosine`, and does nothing but arithmetic with the numbers.
     """
 
     name: ClassVar[str] = ""  # its file's name, set when it is loaded
+    together: ClassVar[bool] = False
 
     def __init__(self, **params: Value) -> None:
         classes = [one for one in type(self).__mro__ if issubclass(one, Method) and one is not Method]

@@ -16,6 +16,8 @@ class FineTuning(Method):
     Deviation: a smaller default lr than 0.1.
     """
 
+    together = True
+
     lr: float
     weight_decay: float
     batch_size: int

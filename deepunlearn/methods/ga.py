@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.optim import descend
+from deepunlearn.ops.optim import constant, descend
 
 
 class GradientAscent(Method):
@@ -17,6 +17,8 @@ class GradientAscent(Method):
     the default rate is ours, at which a tenth of 4,000 samples leaves a network of use (docs/methods.md).
     """
 
+    together = True
+
     lr: float
     weight_decay: float
     batch_size: int
@@ -26,4 +28,5 @@ class GradientAscent(Method):
         problem.model.train()
         optimizer = problem.sgd(lr=self.lr, weight_decay=self.weight_decay)
         step = problem.step(lambda x, y: -problem.cross_entropy(x, y), optimizer)
-        yield from descend(step, lambda: problem.batches(problem.forget, self.batch_size), [self.lr] * self.epochs)
+        rates = constant(self.lr, self.epochs)
+        yield from descend(step, lambda: problem.batches(problem.forget, self.batch_size), rates)

@@ -16,6 +16,8 @@ class LabelFlipping(Method):
     the variant with fixed wrong labels.
     """
 
+    together = True
+
     lr: float
     weight_decay: float
     batch_size: int

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.optim import descend
+from deepunlearn.ops.optim import constant, descend
 
 
 class NegativeGradientPlus(Method):
@@ -18,6 +18,8 @@ class NegativeGradientPlus(Method):
     Source: Kurmanji et al. 2023 (arXiv 2302.09880), equation of the NegGrad+ baseline.
     The default rate is ours: with 0.01, and with 0.001, a forgotten class of 4,000 samples takes the rest with it.
     """
+
+    together = True
 
     lr: float
     weight_decay: float
@@ -39,4 +41,4 @@ class NegativeGradientPlus(Method):
             for batch in problem.batches(problem.retain, self.batch_size):
                 yield *batch, *next(forget)
 
-        yield from descend(step, batches, [self.lr] * self.epochs)
+        yield from descend(step, batches, constant(self.lr, self.epochs))

@@ -20,6 +20,8 @@ class SuccessiveRandomLabels(Method):
     Deviations: the schedule acts (the published code builds one and never steps it); a smaller default lr than 0.1.
     """
 
+    together = True
+
     lr: float
     weight_decay: float
     batch_size: int

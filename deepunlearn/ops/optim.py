@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from deepunlearn.kernels.memory_order import InMemoryOrder
 from deepunlearn.ops.step import Step
 
 Masks = Mapping[Tensor, Tensor]
+Number = TypeVar("Number", float, Tensor)  # of one network, or [K] of networks that are trained together
 
 
 def sgd(
@@ -65,14 +67,30 @@ def _hold(optimizer: torch.optim.Optimizer, masks: Masks | None) -> None:
     optimizer.register_step_post_hook(put_back)
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+def set_lr(optimizer: torch.optim.Optimizer, lr: float | Tensor) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr
 
 
-def cosine(lr: float, epochs: int, end: float = 0.0) -> list[float]:
-    """The rate of each epoch: cosine annealing from `lr` towards `end`, which it would reach after the last epoch."""
-    return [end + (lr - end) * (1 + math.cos(math.pi * epoch / epochs)) / 2 for epoch in range(epochs)]
+def constant(lr: Number, epochs: int | Tensor) -> list[Number]:
+    """The same rate in each epoch. Of networks that are trained together, a float64 [K] of each, in the longest run."""
+    return [lr] * _longest(epochs)
+
+
+def cosine(lr: Number, epochs: int | Tensor, end: float = 0.0) -> list[Number]:
+    """The rate of each epoch: cosine annealing from `lr` towards `end`, which it would reach after the last epoch.
+
+    Of networks that are trained together as `constant`; what a rate is after a network's own last epoch says nothing.
+    """
+    return [end + (lr - end) * (1 + _cosine(math.pi * epoch / epochs)) / 2 for epoch in range(_longest(epochs))]
+
+
+def _longest(epochs: int | Tensor) -> int:
+    return int(epochs.max()) if isinstance(epochs, Tensor) else epochs
+
+
+def _cosine(angle: Any) -> Any:
+    return torch.cos(angle) if isinstance(angle, Tensor) else math.cos(angle)
 
 
 def warm_up_then_fall(lr: float, epochs: int) -> list[float]:
@@ -94,7 +112,9 @@ def steps_down(lr: float, epochs: int, factor: float, milestones: Sequence[int],
     return [lr * factor ** sum(epoch > milestone for milestone in milestones) for epoch in numbers]
 
 
-def descend(step: Step, batches: Callable[[], Iterable[tuple[Tensor, ...]]], rates: Iterable[float]) -> Iterator[None]:
+def descend(
+    step: Step, batches: Callable[[], Iterable[tuple[Tensor, ...]]], rates: Iterable[float | Tensor]
+) -> Iterator[None]:
     """One epoch over `batches()` at each of `rates`; yields after each."""
     for rate in rates:
         set_lr(step.optimizer, rate)

@@ -37,7 +37,7 @@ def make_sampler(search: SearchConfig, seed: int, finished: Collection[FrozenTri
 
 
 def _nsga3(search: SearchConfig, seed: int, finished: Collection[FrozenTrial]) -> BaseSampler:
-    return optuna.samplers.NSGAIIISampler(population_size=search.population_size or POPULATION, seed=seed)
+    return Generations(population_size=search.population_size or POPULATION, seed=seed)
 
 
 def _tpe(search: SearchConfig, seed: int, finished: Collection[FrozenTrial]) -> BaseSampler:
@@ -113,6 +113,51 @@ class BySlot(BaseSampler):
         return self.sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
+class Generations(optuna.samplers.NSGAIIISampler):
+    """NSGA-III whose trials are the same when they are run again, in whatever order those of a generation have ended.
+
+    Optuna's chooses parents when the first trial of a generation begins, with the random numbers of that trial, and
+    keeps them for the others. A first trial that was lost would find them chosen, and draw other numbers.
+    """
+
+    _begins: int | None = None  # the generation whose first trial is drawn
+
+    @classmethod
+    def _get_generation_key(cls) -> str:
+        """As in studies that were stored by Optuna's own class, which names it after itself."""
+        return GENERATION
+
+    @classmethod
+    def _get_parent_cache_key_prefix(cls) -> str:
+        return str(optuna.samplers.NSGAIIISampler._get_parent_cache_key_prefix())
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        own = generation_of(trial)
+        first = min(_slot(other) for other in study.get_trials(deepcopy=False) if generation_of(other) == own)
+        self._begins = own if own and _slot(trial) == first else None
+        return super().sample_relative(study, trial, search_space)
+
+    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        return sorted(super().get_population(study, generation), key=_slot)
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        if generation != self._begins:
+            return sorted(super().get_parent_population(study, generation), key=_slot)
+        parents: list[FrozenTrial] = self.select_parent(study, generation)
+        kept = [trial._trial_id for trial in parents]
+        study._storage.set_study_system_attr(
+            study._study_id, f"{self._get_parent_cache_key_prefix()}{generation}", kept
+        )
+        return parents
+
+
+def _slot(trial: FrozenTrial) -> int:
+    """Studies that were not made of slots have numbers only."""
+    return int(trial.user_attrs.get("slot", trial.number))
+
+
 def _numbered(trial: FrozenTrial) -> FrozenTrial:
     """The same trial, numbered by its slot."""
     other = copy.copy(trial)
@@ -136,6 +181,20 @@ def next_generation(finished: Collection[FrozenTrial], population: int) -> int:
     newest = max(sizes, default=0)
     scored = sum(trial.state == TrialState.COMPLETE for trial in finished)
     return newest + 1 if sizes[newest] >= population and scored >= PARENTS else newest
+
+
+def independent(search: SearchConfig, finished: Collection[FrozenTrial]) -> int:
+    """How many of the next trials of NSGA-III or at random would be the same whatever comes of one another.
+
+    Of NSGA-III those of one generation: what is left of it, or one where it goes on for want of scored trials.
+    """
+    if search.sampler == "random":
+        return search.trials
+    population = search.population_size or POPULATION
+    sizes = Counter(generation_of(trial) for trial in finished)
+    newest = max(sizes, default=0)
+    begun = sizes[newest] if next_generation(finished, population) == newest else 0
+    return max(1, population - begun)
 
 
 def generation_of(trial: FrozenTrial) -> int:

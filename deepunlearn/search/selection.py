@@ -172,12 +172,25 @@ def _outcomes(studies: list[SlotStudy]) -> str:
 def write_trials(path: Path, studies: list[SlotStudy]) -> None:
     """All finished trials as CSV: search seed, slot, state, reason, losses, seconds, hyper-parameters (JSON),
     NSGA-III's generation (0: random), where values are from that were not drawn, and what it was last scored by: after
-    which epoch of how many, on how many samples of all parts, and the sum of its losses there."""
+    which epoch of how many, on how many samples of all parts, and the sum of its losses there; and how many trials ran
+    at once, of whose seconds its own are a share."""
     names = COMPONENTS
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["seed", "slot", "state", "reason", *names, "seconds", "params", "generation", "origin", *FIDELITY]
+            [
+                "seed",
+                "slot",
+                "state",
+                "reason",
+                *names,
+                "seconds",
+                "params",
+                "generation",
+                "origin",
+                *FIDELITY,
+                "together",
+            ]
         )
         for study in studies:
             for slot, trial in sorted(study.finished().items()):
@@ -195,5 +208,6 @@ def write_trials(path: Path, studies: list[SlotStudy]) -> None:
                         generation_of(trial),
                         attrs.get("origin", ""),
                         *fields_of(trial).values(),
+                        attrs.get("together", 1),
                     ]
                 )

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -35,11 +36,12 @@ from deepunlearn.running import Run
 from deepunlearn.search.gain import GainWatch
 from deepunlearn.search.looks import Fidelity, look_rows, looks_at, make_pruner, shares
 from deepunlearn.search.objective import COMPONENTS, Losses, score, unattacked
-from deepunlearn.search.samplers import generation_of, make_sampler, sampler_attributes
+from deepunlearn.search.samplers import generation_of, independent, make_sampler, sampler_attributes
 from deepunlearn.search.slots import STOPPED, finished_slots, open_storage, storage_url, study_name, trials_wanted
 from deepunlearn.stages.data import Rows
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.unlearning import Start
+from deepunlearn.together import Outcome, groups
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
@@ -93,11 +95,12 @@ class SlotStudy:
         self._consider_stopping()
         with self.experiment.progress.bar(label, self.search.trials) as bar:
             bar.advance(len(self.finished()))
-            while (slot := self._claim()) is not None:
+            while slots := self._claim_some():
                 try:
-                    note = self._run_slot(slot)
+                    note = self._run_slots(slots)
                 finally:
-                    self._claims.release(slot_name(slot))
+                    for slot in slots:
+                        self._claims.release(slot_name(slot))
                 self._consider_stopping()
                 bar.advance(len(self.finished()) - bar.done, note)
                 stopping.check()
@@ -152,6 +155,28 @@ class SlotStudy:
                 self._claims.release(slot_name(slot))
         return None
 
+    def _claim_some(self) -> list[int]:
+        """Slots that are ours now: one, or as many as are to run together and do not learn from each other."""
+        most = min(self.search.together, independent(self.search, self.finished().values())) if self._stacks else 1
+        slots: list[int] = []
+        while len(slots) < most and (slot := self._claim()) is not None:
+            slots.append(slot)
+        return slots
+
+    @cached_property
+    def _stacks(self) -> bool:
+        """Whether trials run together where that is asked for. Says why if they do not."""
+        if self.search.together == 1:
+            return False
+        params = self.method.complete({})
+        start = self.start(self.seeds[0])
+        why = self.experiment.apart(self.method, params, self.seeds[0], earlier=start.model if start else None)
+        if why is not None:
+            self.experiment.progress.say(
+                f"{self.experiment.cell.name} {self.method.name}: trials run one by one: {why}"
+            )
+        return why is None
+
     def _bury(self, slot: int) -> None:
         """End trials of this slot that a dead worker left running; they do not count."""
         for trial in self.trials():
@@ -187,16 +212,50 @@ class SlotStudy:
         starts = list(self.key.starts.items())
         return starts[:1] * (self._repeats - 1) + starts
 
-    def _run_slot(self, slot: int) -> str:
-        study, trial = self._start(slot)
+    def _run_slots(self, slots: Sequence[int]) -> str:
+        """The last one's outcome, in words."""
+        if len(slots) == 1:
+            return self._run_slot(*self._start(slots[0]), self._score)
+        started = [self._start(slot) for slot in slots]
+        drawn = [self._draw(trial) for _, trial in started]
+        note = ""
+        for seed in dict.fromkeys(trial.user_attrs["seed"] for _, trial in started):
+            of_seed = [place for place, (_, trial) in enumerate(started) if trial.user_attrs["seed"] == seed]
+            for group in groups(self.method, [drawn[place] for place in of_seed]):
+                chosen = [of_seed[place] for place in group]
+                note = self._run_group([started[place] for place in chosen], [drawn[place] for place in chosen], seed)
+        return note
+
+    def _run_group(
+        self, started: Sequence[tuple[optuna.Study, Trial]], many: Sequence[dict[str, Value]], seed: int
+    ) -> str:
+        """Trials that are made together, and scored one by one. What goes wrong for all is the outcome of each."""
+        if len(started) == 1:
+            return self._run_slot(*started[0], self._score)
+        made = _Made(lambda: self._unlearned_together(many, seed))
+        note = ""
+        for place, (study, trial) in enumerate(started):
+
+            def score(trial: Trial, place: int = place) -> Losses:
+                trial.set_user_attr("together", len(many))
+                return self._scored(trial, many[place], *made.at(place))
+
+            note = self._run_slot(study, trial, score)
+        return note
+
+    def _unlearned_together(self, many: Sequence[dict[str, Value]], seed: int) -> list[Outcome]:
+        start = self.start(seed)
+        return self.experiment.unlearn_together(self.method, many, seed, earlier=start.model if start else None)
+
+    def _run_slot(self, study: optuna.Study, trial: Trial, score: Callable[[Trial], Losses]) -> str:
         try:
-            return self._finish_slot(study, trial)
+            return self._finish_slot(study, trial, score)
         except UpdateFinishedTrialError:
             return "given up for dead meanwhile, and run by another worker"
 
-    def _finish_slot(self, study: optuna.Study, trial: Trial) -> str:
+    def _finish_slot(self, study: optuna.Study, trial: Trial, score: Callable[[Trial], Losses]) -> str:
         try:
-            losses = self._score(trial)
+            losses = score(trial)
         except UpdateFinishedTrialError:
             raise
         except optuna.TrialPruned as pruned:
@@ -225,12 +284,19 @@ class SlotStudy:
             trial.set_user_attr("traceback", "".join(traceback.format_exception(error))[-20_000:])
         study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
-    def _score(self, trial: Trial) -> Losses:
+    def _draw(self, trial: Trial) -> dict[str, Value]:
         searched = {name: suggest(trial, name, limits) for name, limits in self.key.ranges.items()}
         params = self.method.from_search(searched, self.experiment.blocks)
         trial.set_user_attr("params", params)
-        seed = trial.user_attrs["seed"]
+        return params
+
+    def _score(self, trial: Trial) -> Losses:
+        params, seed = self._draw(trial), trial.user_attrs["seed"]
         model, run = self._unlearned(params, seed, self._watcher(trial, params, seed))
+        return self._scored(trial, params, model, run)
+
+    def _scored(self, trial: Trial, params: dict[str, Value], model: nn.Module, run: Run) -> Losses:
+        seed = trial.user_attrs["seed"]
         losses = score_model(self.experiment, model, seed)
         epochs = self.method.epochs_of(params)
         Fidelity(epochs, epochs, self._samples(seed), losses.sum).tell(trial)
@@ -265,6 +331,27 @@ class SlotStudy:
         """How many a score is of, all parts together."""
         rows, labels = look_at(self.experiment, seed, samples), self.experiment.split_data(seed).labels
         return sum(len(labels[part] if rows is None else rows[part]) for part in SEARCH_PARTS)
+
+
+class _Made:
+    """Models that are made together when the first is asked for; that nothing came of it, or of one, is raised."""
+
+    def __init__(self, make: Callable[[], list[Outcome]]) -> None:
+        self._make = make
+        self._outcomes: list[Outcome] | Exception | None = None
+
+    def at(self, place: int) -> tuple[nn.Module, Run]:
+        if self._outcomes is None:
+            try:
+                self._outcomes = self._make()
+            except Exception as error:  # the outcome of every trial of the group
+                self._outcomes = error
+        if isinstance(self._outcomes, Exception):
+            raise self._outcomes
+        outcome = self._outcomes[place]
+        if isinstance(outcome, Diverged):
+            raise outcome
+        return outcome
 
 
 def _alike(error: Exception) -> str:

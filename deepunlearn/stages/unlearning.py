@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from deepunlearn.learning import Ensemble, Recorded, Shards
 from deepunlearn.running import Run, Setting, execute
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.recording import RecordingStage
+from deepunlearn.together import Outcome, columns, execute_together, reason_apart
 from deepunlearn.training import load_weights, save_weights, seconds_per_step
 
 RECALIBRATE_SECONDS = 600.0  # a machine's speed drifts; older step timings are taken again
@@ -60,8 +61,36 @@ class UnlearningStage(RecordingStage):
 
         Equal values and equal `drawn` (as in the key) give equal models.
         """
+        setting = self._setting(method, params, seed, earlier)
+        self.runtime.graphs_of(method.name)
+        run_seed = self.keys.run_seed(method, seed, drawn)
+        return execute(make_method(method, params), setting.problem, self.runtime, run_seed, on_epoch)
+
+    def unlearn_together(
+        self,
+        method: MethodConfig,
+        many: Sequence[dict[str, Value]],
+        seed: int,
+        *,
+        earlier: UnlearnedKey | None = None,
+    ) -> list[Outcome]:
+        """What `unlearn` makes of each of `many`, one group of `groups`, but for rounding; where `apart` is None."""
+        setting = self._setting(method, many[0], seed, earlier)
+        epochs = [method.epochs_of(params) for params in many]
+        made = make_method(method, columns(method, many, self.runtime.device))
+        return execute_together(made, setting, epochs, self.keys.run_seed(method, seed))
+
+    def apart(
+        self, method: MethodConfig, params: dict[str, Value], seed: int, *, earlier: UnlearnedKey | None = None
+    ) -> str | None:
+        """Why models of `method` are made one by one; None where `unlearn_together` can make them."""
+        return reason_apart(method, self._setting(method, params, seed, earlier))
+
+    def _setting(
+        self, method: MethodConfig, params: dict[str, Value], seed: int, earlier: UnlearnedKey | None
+    ) -> Setting:
         recorded, original = self._learning_phase(method, params, seed, earlier)
-        setting = Setting(
+        return Setting(
             original=original,
             data=self.parts_of_run(seed),
             classes=len(self.decoded.class_names),
@@ -71,9 +100,6 @@ class UnlearningStage(RecordingStage):
             recorded=recorded,
             difficulty=self.difficulty(method, seed),
         )
-        self.runtime.graphs_of(method.name)
-        run_seed = self.keys.run_seed(method, seed, drawn)
-        return execute(make_method(method, params), setting.problem, self.runtime, run_seed, on_epoch)
 
     def _learning_phase(
         self, method: MethodConfig, params: dict[str, Value], seed: int, earlier: UnlearnedKey | None

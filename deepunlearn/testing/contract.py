@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from deepunlearn.composition import load_method, make_method
-from deepunlearn.core.errors import NotApplicable
+from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.core.method_config import MethodConfig, Needs
 from deepunlearn.core.params import ParamSpec, Value
 from deepunlearn.data.loader import Part
@@ -33,6 +33,7 @@ from deepunlearn.testing.small import (
     difficulty_of,
     equal_states,
     make_problem,
+    make_setting,
     original_of,
     parts,
     quick_params,
@@ -41,6 +42,7 @@ from deepunlearn.testing.small import (
     shards_of,
     state,
 )
+from deepunlearn.together import columns, execute_together
 
 SMALL = {"resnet18": 60, "tinyvit": 60, "smallnet": 160}
 
@@ -126,6 +128,26 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(method: MethodConfig) -> 
     first, again, other = (state(unlearn(method, "smallnet", seed)[0]) for seed in (3, 3, 4))
     assert equal_states(first, again)
     assert equal_states(first, other) != method.contract.seeded
+
+
+@only(lambda method: load_method(method.name, method.modules.get(method.name)).together)
+def test_together_it_is_as_by_itself(method: MethodConfig) -> None:
+    """With other numbers and epochs for each, of which one diverges."""
+    arch, plain = "smallnet", quick_params(method)
+    rates = [name for name, spec in method.space.items() if spec.role == "lr"]
+    many: list[dict[str, Any]] = [
+        {**plain, **{name: scale * float(plain[name]) for name in rates}, "epochs": epochs}
+        for scale, epochs in ((1.0, 3), (1e30, 3), (0.25, 2), (0.5, 1))
+    ]
+    setting = make_setting(original(arch), arch, data(arch), runtime())
+    made = make_method(method, columns(method, many, torch.device("cpu")))
+    outcomes = execute_together(made, setting, [3, 3, 2, 1], seed=3)
+    assert isinstance(outcomes[1], Diverged), "one that diverges ends so"
+    for params, outcome in zip(many, outcomes, strict=True):
+        if not isinstance(outcome, Diverged):
+            alone, run = unlearn(method, arch, seed=3, **params)
+            assert outcome[1].epochs == run.epochs and not outcome[0].training
+            assert distances(outcome[0], alone)["L2_original"] < 0.02 * distances(alone, original(arch))["L2_original"]
 
 
 def test_its_costs_can_be_counted(method: MethodConfig) -> None:

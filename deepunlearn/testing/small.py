@@ -113,18 +113,21 @@ def make_problem(
     recorded: Recorded | Shards | None = None,
     difficulty: torch.Tensor | None = None,
 ) -> Problem:
-    setting = Setting(
+    setting = make_setting(original, arch, data, here, frozen=frozen, recorded=recorded, difficulty=difficulty)
+    return setting.problem(generator)
+
+
+def make_setting(original: nn.Module, arch: str, data: dict[str, Part], here: Runtime, **more: Any) -> Setting:
+    """What all runs on `original` share; more: fields of `Setting`."""
+    return Setting(
         original=original,
         data=data,
         classes=CLASSES,
         anatomy=partial(archs.anatomy_of, ARCHS[arch]),
         fresh=lambda: here.to_device(archs.build(ARCHS[arch], CLASSES, 32)),
         runtime=here,
-        frozen=frozen,
-        recorded=recorded,
-        difficulty=difficulty,
+        **more,
     )
-    return setting.problem(generator)
 
 
 def shards_of(ensemble: nn.Module, data: dict[str, Part], here: Runtime | None = None) -> Shards:

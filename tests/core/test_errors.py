@@ -108,6 +108,7 @@ SEARCH = {
         ({"objective": None}, ["search.sampler=nsga3", "search.objective=four"]),
         ({"sampler": "gp"}, ["search.sampler=gp, search.objective=four", "give search.objective=sum"]),
         ({"stops_early": True}, ["search.stops_early=true, search.shared=false", "give search=thrifty"]),
+        ({"together": 4, "sampler": "tpe"}, ["search.together=4, search.sampler=tpe", "give search=paper"]),
         ({"look_samples": 50}, ["search.prune=false", "search.look_samples=50", "give search.prune=true"]),
         ({"shared": True}, ["search.shared=true, search.selection=paper", "search.selection=robust"]),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deepunlearn.core.errors import Diverged
 from deepunlearn.core.keys import StudyKey
 from deepunlearn.core.params import Range
 from deepunlearn.core.paths import Results
@@ -33,6 +34,7 @@ def search(**changes: Any) -> Any:
         "pruner": "median",
         "look_samples": None,
         "stops_early": False,
+        "together": 1,
         "storage": None,
         "space": "paper",
     }
@@ -45,6 +47,8 @@ class FakeExperiment:
     def __init__(self, root: Path, settings: Any, behave: Any = lambda x: None, starts: Any = None) -> None:
         self.results, self.progress, self.behave, self.asked = Results(root), Progress(quiet=True), behave, []
         self.seeds: list[int] = []
+        self.groups: list[list[dict[str, Any]]] = []
+        self.why_apart: str | None = None
         self.blocks = 1
         self.cell = SimpleNamespace(name="d/a", dataset=SimpleNamespace(name="d"), arch=SimpleNamespace(name="a"))
         key = StudyKey(
@@ -78,9 +82,28 @@ class FakeExperiment:
                 on_epoch(epoch, params["x"])
         return params["x"], SimpleNamespace(seconds=0.1)
 
+    def apart(self, method: Any, params: dict[str, Any], seed: int, earlier: Any = None) -> str | None:
+        return self.why_apart
+
+    def unlearn_together(self, method: Any, many: list[dict[str, Any]], seed: int, earlier: Any = None) -> list[Any]:
+        self.groups.append(many)
+        return [self._outcome(method, params, seed) for params in many]
+
+    def _outcome(self, method: Any, params: dict[str, Any], seed: int) -> Any:
+        try:
+            return self.unlearn(method, params, seed)
+        except Diverged as error:
+            return error
+
 
 METHOD: Any = SimpleNamespace(
     name="m",
+    space={
+        "x": SimpleNamespace(type="float", role=None),
+        "batch_size": SimpleNamespace(type="int", role="batch_size"),
+        "epochs": SimpleNamespace(type="int", role="epochs"),
+    },
+    complete=dict,
     from_search=lambda drawn, blocks: dict(drawn),
     to_search=lambda values, ranges, blocks: {name: ranges[name].nearest(value) for name, value in values.items()},
     epochs_of=lambda params: params["epochs"],

@@ -14,7 +14,7 @@ from deepunlearn.core.errors import Diverged
 from deepunlearn.core.schema import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.search import study as study_module
-from deepunlearn.search.samplers import GENERATION, SAMPLERS, generation_of, make_sampler, next_generation
+from deepunlearn.search.samplers import GENERATION, SAMPLERS, generation_of, independent, make_sampler, next_generation
 from deepunlearn.search.selection import write_trials
 from deepunlearn.search.study import SlotStudy
 from tests.search.arithmetic import RANGES, run, search, values
@@ -69,7 +69,10 @@ def test_without_diverged_trials_the_search_is_optunas(tmp_path: Path) -> None:
         x = trial.params["x"]
         plain.tell(trial, [abs(x - 0.3) / 3, x / 3, (1 - x) / 3, abs(x - 0.6)])
     assert [trial.params for trial in plain.trials] == [params for _, params in values(study)]
-    assert optuna.samplers.NSGAIIISampler._get_generation_key() == GENERATION, "where it looks for what it is told"
+    sampler = make_sampler(search(**NSGA3), 0, [])
+    assert isinstance(sampler, optuna.samplers.NSGAIIISampler)
+    optunas = optuna.samplers.NSGAIIISampler._get_generation_key()
+    assert sampler._get_generation_key() == GENERATION == optunas, "where it looks for what it is told"
 
 
 def test_what_an_earlier_rule_left_in_the_first_generation_is_followed_by_the_second() -> None:
@@ -78,6 +81,20 @@ def test_what_an_earlier_rule_left_in_the_first_generation_is_followed_by_the_se
                for state, values in [(TrialState.COMPLETE, [0.1] * 4)] * 2 + [(TrialState.FAIL, None)] * 5]  # fmt: skip
     assert next_generation(earlier, 4) == 1
     assert next_generation(earlier[:3], 4) == 0
+
+
+@pytest.mark.parametrize(("finished", "scored", "count"), [(0, 0, 4), (1, 1, 3), (4, 4, 4), (4, 1, 1), (5, 5, 4)])
+def test_trials_of_a_generation_do_not_learn_from_each_other(finished: int, scored: int, count: int) -> None:
+    """What is left of it; a new one; one at a time where it goes on for want of scored trials."""
+    states = [TrialState.COMPLETE] * scored + [TrialState.FAIL] * (finished - scored)
+    trials = [
+        optuna.trial.create_trial(
+            state=state, values=[0.1] * 4 if state == TrialState.COMPLETE else None, system_attrs={GENERATION: 0}
+        )
+        for state in states
+    ]
+    assert independent(search(**NSGA3), trials) == count
+    assert independent(search(**{**NSGA3, "sampler": "random"}), trials) == 12
 
 
 @pytest.mark.slow

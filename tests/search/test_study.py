@@ -6,6 +6,7 @@ import csv
 import math
 import signal
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,75 @@ def test_a_study_can_be_extended(tmp_path: Path) -> None:
     assert values(more)[:4] == values(first)
 
 
+TOGETHER = {"sampler": "nsga3", "objective": "four", "population_size": 5, "trials": 13, "storage": "journal"}
+
+
+def diverging(x: float) -> None:
+    if 0.4 < x < 0.6:
+        raise Diverged("no end", given=x, allowed="less", remedy="less")
+
+
+def test_trials_that_run_together_are_those_that_run_one_by_one(tmp_path: Path) -> None:
+    """Also where generations end within a group, and where some diverge."""
+    alone, _ = run(tmp_path / "alone", search(**TOGETHER), diverging)
+    study, experiment = run(tmp_path / "together", search(**TOGETHER, together=4), diverging)
+    assert values(study) == values(alone)
+    states = [[trial.state for _, trial in sorted(one.finished().items())] for one in (study, alone)]
+    assert states[0] == states[1] and TrialState.FAIL in states[0]
+    assert len(study.trials()) == 13, "none is made in vain"
+    for group in experiment.groups:
+        assert len({params["batch_size"] for params in group}) == 1 and len(group) <= 4
+        assert [params["epochs"] for params in group] == sorted((params["epochs"] for params in group), reverse=True)
+    assert max(map(len, experiment.groups)) > 1
+    sizes = [trial.user_attrs.get("together", 1) for trial in study.finished().values() if trial.values]
+    scored = [[params for params in group if not 0.4 < params["x"] < 0.6] for group in experiment.groups]
+    assert Counter(sizes)[1] == len(sizes) - sum(map(len, scored)), "a trial that has no other to run with runs alone"
+
+
+def test_what_goes_wrong_for_all_is_recorded_with_each(tmp_path: Path) -> None:
+    settings = search(**TOGETHER, together=4)
+    experiment = FakeExperiment(tmp_path, settings, _no_memory)
+    study = SlotStudy(experiment, METHOD, settings, (0,))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="no memory"):
+        study.run()
+    failed = [trial for trial in study.trials() if trial.state == TrialState.FAIL]
+    assert [trial.user_attrs["reason"] for trial in failed] == ["RuntimeError: no memory"] * study_module.ERRORS_ALIKE
+    assert len(experiment.asked) < len(failed), "a group fails once, and all of its trials with it"
+    assert not study.finished()
+
+
+def _no_memory(x: float) -> None:
+    raise RuntimeError("no memory")
+
+
+def test_what_cannot_run_together_runs_one_by_one(tmp_path: Path) -> None:
+    settings = search(**{**TOGETHER, "trials": 3}, together=4)
+    experiment = FakeExperiment(tmp_path, settings)
+    experiment.why_apart = "its step is for one"
+    SlotStudy(experiment, METHOD, settings, (0,)).run()  # type: ignore[arg-type]
+    assert len(experiment.asked) == 3 and not experiment.groups
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_together_equals_unbroken(tmp_path: Path) -> None:
+    settings = search(**TOGETHER, together=4)
+    unbroken, _ = run(tmp_path / "unbroken", settings)
+    count = 0
+
+    def interrupted(x: float) -> None:
+        nonlocal count
+        count += 1
+        if count in (3, 9):
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        try:
+            study, _ = run(tmp_path / "broken", settings, interrupted)
+        except KeyboardInterrupt:
+            _pretend_the_owner_died(tmp_path / "broken")
+    assert values(study) == values(unbroken)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "objective", "population", "storage"),
@@ -62,7 +132,7 @@ def test_killed_and_resumed_equals_unbroken(
     def interrupted(x: float) -> None:
         nonlocal count
         count += 1
-        if count in (3, 7, 12):
+        if count in (3, 6, 12):  # the sixth is the first of a generation of four
             raise KeyboardInterrupt
 
     for _ in range(4):
