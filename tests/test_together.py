@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 
 from deepunlearn.config.methods import method_config
 from deepunlearn.core.params import Value
+from deepunlearn.methods.base import Problem
+from deepunlearn.methods.ft import FineTuning
 from deepunlearn.testing.small import make_setting, original_of, parts, quick_params, runtime
 from deepunlearn.together import columns, groups, reason_apart
 from tests.commands import sweep
@@ -59,6 +62,17 @@ def test_what_is_run_one_by_one_says_why(method: str, arch: str, settings: dict[
     setting = make_setting(original_of(arch), arch, parts(train=60, test=40), runtime(**settings))
     why = reason_apart(method_config(method), setting)
     assert why is None if word is None else word in str(why)
+
+
+def test_a_run_of_its_own_has_to_say_that_it_is_for_several() -> None:
+    class OtherRun(FineTuning):
+        def run(self, problem: Problem) -> Iterator[None]:
+            yield from super().run(problem)
+
+    class OtherName(FineTuning):
+        pass
+
+    assert FineTuning.together and OtherName.together and not OtherRun.together
 
 
 @pytest.mark.slow

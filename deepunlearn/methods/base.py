@@ -381,11 +381,17 @@ class Method(ABC):
 
     together: whether `run` also works for several networks at once (deepunlearn/together.py). Its real numbers and
     epochs are then float64 [K], losses are [K]. So it takes from `problem` no more than `sgd`, `step`, `cross_entropy`
-    and batches, its rates from `constant` or `cosine`, and does nothing but arithmetic with the numbers.
+    and batches, its rates from `constant` or `cosine`, and does nothing but arithmetic with the numbers. A class with
+    a `run` of its own does not inherit it.
     """
 
     name: ClassVar[str] = ""  # its file's name, set when it is loaded
     together: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "run" in vars(cls) and "together" not in vars(cls):
+            cls.together = False
 
     def __init__(self, **params: Value) -> None:
         classes = [one for one in type(self).__mro__ if issubclass(one, Method) and one is not Method]
