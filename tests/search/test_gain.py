@@ -114,7 +114,7 @@ def test_a_study_that_stops_says_why_counts_exactly_and_goes_the_same_way_after_
     again.run()
     assert len(again.trials()) == count, "nothing is left to do"
     late = start(tmp_path / "unbroken")
-    late._run_slot(count)  # as by a worker that was at it when another one found that the study may end
+    late._run_slots([count])  # as by a worker that was at it when another one found that the study may end
     assert len(late.finished()) == count, "it does not count"
     died = 0
 
