@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.exceptions import PluginError
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\[([^\]]+)\]\(\.\./([\w./-]+)(?:#[\w-]+)?\)")
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The text of a page, with `NAME (`FILE`)` in place of links that leave docs/. Raises PluginError."""
-    return LINK.sub(named, markdown)
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """The text of a page, with `NAME (`FILE`)` in place of links that leave docs/. Raises PluginError.
+
+    From a notebook, which lies one folder deeper, such a link is one to another page.
+    """
+    return markdown if "/" in page.file.src_uri else LINK.sub(named, markdown)
 
 
 def named(link: re.Match[str]) -> str:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from importlib.metadata import packages_distributions
@@ -70,6 +71,25 @@ def test_what_the_package_imports_is_what_it_depends_on() -> None:
     assert not {name for name in at_once & set(used) if not used[name] & named}, "an extra is imported where it is used"
 
 
+def test_all_extras_are_in_the_one_that_has_all() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (line,) = extras["all"]
+    assert set(re.findall(r"\w+", line)) - {"deepunlearn"} == set(extras) - {"all", "dev"}
+
+
+@pytest.mark.slow
+def test_the_source_distribution_holds_what_it_takes_to_build_test_and_read_it(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", tmp_path, ROOT, folder=tmp_path)
+    (path,) = tmp_path.glob("deepunlearn-*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    kept = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    wanted = {name for name in kept if not name.startswith("results/")}
+    assert wanted - names == set(), "files of the project are missing"
+    assert names - wanted == {"PKG-INFO"}, "files are in it that are not the project's"
+
+
 @pytest.mark.slow
 def test_the_wheel_runs_a_sweep_by_name_from_an_empty_folder(tmp_path: Path) -> None:
     run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT, folder=tmp_path)
@@ -77,7 +97,8 @@ def test_the_wheel_runs_a_sweep_by_name_from_an_empty_folder(tmp_path: Path) -> 
     names = zipfile.ZipFile(wheel).namelist()
     for path in [*(ROOT / "conf").rglob("*.yaml"), *(ROOT / "sweeps").glob("*.yaml")]:
         assert f"deepunlearn/{path.relative_to(ROOT)}" in names
-    assert not [name for name in names if name.startswith(("tests/", "results/"))]
+    assert "deepunlearn/py.typed" in names, "type checkers of those who import it read its annotations"
+    assert not [name for name in names if name.startswith(("tests/", "results/", "docs/", "examples/", "scripts/"))]
 
     run(sys.executable, "-m", "venv", tmp_path / "env", folder=tmp_path)
     python = tmp_path / "env" / "bin" / "python"
