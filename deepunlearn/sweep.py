@@ -23,6 +23,7 @@ from deepunlearn.launch import slurm
 from deepunlearn.launch.checks import check, check_memory, check_methods
 from deepunlearn.launch.description import describe_plan
 from deepunlearn.launch.estimate import Estimator, cluster_speeds
+from deepunlearn.launch.nearest import with_nearest
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.launch.speed_file import remarks
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     command = read_command(arguments)
     check_installed(command.sweep.tracker)
     progress = Progress()
+    if command.nearest:
+        command = command._replace(sweep=with_nearest(command.sweep, progress, only_plan=command.flags.plan))
     check_classes(command.sweep.measures, command.sweep.cells)
     planner = Planner(command.sweep, progress, only_plan=command.flags.plan)
     needed = check(planner)
@@ -90,7 +93,7 @@ _OPTIONS = {
     "method.METHOD.params.NAME=, method.METHOD.space.NAME.low=, ...": "the same of one method of the sweep; it wins",
     "plugins=DIR": "a folder with parts of your own: method/, arch/, dataset/, forget/, ... (docs/adding.md)",
     "extra_methods=DIR": "a folder with methods of your own, NAME.py beside NAME.yaml",
-    "hparams=FILE": "use these hyper-parameters and do not search",
+    "hparams=FILE|nearest": "use these hyper-parameters, or what stored searches found, and do not search",
     "dataset.root=, dataset.source=, dataset.download=true, dataset.limit=N": "where images come from, and how many",
     "dataset.duplicates=warn|error|drop, dataset.background=black|white": "copies in the data; behind transparency",
     "forget.ratio=0.1, forget.NAME=, forget.KIND.NAME=": "values of forget sets, several of them a grid; of one kind",

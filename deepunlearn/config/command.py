@@ -13,7 +13,7 @@ from deepunlearn.config.datasets import named
 from deepunlearn.config.files import read_yaml
 from deepunlearn.config.forget_sets import forget_sets_of
 from deepunlearn.config.grid import Cell, read_grid
-from deepunlearn.config.hparams_file import check_winners, read_hparams
+from deepunlearn.config.hparams_file import NEAREST, check_winners, read_hparams
 from deepunlearn.config.measures import added_measures, check_alone, check_kept
 from deepunlearn.config.methods import METAS, compose_method, typed_values
 from deepunlearn.config.originals import Originals, check_given, read_originals
@@ -47,20 +47,25 @@ class Flags(Frozen):
 
 
 class Command(NamedTuple):
+    """nearest: hyper-parameters are those of the nearest stored settings, which `sweep` does not know yet."""
+
     sweep: SweepConfig
     flags: Flags
     name: str
+    nearest: bool = False
 
 
 def read_command(arguments: Sequence[str]) -> Command:
     """Everything that `python -m deepunlearn.sweep ARGUMENTS` says, validated. Raises ConfigError."""
     grid = read_grid(arguments)
     with composing():
-        sweep, flags = _build(grid.cells, grid.methods, grid.overrides, grid.folders)
-    return Command(sweep, flags, grid.name)
+        sweep, flags, nearest = _build(grid.cells, grid.methods, grid.overrides, grid.folders)
+    return Command(sweep, flags, grid.name, nearest)
 
 
-def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders: Folders) -> tuple[SweepConfig, Flags]:
+def _build(
+    cells: list[Cell], methods: list[str], overrides: list[str], folders: Folders
+) -> tuple[SweepConfig, Flags, bool]:
     steps = [override for override in overrides if STEP.match(override)]
     overrides = opened([override for override in overrides if override not in steps])
     shared = [override for override in overrides if not override.startswith(("method.", "dataset.", "train.", "arch."))]
@@ -109,7 +114,7 @@ def _build(cells: list[Cell], methods: list[str], overrides: list[str], folders:
     check_kept(sweep.measures, sweep.keep)
     check_given(sweep)
     forget_sets.check_kept(sweep)
-    return sweep, flags
+    return sweep, flags, base["hparams"] == NEAREST
 
 
 def _cells_of(

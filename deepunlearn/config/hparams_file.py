@@ -8,17 +8,23 @@ from typing import Any
 from deepunlearn.config.files import read_yaml
 from deepunlearn.core.errors import ConfigError
 
+NEAREST = "nearest"  # hparams=nearest: what searches in stored settings near to each cell have found
+
 
 def read_hparams(path: str | None, option: str = "hparams") -> dict[str, Any]:
-    """`hparams=FILE`, or another option with such a file: dataset/arch/method -> values."""
-    if path is None:
+    """`hparams=FILE`, or another option with such a file: dataset/arch/method -> values.
+
+    Nothing for `hparams=nearest`, whose values are not known before the cells are (`launch.nearest`).
+    """
+    if path is None or (option, path) == ("hparams", NEAREST):
         return {}
     file = Path(path)
     if not file.is_file():
         raise ConfigError(
             "there is no such file of hyper-parameters",
             given=f"{option}={path}",
-            allowed="a YAML file as a sweep writes it: results/runs/RUN/hparams.yaml",
+            allowed="a YAML file as a sweep writes it: results/runs/RUN/hparams.yaml"
+            + (f"; or {NEAREST}" if option == "hparams" else ""),
             remedy=f"give {option}=FILE with the path of an existing file",
         )
     values = read_yaml(file)

@@ -23,6 +23,16 @@ import pandas as pd
 
 from deepunlearn.analysis import records
 from deepunlearn.analysis.attack_noise import contradicted
+from deepunlearn.analysis.nearness import (
+    FAR,
+    OF_ONES_OWN,
+    Setting,
+    differences,
+    distance,
+    in_words,
+    name_of,
+    setting_of,
+)
 from deepunlearn.analysis.provenance import describe
 from deepunlearn.analysis.rank import FAILED
 from deepunlearn.analysis.ranking import Ranking, rankings
@@ -33,7 +43,6 @@ from deepunlearn.core.errors import ConfigError, StoreError
 from deepunlearn.core.identity import KEY_LENGTH
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
-from deepunlearn.deletion.nearness import FAR, OF_ONES_OWN, Setting, differences, distance, in_words
 from deepunlearn.deletion.report import Choice
 from deepunlearn.metrics import LEAST_MOVE
 from deepunlearn.metrics.catalogue import BUILT_IN
@@ -149,17 +158,9 @@ def _tables(found: Records) -> list[_Table]:
 
 def _table(rows: pd.DataFrame, cell: str, result_set: str) -> _Table:
     own = rows[(rows["cell"] == cell) & (rows["result_set"] == result_set)]
-    first = own.iloc[0]
     return _Table(
-        name=f"{first['dataset_title']}, {first['arch_title']}, {first['forget_title']} (result set {result_set[:8]})",
-        setting=Setting(
-            dataset=first["dataset"],
-            arch=first["arch"],
-            classes=int(first["classes"]),
-            samples=int(first["n_retain"] + first["n_forget"]),
-            forgotten=int(first["n_forget"]),
-            whole_classes=bool(own["TA_forgotten"].notna().any()),
-        ),
+        name=name_of(own),
+        setting=setting_of(own),
         cell=cell,
         result_set=result_set,
         rows=own,

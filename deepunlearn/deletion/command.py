@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deepunlearn.analysis.nearness import Setting
 from deepunlearn.cli import table, wants_help
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
@@ -21,7 +22,6 @@ from deepunlearn.deletion.checks import failed, judge
 from deepunlearn.deletion.choice import choose
 from deepunlearn.deletion.division import Division, check_retained, divide
 from deepunlearn.deletion.facts import Deletion, data_facts, model_facts, report_of
-from deepunlearn.deletion.nearness import Setting
 from deepunlearn.deletion.place import JSON, PAGE, WEIGHTS, Place, place_for
 from deepunlearn.deletion.report import NOT_SHOWN, Choice, Report, Took
 from deepunlearn.deletion.request import (

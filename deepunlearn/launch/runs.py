@@ -27,12 +27,15 @@ HOW: dict[str, Any] = {"launcher": True, "runtime": True, "search": {"storage"},
 
 def folder_of(planner: Planner, name: str) -> Path:
     """The folder of a sweep: commands that differ only in where and how they run share it."""
-    measures: Any = {"__all__": {*FOR_PEOPLE}} if planner.sweep.measures else True
-    given = {"files": {"__all__": {"path"}}} if planner.sweep.cells[0].given else True
-    what = planner.sweep.model_dump(
-        mode="json", exclude={**HOW, "measures": measures, "cells": {"__all__": {"given": given}}}
-    )
-    return planner.results.runs / f"{name}-{hash_of(what)}"
+    return planner.results.runs / f"{name}-{hash_of_sweep(planner.sweep)}"
+
+
+def hash_of_sweep(sweep: SweepConfig) -> str:
+    """Tells sweeps apart by what they compute."""
+    measures: Any = {"__all__": {*FOR_PEOPLE}} if sweep.measures else True
+    given = {"files": {"__all__": {"path"}}} if sweep.cells[0].given else True
+    exclude = {**HOW, "measures": measures, "cells": {"__all__": {"given": given}}}
+    return hash_of(sweep.model_dump(mode="json", exclude=exclude))
 
 
 def prepared(planner: Planner, name: str, arguments: Sequence[str]) -> Path:

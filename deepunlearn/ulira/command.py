@@ -48,6 +48,13 @@ def main(arguments: Sequence[str]) -> int:
     if read_flags(arguments).shows:
         return sweep.main([*arguments, DESIGN])
     command = read_command([*arguments, DESIGN])
+    if command.nearest:
+        raise ConfigError(
+            "no stored search is near a design of U-LiRA, which forgets halves",
+            given="hparams=nearest",
+            allowed="hparams=FILE",
+            remedy="give the hparams.yaml of a run, or leave it out, for a search",
+        )
     planner = Planner(command.sweep, Progress(), only_plan=command.flags.plan)
     for cell in range(len(planner.sweep.cells)):
         describe(planner, cell)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from deepunlearn.analysis import records
+from deepunlearn.analysis.nearness import Setting
 from deepunlearn.config import method_configs
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError
 from deepunlearn.deletion.choice import choose
-from deepunlearn.deletion.nearness import Setting
 from deepunlearn.deletion.report import Choice
 from tests.analysis.conftest import Shelf
 

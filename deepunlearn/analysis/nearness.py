@@ -1,4 +1,4 @@
-"""How near a setting of stored results is to a deletion request, in points that are added up.
+"""How near a setting of stored results is to another one: a deletion request, or a cell of a sweep. In points.
 
 One point is a factor of ten in a size, another architecture of another family, or another dataset. Forgetting whole
 classes and forgetting samples among others of their classes are different problems, and three points apart.
@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
+import pandas as pd
 from pydantic import Field, model_validator
 
 from deepunlearn.core.validation import Frozen, PositiveInt, Unfit
@@ -64,6 +65,26 @@ class Setting(Frozen):
     @property
     def share(self) -> float:
         return self.forgotten / self.samples
+
+
+def setting_of(rows: pd.DataFrame) -> Setting:
+    """Of stored rows of one cell: before the deletion, as a request would have it."""
+    first = rows.iloc[0]
+    return Setting(
+        dataset=first["dataset"],
+        arch=first["arch"],
+        classes=int(first["classes"]),
+        samples=int(first["n_retain"] + first["n_forget"]),
+        forgotten=int(first["n_forget"]),
+        whole_classes=bool(rows["TA_forgotten"].notna().any()),
+    )
+
+
+def name_of(rows: pd.DataFrame) -> str:
+    """For people: the cell of stored rows of one result set, and which result set."""
+    first = rows.iloc[0]
+    titles = f"{first['dataset_title']}, {first['arch_title']}, {first['forget_title']}"
+    return f"{titles} (result set {first['result_set'][:8]})"
 
 
 class Difference(NamedTuple):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepunlearn.analysis.nearness import Setting, differences, distance, family, in_words
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.validation import validate
-from deepunlearn.deletion.nearness import Setting, differences, distance, family, in_words
 
 REQUEST = Setting(dataset="cifar10", arch="resnet18", classes=10, samples=1000, forgotten=100)
 

@@ -1,0 +1,82 @@
+"""`hparams=nearest`: whose values a sweep takes, and that it keeps them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deepunlearn.analysis.rows import collect
+from tests.commands import called, refusal, tree
+
+SMALL = ("dataset=digits", "arch=smallnet", "seeds=1", "train.epochs=2", "runtime.threads=1")
+SEARCH = ("search=quick", "search.trials=2", "search.seeds=1")
+NEAREST = (*SMALL, "dataset.limit=800", "hparams=nearest")
+
+
+def said(folder: Path, *arguments: str) -> str:
+    """All that a sweep that ends well says."""
+    done = called(folder, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def used(folder: Path) -> list[dict[str, Any]]:
+    """The hyper-parameters of each model of FT that was made with given ones."""
+    rows = collect(folder / "results")
+    return [json.loads(text) for text in rows[(rows["method"] == "ft") & (rows["search"] == "file")]["params"]]
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with winners of FT on 300 and on 700 samples, each with a weight decay that tells it from the other."""
+    folder = tmp_path_factory.mktemp("nearest")
+    for limit, decay in ((300, 0.00123), (700, 0.00321)):
+        own = (f"dataset.limit={limit}", f"method.params.weight_decay={decay}")
+        assert called(folder, "method=ft", *SMALL, *SEARCH, *own).returncode == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_the_values_of_the_nearest_setting_are_used_said_and_kept(searched: Path) -> None:
+    planned = said(searched, "method=ft", *NEAREST, "plan=true")
+    assert "hparams=nearest: digits/smallnet/ft: found by search=quick (2 trials) for digits, SmallNet" in planned
+    assert "near, 0." in planned and "samples, there" in planned
+    kept = searched / "results" / "nearest"
+    assert not kept.exists(), "a plan writes nothing"
+
+    said(searched, "method=ft", *NEAREST)
+    (values,) = used(searched)
+    assert values["weight_decay"] == 0.00321, "700 samples are nearer to 800 than 300 are"
+    (file,) = kept.iterdir()
+    assert yaml.safe_load(file.read_text()) == {"digits/smallnet/ft": values}
+    assert file.read_text().startswith("# found by search=quick (2 trials) for digits, SmallNet")
+
+    said(searched, "method=ft", *SMALL, *SEARCH, "dataset.limit=800", "method.params.weight_decay=0.00654")
+    again = said(searched, "method=ft", *NEAREST)
+    assert "as picked when this sweep began" in again and "nothing to do" in again
+    assert used(searched) == [values], "a nearer one that was stored meanwhile changes nothing"
+    said(searched, "method=ft", *NEAREST, "seeds=[1]")
+    assert {one["weight_decay"] for one in used(searched)} == {0.00321, 0.00654}, "another sweep picks anew"
+
+
+@pytest.mark.slow
+def test_a_method_without_a_stored_search_is_refused_before_anything_runs(searched: Path) -> None:
+    before = tree(searched / "results" / "store")
+    refused = called(searched, "method=ft,ga", *NEAREST)
+    assert refused.returncode == 2 and "no search is stored for ga" in refused.stderr
+    assert "methods with a stored winner: ft" in refused.stderr and "search=none" in refused.stderr
+    assert tree(searched / "results" / "store") == before
+
+
+def test_an_empty_folder_has_nothing_near(tmp_path: Path) -> None:
+    refused = called(tmp_path, "method=ft", *NEAREST)
+    assert refused.returncode == 2 and "(none)" in refused.stderr
+    assert not (tmp_path / "results" / "nearest").exists()
+
+
+def test_a_file_that_is_not_there_is_refused_with_the_word_that_is_known() -> None:
+    assert str(refusal("method=ft", "hparams=nearst").allowed).endswith("or nearest")
