@@ -1,15 +1,21 @@
 """`hparams=nearest`: no search, but for each cell and method the values that the nearest stored search has found.
 
 Nearest is as for `method=auto` of a deletion request (`analysis.nearness`). Of equally near settings the one with more
-report seeds counts, then that with more trials. What is picked is written to `<results>/nearest/` before anything
-runs, and the same command reads it from there: however many searches end meanwhile, it goes on with the same values.
+report seeds counts, then that with more trials. A winner of the same dataset that was searched on a seed that is
+reported now has seen the split of that seed: protocol=heldout passes it over, other protocols say so. What is picked
+is written to `<results>/nearest/` before anything runs, and the same command reads it from there: however many
+searches end meanwhile, it goes on with the same values.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterator, Sequence
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,12 +29,13 @@ from deepunlearn.config.hparams_file import read_hparams
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
-from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.paths import sync_folder, write_atomically
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import hash_of_sweep
 
+HELD_OUT = "heldout"  # the protocol that reports no seed that was searched on
 SHOWN = 0.05  # points below which a difference is not told
 REMEDY = (
     "search some cell first (search=thrifty, without hparams=), give hparams=FILE, or search=none for default values"
@@ -49,18 +56,39 @@ def with_nearest(sweep: SweepConfig, progress: Progress, *, only_plan: bool) -> 
     only_plan: nothing is written. Raises ConfigError where a method has no stored winner of a search.
     """
     planner = Planner(sweep, progress, only_plan=True)
-    file = planner.results.root / "nearest" / f"{hash_of_sweep(sweep)}.yaml"
+    file = planner.results.root / "nearest" / hash_of_sweep(sweep) / "hparams.yaml"
     if file.is_file():
-        values = read_hparams(str(file))
         progress.say(f"hparams=nearest: as picked when this sweep began, {file}")
     else:
         picks = list(_picks(planner))
-        for pick in picks:
-            progress.say(f"hparams=nearest: {pick.entry}: {pick.whose}")
-        values = {pick.entry: pick.values for pick in picks}
-        if not only_plan:
-            write_atomically(file, _text(picks))
-    return sweep.model_copy(update={"hparams": values})
+        if only_plan:
+            _say(progress, ((pick.entry, pick.whose) for pick in picks))
+            return sweep.model_copy(update={"hparams": {pick.entry: pick.values for pick in picks}})
+        _keep(file, _text(picks))
+    _say(progress, _kept(file))
+    return sweep.model_copy(update={"hparams": read_hparams(str(file))})
+
+
+def _say(progress: Progress, told: Iterable[tuple[str, str]]) -> None:
+    for entry, whose in told:
+        progress.say(f"hparams=nearest: {entry}: {whose}")
+
+
+def _keep(file: Path, text: str) -> None:
+    """Store a pick, unless another process that began beside this one was first: all go on with what is stored.
+
+    A rename never replaces a folder that is not empty, on whatever file system (as in `core.claims`).
+    """
+    draft = file.parent.with_name(f".{file.parent.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        write_atomically(draft / file.name, text)
+        draft.rename(file.parent)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    sync_folder(file.parent.parent)
 
 
 def _text(picks: Sequence[Pick]) -> str:
@@ -69,16 +97,24 @@ def _text(picks: Sequence[Pick]) -> str:
     return "".join(f"# {pick.whose}\n{text}" for pick, text in zip(picks, values, strict=True))
 
 
+def _kept(file: Path) -> Iterator[tuple[str, str]]:
+    """Of a file as `_text` writes it: each entry and whose values it has, where that still stands above it."""
+    for above, line in pairwise(file.read_text(encoding="utf-8").splitlines()):
+        if above.startswith("# "):
+            yield line.rstrip(":"), above.removeprefix("# ")
+
+
 # ----------------------------------------------------------------------------------------------------------- picking
 
 
 class _Winner(NamedTuple):
-    """What a search found for a method; rows: those of its models."""
+    """What a search found for a method; rows: those of its models; seeds: that it was searched on."""
 
     method: str
     setting: Setting
     name: str
     rows: pd.DataFrame
+    seeds: frozenset[int]
 
     @property
     def params(self) -> dict[str, Value]:
@@ -98,9 +134,41 @@ def _picks(planner: Planner) -> Iterator[Pick]:
         )
     for cell, config in enumerate(planner.sweep.cells):
         wanted = _setting(planner, _first_round(planner, cell))
+        reported = planner.sweep.report_seeds(config)
         for method in planner.sweep.methods:
-            best = min((one for one in winners if _fits(method, one)), key=partial(_order, wanted))
-            yield Pick(f"{config.name}/{method.name}", method.complete(best.params), _words(wanted, best))
+            able = [one for one in winners if _fits(method, one)]
+            if planner.sweep.protocol.name == HELD_OUT:
+                able = _held_out(able, wanted, reported, f"{config.name}/{method.name}")
+            best = min(able, key=partial(_order, wanted))
+            told = "; ".join([_words(wanted, best), *_warning(best, wanted, reported)])
+            yield Pick(f"{config.name}/{method.name}", method.complete(best.params), told)
+
+
+def _held_out(winners: Sequence[_Winner], wanted: Setting, reported: Sequence[int], entry: str) -> list[_Winner]:
+    """Those that saw no seed that is reported. Raises ConfigError where there is none."""
+    left = [one for one in winners if not _seen(one, wanted, reported)]
+    if not left:
+        raise ConfigError(
+            f"each stored search for {entry} was on seeds that are reported now",
+            given=f"hparams=nearest protocol={HELD_OUT} seeds={list(reported)}",
+            allowed="; ".join(f"{one.name}: not seeds {_numbers(one.seeds)}" for one in winners),
+            remedy=f"give other seeds=, search with protocol={HELD_OUT}, or give protocol=paper, which says so instead",
+        )
+    return left
+
+
+def _seen(winner: _Winner, wanted: Setting, reported: Sequence[int]) -> list[int]:
+    """Reported seeds that it was searched on; of another dataset a seed is another split, whatever its number."""
+    return sorted(winner.seeds.intersection(reported)) if winner.setting.dataset == wanted.dataset else []
+
+
+def _warning(winner: _Winner, wanted: Setting, reported: Sequence[int]) -> list[str]:
+    seen = _seen(winner, wanted, reported)
+    return [f"searched on seeds {_numbers(seen)}, which are reported here"] if seen else []
+
+
+def _numbers(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(seeds)))
 
 
 def _first_round(planner: Planner, cell: int) -> int:
@@ -114,11 +182,13 @@ def _winners(results: Path) -> list[_Winner]:
     """All winners of searches that rows of `results` rest on; of rounds after one another the first ones'."""
     if not results.is_dir():
         return []
-    rows = current(records.gather([results]).rows)
+    found = records.gather([results])
+    rows, on = current(found.rows), found.trials.groupby(["cell", "result_set", "method"])["seed"]
+    seeds = {place: frozenset(map(int, own)) for place, own in on}
     searched = rows[~rows["method"].isin(REFERENCES) & rows["trials"].notna() & (rows["round"].fillna(1) == 1)]
     return [
-        _Winner(str(method), setting_of(own), name_of(own), own)
-        for (_, _, method), own in searched.groupby(["cell", "result_set", "method"], sort=True)
+        _Winner(str(place[-1]), setting_of(own), name_of(own), own, seeds.get(place, frozenset()))
+        for place, own in searched.groupby(["cell", "result_set", "method"], sort=True)
     ]
 
 

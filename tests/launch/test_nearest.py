@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from deepunlearn.analysis.rows import collect
+from deepunlearn.launch import nearest
 from tests.commands import called, refusal, tree
 
 SMALL = ("dataset=digits", "arch=smallnet", "seeds=1", "train.epochs=2", "runtime.threads=1")
@@ -51,16 +52,38 @@ def test_the_values_of_the_nearest_setting_are_used_said_and_kept(searched: Path
     said(searched, "method=ft", *NEAREST)
     (values,) = used(searched)
     assert values["weight_decay"] == 0.00321, "700 samples are nearer to 800 than 300 are"
-    (file,) = kept.iterdir()
+    (file,) = kept.glob("*/hparams.yaml")
+    assert len(tree(kept)) == 1, "no draft is left"
     assert yaml.safe_load(file.read_text()) == {"digits/smallnet/ft": values}
     assert file.read_text().startswith("# found by search=quick (2 trials) for digits, SmallNet")
 
     said(searched, "method=ft", *SMALL, *SEARCH, "dataset.limit=800", "method.params.weight_decay=0.00654")
     again = said(searched, "method=ft", *NEAREST)
     assert "as picked when this sweep began" in again and "nothing to do" in again
+    assert "hparams=nearest: digits/smallnet/ft: found by search=quick (2 trials) for digits, SmallNet" in again
     assert used(searched) == [values], "a nearer one that was stored meanwhile changes nothing"
     said(searched, "method=ft", *NEAREST, "seeds=[1]")
     assert {one["weight_decay"] for one in used(searched)} == {0.00321, 0.00654}, "another sweep picks anew"
+
+
+@pytest.mark.slow
+def test_a_winner_that_was_searched_on_a_reported_seed_is_told_and_never_held_out(searched: Path) -> None:
+    warning = "searched on seeds 0, which are reported here"
+    assert warning in said(searched, "method=ft", *NEAREST, "plan=true")
+    assert warning not in said(searched, "method=ft", *NEAREST, "seeds=[5]", "plan=true")
+
+    held_out = ("method=ft", *NEAREST, "protocol=heldout")
+    refused = called(searched, *held_out, "plan=true")
+    assert refused.returncode == 2 and "digits/smallnet/ft was on seeds that are reported now" in refused.stderr
+    assert "not seeds 0" in refused.stderr and "protocol=heldout" in refused.stderr
+    assert warning not in said(searched, *held_out, "seeds=[5]", "plan=true")
+
+
+def test_of_processes_that_begin_together_all_go_on_with_the_pick_that_was_first(tmp_path: Path) -> None:
+    file = tmp_path / "nearest" / "0123abcd" / "hparams.yaml"
+    nearest._keep(file, "first")
+    nearest._keep(file, "second")
+    assert file.read_text() == "first" and [*tree(tmp_path)] == ["nearest/0123abcd/hparams.yaml"]
 
 
 @pytest.mark.slow
