@@ -11,7 +11,9 @@ from types import ModuleType
 
 import pytest
 
+from deepunlearn.analysis.nearness import Setting
 from deepunlearn.config import read_command
+from tests.commands import tree
 from tests.data.small_data import write_classes
 
 ROOT = Path(__file__).parents[1]
@@ -95,10 +97,81 @@ def test_each_idea_of_a_thrifty_search_can_be_measured_by_itself(
     monkeypatch: pytest.MonkeyPatch, idea: str, field: str, value: object
 ) -> None:
     monkeypatch.syspath_prepend(str(RUN.parent))
-    name, changes = importlib.import_module("searches").parted(f"thrifty+{idea}")
+    name, changes = importlib.import_module("heldout").parted(f"thrifty+{idea}")
     search = read_command([f"search={name}", *changes, "method=ft", "dataset=digits"]).sweep.search
     assert name == "thrifty" and getattr(search, field) == value
     assert search.name == "thrifty" and search.trials == 24
+
+
+CELLS = ("arch=smallnet", "arch=smallnet+forget.ratio=0.3", "arch=smallnet+forget=classes")
+
+
+@pytest.mark.slow
+def test_values_of_each_cell_are_used_in_every_other_and_what_is_stored_is_not_made_again(tmp_path: Path) -> None:
+    command = [sys.executable, str(RUN), "transfer", "--quick", "--dataset", "digits", "--searches", "quick"]
+    command += ["--cells", *CELLS, "--option", "dataset.limit=400", "--keep", str(tmp_path), "--to", str(tmp_path)]
+    kept, pages = [], []
+    for _ in range(2):
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        pages.append([line for line in (tmp_path / "transfer.md").read_text().splitlines() if line.startswith("|")])
+        kept.append(tree(tmp_path / "results" / "store"))
+    assert kept[0] and kept[1] == kept[0], "the second run goes on where the first was, at its end"
+    assert pages[0] == pages[1]
+    header, _, *rows = [_cells(line) for line in pages[0]]
+    assert header == ["method", "values of", *CELLS, "elsewhere"]
+    assert [row[:2] for row in rows] == [
+        [of, source] for of in ("ft", "all") for source in (*CELLS, "nearest", "default values")
+    ]
+    for number, row in enumerate(rows[:3]):
+        for column, value in enumerate(row[2:5]):
+            assert ("x" not in value) == (column == number), "the searched norm, and elsewhere what is lost"
+    assert rows[3][2:4] == [rows[1][2], rows[0][3]], "the nearest to random samples are random samples"
+
+
+@pytest.fixture
+def transfer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(RUN.parent))
+    return importlib.import_module("transfer")
+
+
+def test_regret_is_paired_by_repeat_and_of_all_methods_over_their_means(transfer: ModuleType) -> None:
+    norms = {
+        "ft": {("a", "a"): [0.2, 0.4], ("a", "b"): [0.3, 0.3], ("default values", "a"): [0.4, 0.8]},
+        "ga": {("a", "a"): [0.5, 0.5], ("a", "b"): None, ("default values", "a"): [0.6, 0.6]},
+    }
+    for own in norms.values():
+        own |= {("b", "b"): [0.1, 0.1], ("b", "a"): [0.3, 0.5], ("default values", "b"): [0.1, 0.1]}
+    rows = {(row.method, row.source): row.values for row in transfer.Matrix("ab", norms, {"a": "b", "b": "a"}).rows()}
+    searched, lost, elsewhere = rows["ft", "a"]
+    assert searched.startswith("0.300 (") and lost.startswith("0.200 (0.200 to 0.200); x 3.000 (3.000 to 3.000)")
+    assert lost == elsewhere, "there is one other cell"
+    assert rows["ft", "b"][0].startswith("0.100 (0.100 to 0.100); x 1.369 (")
+    assert rows["ft", "default values"][2].startswith("0.150 ("), "the mean of 0.3 and 0"
+    assert rows["ft", "nearest"][:2] == (rows["ft", "b"][0], rows["ft", "a"][1])
+    assert rows["ga", "a"][1:] == ("refused", "refused") == rows["all", "a"][1:]
+    assert rows["all", "a"][0].startswith("0.400 (") and rows["all", "default values"][0].startswith("0.200 (")
+
+
+def test_no_ratio_is_told_of_a_perfect_norm(transfer: ModuleType) -> None:
+    norms = {"ft": {(source, target): [float(source != target)] for source in ("a", "b") for target in "ab"}}
+    norms["ft"] |= {("default values", target): [0.5] for target in "ab"}
+    first, *_ = transfer.Matrix("ab", norms, {"a": "b", "b": "a"}).rows()
+    assert first.values == ("0.000", "1.000; x n/a", "1.000; x n/a")
+
+
+def test_the_nearest_cell_is_that_of_hparams_nearest(transfer: ModuleType) -> None:
+    own = Setting(dataset="digits", arch="smallnet", classes=10, samples=1000, forgotten=100)
+    settings = {
+        "own": own,
+        "classes": own.model_copy(update={"whole_classes": True}),
+        "share": own.model_copy(update={"forgotten": 200}),
+        "size": own.model_copy(update={"samples": 500, "forgotten": 50}),
+    }
+    found = transfer.nearest_of(settings)
+    assert found == {"own": "share", "classes": "own", "share": "own", "size": "own"}
 
 
 @pytest.fixture

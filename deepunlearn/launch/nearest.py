@@ -133,7 +133,7 @@ def _picks(planner: Planner) -> Iterator[Pick]:
             remedy=REMEDY,
         )
     for cell, config in enumerate(planner.sweep.cells):
-        wanted = _setting(planner, _first_round(planner, cell))
+        wanted = setting_of_cell(planner, _first_round(planner, cell))
         reported = planner.sweep.report_seeds(config)
         for method in planner.sweep.methods:
             able = [one for one in winners if _fits(method, one)]
@@ -203,7 +203,8 @@ def _fits(method: MethodConfig, winner: _Winner) -> bool:
     return True
 
 
-def _setting(planner: Planner, cell: int) -> Setting:
+def setting_of_cell(planner: Planner, cell: int) -> Setting:
+    """Of a cell of a sweep, before anything of it is stored."""
     config, sizes, splits = planner.sweep.cells[cell], planner.sizes(cell), planner.splits(cell)
     return Setting(
         dataset=config.dataset.name,

@@ -25,11 +25,15 @@ from deepunlearn.stages.evaluation import Experiment
 
 @dataclass(frozen=True)
 class Searching:
-    """What `searches` compares. searches: the first is the baseline; more: options of all sweeps."""
+    """What `searches` and `transfer` compare. searches: the first is the baseline; more: options of all sweeps.
+
+    archs: of searches; cells: of transfer, each with options of its own: `arch=smallnet+forget.ratio=0.2`.
+    """
 
     searches: Sequence[str]
     methods: Sequence[str]
     archs: Sequence[str]
+    cells: Sequence[str]
     dataset: str
     limit: int
     epochs: int
@@ -71,7 +75,8 @@ class Taken:
 class Line(Protocol):
     """A row of a table whose columns are these."""
 
-    columns: ClassVar[tuple[str, ...]]
+    @property
+    def columns(self) -> Sequence[str]: ...
 
     def cells(self) -> list[str]: ...
 
@@ -174,10 +179,12 @@ def _we_busy() -> float:
 
 
 def _arguments(options: Options, limit: int, *more: str) -> list[str]:
-    folder = ("dataset.source=folder", f"dataset.root={options.data.absolute()}")
-    data = options.searching.dataset
-    own = [f"dataset={data}", *(folder if data == "cifar10" else ())]
-    return [*own, f"dataset.limit={limit}", f"results={options.scratch / 'results'}", *more]
+    """Each option once: of several values the last, as a cell may have another dataset or limit than the others."""
+    named = dict(one.split("=", 1) for one in more)
+    data = named.get("dataset", options.searching.dataset)
+    folder = {"dataset.source": "folder", "dataset.root": options.data.absolute()} if data == "cifar10" else {}
+    own = {"dataset": data, **folder, "dataset.limit": limit, "results": options.scratch / "results"}
+    return [f"{name}={value}" for name, value in {**own, **named}.items()]
 
 
 def command_of(options: Options, limit: int, *more: str) -> Command:

@@ -3,9 +3,10 @@
     python scripts/bench/run.py [NAME ...] [--data DIR] [--quick] [--to DIR] [--keep DIR]
 
 `--data` holds CIFAR-10 as image files, `train/CLASS/*.jpg` and `test/CLASS/*.jpg`. Writes NAME.md into `--to`; without
-a name all but searches, about 20 minutes on two cores with nothing else on the machine. searches says at its start how
-long it takes, has options of its own and draws searches.svg beside its table; with `--keep` it goes on where it was
-stopped. `--quick` only shows that everything runs, and writes nothing unless told where.
+a name all but searches and transfer, about 20 minutes on two cores with nothing else on the machine. These two say at
+their start how long they take and have options of their own; with `--keep` they go on where they were stopped, and
+share what is stored. searches draws searches.svg beside its table. `--quick` only shows that everything runs, and
+writes nothing unless told where.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from pathlib import Path
 from common import Options, Others, Searching, markdown
 
 SHORT = ("networks", "layers", "steps", "trials", "workers", "startup", "splits")
-BENCHMARKS = (*SHORT, "searches")
+BENCHMARKS = (*SHORT, "searches", "transfer")
 SEARCHES = ("paper", "fast")
+CELLS = ("arch=resnet18", "arch=resnet18+forget=classes", "arch=resnet18+dataset.limit=1000", "arch=smallnet")
 METHODS = ("ft", "ct", "msg", "ngplus", "scrub", "salun")  # tuned, layers, some weights made new, gradient ascent, ...
 LEAST_REPEATS = 4  # Student's t of fewer says nothing
 
@@ -44,6 +46,7 @@ def _searching(given: argparse.Namespace) -> Searching:
         searches=given.searches,
         methods=given.methods,
         archs=given.archs,
+        cells=given.cells,
         dataset=given.dataset,
         limit=given.limit,
         epochs=given.epochs,
@@ -67,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--to", type=Path, help="where the tables go; default: results/bench, with --quick nowhere")
     parser.add_argument("--keep", type=Path, help="where sweeps are stored and gone on with; default: nowhere")
-    _add_searching(parser.add_argument_group("of searches"))
+    _add_searching(parser.add_argument_group("of searches and transfer"))
     return parser
 
 
@@ -76,10 +79,12 @@ def _add_searching(group: argparse._ArgumentGroup) -> None:
         "--searches",
         nargs="+",
         default=SEARCHES,
-        help="the first is the baseline, thrifty+pruner=median is one with an option changed; default: paper fast",
+        help="the first is the baseline, and that of transfer; thrifty+pruner=median is one with an option changed; "
+        "default: paper fast",
     )
     group.add_argument("--methods", nargs="+", default=METHODS, help=f"default: {' '.join(METHODS)}")
-    group.add_argument("--archs", nargs="+", default=("resnet18",), help="default: resnet18")
+    group.add_argument("--archs", nargs="+", default=("resnet18",), help="of searches; default: resnet18")
+    group.add_argument("--cells", nargs="+", default=CELLS, help=f"of transfer; default: {' '.join(CELLS)}")
     group.add_argument("--dataset", default="cifar10", help="default: cifar10, the images of --data")
     group.add_argument("--limit", type=int, default=2500, help="training images; default: %(default)s")
     group.add_argument("--epochs", type=int, default=20, help="of originals; default: %(default)s")

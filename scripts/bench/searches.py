@@ -16,38 +16,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from anytime import Curve, Interval, Trial, bests, in_turns, mean_curve, ratio, ratio_over_methods
-from common import Options, command_of, experiment_of, sweep
+from common import Options
+from heldout import DEFAULTS, HeldOut, Plan, held_out_of, seconds_left
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
 from deepunlearn.analysis.figures.style import COLOURS, LINES
-from deepunlearn.cells import REFERENCES
 from deepunlearn.config import Command
-from deepunlearn.core.errors import Diverged
-from deepunlearn.core.method_config import MethodConfig
-from deepunlearn.core.params import Value
-from deepunlearn.core.progress import Progress, duration
-from deepunlearn.launch.estimate import Estimator
-from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.speed import Timing
-from deepunlearn.launch.task import Task
-from deepunlearn.runtime import Runtime
-from deepunlearn.search.objective import WEIGHT, Losses, score
+from deepunlearn.core.progress import duration
+from deepunlearn.search.objective import Losses
 from deepunlearn.search.selection import studies_of
-from deepunlearn.search.study import mia_seed
-from deepunlearn.stages.evaluation import Experiment
 
 SHARES = {"at 1/10": 0.1, "at 1/3": 1 / 3}
-FIRST_SEED = 1000  # that is searched on; report seeds count from 0
-WORST = math.hypot(WEIGHT, WEIGHT, WEIGHT, 1.0)
-DEFAULTS = "default values"
 
 
 @dataclass(frozen=True)
@@ -110,53 +98,6 @@ class Measured:
         return [curve.at(part * other.total) for curve, other in zip(own, base, strict=True)]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is compared, at the size that was asked for."""
-
-    options: Options
-
-    @property
-    def archs(self) -> Sequence[str]:
-        return self.options.searching.archs
-
-    @property
-    def searches(self) -> Sequence[str]:
-        return self.options.searching.searches
-
-    @property
-    def repeats(self) -> range:
-        return range(self.options.size(self.options.searching.repeats, 1))
-
-    def arguments(self, arch: str, search: str, repeat: int) -> list[str]:
-        """Of the sweep of all methods in one repeat."""
-        own, size = self.options.searching, self.options.size
-        small = ("search.trials=2", "search.seeds=1", "search.population_size=null") if self.options.quick else ()
-        seeds = size(own.seeds, 1)
-        first = FIRST_SEED + 100 * repeat
-        methods = own.methods[: size(len(own.methods), 1)]
-        name, changes = parted(search)
-        recipe = (f"train.epochs={size(own.epochs, 1)}", "train.batch_size=64", "train.lr=0.05")
-        return [
-            f"arch={arch}", f"search={name}", f"method={','.join(methods)}", *recipe, f"seeds={seeds}",
-            "protocol=heldout", f"protocol.first_search_seed={first}", "keep=logits", *small, *changes,
-            *own.more,
-        ]  # fmt: skip
-
-    def command(self, arch: str, search: str, repeat: int) -> Command:
-        return command_of(self.options, self.limit, *self.arguments(arch, search, repeat))
-
-    @property
-    def limit(self) -> int:
-        return self.options.size(self.options.searching.limit, 150)
-
-
-def parted(search: str) -> tuple[str, list[str]]:
-    """Of one that is compared: `thrifty+pruner=median` is search=thrifty with the option search.pruner=median."""
-    name, *changes = search.split("+")
-    return name, [f"search.{change}" for change in changes]
-
-
 def rounded(seconds: float) -> str:
     """Whole seconds, and of a small search as many digits as three."""
     return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}"
@@ -165,7 +106,7 @@ def rounded(seconds: float) -> str:
 def rows(options: Options) -> list[Row]:
     plan = Plan(options)
     print(estimate(plan), flush=True)
-    measured = [_measured(plan, arch) for arch in plan.archs]
+    measured = [_measured(plan, arch) for arch in options.searching.archs]
     if options.figures is not None:
         draw(measured, options.figures / "searches.svg")
     return [row for one in measured for row in one.rows()]
@@ -173,31 +114,16 @@ def rows(options: Options) -> list[Row]:
 
 def estimate(plan: Plan) -> str:
     """What is left to compute, from a few timed steps of each network."""
-    seconds = sum(_seconds_left(plan, arch) for arch in plan.archs)
+    seconds = sum(_seconds_left(plan, arch) for arch in plan.options.searching.archs)
     return f"about {duration(seconds)} on this device, of which what is stored is not counted"
 
 
 def _seconds_left(plan: Plan, arch: str) -> float:
-    """Originals are trained for the first search that needs them."""
-    total, trained = 0.0, set[str]()
-    for search in plan.searches:
-        for repeat in plan.repeats:
-            command = plan.command(arch, search, repeat)
-            planner = Planner(command.sweep, Progress(quiet=True), only_plan=True)
-            timing = Timing(planner, Runtime(command.sweep.runtime), Progress(quiet=True))
-            estimator = Estimator(planner, timing.complete(timing.of([0])))
-            for task in planner.open_tasks():
-                name = planner.task_id(task)
-                if task.stage != "reference" or name not in trained:
-                    total += estimator.task(task) * _times(task, command)
-                trained.add(name)
-    return total
+    return seconds_left((plan.command(f"arch={arch}", *one) for one in product(plan.searches, plan.repeats)), _times)
 
 
-def _times(task: Task, command: Command) -> float:
-    """How often a task is done: each trial that is the best so far is reported, of n about log n + 0.58."""
-    if task.stage != "evaluate" or task.method in REFERENCES:
-        return 1.0
+def _times(command: Command) -> float:
+    """Each trial that is the best so far is reported, of n about log n + 0.58."""
     search = command.sweep.search
     return 1.0 + math.log(search.trials * search.studies) + float(np.euler_gamma)
 
@@ -210,8 +136,8 @@ def _measured(plan: Plan, arch: str) -> Measured:
     for search in plan.searches:
         curves[search] = {}
         for repeat in plan.repeats:
-            sweep(plan.options, plan.limit, *plan.arguments(arch, search, repeat), "confirm=true", with_failures=True)
-            _add(plan.command(arch, search, repeat), curves[search], curves[DEFAULTS])
+            plan.run(f"arch={arch}", search, repeat)
+            _add(plan.command(f"arch={arch}", search, repeat), curves[search], curves[DEFAULTS])
     for own in curves[DEFAULTS].values():
         del own[len(plan.repeats) :]
     return Measured(arch, curves, plan.searches[0])
@@ -219,56 +145,29 @@ def _measured(plan: Plan, arch: str) -> Measured:
 
 def _add(command: Command, curves: dict[str, list[Curve]], defaults: dict[str, list[Curve]]) -> None:
     """A curve of each method from a finished sweep."""
-    experiment = experiment_of(command)
-    for method in command.sweep.methods:
-        held_out = HeldOut(experiment, command, method)
+    for held_out in held_out_of(command):
+        method = held_out.method
         default = held_out.norm(method.complete({}))
         defaults.setdefault(method.name, []).append(Curve((0.0,), (default,), 0.0))
-        curves.setdefault(method.name, []).append(held_out.curve(default))
+        curves.setdefault(method.name, []).append(_curve(held_out, default))
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Scores on the report seeds. What they take is kept, as all that a sweep makes."""
-
-    experiment: Experiment
-    command: Command
-    method: MethodConfig
-
-    def curve(self, default: float) -> Curve:
-        sweep, method = self.command.sweep, self.method
-        studies = studies_of(self.experiment, sweep, method)
-        finished = {(study.seeds[0], slot): trial for study in studies for slot, trial in study.finished().items()}
-        wanted = sum(study.wanted for study in studies)
-        assert len(finished) == wanted, "the search has not ended: see its sweep's failures"
-        trials = [_trial(*place, trial) for place, trial in finished.items()]
-        spent = sum(trial.seconds for trial in trials)
-        found = bests(in_turns(trials))
-        if not found:
-            return Curve((0.0,), (default,), spent)
-        entry = self.experiment.store.find(
-            self.experiment.keys.chosen_by(sweep, method), self.experiment.keys.place(method.name)
-        )
-        assert entry is not None, "a search with a completed trial has a winner"
-        total = spent + entry.meta["seconds"]
-        norms = [self.norm(finished[trial.seed, trial.slot].user_attrs["params"]) for _, trial in found]
-        chosen = self.norm(entry.json("winner.json")["params"])
-        return Curve((0.0, *(seconds for seconds, _ in found), total), (default, *norms, chosen), total)
-
-    def norm(self, params: dict[str, Value]) -> float:
-        """The mean over report seeds."""
-        seeds = self.command.sweep.report_seeds(self.experiment.cell)
-        return math.fsum(self._norm(params, seed) for seed in seeds) / len(seeds)
-
-    def _norm(self, params: dict[str, Value], seed: int) -> float:
-        experiment = self.experiment
-        try:
-            logits = experiment.unlearned(self.method, params, seed, "logits").arrays("logits.npz")
-        except Diverged:
-            return WORST
-        data = experiment.split_data(seed)
-        accuracies = experiment.retrained_accuracies(seed)
-        return score(logits, accuracies, data.labels, data.counted, mia_seed(experiment, seed)).norm
+def _curve(held_out: HeldOut, default: float) -> Curve:
+    studies = studies_of(held_out.experiment, held_out.command.sweep, held_out.method)
+    finished = {(study.seeds[0], slot): trial for study in studies for slot, trial in study.finished().items()}
+    wanted = sum(study.wanted for study in studies)
+    assert len(finished) == wanted, "the search has not ended: see its sweep's failures"
+    trials = [_trial(*place, trial) for place, trial in finished.items()]
+    spent = sum(trial.seconds for trial in trials)
+    found = bests(in_turns(trials))
+    if not found:
+        return Curve((0.0,), (default,), spent)
+    entry = held_out.winner
+    assert entry is not None, "a search with a completed trial has a winner"
+    total = spent + entry.meta["seconds"]
+    norms = [held_out.norm(finished[trial.seed, trial.slot].user_attrs["params"]) for _, trial in found]
+    chosen = held_out.norm(entry.json("winner.json")["params"])
+    return Curve((0.0, *(seconds for seconds, _ in found), total), (default, *norms, chosen), total)
 
 
 def _trial(seed: int, slot: int, trial: FrozenTrial) -> Trial:
