@@ -1,6 +1,6 @@
 """What known defects of published code do to score and rank: each case as written beside as published.
 
-    python -m deepunlearn.sweep sweep=published results=DIR
+    python -m deepunlearn.sweep sweep=scripts/published/published.yaml results=DIR
     python scripts/published.py results=DIR [page=FILE]
 
 Reads stored records, computes nothing anew and prints Markdown. Each cell has two tables. Methods: scores of a method
@@ -190,7 +190,7 @@ def check_sets(rows: pd.DataFrame) -> None:
             "a method has several result sets in a cell",
             given=", ".join(sorted(set(several["method"]))),
             allowed="one for each method and cell",
-            remedy="run sweep=published with a results= of its own",
+            remedy="run sweep=scripts/published/published.yaml with a results= of its own",
         )
 
 
@@ -264,8 +264,8 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(
             "there are no results to compare",
             given=f"results={results}",
-            allowed="a folder with results of sweep=published, or of deepunlearn.lira",
-            remedy=f"python -m deepunlearn.sweep sweep=published results={results}",
+            allowed="a folder with results of sweep=scripts/published/published.yaml, or of deepunlearn.lira",
+            remedy=f"python -m deepunlearn.sweep sweep=scripts/published/published.yaml results={results}",
         )
     columns = {column.name: column for measure in records.catalogue.measures for column in measure.columns}
     text = page_of(rows, columns, attacked)

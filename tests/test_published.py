@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from deepunlearn.cli import run_main
 from deepunlearn.composition import make_method
+from deepunlearn.config import read_command
 from deepunlearn.config.measures import added_measures
 from deepunlearn.config.methods import method_config
 from deepunlearn.core.errors import ConfigError
@@ -49,6 +50,7 @@ from tests.methods.oracles import DATA, trained
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "scripts" / "published"
+SWEEP = FOLDER / "published.yaml"
 FOLDERS = Folders(plugins=str(FOLDER))
 FEW = {**DATA, "retain": DATA["retain"].subset(range(24)), "forget": DATA["forget"].subset(range(8))}
 
@@ -325,8 +327,13 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     assert run_main(published.main, [f"results={tmp_path}"]) == 2
 
 
+def test_the_sweep_composes_from_the_projects_folder() -> None:
+    sweep = read_command(["sweep=scripts/published/published.yaml"]).sweep
+    assert {"scrub", "scrub_shared"} <= {config.name for config in sweep.methods}
+
+
 def test_the_sweep_has_both_sides_of_every_case() -> None:
-    sweep = yaml.safe_load((ROOT / "sweeps" / "published.yaml").read_text(encoding="utf-8"))
+    sweep = yaml.safe_load(SWEEP.read_text(encoding="utf-8"))
     assert {name for pair in METHODS.values() for name in pair} <= set(sweep["methods"])
     measures = next(one for one in sweep["overrides"] if one.startswith("measures="))
     assert {file.stem for file in (FOLDER / "measure").glob("*.yaml")} | {"zrf", "umia_erasure"} == set(
@@ -345,7 +352,7 @@ def test_a_tiny_sweep_with_both_sides_makes_the_table(tmp_path: Path, capsys: py
         "forget=random", "forget.ratio=0.2", "train.epochs=6", "train.batch_size=16", "seeds=1", "runtime.threads=1",
         "method.sfron.params.steps=10", "method.sfron_fast.params.steps=10",
     )  # fmt: skip
-    done = run_command("sweep", tmp_path, "sweep=published", f"plugins={FOLDER}", *tiny)
+    done = run_command("sweep", tmp_path, f"sweep={SWEEP}", f"plugins={FOLDER}", *tiny)
     assert done.returncode == 0, done.stderr
     page = tmp_path / "page.md"
     assert run_main(published.main, [f"results={tmp_path / 'results'}", f"page={page}"]) == 0
