@@ -45,7 +45,7 @@ def storage_of(results: Path) -> BaseStorage:
         raise ConfigError(
             "there is no search to show",
             given=f"{results}: {'no study in it' if results.is_dir() else 'no such folder'}",
-            allowed="the results of a sweep that has begun to search (search=quick, fast or paper)",
+            allowed="the results of a sweep that has begun to search (any search= but none)",
             remedy="give the folder with make dashboard RESULTS=DIR, or run a sweep with a search first",
         )
     return with_studies[0] if len(with_studies) == 1 else together(with_studies)

@@ -23,10 +23,11 @@ from deepunlearn.core.validation import refuse_repeats
 OPTIONS = ("device", "out")
 MINUTES = 8.0
 LEFT = 3  # exit code: parts are left, the same command goes on
-USAGE = f"""usage: deepunlearn check-gpu [--minutes N] [device=auto|cuda|cpu|mps] [out=DIR] [PART ...]
+USAGE = f"""usage: deepunlearn check-gpu [--minutes N] [device=auto|cuda|cpu] [out=DIR] [PART ...]
 
-Checks whether a device computes what the CPU does, and measures how fast it is. Images are made here: nothing is
-downloaded. Each part that is done is kept in DIR/parts; the same command goes on where it was stopped.
+Checks whether a device computes what the CPU does, and measures how fast it is, on images made here and on the digits
+of scikit-learn: nothing is downloaded. Each part that is done is kept in DIR/parts; the same command goes on where it
+was stopped.
   --minutes N  begins no part that would end later than this ({MINUTES:g} by default)
   device=      auto: the GPU, or the CPU where there is none (a check of this program alone)
   out=         where parts, check-gpu.md and check-gpu.json go (check-gpu by default)

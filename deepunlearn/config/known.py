@@ -74,8 +74,16 @@ def _of_another_choice(name: str, group: str, field: str, choice: str, instead: 
 def _of_a_step(name: str, field: str, method: str) -> ConfigError:
     parameter = field.rpartition(".")[2]
     meta, number = ("rum", 1) if method == "rum" else ("chain", 0)
+    of_meta = "rum" if method == "rum" else "a chain"
+    if field.startswith("mask."):
+        return ConfigError(
+            f"{name} is an option of a single method; the steps of {of_meta} take no mask",
+            given=name,
+            allowed="a mask on one of " + ", ".join(_owners("mask.threshold", names_of("method"))),
+            remedy=f"leave {name} out, or run such a method alone",
+        )
     return ConfigError(
-        f"{name} is an option of a single method, not of {'rum' if method == 'rum' else 'a chain'}",
+        f"{name} is an option of a single method, not of {of_meta}",
         given=name,
         allowed=f"{meta}.NUMBER.NAME of a step, numbered from 0",
         remedy=f"give e.g. {meta}.{number}.{parameter}=VALUE",
