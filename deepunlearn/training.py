@@ -202,7 +202,12 @@ def inference_batch(shape: Sequence[int]) -> int:
 
 def save_weights(path: Path, model: nn.Module) -> None:
     """Parameters and buffers as safetensors."""
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+    save_file(_apart(model), path)
+
+
+def _apart(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers; none shares memory with another, as tied weights do, which safetensors refuses."""
+    return {name: value.clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -218,9 +223,10 @@ def _save(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, history: History, watch: Watch | None
 ) -> None:
     """Model, momentum, history and what was seen of them in one file that replaces the last one whole."""
-    tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    tensors = {f"model.{name}": value for name, value in _apart(model).items()}
     for name, parameter in model.named_parameters():
-        tensors[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].contiguous()
+        if (momentum := optimizer.state[parameter].get("momentum_buffer")) is not None:  # frozen, unused: none
+            tensors[f"momentum.{name}"] = momentum.contiguous()
     tensors |= {f"seen.{name}": value.contiguous() for name, value in (watch.seen if watch else {}).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -242,7 +248,10 @@ def _resume(
     try:
         with safe_open(checkpoint.path, framework="pt") as file:
             model.load_state_dict({name: file.get_tensor(f"model.{name}") for name in model.state_dict()})
+            kept = set(file.keys())
             for name, parameter in model.named_parameters():
+                if f"momentum.{name}" not in kept:
+                    continue
                 momentum = torch.empty_like(parameter).copy_(file.get_tensor(f"momentum.{name}"))
                 optimizer.state[parameter]["momentum_buffer"] = momentum
             if watch:

@@ -58,6 +58,34 @@ def test_it_is_plain_sgd_with_cosine_annealing() -> None:
     assert history.losses[-1] < history.losses[0], "it learns"
 
 
+class Tied(nn.Module):
+    """Two layers that are one, and a frozen one."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.frozen = nn.Linear(3 * 32 * 32, 8).requires_grad_(False)
+        self.first, self.second, self.head = nn.Linear(8, 8), nn.Linear(8, 8, bias=False), nn.Linear(8, 10)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.second(self.first(self.frozen(x.flatten(1))).relu()))
+
+
+def test_a_network_with_tied_and_frozen_weights_is_kept_and_goes_on(tmp_path: Path) -> None:
+    unbroken, broken = Tied(0), Tied(0)
+    expected = train(unbroken, AUGMENTED, RECIPE, runtime(), "id")
+    checkpoint = Checkpoint(tmp_path / "here.safetensors", 0.0)
+    with pytest.raises(Stop):
+        train(broken, AUGMENTED, RECIPE, runtime(), "id", checkpoint=checkpoint, on_epoch=stop_after(2))  # type: ignore[arg-type]
+    again = Tied(1)
+    assert train(again, AUGMENTED, RECIPE, runtime(), "id", checkpoint=checkpoint).losses == expected.losses
+    save_weights(tmp_path / "w.safetensors", again)
+    load_weights(tmp_path / "w.safetensors", other := Tied(2))
+    assert equal_states(state(other), state(unbroken))
+    assert other.second.weight is other.first.weight
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["smallnet", "tinyvit"])
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, arch: str) -> None:

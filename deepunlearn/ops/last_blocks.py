@@ -15,7 +15,7 @@ def last_blocks(anatomy: Anatomy, k: int) -> list[nn.Module]:
             "k is larger than the number of blocks",
             given=k,
             allowed=f"1 to {len(anatomy.blocks)} for this architecture",
-            remedy="lower method.params.k, or k in params= of a library call",
+            remedy="lower method.params.k, or k= of a library call",
         )
     return [*anatomy.blocks[len(anatomy.blocks) - k :], *anatomy.hidden, anatomy.head]
 
