@@ -158,19 +158,20 @@ def sweep_rows() -> Iterator[tuple[str, str, str, str]]:
         if name == "defaults":
             continue
         for inner, default in value.items() if isinstance(value, dict) else [("", value)]:
-            kind = OF_SWEEP.get(name) or kind_of_value(fields[name].annotation)
+            kind = OF_SWEEP.get(f"{name}.{inner}") or OF_SWEEP.get(name) or kind_of_value(fields[name].annotation)
             yield f"{name}.{inner}".rstrip("."), kind, _written(default), means[name][inner or name]
 
 
 OF_SWEEP = {  # what a command is given there is not what the validated sweep holds
     "seeds": "whole number, or list",
     "measures": "list, or null",
-    "reference": "path, or null",
+    "reference.original": "path, or list of paths, or null",
+    "reference.recipe": "path, or null",
     "chain": "list",
     "rum": "list, or path, or null",
     "plugins": "path, or null",
     "extra_methods": "path, or null",
-    "hparams": "path, or null",
+    "hparams": "path, or `nearest`, or null",
 }
 
 

@@ -238,7 +238,7 @@ class SequenceKey(Key):
     stage: ClassVar[str] = "sequence"
     whole: SplitKey
     rounds: int | None = None  # requests of equal size, or as listed
-    schedule: tuple[int, ...] | None = None  # sizes
+    schedule: tuple[int, ...] | None = None  # sizes of the requests in their order, instead of rounds of equal size
     listed: str | None = None  # digest of samples with the number of their request
 
 
