@@ -31,7 +31,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Kind(NamedTuple):
-    """What can be registered. Its name is the option, the folder in conf/ and the one in `plugins=DIR`."""
+    """What can be registered. Its name is the folder in conf/ and in `plugins=DIR`, and the option (but measures=)."""
 
     name: str
     words: str  # in messages
@@ -319,7 +319,7 @@ def _refuse_empty(root: Path, given: str, what: str) -> None:
     if not _holds(root):
         raise ConfigError(
             "a folder of plug-ins holds none",
-            given=given,
+            given=given if root.is_dir() else f"{given}: there is no {root.absolute()}",
             allowed=f"a folder with {what} NAME.py and NAME.yaml for each",
             remedy="give plugins=DIR or extra_methods=DIR with the right folder",
         )

@@ -59,7 +59,7 @@ def test_it_is_plain_sgd_with_cosine_annealing() -> None:
 
 
 class Tied(nn.Module):
-    """Two layers that are one, and a frozen one."""
+    """Two layers that are one, a frozen one, and a weight that no output depends on."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -67,12 +67,13 @@ class Tied(nn.Module):
         self.frozen = nn.Linear(3 * 32 * 32, 8).requires_grad_(False)
         self.first, self.second, self.head = nn.Linear(8, 8), nn.Linear(8, 8, bias=False), nn.Linear(8, 10)
         self.second.weight = self.first.weight
+        self.unused = nn.Parameter(torch.ones(3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.second(self.first(self.frozen(x.flatten(1))).relu()))
 
 
-def test_a_network_with_tied_and_frozen_weights_is_kept_and_goes_on(tmp_path: Path) -> None:
+def test_a_network_with_tied_frozen_and_unused_weights_is_kept_and_goes_on(tmp_path: Path) -> None:
     unbroken, broken = Tied(0), Tied(0)
     expected = train(unbroken, AUGMENTED, RECIPE, runtime(), "id")
     checkpoint = Checkpoint(tmp_path / "here.safetensors", 0.0)

@@ -72,21 +72,15 @@ def _of_another_choice(name: str, group: str, field: str, choice: str, instead: 
 
 
 def _of_a_step(name: str, field: str, method: str) -> ConfigError:
-    parameter = field.rpartition(".")[2]
-    meta, number = ("rum", 1) if method == "rum" else ("chain", 0)
-    of_meta = "rum" if method == "rum" else "a chain"
-    if field.startswith("mask."):
-        return ConfigError(
-            f"{name} is an option of a single method; the steps of {of_meta} take no mask",
-            given=name,
-            allowed="a mask on one of " + ", ".join(_owners("mask.threshold", names_of("method"))),
-            remedy=f"leave {name} out, or run such a method alone",
-        )
+    """Steps take hyper-parameters; their masks, ranges and the rest are those of the method's YAML."""
+    kind, _, parameter = field.partition(".")
+    meta, number, words = ("rum", 1, "rum") if method == "rum" else ("chain", 0, "a chain")
+    step = f"give e.g. {meta}.{number}.{parameter}=VALUE"
     return ConfigError(
-        f"{name} is an option of a single method, not of {of_meta}",
+        f"{name} is an option of a single method, not of {words}",
         given=name,
-        allowed=f"{meta}.NUMBER.NAME of a step, numbered from 0",
-        remedy=f"give e.g. {meta}.{number}.{parameter}=VALUE",
+        allowed=f"{meta}.NUMBER.NAME: a hyper-parameter of a step, numbered from 0",
+        remedy=step if kind == "params" else f"leave {name} out, or run the method alone, not as a step",
     )
 
 

@@ -67,7 +67,7 @@ def _pyarrow() -> Any:
             "tables need pyarrow, which is not installed",
             given=str(error),
             allowed="pyarrow 16 or newer",
-            remedy="pip install 'deepunlearn[tabular]'",
+            remedy="pip install pyarrow",
         ) from error
     return pyarrow
 

@@ -25,7 +25,7 @@ How well can an attacker tell, for each sample, a model that unlearned it from o
 on halvings of the data and retrained models without each forget set, searches, unlearns, attacks; what is stored is
 not computed again, and the same command goes on after a stop.
   python -m deepunlearn.lira sweep=ulira_small plan=true
-  python -m deepunlearn.lira sweep=ulira_small
+  python -m deepunlearn.lira sweep=ulira_small dataset.download=true
   python -m deepunlearn.lira sweep=ulira launcher=slurm
 
   forget.halvings=16   even; each sample is trained on, and forgotten once, in half of them: at least 12

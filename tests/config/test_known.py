@@ -46,7 +46,13 @@ def test_all_options_of_the_chosen_launcher_are_listed() -> None:
         (["method=ft,ff", "method.params.lr=0.1"], "not of method=ff", "write method.ft.params.lr=VALUE for ft alone"),
         (["method=ft", "method.space.init_rate.low=1"], "of method=msg, not of method=ft", "add method=msg"),
         (["method=chain", "chain.steps=[ct,ft]", "method.params.lr=1"], "not of a chain", "chain.0.lr="),
-        (["method=chain", "chain.steps=[ct,ft]", "method.mask.threshold=0.5"], "take no mask", "a method alone"),
+        (
+            ["method=chain", "chain.steps=[ct,ft]", "method.mask.threshold=0.5"],
+            "not of a chain",
+            "run the method alone",
+        ),
+        (["method=chain", "chain.steps=[ct,ft]", "method.space.lr.low=1e-5"], "not of a chain", "the method alone"),
+        (["method=rum", "method.params.lr=0.1"], "not of rum", "rum.1.lr="),
         (["method=ft", "chain.0.lr=0.1"], "method=chain is not chosen", "add method=chain"),
     ],
 )
