@@ -264,12 +264,12 @@ def test_parts_that_do_not_fit_together_are_refused(config, tmp_path) -> None:
         assert given in error.value.given
 
 
-def test_pyarrow_that_is_not_there_is_named_with_its_extra(table, monkeypatch) -> None:
+def test_pyarrow_that_is_not_there_is_named(table, monkeypatch) -> None:
     one = table("t.csv", frame())
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match="pyarrow, which is not installed") as error:
         read_table(find(one).root / "t.csv")
-    assert error.value.remedy == "pip install 'deepunlearn[tabular]'"
+    assert error.value.remedy == "pip install pyarrow"
 
 
 def test_tables_and_images_are_not_mistaken_for_each_other(config, tmp_path) -> None:
