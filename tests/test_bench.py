@@ -60,14 +60,8 @@ def _cells(line: str) -> list[str]:
 def test_searches_are_compared_on_other_seeds(images: Path, tmp_path: Path) -> None:
     changed = "thrifty+pruner=median+look_samples=null"
     command = [sys.executable, str(RUN), "searches", "--quick", "--archs", "smallnet", "--data", str(images)]
-    done = subprocess.run(
-        [*command, "--searches", "paper", changed, "--to", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    command += ["--searches", "paper", changed, "--to", str(tmp_path), "--curves", str(tmp_path / "curves.json")]
+    done = _done(command)
     page = (tmp_path / "searches.md").read_text()
     assert done.stdout.startswith("about ") and page in done.stdout
     header, _, *rows = [_cells(line) for line in page.splitlines() if line.startswith("|")]
@@ -79,6 +73,19 @@ def test_searches_are_compared_on_other_seeds(images: Path, tmp_path: Path) -> N
     assert paper["ratio at 1/10"] == defaults["ratio"], "no trial is done by then, which leaves the default values"
     figure = (tmp_path / "searches.svg").read_text()
     assert "device seconds" in figure and "smallnet, ft" in figure
+    again = _done([*command, "--data", str(tmp_path / "no images")])
+    assert again.stdout.startswith("about 0 s"), "what is kept is not measured again, and needs no images"
+    assert [line for line in page.splitlines() if line.startswith("|")] == [
+        line for line in (tmp_path / "searches.md").read_text().splitlines() if line.startswith("|")
+    ]
+    assert (tmp_path / "searches.svg").read_text() == figure
+
+
+def _done(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ class Searching:
     repeats: int
     seeds: int
     more: Sequence[str]
+    curves: Path | None  # of searches: where curves are kept
 
 
 @dataclass(frozen=True)

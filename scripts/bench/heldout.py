@@ -42,13 +42,16 @@ class Plan:
     def repeats(self) -> range:
         return range(self.options.size(self.options.searching.repeats, 1))
 
-    def arguments(self, cell: str, search: str, repeat: int) -> list[str]:
-        """Of the sweep of all methods in one repeat."""
+    @property
+    def methods(self) -> Sequence[str]:
+        return self.options.searching.methods[: self.options.size(len(self.options.searching.methods), 1)]
+
+    def arguments(self, cell: str, search: str, repeat: int, methods: Sequence[str]) -> list[str]:
+        """Of the sweep of these methods in one repeat."""
         own, size = self.options.searching, self.options.size
         small = ("search.trials=2", "search.seeds=1", "search.population_size=null") if self.options.quick else ()
         seeds = size(own.seeds, 1)
         first = FIRST_SEED + 100 * repeat
-        methods = own.methods[: size(len(own.methods), 1)]
         name, changes = parted(search)
         recipe = (f"train.epochs={size(own.epochs, 1)}", "train.batch_size=64", "train.lr=0.05")
         return [
@@ -57,12 +60,13 @@ class Plan:
             *own.more, *cell.split("+"),
         ]  # fmt: skip
 
-    def command(self, cell: str, search: str, repeat: int) -> Command:
-        return command_of(self.options, self.limit, *self.arguments(cell, search, repeat))
+    def command(self, cell: str, search: str, repeat: int, methods: Sequence[str] | None = None) -> Command:
+        """Of all methods, or of these."""
+        return command_of(self.options, self.limit, *self.arguments(cell, search, repeat, methods or self.methods))
 
-    def run(self, cell: str, search: str, repeat: int) -> None:
+    def run(self, cell: str, search: str, repeat: int, methods: Sequence[str] | None = None) -> None:
         """The sweep, or what is left of it. That a method fails in it is a result."""
-        arguments = self.arguments(cell, search, repeat)
+        arguments = self.arguments(cell, search, repeat, methods or self.methods)
         sweep(self.options, self.limit, *arguments, "confirm=true", with_failures=True)
 
     @property

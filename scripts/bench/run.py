@@ -53,6 +53,7 @@ def _searching(given: argparse.Namespace) -> Searching:
         repeats=given.repeats,
         seeds=given.seeds,
         more=given.option,
+        curves=given.curves,
     )
 
 
@@ -60,6 +61,8 @@ def _page(name: str, options: Options, arguments: list[str]) -> str:
     module = importlib.import_module(name)
     text = " ".join(module.__doc__.split("\n\n", 1)[1].split())
     others, rows = Others(), module.rows(options)
+    if name == "searches":
+        text += module.made(options)
     return markdown(name, text, shlex.join(["python", "scripts/bench/run.py", *arguments]), rows, str(others))
 
 
@@ -90,6 +93,12 @@ def _add_searching(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--epochs", type=int, default=20, help="of originals; default: %(default)s")
     group.add_argument("--repeats", type=_repeats, default=LEAST_REPEATS, help="of each search; default: %(default)s")
     group.add_argument("--seeds", type=int, default=3, help="that winners are reported on; default: %(default)s")
+    group.add_argument(
+        "--curves",
+        type=Path,
+        metavar="FILE",
+        help="of searches: JSON with what was measured, for several sittings; what it has is not measured again",
+    )
     group.add_argument("--option", action="append", default=[], help="of all sweeps, e.g. runtime.device=cuda")
 
 

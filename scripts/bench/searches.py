@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 from anytime import Curve, Interval, Trial, bests, in_turns, mean_curve, ratio, ratio_over_methods
 from common import Options
+from curves import Curves, Found
 from heldout import DEFAULTS, HeldOut, Plan, held_out_of, seconds_left
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -104,22 +105,32 @@ def rounded(seconds: float) -> str:
 
 
 def rows(options: Options) -> list[Row]:
-    plan = Plan(options)
-    print(estimate(plan), flush=True)
-    measured = [_measured(plan, arch) for arch in options.searching.archs]
+    plan, kept = Plan(options), Curves.read(options.searching.curves)
+    print(estimate(plan, kept), flush=True)
+    measured = [_measured(plan, kept, arch) for arch in options.searching.archs]
     if options.figures is not None:
         draw(measured, options.figures / "searches.svg")
     return [row for one in measured for row in one.rows()]
 
 
-def estimate(plan: Plan) -> str:
+def made(options: Options) -> str:
+    """Where curves that are kept were measured; seconds are those of that machine."""
+    plan, kept = Plan(options), Curves.read(options.searching.curves)
+    places = product(options.searching.archs, plan.searches, plan.repeats, plan.methods)
+    found = [kept.find(_of(plan, *place)) for place in places]
+    told = sorted({one.made for one in found if one})
+    return f" Measured on {'; '.join(told)}." if told else ""
+
+
+def estimate(plan: Plan, kept: Curves) -> str:
     """What is left to compute, from a few timed steps of each network."""
-    seconds = sum(_seconds_left(plan, arch) for arch in plan.options.searching.archs)
+    seconds = sum(_seconds_left(plan, kept, arch) for arch in plan.options.searching.archs)
     return f"about {duration(seconds)} on this device, of which what is stored is not counted"
 
 
-def _seconds_left(plan: Plan, arch: str) -> float:
-    return seconds_left((plan.command(f"arch={arch}", *one) for one in product(plan.searches, plan.repeats)), _times)
+def _seconds_left(plan: Plan, kept: Curves, arch: str) -> float:
+    left = ((one, _missing(plan, kept, arch, *one)) for one in product(plan.searches, plan.repeats))
+    return seconds_left((plan.command(f"arch={arch}", *one, methods) for one, methods in left if methods), _times)
 
 
 def _times(command: Command) -> float:
@@ -131,25 +142,37 @@ def _times(command: Command) -> float:
 # ---------------------------------------------------------------------------------------------------------- the curves
 
 
-def _measured(plan: Plan, arch: str) -> Measured:
+def _measured(plan: Plan, kept: Curves, arch: str) -> Measured:
     curves: dict[str, dict[str, list[Curve]]] = {DEFAULTS: {}}
-    for search in plan.searches:
-        curves[search] = {}
-        for repeat in plan.repeats:
-            plan.run(f"arch={arch}", search, repeat)
-            _add(plan.command(f"arch={arch}", search, repeat), curves[search], curves[DEFAULTS])
-    for own in curves[DEFAULTS].values():
-        del own[len(plan.repeats) :]
+    for search, repeat in product(plan.searches, plan.repeats):
+        if missing := _missing(plan, kept, arch, search, repeat):
+            plan.run(f"arch={arch}", search, repeat, missing)
+            for held_out in held_out_of(plan.command(f"arch={arch}", search, repeat, missing)):
+                kept.add(_of(plan, arch, search, repeat, held_out.method.name), _found(held_out))
+        for method in plan.methods:
+            found = kept.find(_of(plan, arch, search, repeat, method))
+            assert found is not None, "it was kept above"
+            curves.setdefault(search, {}).setdefault(method, []).append(found.curve)
+            if search == plan.searches[0]:
+                curves[DEFAULTS].setdefault(method, []).append(Curve((0.0,), (found.default,), 0.0))
     return Measured(arch, curves, plan.searches[0])
 
 
-def _add(command: Command, curves: dict[str, list[Curve]], defaults: dict[str, list[Curve]]) -> None:
-    """A curve of each method from a finished sweep."""
-    for held_out in held_out_of(command):
-        method = held_out.method
-        default = held_out.norm(method.complete({}))
-        defaults.setdefault(method.name, []).append(Curve((0.0,), (default,), 0.0))
-        curves.setdefault(method.name, []).append(_curve(held_out, default))
+def _missing(plan: Plan, kept: Curves, arch: str, search: str, repeat: int) -> list[str]:
+    return [method for method in plan.methods if kept.find(_of(plan, arch, search, repeat, method)) is None]
+
+
+def _of(plan: Plan, arch: str, search: str, repeat: int, method: str) -> tuple[str, ...]:
+    """What a curve depends on, but for the images: the whole command of its sweep, and the method's version."""
+    own = plan.options.searching
+    arguments = plan.arguments(f"arch={arch}", search, repeat, [method])
+    version = plan.command(f"arch={arch}", search, repeat, [method]).sweep.methods[0].version
+    return (*arguments, f"dataset={own.dataset}", f"dataset.limit={plan.limit}", f"version={version}")
+
+
+def _found(held_out: HeldOut) -> Found:
+    default = held_out.norm(held_out.method.complete({}))
+    return Found.here(_curve(held_out, default), default)
 
 
 def _curve(held_out: HeldOut, default: float) -> Curve:

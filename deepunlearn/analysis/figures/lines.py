@@ -51,8 +51,8 @@ def panels(sheet: Sheet, figure: Figure, usable: pd.DataFrame, scores: list[str]
             values: list[Floats] = [own.loc[own[across.column] == one, score].to_numpy(float) for one in at]
             draw_means(axes, places, values, looks(titles)[method])
         across.lay_out(axes)
-        upwards(axes, usable[score].dropna())
-        axes.set_title(headed(score, sheet), loc="left", pad=2)
+        title = upwards(axes, usable[score].dropna(), headed(score, sheet))
+        axes.set_title(title, loc="left", pad=2)
         axes.grid(alpha=0.3)
     for number, axes in enumerate(drawn):
         axes.set_visible(number < len(scores))
@@ -91,12 +91,14 @@ def headed(score: str, sheet: Sheet) -> str:
     return header if LETTER * len(header) < 0.4 * 72 * sheet.width else header.partition(" (")[0]
 
 
-def upwards(axes: Axes, values: pd.Series) -> None:
-    """A logarithmic y axis where values, all above 0, span a factor of `SPAN`."""
-    if len(values) and values.min() > 0 and values.max() >= SPAN * values.min():
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: plain(value))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+def upwards(axes: Axes, values: pd.Series, title: str) -> str:
+    """A logarithmic y axis where values, all above 0, span a factor of `SPAN`; the panel's title, which says so."""
+    if not (len(values) and values.min() > 0 and values.max() >= SPAN * values.min()):
+        return title
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: plain(value))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    return f"{title.partition(' (')[0]}, logarithmic"
 
 
 def spread_in_words(usable: pd.DataFrame) -> str:

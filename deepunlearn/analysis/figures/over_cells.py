@@ -175,7 +175,7 @@ def _rte(part: RtePart, sheet: Sheet) -> Picture:
         rows_of(axes, [titles[method] for method in order])
         logarithmic(axes, float(np.nanmin(means, initial=1)) / 1.3, float(np.nanmax(means, initial=1)) * 1.3)
         dashed(axes, 1, len(order))
-        axes.set_xlabel("RTE (dashed: retraining)")
+        axes.set_xlabel("RTE, logarithmic (dashed: retraining)")
         key_above(axes, lines, columns)
         marks = "bars are means over datasets, marks are datasets" if part.comparable else "marks are result sets"
         title = f"RTE on {part.title}, times faster than retraining; {marks}"

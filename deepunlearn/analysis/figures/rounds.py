@@ -92,8 +92,8 @@ def _seconds(course: Course, sheet: Sheet) -> Picture:
         _draw(axes, retraining, RETRAINING[ONCE])
         _lay_out(axes, course)
         drawn = [*seconds.values(), retraining, retraining.cumsum(axis=1)]
-        upwards(axes, pd.concat([column.dropna() for own in drawn for _, column in own.items()]))
-        axes.set_title("seconds up to a round", loc="left", pad=2)
+        values = pd.concat([column.dropna() for own in drawn for _, column in own.items()])
+        axes.set_title(upwards(axes, values, "seconds up to a round"), loc="left", pad=2)
         axes.set_xlabel("round")
         axes.grid(alpha=0.3)
         key(sheet, figure, axes, titles, RETRAINING)

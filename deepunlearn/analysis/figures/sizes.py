@@ -49,7 +49,7 @@ def _scores(own: Series, sheet: Sheet, drawn: list[str]) -> Picture:
     usable = rows[rows["usable"]]
     low, high = rows["n_forget"].min() / ROOM, rows["n_forget"].max() * ROOM
     across = Across(
-        "n_forget", "samples to forget", lambda size, aside: size * ASIDE**aside,
+        "n_forget", "samples to forget (logarithmic)", lambda size, aside: size * ASIDE**aside,
         lambda axes: logarithmic(axes, low, high),
     )  # fmt: skip
     with blank(sheet, height(sheet, len(drawn), titles)) as figure:

@@ -177,6 +177,9 @@ def _remarks(own: ResultSet) -> Iterator[str]:
             f"({samples_on_each_side(own.rows)} samples on each side of the attack)."
         )
     if own.metrics_ranked:
-        yield f"Methods of one group share a rank; within it the smaller {own.metrics[0]} stands first."
+        yield (
+            f"Methods of one group share a rank; of those with equal ranks by {' and '.join(own.metrics)} the smaller "
+            f"{own.metrics[0]} stands first."
+        )
     if own.methods["n_contradicted"].any():
         yield f"{UNDERSTATED} the order of the losses contradicts this Indisc: read Disc_AUC among all scores."
