@@ -84,6 +84,11 @@ def drained(seconds: float = 400.0) -> None:
     until(lambda: not slurm("squeue", "--noheader"), seconds)
 
 
+def tracked(folder: Path) -> set[Path]:
+    """Folders of TensorBoard's runs."""
+    return {path.parent for path in (folder / "results" / "trackers" / "tensorboard").rglob("events.out.*")}
+
+
 def logs(folder: Path) -> str:
     return "\n".join(path.read_text() for path in (folder / "results" / "work").rglob("*.err"))
 
@@ -92,7 +97,7 @@ def test_three_stages_of_arrays_find_what_one_process_finds(tmp_path: Path, alon
     planned = sweep(tmp_path, *WORK, *NODES, EACH_ALONE, "launcher.constraint=null", "plan=true")
     assert re.search(r"reference +4 +4 ", planned.stdout) and "afterany:JOBS_BEFORE" in planned.stdout
     assert not (tmp_path / "results" / "runs").exists(), "a plan submits and writes nothing"
-    arrays = submit(tmp_path, *WORK, EACH_ALONE, "launcher.tables=true")
+    arrays = submit(tmp_path, *WORK, EACH_ALONE, "launcher.tables=true", "tracker=tensorboard")
     assert len(arrays) == 4
     status = run_command("status", tmp_path).stdout
     assert all(f"job {array} " in status for array in arrays), status
@@ -101,6 +106,7 @@ def test_three_stages_of_arrays_find_what_one_process_finds(tmp_path: Path, alon
     drained()
     assert rows(tmp_path) == rows(alone) and len(rows(alone)) == 8
     assert (tmp_path / "results" / "tables" / "coverage.md").exists(), "the last job makes the tables"
+    assert len(tracked(tmp_path)) == 8 + 2, "a run of each evaluation and search, written by jobs beside each other"
     (meta, *_) = (tmp_path / "results" / "store").rglob("reference/*/*/meta.json")
     assert json.loads(meta.read_text())["job"]
     done = sweep(tmp_path, *WORK, *NODES)
