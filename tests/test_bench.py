@@ -18,7 +18,9 @@ from tests.data.small_data import write_classes
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / "scripts" / "bench" / "run.py"
-ROWS = {"networks": 28, "layers": 36, "steps": 10, "trials": 15, "workers": 1, "startup": 3, "splits": 6}
+ROWS = {
+    "networks": 28, "layers": 36, "steps": 10, "importance": 3, "trials": 15, "workers": 1, "startup": 3, "splits": 6,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

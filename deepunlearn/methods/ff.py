@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.per_sample import fisher_diagonal, parameters_of
+from deepunlearn.ops.gradient_powers import fisher_diagonal
+from deepunlearn.ops.per_sample import parameters_of
 
 FLOOR = 1e-8
 CAP, HEAD_CAP = 1e3, 1e2

@@ -10,7 +10,8 @@ from torch import Tensor
 from deepunlearn.data.loader import Part
 from deepunlearn.methods.base import Method, Problem
 from deepunlearn.ops.dampening import dampen_model
-from deepunlearn.ops.per_sample import Params, absolutes, mean_over_samples
+from deepunlearn.ops.gradient_powers import mean_over_samples
+from deepunlearn.ops.per_sample import Params
 
 
 class LossFreeDampening(Method):
@@ -33,7 +34,7 @@ class LossFreeDampening(Method):
 
 def gradient_sizes(problem: Problem, part: Part, weights: Params) -> Params:
     """The mean over samples of the absolute gradient of the squared norm of each sample's logits."""
-    return mean_over_samples(problem.model, weights, partial(problem.blocks, part), squared_norm, absolutes)
+    return mean_over_samples(problem.model, weights, partial(problem.blocks, part), squared_norm, 1)
 
 
 def squared_norm(logits: Tensor, _: Tensor) -> Tensor:

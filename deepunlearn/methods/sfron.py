@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from deepunlearn.core.method_config import TENTHS
 from deepunlearn.core.params import Value
 from deepunlearn.methods.base import Method, Problem
+from deepunlearn.ops.gradient_powers import mean_over_samples
 from deepunlearn.ops.optim import set_lr
-from deepunlearn.ops.per_sample import mean_over_samples, parameters_of, squares
+from deepunlearn.ops.per_sample import parameters_of
 
 Masks = dict[nn.Parameter, Tensor]
 
@@ -89,7 +90,7 @@ class SaliencyForgetting(Method):
         named = {name: one for name, one in problem.model.named_parameters() if id(one) in chosen}
         weights = parameters_of(problem.original, named)
         forget, retain = (
-            mean_over_samples(problem.original, weights, partial(problem.blocks, part), F.cross_entropy, squares)
+            mean_over_samples(problem.original, weights, partial(problem.blocks, part), F.cross_entropy, 2)
             for part in (problem.forget, problem.retain)
         )
         masks = {one: forget[name] >= self.threshold * retain[name] for name, one in named.items()}

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from deepunlearn.data.loader import Part
 from deepunlearn.methods.base import Method, Problem
 from deepunlearn.ops.dampening import dampen_model
-from deepunlearn.ops.per_sample import Params, mean_over_samples, squares
+from deepunlearn.ops.gradient_powers import mean_over_samples
+from deepunlearn.ops.per_sample import Params
 
 PUBLISHED_BATCH = 64  # samples per gradient of gradients=batch, the default of the published code
 
@@ -42,7 +43,7 @@ class SelectiveSynapticDampening(Method):
 def squared_gradients(problem: Problem, part: Part, weights: Params) -> Params:
     """The mean over samples of the squared gradient of each sample's cross-entropy."""
     batches = partial(problem.blocks, part)
-    return mean_over_samples(problem.model, weights, batches, F.cross_entropy, squares)
+    return mean_over_samples(problem.model, weights, batches, F.cross_entropy, 2)
 
 
 def squared_batch_means(problem: Problem, part: Part, weights: Params) -> Params:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,6 @@ MOST_SAMPLES = 256  # of small networks, whose activations take more memory than
 
 Params = dict[str, Tensor]
 Criterion = Callable[[Tensor, Tensor], Tensor]
-Fold = Callable[[Params, Params], None]
 
 
 def parameters_of(model: nn.Module, names: Iterable[str] | None = None) -> Params:
@@ -41,80 +40,6 @@ def per_sample(model: nn.Module, criterion: Criterion = F.cross_entropy) -> Call
         return criterion(functional_call(model, (params, buffers), (x[None],)), y[None])
 
     return vmap(grad(loss), in_dims=(None, 0, 0))
-
-
-def fisher_diagonal(
-    model: nn.Module,
-    params: Params,
-    batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]],
-    classes: int,
-    sampled: bool,
-) -> Params:
-    """E_x E_{c ~ p(c|x)} (d log p_c / d theta)^2: mean over samples of squared per-sample gradients, for `params`.
-
-    The inner expectation is exact (one gradient per class), or with `sampled` over one label drawn from the model's own
-    predictive distribution. `batches(size)` yields the data in batches of that size.
-    """
-    gradients = per_sample(model)
-    total = {name: torch.zeros_like(value) for name, value in params.items()}
-    samples = 0
-    for x, _ in batches(chunk_size(params)):
-        with torch.no_grad():
-            probabilities = model(x).softmax(1)
-        samples += len(x)
-        if sampled:
-            labels = torch.multinomial(probabilities, 1)[:, 0]
-            _add_squares(total, gradients(params, x, labels), torch.ones_like(probabilities[:, 0]))
-            continue
-        for label in range(classes):
-            labels = torch.full((len(x),), label, device=x.device)
-            _add_squares(total, gradients(params, x, labels), probabilities[:, label])
-    return {name: value / samples for name, value in total.items()}
-
-
-def mean_over_samples(
-    model: nn.Module,
-    params: Params,
-    batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]],
-    criterion: Criterion,
-    fold: Fold,
-) -> Params:
-    """The mean over samples of what `fold` adds up of their gradients, for `params`; `batches` as above."""
-    gradients = per_sample(model, criterion)
-    total = {name: torch.zeros_like(value) for name, value in params.items()}
-    samples = 0
-    for x, y in batches(chunk_size(params)):
-        fold(total, gradients(params, x, y))
-        samples += len(x)
-    return {name: value / samples for name, value in total.items()}
-
-
-def squares(total: Params, gradients: Params) -> None:
-    """total += sum_i gradients_i^2."""
-    one = next(iter(gradients.values()))
-    _add_squares(total, gradients, torch.ones_like(one.flatten(1)[:, 0]))
-
-
-def absolutes(total: Params, gradients: Params) -> None:
-    """total += sum_i |gradients_i|; the gradients are used up."""
-    for name in _used(gradients):
-        total[name] += gradients[name].abs_().sum(0)
-
-
-def _used(gradients: Params) -> list[str]:
-    """Names of those that are not zeros which share one place in memory."""
-    return [name for name, value in gradients.items() if len(value) == 1 or value.stride(0)]
-
-
-def _add_squares(total: Params, gradients: Params, weights: Tensor) -> None:
-    """total += sum_i weights_i gradients_i^2, sample by sample: memory traffic is what this costs, so no squares are
-    kept; the gradients are used up."""
-    used = _used(gradients)
-    values, roots = [gradients[name] for name in used], weights.sqrt()
-    for value in values:
-        value.mul_(roots.view(-1, *[1] * (value.dim() - 1)))
-    for one in zip(*values, strict=True):
-        torch._foreach_addcmul_([total[name] for name in used], one, one)
 
 
 def gradient_products(model: nn.Module, x: Tensor, y: Tensor, direction: Params) -> Params:

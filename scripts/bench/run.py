@@ -20,7 +20,7 @@ from pathlib import Path
 
 from common import Options, Others, Searching, markdown
 
-SHORT = ("networks", "layers", "steps", "trials", "workers", "startup", "splits")
+SHORT = ("networks", "layers", "steps", "importance", "trials", "workers", "startup", "splits")
 BENCHMARKS = (*SHORT, "searches", "transfer")
 SEARCHES = ("paper", "fast")
 CELLS = ("arch=resnet18", "arch=resnet18+forget=classes", "arch=resnet18+dataset.limit=1000", "arch=smallnet")

@@ -7,7 +7,7 @@ import torch
 
 from deepunlearn.core.params import Value
 from deepunlearn.methods import iu
-from deepunlearn.ops import per_sample
+from deepunlearn.ops import gradient_powers, per_sample
 from deepunlearn.testing.small import runtime
 from tests.methods.oracles import (
     DATA,
@@ -44,7 +44,7 @@ def test_a_memory_budget_does_not_change_results(
         sizes.append(chunk)
         return chunk
 
-    monkeypatch.setattr(per_sample, "chunk_size", small)
+    monkeypatch.setattr(gradient_powers, "chunk_size", small)
     monkeypatch.setattr(iu, "chunk_size", small)
     tight, _ = execute_on(name, trained(), FEW, **params)
     assert sizes, "the budget is never looked at"
