@@ -1,35 +1,31 @@
 """Sums over samples of powers of each sample's gradient: importance of weights. The network must be in evaluation mode.
 
-A weight that one sample meets once, as in a linear layer on vectors or a convolution whose output is one pixel, has an
-outer product d a^T as that sample's gradient: d the gradient at the layer's output, a its input. So the sum of
-|d a^T|^p over samples is a product of two matrices, |d|^p and |a|^p, and no gradient of a single sample is formed. Of
-ResNet18 on images of 32x32 pixels these are three quarters of all weights. The rest goes through vmap (`per_sample`).
+Gradients come from one ordinary pass over a batch (`by_layer`). They are formed for a few samples at a time and used up
+while they are in the cache. Where a sample's gradient is an outer product d a^T, as in a linear layer on vectors or a
+convolution whose output is one pixel, none is formed: the sum of |d a^T|^p over samples is |d|^p times |a|^p, a product
+of matrices. Of ResNet18 on images of 32x32 pixels these are three quarters of all weights.
+
+Where a network has parameters that only vmap can do, vmap takes about as long as if it did all. Then only products that
+form no gradient are worth their pass, if there are enough. results/bench/importance.md has what is gained.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 from itertools import repeat
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
-from deepunlearn.kernels.dense import Dense
-from deepunlearn.kernels.small_maps import SmallMapConv2d
-from deepunlearn.ops.per_sample import Criterion, Params, chunk_size, parameters_of, per_sample
+from deepunlearn.ops.by_layer import Factors, Gradients, Own
+from deepunlearn.ops.per_sample import Criterion, Params, chunk_size
 
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
 Power = Literal[1, 2]
-Factors = tuple[Tensor, Tensor]  # d [B, outputs] and a [B, inputs]
-LINEAR = (nn.Linear, Dense)
-CONVOLUTIONS = (nn.Conv2d, SmallMapConv2d)
-ROUNDING = 1e-3  # of a layer's largest gradient: what an outer product may differ by from the gradient of a sample
+CACHE = 8 << 20  # bytes of gradients that are formed at a time
+PAYS_FROM = 0.25  # share of all weights of which no gradient is formed, where others need vmap
 
 
 def mean_over_samples(model: nn.Module, params: Params, batches: Batches, criterion: Criterion, power: Power) -> Params:
@@ -67,126 +63,54 @@ class PowerSums:
 
     def __init__(self, model: nn.Module, params: Params, criterion: Criterion, power: Power) -> None:
         self.gradients, self.power = Gradients(model, params, criterion), power
-        self._layers: dict[str, nn.Module] | None = None  # found by the first sample
+        self._by_layer: Collection[str] | None = None  # parameters; chosen with the first sample
         self._sums = {name: torch.zeros_like(value) for name, value in params.items()}
         self._samples = 0
 
     def add(self, x: Tensor, y: Tensor, weights: Tensor | None = None, samples: int | None = None) -> None:
         """x [B, 3, S, S], y [B], weights [B] (1 by default); samples: how many the mean is to count, B by default."""
-        if self._layers is None:
-            self._layers = self.gradients.outer(x[:1], y[:1])
-        if self._layers:
-            self._add_outer(self.gradients.factors(self._layers, x, y), weights)
-        if rest := [name for name in self._sums if name not in self._layers]:
+        if self._by_layer is None:
+            self._by_layer = worth_it(self.gradients.possible(x[:1], y[:1]), self.gradients.params)
+        done = self.gradients.by_layer(self._by_layer, x, y) if self._by_layer else {}
+        for name, own in done.items():
+            self._sums[name] += self._added(own, weights).view_as(self._sums[name])
+        if rest := [name for name in self._sums if name not in done]:
             _add_each(self._sums, self.gradients.each(rest, x, y), weights, self.power)
         self._samples += len(x) if samples is None else samples
 
     def mean(self) -> Params:
         return {name: total / self._samples for name, total in self._sums.items()}
 
-    def _add_outer(self, factors: Mapping[str, Factors], weights: Tensor | None) -> None:
-        for name, pair in factors.items():
-            left, right = (one.abs() if self.power == 1 else one.square() for one in pair)
-            weighed = left if weights is None else left * weights[:, None]
-            self._sums[name] += (weighed.T @ right).view_as(self._sums[name])
+    def _added(self, own: Own, weights: Tensor | None) -> Tensor:
+        """The sum over the samples of a batch."""
+        if isinstance(own, Tensor):
+            return self._weighed(own, weights)
+        if own.is_outer:
+            left, right = (self._powers(one[..., 0]) for one in own)
+            return (left if weights is None else left * weights[:, None]).T @ right
+        samples, size = len(own.slopes), own.slopes.shape[1] * own.inputs.shape[1] * own.slopes.element_size()
+        step = max(1, CACHE // size)
+        parts = [slice(first, first + step) for first in range(0, samples, step)]
+        total = torch.zeros_like(own.product(slice(1))[0])
+        for part in parts:
+            total += self._weighed(own.product(part), None if weights is None else weights[part])
+        return total
+
+    def _weighed(self, values: Tensor, weights: Tensor | None) -> Tensor:
+        powers = self._powers(values)
+        return powers.sum(0) if weights is None else torch.tensordot(weights, powers, 1)
+
+    def _powers(self, values: Tensor) -> Tensor:
+        return values.abs() if self.power == 1 else values.square()
 
 
-@dataclass(frozen=True)
-class Gradients:
-    """Of each sample's loss, by `params` of a model."""
-
-    model: nn.Module
-    params: Params
-    criterion: Criterion
-
-    def each(self, names: Iterable[str], x: Tensor, y: Tensor) -> Params:
-        """[B, ...] per parameter."""
-        with torch.no_grad():  # of the weights of the model that are not among `names`; what is asked for is computed
-            return per_sample(self.model, self.criterion)({name: self.params[name] for name in names}, x, y)
-
-    def outer(self, x: Tensor, y: Tensor) -> dict[str, nn.Module]:
-        """Weight -> its layer, of weights whose gradient of one sample is an outer product; x [1, ...], y [1].
-
-        Each is held against the gradient of that sample, so that a weight that is used in other ways too is none.
-        """
-        layers = {name: layer for name, layer in _candidates(self.model).items() if name in self.params}
-        found = self.factors(layers, x, y) if layers else {}
-        gradients = self.each(found, x, y) if found else {}
-        return {name: layers[name] for name, pair in found.items() if _is_product(gradients[name][0], *pair)}
-
-    def factors(self, layers: Mapping[str, nn.Module], x: Tensor, y: Tensor) -> dict[str, Factors]:
-        """Weight -> d and a; without layers that a sample meets at several places, or never."""
-        own = {**parameters_of(self.model), **self.params}
-        leaves = {name: value.detach().requires_grad_() for name, value in own.items()}
-        with _passed(layers) as passed, torch.compiler.set_stance("force_eager"), torch.enable_grad():
-            logits = functional_call(self.model, (leaves, dict(self.model.named_buffers())), (x,))
-            losses = vmap(lambda outputs, label: self.criterion(outputs[None], label[None]))(logits, y)
-            once = {
-                name: calls[0] for name, calls in passed.items() if len(calls) == 1 and _one_place(calls[0][1], len(x))
-            }
-            outputs = [output for _, output in once.values()]
-            slopes = torch.autograd.grad(losses.sum(), outputs, allow_unused=True) if outputs else ()
-        return {
-            name: (slope.flatten(1).to(own[name].dtype), _inputs(layers[name], given).to(own[name].dtype))
-            for (name, (given, _)), slope in zip(once.items(), slopes, strict=True)
-            if slope is not None
-        }
-
-
-def _candidates(model: nn.Module) -> dict[str, nn.Module]:
-    """Weights of linear layers and convolutions that are of no other module."""
-    owners = Counter(id(one) for module in model.modules() for one in module._parameters.values())
-    return {
-        f"{path}.weight".removeprefix("."): module
-        for path, module in model.named_modules()
-        if (type(module) in LINEAR or _is_plain(module)) and owners[id(module.weight)] == 1
-    }
-
-
-def _is_plain(module: nn.Module) -> bool:
-    """A convolution that `_inputs` can take apart."""
-    if type(module) not in CONVOLUTIONS:
-        return False
-    assert isinstance(module, nn.Conv2d)
-    return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
-
-
-def _is_product(gradient: Tensor, left: Tensor, right: Tensor) -> bool:
-    difference = gradient - (left.T @ right).view_as(gradient)
-    return bool(difference.abs().max() <= ROUNDING * gradient.abs().max())
-
-
-@contextmanager
-def _passed(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
-    """What goes into each layer and what comes out of it, call by call."""
-    passed: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-
-    def keeper(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-        def keep(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            passed[name].append((given[0].detach(), output))
-            return output.clone()  # what follows may write into it
-
-        return keep
-
-    hooks = [layer.register_forward_hook(keeper(name)) for name, layer in layers.items()]
-    try:
-        yield passed
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _one_place(output: Tensor, samples: int) -> bool:
-    """Whether it is one vector of each sample."""
-    return len(output) == samples and output[0].numel() == output.shape[1] and output.dim() in (2, 4)
-
-
-def _inputs(layer: nn.Module, given: Tensor) -> Tensor:
-    """[B, inputs] in the order of the layer's weight, flattened."""
-    if isinstance(layer, nn.Conv2d):
-        assert not isinstance(layer.padding, str)
-        return F.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)[..., 0]
-    return given
+def worth_it(possible: dict[str, Own], params: Params) -> Collection[str]:
+    """Which parameters are to be done by layer: all if these can be, else outer products if they are enough."""
+    if possible.keys() == params.keys():
+        return possible.keys()
+    outer = [name for name, own in possible.items() if isinstance(own, Factors) and own.is_outer]
+    share = sum(params[name].numel() for name in outer) / sum(value.numel() for value in params.values())
+    return outer if share >= PAYS_FROM else []
 
 
 def _add_each(sums: Params, gradients: Params, weights: Tensor | None, power: Power) -> None:

@@ -1,8 +1,8 @@
 """Squared gradients of single samples, summed: what SSD, SFRon and FF measure the importance of weights by.
 
-A: every sample's gradient of every weight by vmap; B: ours, which forms none of weights whose gradient is an outer
-product (`ops/gradient_powers.py`). A / B is how many times faster ours is. One chunk of samples in evaluation mode, as
-large as fits the memory that gradients may take. Both add up the same to rounding.
+A: every sample's gradient of every weight by vmap; B: ours, from one ordinary pass where the network allows it
+(`ops/gradient_powers.py`). A / B is how many times faster ours is. One chunk of samples in evaluation mode, as large as
+fits the memory that gradients may take. Both add up the same to rounding.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def _row(options: Options, arch: str, title: str) -> Row:
     model = experiment.fresh_model(0).eval()
     samples = options.size(chunk_size(parameters_of(model)), 4)
     x, y = next(experiment.split_data(0).parts["retain"].batches(samples))
-    tasks = {"each": _sums(model, x, y, outer=False), "ours": _sums(model, x, y, outer=True)}
+    tasks = {"each": _sums(model, x, y, by_layer=False), "ours": _sums(model, x, y, by_layer=True)}
     taken = turns(options.size(REPEATS, 2), tasks)
     each, ours = (Taken(label, taken[name], len(y)) for name, label in (("each", "vmap"), ("ours", "ours")))
     return Row(f"{title}, {len(y)} samples", each, ours)
 
 
-def _sums(model: nn.Module, x: Tensor, y: Tensor, *, outer: bool) -> Task:
+def _sums(model: nn.Module, x: Tensor, y: Tensor, *, by_layer: bool) -> Task:
     sums = PowerSums(model, parameters_of(model), F.cross_entropy, 2)
-    if not outer:
-        sums._layers = {}
+    if not by_layer:
+        sums._by_layer = []
     return lambda: sums.add(x, y)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from deepunlearn.archs import resnet
 from deepunlearn.kernels import choice
 from deepunlearn.methods.lfssd import squared_norm
-from deepunlearn.ops import gradient_powers
-from deepunlearn.ops.gradient_powers import Gradients, Power, PowerSums, fisher_diagonal, mean_over_samples
+from deepunlearn.ops import by_layer, gradient_powers
+from deepunlearn.ops.by_layer import Factors, Gradients, Own
+from deepunlearn.ops.gradient_powers import Power, PowerSums, fisher_diagonal, mean_over_samples, worth_it
 from deepunlearn.ops.per_sample import Criterion, Params, parameters_of, per_sample
 from tests.networks import Odd, tiny, vit
 
@@ -60,7 +61,25 @@ def resnet18() -> nn.Module:
     return choice.fit(resnet.build(CLASSES, 32), torch.device("cpu"))
 
 
-NETWORKS = {"odds": Odds, "odd": Odd, "tiny": tiny, "vit": vit, "resnet18": resnet18}
+class Normed(nn.Module):
+    """Normalisation over channels, groups, tokens, and whole vectors, tokens through a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.batch = nn.Conv2d(3, 8, 4, stride=8, bias=False), nn.BatchNorm2d(8)
+        self.groups, self.tokens, self.mix = nn.GroupNorm(2, 8), nn.LayerNorm(8), nn.Linear(8, 6)
+        self.whole, self.vector, self.head = nn.LayerNorm((16, 6)), nn.LayerNorm(6, bias=False), nn.Linear(6, CLASSES)
+        nn.init.normal_(self.batch.running_mean)
+        for norm in (self.batch, self.groups, self.tokens, self.whole, self.vector):
+            nn.init.normal_(norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.groups(F.relu(self.batch(self.stem(x)), inplace=True))
+        tokens = self.whole(torch.tanh(self.mix(self.tokens(maps.flatten(2).transpose(1, 2)))))
+        return self.head(self.vector(tokens.amax(1)))
+
+
+NETWORKS = {"odds": Odds, "odd": Odd, "normed": Normed, "tiny": tiny, "vit": vit, "resnet18": resnet18}
 
 
 def batch(samples: int = 6) -> tuple[Tensor, Tensor]:
@@ -101,22 +120,45 @@ def test_sums_are_those_of_gradients_one_by_one(name: str, power: Power, criteri
     assert not any(value.requires_grad for value in sums.mean().values()), "no graph is kept of a chunk"
 
 
-def outer(net: nn.Module) -> set[str]:
+def possible(net: nn.Module) -> dict[str, Own]:
     x, y = batch()
-    return set(Gradients(net, parameters_of(net), F.cross_entropy).outer(x[:1], y[:1]))
+    return Gradients(net, parameters_of(net), F.cross_entropy).possible(x[:1], y[:1])
 
 
-def test_outer_products_are_what_a_sample_meets_once_and_nowhere_else() -> None:
-    found = outer(seeded(Odds))
-    assert found == {"last.weight", "hidden.weight", "head.weight"}, (
-        "no map of several pixels, group, layer that is called twice, weight of two modules or used beside its layer"
+def test_by_layer_is_what_a_sample_passes_once_and_nowhere_else() -> None:
+    found = possible(seeded(Odds))
+    layers = {name.rpartition(".")[0] for name in found}
+    assert "also.bias" in found and "also.weight" not in found
+    assert layers - {"also"} == {"stem", "pixel", "last", "hidden", "head"}, (
+        "no group, padding by name, layer that is called twice or never, weight of two modules or used beside its layer"
     )
+    assert {name for name, own in found.items() if isinstance(own, Factors) and own.is_outer} == {
+        "last.weight", "hidden.weight", "head.weight",
+    }  # fmt: skip
 
 
-def test_of_resnet18_they_are_three_quarters_of_all_weights() -> None:
+@pytest.mark.parametrize("name", ["resnet18", "tiny", "normed"])
+def test_networks_of_known_layers_are_done_whole(name: str) -> None:
+    net = seeded(NETWORKS[name])
+    assert set(worth_it(possible(net), parameters_of(net))) == set(parameters_of(net))
+
+
+def test_of_resnet18_outer_products_are_three_quarters_of_all_weights() -> None:
     net = seeded(resnet18)
     sizes = {name: value.numel() for name, value in net.named_parameters()}
-    assert 0.74 < sum(sizes[name] for name in outer(net)) / sum(sizes.values()) < 0.77
+    outer = [name for name, own in possible(net).items() if isinstance(own, Factors) and own.is_outer]
+    assert 0.74 < sum(sizes[name] for name in outer) / sum(sizes.values()) < 0.77
+
+
+def test_where_vmap_is_needed_only_products_that_form_no_gradient_are_worth_a_pass() -> None:
+    outer = Factors(torch.ones(1, 4, 1), torch.ones(1, 5, 1))
+    formed = Factors(torch.ones(1, 4, 2), torch.ones(1, 5, 2))
+    found: dict[str, Own] = {"outer": outer, "formed": formed, "bias": torch.ones(1, 4)}
+    sizes = {"outer": 20, "formed": 20, "bias": 4}
+    params = {name: torch.ones(size) for name, size in sizes.items()}
+    assert set(worth_it(found, params)) == set(found)
+    assert set(worth_it(found, {**params, "other": torch.ones(20)})) == {"outer"}
+    assert set(worth_it(found, {**params, "other": torch.ones(200)})) == set()
 
 
 def test_chosen_weights_alone_and_frozen_ones() -> None:
@@ -131,8 +173,7 @@ def test_chosen_weights_alone_and_frozen_ones() -> None:
     assert not any(module._forward_hooks for module in net.modules())
 
 
-def test_no_gradient_of_a_single_sample_is_formed_of_outer_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, (x, y) = seeded(resnet18), batch()
+def test_vmap_is_asked_for_one_sample_and_for_what_layers_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
     formed: list[tuple[int, set[str]]] = []
 
     def told(model: nn.Module, criterion: Criterion) -> Callable[..., Params]:
@@ -142,13 +183,29 @@ def test_no_gradient_of_a_single_sample_is_formed_of_outer_products(monkeypatch:
 
         return gradients
 
-    monkeypatch.setattr(gradient_powers, "per_sample", told)
+    monkeypatch.setattr(by_layer, "per_sample", told)
+    net, (x, y) = seeded(resnet18), batch()
     sums = PowerSums(net, parameters_of(net), F.cross_entropy, 2)
     for _ in range(2):
         sums.add(x, y)
-    (one, checked), *rest = formed
-    assert one == 1 and [samples for samples, _ in rest] == [6, 6], "the check is of one sample, once"
-    assert all(not names & checked for _, names in rest)
+    assert formed == [(1, set(parameters_of(net)))], "the check is of one sample, once"
+
+    formed.clear()
+    odds = seeded(Odds)
+    monkeypatch.setattr(gradient_powers, "PAYS_FROM", 0.05)
+    PowerSums(odds, parameters_of(odds), F.cross_entropy, 2).add(x, y)
+    (_, checked), (samples, rest) = formed
+    assert samples == 6 and {"stem.weight", "twice.weight"} <= rest and "head.weight" in checked - rest
+
+
+@pytest.mark.parametrize("cache", [1, 1 << 14])
+def test_how_many_gradients_are_formed_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch, cache: int) -> None:
+    monkeypatch.setattr(gradient_powers, "CACHE", cache)
+    net, (x, y) = seeded(resnet18), batch()
+    weights = torch.linspace(0.1, 2, len(y), dtype=x.dtype)
+    sums = PowerSums(net, parameters_of(net), F.cross_entropy, 2)
+    sums.add(x, y, weights)
+    close({key: 6 * value for key, value in sums.mean().items()}, expected(net, F.cross_entropy, 2, weights))
 
 
 @pytest.mark.parametrize("sampled", [False, True])
