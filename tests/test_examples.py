@@ -9,6 +9,7 @@ import pytest
 from deepunlearn.tables import main
 from scripts import example, readme
 
+DELETIONS = example.ROOT / "results" / "deletions"
 REMAKE = "stale: run `make example readme`, look at what changed, and commit it"
 
 
@@ -40,6 +41,20 @@ def test_the_tables_are_of_the_committed_records(tmp_path: Path) -> None:
     made = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "tables").iterdir()}
     kept = {path.name: path.read_text(encoding="utf-8") for path in (example.SHOWN / "tables").iterdir()}
     assert made == kept, REMAKE
+
+
+@pytest.mark.slow
+def test_tables_of_deletions_are_of_the_committed_records(tmp_path: Path) -> None:
+    assert main([f"results={tmp_path}", f"records={DELETIONS}"]) == 0
+    made = {row for path in (tmp_path / "tables").glob("*.md") for row in _rows(path)}
+    shown = _rows(DELETIONS / "README.md")
+    assert len(shown) > 20 and [row for row in shown if row not in made] == []
+
+
+def _rows(page: Path) -> list[str]:
+    """Lines of tables, without what aligns them."""
+    lines = [" ".join(line.split()) for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    return [line for line in lines if set(line) - set("|:- ")]
 
 
 def test_what_is_generated_is_not_committed_twice() -> None:
