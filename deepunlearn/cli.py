@@ -4,41 +4,16 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 
 from deepunlearn.core.errors import DeepUnlearnError
 from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.registry import Folders
 
 OUTPUT = 1  # the descriptor of standard output
-INTERRUPTED, TERMINATED = 130, 143  # as of a program that the signal itself has ended
+INTERRUPTED = 130
 UNREAD = 141  # as of a program that a broken pipe has ended
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came, as `kill` and service managers send it: what Ctrl-C does happens."""
-
-
-@contextmanager
-def _told_to_end() -> Iterator[None]:
-    """SIGTERM raises Terminated. Only the main thread may say so; a command that another one runs has no signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def run_main(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
@@ -47,16 +22,15 @@ def run_main(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | No
     So is one of a machine that ran out of something, e.g. of room on its disk, which is no mistake of this program.
     """
     try:
-        with _told_to_end():
-            code = main(sys.argv[1:] if arguments is None else arguments)
+        code = main(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
         return code
     except DeepUnlearnError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt:
         print("\nstopped; nothing stored is lost. Run the same command to go on.", file=sys.stderr)
-        return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         if not _reader_has_left():
             raise
