@@ -87,7 +87,7 @@ def sections() -> dict[str, str]:
     found = dict(SECTIONS)
     for name in bases:
         line = [name]
-        while line[-1] in bases and line[-1] not in SECTIONS:
+        while line[-1] in bases and line[-1] not in SECTIONS and bases[line[-1]] not in line:
             line.append(bases[line[-1]])
         if line[-1] in SECTIONS:
             found[name] = SECTIONS[line[-1]]

@@ -34,6 +34,7 @@ def findings(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def rows(
     means: Mapping[str, Mapping[str, float]],
     run: Mapping[str, str] = RUN,
+    *,
     cells: tuple[tuple[str, str], ...] = CELLS,
     spread: float = 0.01,
     unusable: Mapping[str, int] | None = None,
