@@ -25,6 +25,7 @@ from anytime import Curve, Interval, Trial, bests, in_turns, mean_curve, ratio, 
 from common import Options
 from curves import Curves, Found
 from heldout import DEFAULTS, HeldOut, Plan, held_out_of, seconds_left
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -219,7 +220,8 @@ def draw(measured: Sequence[Measured], path: Path) -> None:
     figure.supylabel("norm on seeds not searched on (0 is best)")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "searches"}):  # so that a figure that is drawn again is the same file
+        figure.savefig(path, metadata={"Date": None})
 
 
 def _line(axes: Axes, curves: Sequence[Curve], search: str, number: int) -> None:
