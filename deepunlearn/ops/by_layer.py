@@ -11,8 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -29,20 +28,37 @@ NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 ROUNDING = 1e-3  # of a parameter's largest gradient: what ours may differ by from that of vmap
 
 
-class Factors(NamedTuple):
-    """D [B, outputs, places] and P [B, inputs, places] of a weight."""
+@dataclass(frozen=True)
+class Factors:
+    """D and P of a weight; slopes: D [B, outputs, places].
+
+    P takes many times the memory of what it is made of, so it is made of a few samples at a time: see: [n, ...] at the
+    layer's input -> P [n, inputs, places].
+    """
 
     slopes: Tensor
-    inputs: Tensor
+    given: Tensor
+    see: Callable[[Tensor], Tensor]
+    inputs: int
 
     @property
     def is_outer(self) -> bool:
         """Whether each sample's gradient is an outer product."""
         return self.slopes.shape[2] == 1
 
+    @property
+    def numbers(self) -> int:
+        """The most that are formed of one sample: its gradient, or its P."""
+        _, outputs, places = self.slopes.shape
+        return self.inputs * max(outputs, places)
+
+    def seen(self, samples: slice) -> Tensor:
+        """[samples, inputs, places]: their P."""
+        return self.see(self.given[samples])
+
     def product(self, samples: slice) -> Tensor:
         """[samples, outputs, inputs]: their gradients."""
-        return self.slopes[samples] @ self.inputs[samples].transpose(1, 2)
+        return self.slopes[samples] @ self.seen(samples).transpose(1, 2)
 
 
 Own = Factors | Tensor  # of a parameter: of a weight its factors, else the gradients [B, ...]
@@ -151,12 +167,14 @@ def is_known(layer: nn.Module) -> bool:
 
 def gradients(layer: nn.Module, given: Tensor, slope: Tensor) -> dict[str, Own]:
     """By the name of a parameter of `layer`; given, slope: [B, ...] at its input and at its output."""
+    found: dict[str, Own]
     if isinstance(layer, nn.Linear):
-        found = _of_products(*(one.reshape(len(one), -1, one.shape[-1]).transpose(1, 2) for one in (slope, given)))
+        slopes = _vectors(slope)
+        found = {"weight": Factors(slopes, given, _vectors, layer.in_features), "bias": slopes.sum(2)}
     elif isinstance(layer, nn.Conv2d):
-        assert not isinstance(layer.padding, str)
-        windows = F.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        found = _of_products(slope.flatten(2), windows)
+        slopes = slope.flatten(2)
+        found = {"weight": Factors(slopes, given, partial(_windows, layer), layer.weight[0].numel()),
+                 "bias": slopes.sum(2)}  # fmt: skip
     else:
         scaled = slope * _standardised(layer, given)
         places = _places(layer, slope)
@@ -166,8 +184,15 @@ def gradients(layer: nn.Module, given: Tensor, slope: Tensor) -> dict[str, Own]:
     return {name: found[name] for name, _ in layer.named_parameters()}
 
 
-def _of_products(slopes: Tensor, inputs: Tensor) -> dict[str, Own]:
-    return {"weight": Factors(slopes, inputs), "bias": slopes.sum(2)}
+def _vectors(values: Tensor) -> Tensor:
+    """[B, ..., n] as [B, n, places]."""
+    return values.reshape(len(values), -1, values.shape[-1]).transpose(1, 2)
+
+
+def _windows(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, inputs, places] in the order of the layer's weight."""
+    assert not isinstance(layer.padding, str)
+    return F.unfold(maps, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
 
 
 def _standardised(layer: nn.Module, given: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from deepunlearn.ops.per_sample import Criterion, Params, chunk_size
 
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
 Power = Literal[1, 2]
-CACHE = 8 << 20  # bytes of gradients that are formed at a time
+CACHE = 8 << 20  # bytes of gradients, or of what they are made of, that are formed at a time
 PAYS_FROM = 0.25  # share of all weights of which no gradient is formed, where others need vmap
 
 
@@ -86,11 +86,10 @@ class PowerSums:
         if isinstance(own, Tensor):
             return self._weighed(own, weights)
         if own.is_outer:
-            left, right = (self._powers(one[..., 0]) for one in own)
+            left, right = (self._powers(one[..., 0]) for one in (own.slopes, own.seen(slice(None))))
             return (left if weights is None else left * weights[:, None]).T @ right
-        samples, size = len(own.slopes), own.slopes.shape[1] * own.inputs.shape[1] * own.slopes.element_size()
-        step = max(1, CACHE // size)
-        parts = [slice(first, first + step) for first in range(0, samples, step)]
+        step = max(1, CACHE // (own.numbers * own.slopes.element_size()))
+        parts = [slice(first, first + step) for first in range(0, len(own.slopes), step)]
         total = torch.zeros_like(own.product(slice(1))[0])
         for part in parts:
             total += self._weighed(own.product(part), None if weights is None else weights[part])

@@ -151,8 +151,7 @@ def test_of_resnet18_outer_products_are_three_quarters_of_all_weights() -> None:
 
 
 def test_where_vmap_is_needed_only_products_that_form_no_gradient_are_worth_a_pass() -> None:
-    outer = Factors(torch.ones(1, 4, 1), torch.ones(1, 5, 1))
-    formed = Factors(torch.ones(1, 4, 2), torch.ones(1, 5, 2))
+    outer, formed = (Factors(torch.ones(1, 4, places), torch.ones(1, 5, places), lambda x: x, 5) for places in (1, 2))
     found: dict[str, Own] = {"outer": outer, "formed": formed, "bias": torch.ones(1, 4)}
     sizes = {"outer": 20, "formed": 20, "bias": 4}
     params = {name: torch.ones(size) for name, size in sizes.items()}
@@ -206,6 +205,27 @@ def test_how_many_gradients_are_formed_at_a_time_changes_nothing(monkeypatch: py
     sums = PowerSums(net, parameters_of(net), F.cross_entropy, 2)
     sums.add(x, y, weights)
     close({key: 6 * value for key, value in sums.mean().items()}, expected(net, F.cross_entropy, 2, weights))
+
+
+def test_windows_are_made_of_no_more_samples_than_the_cache_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a small network on large images they would take many times the memory of its activations."""
+    net, (x, y) = seeded(Normed), batch()
+    seen: list[int] = []
+    unfold = F.unfold
+
+    def counted(maps: Tensor, *rest: object) -> Tensor:
+        windows: Tensor = unfold(maps, *rest)
+        seen.append(windows.numel() * windows.element_size())
+        return windows
+
+    monkeypatch.setattr(F, "unfold", counted)
+    sums = PowerSums(net, parameters_of(net), F.cross_entropy, 2)
+    sums.add(x, y)
+    whole = max(seen)
+    seen.clear()
+    monkeypatch.setattr(gradient_powers, "CACHE", whole // 3)
+    sums.add(x, y)
+    assert max(seen) <= whole // 3
 
 
 @pytest.mark.parametrize("sampled", [False, True])
