@@ -147,30 +147,35 @@ class Findings:
         return [(name, cell) for name in CELLS if (cell := self.cell(name)) is not None]
 
 
-def judged(answers: Sequence[str], *, all_agree: bool = True, all_contradict: bool = True) -> str:
-    """Of the answers in each cell; where cells are missing the rest decides nothing but a contradiction in one."""
-    if not answers or set(answers) == {NOT_RUN}:
+Ask = Callable[[Findings], Answer]
+
+
+def judged(answers: Sequence[str], *, one_contradicts: bool = False) -> str:
+    """Of answers that must all agree; where some are missing the rest decides nothing but a contradiction in one."""
+    if set(answers) == {NOT_RUN}:
         return NOT_RUN
-    agree = (all if all_agree else any)(one == AGREES for one in answers)
-    contradict = (all if all_contradict else any)(one == CONTRADICTS for one in answers)
-    return CONTRADICTS if contradict else AGREES if agree else UNDECIDED
+    contradict = (any if one_contradicts else all)(one == CONTRADICTS for one in answers)
+    return CONTRADICTS if contradict else AGREES if all(one == AGREES for one in answers) else UNDECIDED
 
 
 # ------------------------------------------------------------------------------------------------------- the questions
 
 
-def against_the_best(metric: str, asked: Sequence[str]) -> Callable[[Findings], Answer]:
-    """Questions 1 and 4: methods that are to be at the top."""
+def in_each_cell(ask: Callable[[Cell], tuple[str, str]], *, one_contradicts: bool = False) -> Ask:
+    """Asks both cells with what was searched; one_contradicts: a contradiction in one of them is one."""
 
     def answer(found: Findings) -> Answer:
-        answers, told = [], []
-        for name, cell in ((one, found.cell(one)) for one in CELLS):
-            one, words = (NOT_RUN, NOT_RUN) if cell is None else _at_the_top(cell, metric, asked)
-            answers.append(one)
-            told.append(f"{name}: {words}")
-        return Answer(judged(answers), tuple(told))
+        cells = {name: found.cell(name) for name in CELLS}
+        asked = {name: (NOT_RUN, NOT_RUN) if cell is None else ask(cell) for name, cell in cells.items()}
+        told = tuple(f"{name}: {words}" for name, (_, words) in asked.items())
+        return Answer(judged([one for one, _ in asked.values()], one_contradicts=one_contradicts), told)
 
     return answer
+
+
+def at_the_top(metric: str, *asked: str) -> Ask:
+    """Questions 1 and 4: methods that are to be at the top."""
+    return in_each_cell(lambda cell: _at_the_top(cell, metric, asked))
 
 
 def _at_the_top(cell: Cell, metric: str, asked: Sequence[str]) -> tuple[str, str]:
@@ -183,6 +188,8 @@ def _at_the_top(cell: Cell, metric: str, asked: Sequence[str]) -> tuple[str, str
     found = dict(zip(order, against_best(bad[order].to_numpy(float), 0), strict=True))
     means, differ, words = cell.values(metric).mean(), [], []
     for method in asked:
+        if method in cell.whole and method not in found:
+            return UNDECIDED, f"{method} has no {metric} on some seed"
         if method not in found:
             differ.append(True)
             words.append(f"{method} usable {'/'.join(map(str, cell.usable(method)))}")
@@ -196,17 +203,8 @@ def _at_the_top(cell: Cell, metric: str, asked: Sequence[str]) -> tuple[str, str
     return AGREES if not any(differ) else CONTRADICTS if all(differ) else UNDECIDED, told
 
 
-def ga_and_ngplus(found: Findings) -> Answer:
-    """Question 2."""
-    answers, told = [], []
-    for name, cell in ((one, found.cell(one)) for one in CELLS):
-        one, words = (NOT_RUN, NOT_RUN) if cell is None else _ga_and_ngplus(cell)
-        answers.append(one)
-        told.append(f"{name}: {words}")
-    return Answer(judged(answers, all_contradict=False), tuple(told))
-
-
-def _ga_and_ngplus(cell: Cell) -> tuple[str, str]:
+def ga_and_ngplus(cell: Cell) -> tuple[str, str]:
+    """Question 2, in a cell."""
     if missing := [method for method in ("ga", "ngplus") if method not in cell.methods]:
         return NOT_RUN, f"{', '.join(missing)} {NOT_RUN}"
     if unusable := [method for method in ("ga", "ngplus") if method not in cell.whole]:
@@ -256,7 +254,7 @@ def order_by_time(found: Findings) -> Answer:
     return Answer(verdict, (f"{CIFAR}: {told}; tau {tau:+.2f} (exact p {p:.3f})",))
 
 
-def orders_agree(pairs: Sequence[tuple[str, str]], claim_is_agreement: bool) -> Callable[[Findings], Answer]:
+def orders_agree(pairs: Sequence[tuple[str, str]], claim_is_agreement: bool) -> Ask:
     """Questions 6 (they agree) and 7 (some do not)."""
 
     def answer(found: Findings) -> Answer:
@@ -265,14 +263,10 @@ def orders_agree(pairs: Sequence[tuple[str, str]], claim_is_agreement: bool) -> 
         told = [f"{name}: {one} and {other}: tau {value}" for (name, one, other), value in known.items()]
         if not known:
             return Answer(NOT_RUN, (NOT_RUN,))
-        above, below = (
-            [one.low > ALIKE for one in known.values()],
-            [one.high < ALIKE for one in known.values()],
-        )
-        alike = len(known) == len(CELLS) * len(pairs) and all(above)
-        if claim_is_agreement:
-            return Answer(AGREES if alike else CONTRADICTS if any(below) else UNDECIDED, tuple(told))
-        return Answer(AGREES if any(below) else CONTRADICTS if alike else UNDECIDED, tuple(told))
+        apart = any(one.high < ALIKE for one in known.values())
+        alike = len(known) == len(CELLS) * len(pairs) and all(one.low > ALIKE for one in known.values())
+        if_alike, if_apart = (AGREES, CONTRADICTS) if claim_is_agreement else (CONTRADICTS, AGREES)
+        return Answer(if_alike if alike else if_apart if apart else UNDECIDED, tuple(told))
 
     return answer
 
@@ -373,11 +367,11 @@ def _newer(cell: Cell, metric: str) -> tuple[str, str] | None:
     return (UNDECIDED if not differs else AGREES if better else CONTRADICTS), words
 
 
-QUESTIONS: Mapping[str, Callable[[Findings], Answer]] = {
-    "MSG and CT are at the top in Indisc": against_the_best("Indisc", ("msg", "ct")),
-    "GA is at the bottom and NG+ is better": ga_and_ngplus,
+QUESTIONS: Mapping[str, Ask] = {
+    "MSG and CT are at the top in Indisc": at_the_top("Indisc", "msg", "ct"),
+    "GA is at the bottom and NG+ is better": in_each_cell(ga_and_ngplus, one_contradicts=True),
     "FF fails in the paper's range, and works in ours": ff_in_both_ranges,
-    "FT is a baseline that is hard to beat in RetDev": against_the_best("RetDev", ("ft",)),
+    "FT is a baseline that is hard to beat in RetDev": at_the_top("RetDev", "ft"),
     "RTE falls in the order CT, FT, MSG, KDE, PRMQ, CFW": order_by_time,
     "the order by U-MIA agrees with those by KLoM and Disc_AUC": orders_agree(
         [("Indisc", "KLoM_F"), ("Indisc", "Disc_AUC")], claim_is_agreement=True

@@ -94,6 +94,13 @@ def test_who_is_not_usable_on_every_seed_is_not_at_the_top(findings: ModuleType)
     assert verdict == "contradicts" and "ft usable 9/10" in told
 
 
+def test_who_has_no_value_on_some_seed_is_not_told_from_the_best(findings: ModuleType) -> None:
+    frame = rows(retdev(ft=0.01, msg=0.5))
+    frame.loc[(frame["method"] == "ft") & (frame["seed"] == 0), "RetDev"] = np.nan
+    verdict, told = answered(findings, 4, frame)
+    assert verdict == "not decided" and "ft has no RetDev on some seed" in told
+
+
 def test_few_seeds_decide_nothing(findings: ModuleType) -> None:
     for number in (1, 2, 4, 9):
         frame = rows({one: {"RetDev": 0.1, "Indisc": 0.9} for one in ("msg", "ct", "ft", "ga", "ngplus")}, seeds=4)
