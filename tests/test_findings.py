@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepunlearn.analysis.rows import REFERENCES
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column
 from deepunlearn.metrics.catalogue import BUILT_IN
@@ -58,8 +59,14 @@ def rows(
 def answered(findings: ModuleType, number: int, *frames: pd.DataFrame) -> tuple[str, str]:
     """The verdict of a question and what it rests on."""
     ask = list(findings.QUESTIONS.values())[number - 1]
-    verdict, told = ask(findings.Findings(pd.concat(frames, ignore_index=True), COLUMNS))
+    verdict, told = ask(findings.Findings(with_references(pd.concat(frames, ignore_index=True)), COLUMNS))
     return verdict, "\n".join(told)
+
+
+def with_references(frame: pd.DataFrame) -> pd.DataFrame:
+    """As records have them: of no run, which types tell that know NA."""
+    one = frame.drop_duplicates(["dataset", "arch", "seed"]).assign(**dict.fromkeys(RUN))
+    return pd.concat([frame, *(one.assign(method=name) for name in REFERENCES)], ignore_index=True).convert_dtypes()
 
 
 def indisc(**means: float) -> dict[str, dict[str, float]]:
@@ -209,6 +216,13 @@ def test_newer_methods_are_held_against_the_best_of_the_challenge_in_both_metric
 def test_two_results_where_one_is_meant_are_refused(findings: ModuleType) -> None:
     with pytest.raises(ConfigError, match="several times"):
         answered(findings, 1, rows(indisc(msg=0.9, ct=0.9)), rows(indisc(msg=0.8, ct=0.9)))
+
+
+def test_of_real_records_nothing_is_taken_for_a_run_that_it_is_not(
+    findings: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert findings.main([f"records={ROOT / 'results' / 'examples' / 'cifar10-resnet18'}"]) == 0
+    assert capsys.readouterr().out.count("| not run |") == 10
 
 
 def test_nothing_run_is_said_of_every_question(findings: ModuleType) -> None:
