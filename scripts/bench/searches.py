@@ -145,7 +145,7 @@ def _times(command: Command) -> float:
 
 def _measured(plan: Plan, kept: Curves, arch: str) -> Measured:
     curves: dict[str, dict[str, list[Curve]]] = {DEFAULTS: {}}
-    for search, repeat in product(plan.searches, plan.repeats):
+    for repeat, search in product(plan.repeats, plan.searches):  # so that a slower hour slows all searches of a repeat
         if missing := _missing(plan, kept, arch, search, repeat):
             plan.run(f"arch={arch}", search, repeat, missing)
             for held_out in held_out_of(plan.command(f"arch={arch}", search, repeat, missing)):
