@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from deepunlearn.analysis.nearness import Setting
-from deepunlearn.config import read_command
+from deepunlearn.config import Command, read_command
 from tests.commands import tree
 from tests.data.small_data import write_classes
 
@@ -56,6 +56,38 @@ def test_each_benchmark_fills_its_table(name: str, images: Path, tmp_path: Path)
 
 def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_curve_is_of_what_a_search_means_and_each_repeat_has_report_seeds_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(RUN.parent))
+    common, heldout, searches = (importlib.import_module(name) for name in ("common", "heldout", "searches"))
+    searching = common.Searching(
+        ["thrifty"], ["ft"], ["smallnet"], [], "digits", limit=300, epochs=2, repeats=4, seeds=3, more=[], curves=None
+    )
+    plan = heldout.Plan(common.Options(tmp_path, False, tmp_path, None, searching))
+    reported = [seed for repeat in range(4) for seed in _seeds_of(plan.arguments("arch=smallnet", "paper", repeat, []))]
+    assert reported == list(range(12))
+    place = ("smallnet", "thrifty", 0, "ft")
+    before = searches._of(plan, *place)
+    command = heldout.Plan.command
+
+    def other_preset(*given: object) -> Command:
+        """As if search.trials were another number in conf/search/thrifty.yaml."""
+        read = command(*given)
+        search = read.sweep.search.model_copy(update={"trials": 30})
+        return read._replace(sweep=read.sweep.model_copy(update={"search": search}))
+
+    assert searches._of(plan, *place) == before
+    monkeypatch.setattr(heldout.Plan, "command", other_preset)
+    after = searches._of(plan, *place)
+    assert after[:-1] == before[:-1] and after != before
+
+
+def _seeds_of(arguments: list[str]) -> list[int]:
+    (seeds,) = (word.removeprefix("seeds=") for word in arguments if word.startswith("seeds="))
+    return list(map(int, seeds.strip("[]").split(",")))
 
 
 @pytest.mark.slow
@@ -164,11 +196,11 @@ def test_regret_is_paired_by_repeat_and_of_all_methods_over_their_means(transfer
     assert rows["all", "a"][0].startswith("0.400 (") and rows["all", "default values"][0].startswith("0.200 (")
 
 
-def test_no_ratio_is_told_of_a_perfect_norm(transfer: ModuleType) -> None:
+def test_the_ratio_to_a_perfect_norm_is_that_to_the_least(transfer: ModuleType) -> None:
     norms = {"ft": {(source, target): [float(source != target)] for source in ("a", "b") for target in "ab"}}
     norms["ft"] |= {("default values", target): [0.5] for target in "ab"}
     first, *_ = transfer.Matrix("ab", norms, {"a": "b", "b": "a"}).rows()
-    assert first.values == ("0.000", "1.000; x n/a", "1.000; x n/a")
+    assert first.values == ("0.000", "1.000; x 1000.000", "1.000; x 1000.000")
 
 
 def test_the_nearest_cell_is_that_of_hparams_nearest(transfer: ModuleType) -> None:
@@ -211,6 +243,7 @@ def test_intervals_are_student_s_and_repeats_do_not_count_as_methods(anytime: Mo
     assert str(anytime.Interval.of([0.25])) == "0.250"
     base = {"ft": [1.0] * 4, "ga": [2.0] * 4}
     assert anytime.ratio([0.5, 2.0], [1.0, 1.0]).mean == pytest.approx(1.0), "halved and doubled cancel out"
+    assert anytime.ratio([0.0], [0.5]).mean == pytest.approx(0.002), "of a perfect norm there is a ratio, too"
     twice = {"ft": [0.5] * 4, "ga": [4.0] * 4}
     over = anytime.ratio_over_methods(twice, base)
     assert over.mean == pytest.approx(1.0)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import t
 
 LEVEL = 0.95
+LEAST = 0.001  # norm that a ratio tells from others: a hundredth of a good one
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,12 @@ class Interval:
 
 
 def ratio(values: Sequence[float], base: Sequence[float]) -> Interval:
-    """values / base, repeat by repeat: the geometric mean, since a ratio and its inverse are to weigh the same."""
-    return Interval.of([math.log(a / b) for a, b in zip(values, base, strict=True)]).map(math.exp)
+    """values / base, repeat by repeat: the geometric mean, since a ratio and its inverse are to weigh the same.
+
+    What is below LEAST counts as that, so that a norm of 0 has a ratio.
+    """
+    pairs = zip(values, base, strict=True)
+    return Interval.of([math.log(max(a, LEAST) / max(b, LEAST)) for a, b in pairs]).map(math.exp)
 
 
 def ratio_over_methods(values: Mapping[str, Sequence[float]], base: Mapping[str, Sequence[float]]) -> Interval:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from anytime import Curve
 
+from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.provenance import commit, machine
 
 
@@ -52,12 +53,12 @@ class Curves:
         self._found[of] = found
         if self.path is None:
             return
-        self._found.update(Curves.read(self.path)._found)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        lines = ",\n".join(json.dumps(one) for one in self._rows())
-        draft.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-        draft.replace(self.path)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._found.update(Curves.read(self.path)._found)
+            lines = ",\n".join(json.dumps(one) for one in self._rows())
+            write_atomically(self.path, f"[\n{lines}\n]\n")
 
     def _rows(self) -> Iterator[Mapping[str, Any]]:
         for of, found in sorted(self._found.items()):

@@ -23,7 +23,7 @@ from deepunlearn.search.objective import WEIGHT, score
 from deepunlearn.search.study import mia_seed
 from deepunlearn.stages.evaluation import Experiment
 
-FIRST_SEED = 1000  # that is searched on; report seeds count from 0
+FIRST_SEED = 1000  # that is searched on; report seeds count from 0, and each repeat has others
 WORST = math.hypot(WEIGHT, WEIGHT, WEIGHT, 1.0)
 DEFAULTS = "default values"
 
@@ -50,12 +50,12 @@ class Plan:
         """Of the sweep of these methods in one repeat."""
         own, size = self.options.searching, self.options.size
         small = ("search.trials=2", "search.seeds=1", "search.population_size=null") if self.options.quick else ()
-        seeds = size(own.seeds, 1)
+        reported = range(repeat * size(own.seeds, 1), (repeat + 1) * size(own.seeds, 1))
         first = FIRST_SEED + 100 * repeat
         name, changes = parted(search)
         recipe = (f"train.epochs={size(own.epochs, 1)}", "train.batch_size=64", "train.lr=0.05")
         return [
-            f"search={name}", f"method={','.join(methods)}", *recipe, f"seeds={seeds}",
+            f"search={name}", f"method={','.join(methods)}", *recipe, f"seeds=[{','.join(map(str, reported))}]",
             "protocol=heldout", f"protocol.first_search_seed={first}", "keep=logits", *small, *changes,
             *own.more, *cell.split("+"),
         ]  # fmt: skip

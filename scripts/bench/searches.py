@@ -1,14 +1,15 @@
 """Searches, by what their winners score on seeds that were not searched on, against device seconds.
 
 A repeat is a whole search of each kind on originals of its own; all kinds have the same ones. The score (norm) is the
-Euclidean norm of the four losses by which the protocol judges a trial, 0 is best, the mean over report seeds, none of
-which any repeat has searched on. Values that diverge there count as the largest norm there is, 1.155. Device seconds
-are the wall seconds of all trials, pruned and failed ones and scoring included, and of what selection runs again; the
-originals are not counted, which are the same for all. Below, "at 1/10" is the score of who stops when a tenth of the
-baseline's seconds is spent, all studies of a search having gone on in turn; before the first trial with a score these
-are default values. Ratios are to the baseline's final score, paired by repeat, geometric means: below 1 is better than
-the whole baseline. Intervals are Student's t at 95 %, which a bootstrap of so few repeats would make too narrow: for
-one method over repeats, for all over the means of methods, since repeats of one method say nothing of others.
+Euclidean norm of the four losses by which the protocol judges a trial, 0 is best, the mean over report seeds, which are
+others in each repeat; none has been searched on. Values that diverge there count as the largest norm there is, 1.155.
+Device seconds are the wall seconds of all trials, pruned and failed ones and scoring included, and of what selection
+runs again; the originals are not counted, which are the same for all. Below, "at 1/10" is the score of who stops when a
+tenth of the baseline's seconds is spent, all studies of a search having gone on in turn; before the first trial with a
+score these are default values. Ratios are to the baseline's final score, paired by repeat, geometric means: below 1 is
+better than the whole baseline. Intervals are Student's t at 95 %, which a bootstrap of so few repeats would make too
+narrow: for one method over repeats, for all over the means of methods, since repeats of one method say nothing of
+others.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
 from deepunlearn.analysis.figures.style import COLOURS, LINES
+from deepunlearn.cells import hash_of
 from deepunlearn.config import Command
 from deepunlearn.core.progress import duration
 from deepunlearn.search.objective import Losses
@@ -164,11 +166,12 @@ def _missing(plan: Plan, kept: Curves, arch: str, search: str, repeat: int) -> l
 
 
 def _of(plan: Plan, arch: str, search: str, repeat: int, method: str) -> tuple[str, ...]:
-    """What a curve depends on, but for the images: the whole command of its sweep, and the method's version."""
+    """What a curve depends on, but for the images: the command of its sweep, and what its search and method mean."""
     own = plan.options.searching
     arguments = plan.arguments(f"arch={arch}", search, repeat, [method])
-    version = plan.command(f"arch={arch}", search, repeat, [method]).sweep.methods[0].version
-    return (*arguments, f"dataset={own.dataset}", f"dataset.limit={plan.limit}", f"version={version}")
+    sweep = plan.command(f"arch={arch}", search, repeat, [method]).sweep
+    meant = hash_of([sweep.search.identity, sweep.methods[0].model_dump(mode="json", exclude={"title", "paper"})])
+    return (*arguments, f"dataset={own.dataset}", f"dataset.limit={plan.limit}", f"meant={meant}")
 
 
 def _found(held_out: HeldOut) -> Found:

@@ -1,16 +1,16 @@
 """What is lost by hyper-parameters that were searched in another setting.
 
 Each method is searched in each cell. The values that win in one are then used in every other. The score (norm) is the
-Euclidean norm of the four losses by which the protocol judges a trial, 0 is best, the mean over report seeds, none of
-which any search has seen. Values that diverge count as the largest norm there is, 1.155. A line is whose values they
-are, a column where they are used. Where both are the same cell, the norm of the searched values stands. Elsewhere it is
-the regret: the norm with these values less that with the searched ones, 0 if nothing is lost, and after x the ratio of
-the two (geometric mean). "elsewhere" is the mean over all other cells. "default values" are those of the method;
-"nearest" are those of the other cell that hparams=nearest would take. "refused" are values that the network there
-cannot have. A search without a completed trial leaves default values. A repeat is a whole search in every cell on
-originals of its own; transferred and searched values are paired by repeat. Intervals are Student's t at 95 %: for one
-method over repeats, for all over the means of methods, since repeats of one method say nothing of others. They do not
-cover which cells were taken.
+Euclidean norm of the four losses by which the protocol judges a trial, 0 is best, the mean over report seeds, which are
+others in each repeat; no search has seen any of them. Values that diverge count as the largest norm there is, 1.155. A
+line is whose values they are, a column where they are used. Where both are the same cell, the norm of the searched
+values stands. Elsewhere it is the regret: the norm with these values less that with the searched ones, 0 if nothing is
+lost, and after x the ratio of the two (geometric mean). "elsewhere" is the mean over all other cells. "default values"
+are those of the method; "nearest" are those of the other cell that hparams=nearest would take. "refused" are values
+that the network there cannot have. A search without a completed trial leaves default values. A repeat is a whole search
+in every cell on originals of its own; transferred and searched values are paired by repeat. Intervals are Student's t
+at 95 %: for one method over repeats, for all over the means of methods, since repeats of one method say nothing of
+others. They do not cover which cells were taken.
 """
 
 from __future__ import annotations
@@ -98,8 +98,6 @@ def _over(values: Sequence[Sequence[float]]) -> Interval:
 
 
 def _times(used: Mapping[str, Sequence[float]], searched: Mapping[str, Sequence[float]]) -> str:
-    if min(min(own) for norms in (used, searched) for own in norms.values()) <= 0:
-        return "n/a"  # of a perfect norm there is no ratio
     if len(used) > 1:
         return str(ratio_over_methods(used, searched))
     (method,) = used
