@@ -26,8 +26,10 @@ MOST_CLASSES = 1000
 LONGEST = 1000  # characters of a text that is kept as an attribute
 EXACT = 2**53  # whole numbers beyond it are no longer all told apart by a float64
 MISSING = ("", "?")  # texts that stand for no value, beside what readers know (NA, NaN, null)
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
 SHOWN = 3  # rows or columns that a message names
+WITH_POINTS = 'write decimal points, e.g. with pandas.read_csv(FILE, sep=";", decimal=",").to_csv(NEW, index=False)'
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -327,20 +329,25 @@ def _check_texts(config: DatasetConfig, name: str, found: Sequence[str], encoded
     """Raises DataError for numbers with other texts between them, and for dates."""
     others = [one for one in found if not _reads_as_number(one)]
     if found and 2 * len(others) <= len(found):
-        text, what = (others[0], "numbers, and texts between them") if others else (found[0], "numbers kept as texts")
+        commas = [one for one in found if DECIMAL_COMMA.fullmatch(one)]
+        kept = (commas or found)[0]
+        text, what = (others[0], "numbers, and texts between them") if others else (kept, "numbers kept as texts")
         row = int(np.flatnonzero(_codes(encoded) == found.index(text))[0]) + 1
+        correct = WITH_POINTS if text in commas else "correct or empty these values"
         raise unfit(
             config,
             f"column {name!r} has {what}: {text!r} in row {row}",
-            "numbers alone, or categories",
-            f"correct or empty these values; where the column is of categories, give "
-            f"'dataset.categories=[{_quoted(name)}]'",
+            "numbers alone, with decimal points, or categories",
+            f"{correct}; where the column is of categories, give 'dataset.categories=[{_quoted(name)}]'",
         )
     if found and all(DATE.fullmatch(one) for one in found):
         raise _no_values(config, name, pa.date32(), "the inputs")
 
 
 def _reads_as_number(text: str) -> bool:
+    """Also with a decimal comma, as spreadsheets of many countries write it."""
+    if DECIMAL_COMMA.fullmatch(text):
+        return True
     try:
         float(text)
     except ValueError:
