@@ -23,7 +23,7 @@ from deepunlearn.core.paths import publish_folder
 from deepunlearn.core.samples import Column
 from deepunlearn.core.store import draft_name
 
-VERSION = 1  # bump when a source of ours hands over other columns or names of the same files
+VERSION = 2  # bump when a source of ours hands over other columns or names of the same files
 FACTS = "attributes.json"
 PARTS = ("train", "test")
 
@@ -42,9 +42,14 @@ class Attributes:
 
 
 def column(values: npt.ArrayLike, name: str, length: int) -> Column:
-    """`values` as a column of int64, float64 or text. Raises DataError for other types and another length."""
+    """`values` as a column of int64, float64 or text. Raises DataError for other types and another length.
+
+    Whole numbers that int64 does not hold are texts.
+    """
     array = np.asarray(values)
     kinds = {"b": np.int64, "i": np.int64, "u": np.int64, "f": np.float64, "U": np.str_}
+    if array.dtype.kind == "u" and (array > np.iinfo(np.int64).max).any():
+        array = array.astype(np.str_)
     if array.shape != (length,) or array.dtype.kind not in kinds:
         raise DataError(
             f"attribute {name!r} cannot be used",

@@ -67,6 +67,7 @@ def test_types_are_made_few() -> None:
     assert column(np.array([1, 2], dtype=np.uint8), "a", 2).dtype == np.int64
     assert column(np.array([1, 2], dtype=np.float32), "a", 2).dtype == np.float64
     assert column(["x", ""], "a", 2).dtype.kind == "U"
+    assert column(np.array([2**63, 1], dtype=np.uint64), "a", 2).tolist() == [str(2**63), "1"]
 
 
 @pytest.mark.parametrize("values", [[1, 2, 3], np.array([1j, 2]), np.array([None, "x"]), [[1], [2]]])

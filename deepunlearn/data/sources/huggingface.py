@@ -17,7 +17,7 @@ from deepunlearn.core.paths import publish_folder
 from deepunlearn.core.samples import Column, Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.store import draft_name
-from deepunlearn.data.attribute_file import column_of
+from deepunlearn.data.attribute_file import column_of, is_rounded
 from deepunlearn.data.folders import TEST_SEED, held_out, root_of
 from deepunlearn.data.images import Pixels, RawData, RawPart, Remark, Stored, all_grey, decode
 from deepunlearn.data.inventory import FileStamp, Inventory, stamp, unfit
@@ -289,6 +289,8 @@ def _attributes(columns: Chosen, table: Any) -> dict[str, Column]:
         kind = table.features[name]
         named = isinstance(kind, _library().ClassLabel)
         known = dict(enumerate(kind.names)) if named else {}
+        if kind.dtype.startswith(("int", "uint")) and is_rounded(frame[name]):  # floats, as some are missing
+            frame[name] = np.array(table[name][:], dtype=object)
         made[name] = column_of(frame[name].map(known) if named else frame[name])
     return made
 

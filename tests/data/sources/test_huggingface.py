@@ -130,6 +130,14 @@ def test_other_columns_are_attributes(saved):
     assert attributes.test["kind"].tolist() == ["wild", "tame", ""] * 2
 
 
+def test_numbers_that_would_be_rounded_are_texts(saved):
+    numbers = [2**53, 2**53 + 1, None] * 2
+    made = table(6, who=numbers, weight=[1e30, 2e30, None] * 2)
+    attributes = raw(saved({"train": made, "test": made})).attributes
+    assert attributes.train["who"].tolist() == [str(one or "") for one in numbers]
+    assert attributes.train["weight"].dtype == np.float64
+
+
 def test_attributes_of_a_cut_off_part_stay_with_their_images(saved):
     attributes = raw(saved(table(30, own=list(range(30))))).attributes
     own = np.concatenate([attributes.train["own"], attributes.test["own"]])
