@@ -11,7 +11,6 @@ import numpy as np
 
 from deepunlearn.core.errors import DataError
 from deepunlearn.core.samples import EXACT, Column
-from deepunlearn.data.attributes import column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,16 +58,11 @@ def _cells(path: Path, types: type[str] | dict[str, type[str]]) -> pd.DataFrame:
 
 def _unrounded(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     """With the file's texts in place of whole numbers that became floats, as some are missing, and were rounded."""
-    rounded = [name for name in table.columns if is_rounded(table[name])]
+    rounded = [name for name, values in table.items() if values.dtype.kind == "f" and (values.abs() >= EXACT).any()]
     if not rounded:
         return table
     texts = _cells(path, str)
     return table.assign(**{name: texts[name] for name in rounded if texts[name].dropna().str.fullmatch(WHOLE).all()})
-
-
-def is_rounded(values: pd.Series) -> bool:
-    """Whether these would be rounded if they were whole numbers."""
-    return values.dtype.kind == "f" and bool((values.abs() >= EXACT).any())
 
 
 def _same(path: Path, lines: Sequence[str], paths: Sequence[str]) -> None:
@@ -90,10 +84,10 @@ def _some(what: str, names: Sequence[str]) -> str:
 
 
 def column_of(values: pd.Series) -> Column:
-    """int64 where all are whole, float64 where all are numbers, else text; missing is NaN or an empty text."""
+    """int64 where it holds all, float64 where all are numbers, else text; missing is NaN or an empty text."""
     kind = values.dtype.kind
-    if kind in "biu":
-        return column(np.asarray(values), str(values.name), len(values))
+    if kind in "bi" or (kind == "u" and values.max() <= np.iinfo(np.int64).max):
+        return np.asarray(values, dtype=np.int64)
     if kind == "f":
         return np.asarray(values, dtype=np.float64)
     return np.asarray(values.fillna("").astype(str), dtype=np.str_)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData, unknown
 from deepunlearn.core.paths import publish_folder
-from deepunlearn.core.samples import Column, Indices
+from deepunlearn.core.samples import EXACT, Column, Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.store import draft_name
-from deepunlearn.data.attribute_file import column_of, is_rounded
+from deepunlearn.data.attribute_file import column_of
 from deepunlearn.data.folders import TEST_SEED, held_out, root_of
 from deepunlearn.data.images import Pixels, RawData, RawPart, Remark, Stored, all_grey, decode
 from deepunlearn.data.inventory import FileStamp, Inventory, stamp, unfit
@@ -145,6 +145,7 @@ class Chosen(NamedTuple):
     image: str
     label: str
     others: list[str]  # of plain values
+    long: frozenset[str]  # those of them whose numbers are kept as texts
 
 
 class Classes(NamedTuple):
@@ -189,7 +190,8 @@ def _columns(config: DatasetConfig, inventory: Inventory, tables: Sequence[Any])
     image = _one(config, inventory, features, "image", datasets.Image)
     label = _one(config, inventory, features, "target", datasets.ClassLabel)
     plain = (datasets.Value, datasets.ClassLabel)
-    return Chosen(image, label, [name for name, kind in features.items() if name != label and isinstance(kind, plain)])
+    others = [name for name, kind in features.items() if name != label and isinstance(kind, plain)]
+    return Chosen(image, label, others, frozenset(name for name in others if _is_long(tables, name)))
 
 
 def _one(config: DatasetConfig, inventory: Inventory, features: Mapping[str, Any], option: str, kind: type) -> str:
@@ -289,10 +291,22 @@ def _attributes(columns: Chosen, table: Any) -> dict[str, Column]:
         kind = table.features[name]
         named = isinstance(kind, _library().ClassLabel)
         known = dict(enumerate(kind.names)) if named else {}
-        if kind.dtype.startswith(("int", "uint")) and is_rounded(frame[name]):  # floats, as some are missing
-            frame[name] = np.array(table[name][:], dtype=object)
+        if name in columns.long:
+            frame[name] = np.array(["" if value is None else str(value) for value in table[name][:]])
         made[name] = column_of(frame[name].map(known) if named else frame[name])
     return made
+
+
+def _is_long(tables: Sequence[Any], name: str) -> bool:
+    """Whether numbers of a column would be rounded: beyond int64, or beyond 2^53 with gaps, which make floats of them.
+
+    Of both parts, so that these have one type.
+    """
+    if not tables[0].features[name].dtype.startswith(("int", "uint")):
+        return False
+    values = {value for table in tables for value in table.unique(name)}
+    least = EXACT if None in values else 2**63
+    return any(value is not None and (value >= least or -value > least) for value in values)
 
 
 def _images(part: RawPart) -> Pictures:

@@ -132,9 +132,10 @@ def test_other_columns_are_attributes(saved):
 
 def test_numbers_that_would_be_rounded_are_texts(saved):
     numbers = [2**53, 2**53 + 1, None] * 2
-    made = table(6, who=numbers, weight=[1e30, 2e30, None] * 2)
-    attributes = raw(saved({"train": made, "test": made})).attributes
+    made, whole = (table(6, who=who, weight=[1e30, 2e30, None] * 2) for who in (numbers, numbers[:2] * 3))
+    attributes = raw(saved({"train": made, "test": whole})).attributes
     assert attributes.train["who"].tolist() == [str(one or "") for one in numbers]
+    assert attributes.test["who"].tolist() == [str(one) for one in numbers[:2] * 3]
     assert attributes.train["weight"].dtype == np.float64
 
 
