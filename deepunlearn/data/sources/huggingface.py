@@ -104,6 +104,7 @@ def _save(config: DatasetConfig, folder: Path) -> None:
 def _parts(config: DatasetConfig, folder: Path) -> tuple[str, ...]:
     """The folders of the training and the test part; one alone where the test part is to be cut off it."""
     if not (folder / PARTS_FILE).is_file():
+        _refuse_parts(config, folder)
         return ("",)
     there = _json(folder / PARTS_FILE, "splits")
     train = config.train_part or (there[0] if len(there) == 1 else TRAIN)
@@ -112,6 +113,20 @@ def _parts(config: DatasetConfig, folder: Path) -> tuple[str, ...]:
         if part is not None and part not in there:
             raise unknown(f"part of {folder} (dataset.{option})", part, there)
     return (train,) if test is None else (train, test)
+
+
+def _refuse_parts(config: DatasetConfig, folder: Path) -> None:
+    """Raises ConfigError where a part is named that a folder without names of parts cannot have."""
+    options = {"train_part": config.train_part, "test_part": config.test_part}
+    given = [f"dataset.{option}={part}" for option, part in options.items() if part is not None]
+    if given:
+        raise ConfigError(
+            f"dataset {config.name} in {folder} is one part, saved without a name",
+            given=" ".join(given),
+            allowed="names of parts where several were saved together",
+            remedy=f"leave {' and '.join(one.partition('=')[0] for one in given)} out to have a test part cut off, or "
+            "save both parts: datasets.DatasetDict(train=..., test=...).save_to_disk(DIR)",
+        )
 
 
 def _files(folder: Path, part: str) -> list[FileStamp]:
@@ -219,11 +234,26 @@ def _one(config: DatasetConfig, inventory: Inventory, features: Mapping[str, Any
 def _classes(config: DatasetConfig, inventory: Inventory, label: str, tables: Sequence[Any]) -> Classes:
     kind = tables[0].features[label]
     if isinstance(kind, _library().ClassLabel):
+        _refuse_empty(config, inventory, label, tables[0])
         return Classes(tuple(kind.names), list(range(len(kind.names))))
     if not isinstance(kind, _library().Value):
         raise unfit(config, inventory, f"column {label} is {kind}", "a column of classes, numbers or texts")
     values = sorted({value for table in tables for value in table.unique(label) if value is not None})
     return Classes(tuple(map(str, values)), values)
+
+
+def _refuse_empty(config: DatasetConfig, inventory: Inventory, label: str, train: Any) -> None:
+    """Raises DataError for classes that were filtered out and kept their names."""
+    names, there = train.features[label].names, set(train.unique(label))
+    empty = [name for number, name in enumerate(names) if number not in there]
+    if empty and there <= set(range(len(names))):  # else some images have no label, which is told of all of them
+        raise DataError(
+            f"dataset {config.name} in {inventory.root} has names of classes without images",
+            given=f"no training image of class {', '.join(empty[:10])}",
+            allowed="at least one training image per class",
+            remedy="save it with the classes that are left, numbered anew: "
+            f'DATA.cast_column("{label}", datasets.Value("int64")).class_encode_column("{label}").save_to_disk(DIR)',
+        )
 
 
 # -------------------------------------------------------------------------------------------------------------- a part

@@ -170,6 +170,25 @@ def test_a_test_part_without_labels_says_which_to_take(saved):
     assert len(find_and_read(config.model_copy(update={"test_part": "validation"})).test.labels) == 6
 
 
+@pytest.mark.parametrize("option", ["train_part", "test_part"])
+def test_one_part_alone_has_no_name_to_ask_for(saved, option):
+    with pytest.raises(ConfigError, match="is one part, saved without a name") as error:
+        find(saved(table(30), **{option: "validation"}))
+    assert error.value.given == f"dataset.{option}=validation" and "DatasetDict" in error.value.remedy
+
+
+def test_classes_that_were_filtered_out_are_named_with_a_way_out(saved, tmp_path):
+    left = table(30).filter(lambda row: row["animal"] < 2)
+    config = saved(left)
+    with pytest.raises(DataError, match="names of classes without images") as error:
+        raw(config)
+    assert error.value.given == "no training image of class owl"
+    _, _, remedy = error.value.remedy.partition(": ")
+    eval(remedy, {"DATA": left, "datasets": datasets, "DIR": str(tmp_path / "again")})
+    data = raw(config.model_copy(update={"path": str(tmp_path / "again")}))
+    assert data.class_names == ("0", "1") and len(data.train.labels) == 16
+
+
 def test_labels_that_are_missing_are_counted(saved):
     made = table(9, site=["x", "y", None] * 3)
     with pytest.raises(DataError) as error:
