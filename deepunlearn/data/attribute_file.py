@@ -58,7 +58,9 @@ def _cells(path: Path, types: type[str] | dict[str, type[str]]) -> pd.DataFrame:
 
 def _unrounded(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     """With the file's texts in place of whole numbers that became floats, as some are missing, and were rounded."""
-    rounded = [name for name, values in table.items() if values.dtype.kind == "f" and (values.abs() >= EXACT).any()]
+    rounded = [
+        str(name) for name, values in table.items() if values.dtype.kind == "f" and (values.abs() >= EXACT).any()
+    ]
     if not rounded:
         return table
     texts = _cells(path, str)

@@ -224,7 +224,7 @@ def test_parts_with_other_classes_are_refused(saved, tmp_path):
     table(6, classes=["dog", "cat", "owl"]).save_to_disk(str(tmp_path / "saved/test"))
     with pytest.raises(DataError) as error:
         find_and_read(config)
-    assert error.value.allowed == "the same columns in both parts"
+    assert error.value.allowed == "the same columns in both parts" and "dataset.path=DIR" in error.value.remedy
 
 
 def test_an_image_that_is_damaged_or_missing_is_named(saved):
