@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import sys
@@ -21,6 +22,7 @@ def run_main(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | No
 
     So is one of a machine that ran out of something, e.g. of room on its disk, which is no mistake of this program.
     """
+    _escape_what_cannot_be_printed()
     try:
         code = main(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
@@ -42,6 +44,12 @@ def run_main(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | No
             raise
         print(f"error: {type(error).__name__}: {error}\n  remedy:  {rule.remedy}", file=sys.stderr)
         return DeepUnlearnError.exit_code
+
+
+def _escape_what_cannot_be_printed() -> None:
+    """Names of files may be in no encoding; standard error escapes them anyway."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _reader_has_left() -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,17 @@ def test_the_help_says_where_to_begin_and_names_each_with_an_example(capsys: pyt
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--version"]) == 0
     assert capsys.readouterr().out == f"deepunlearn {__version__}\n"
+
+
+def test_a_name_that_is_in_no_encoding_is_printed_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="utf-8", errors="strict"))
+
+    def main(arguments: Sequence[str]) -> int:
+        print("not read: caf\udce9.txt")
+        return 0
+
+    assert run_main(main, []) == 0 and written.getvalue() == b"not read: caf\\udce9.txt\n"
 
 
 @pytest.mark.slow

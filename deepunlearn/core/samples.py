@@ -13,6 +13,7 @@ import numpy.typing as npt
 Indices = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
 Column = npt.NDArray[Any]  # int64, float64 or text, one value per sample; missing ones are NaN or ""
+EXACT = 2**53  # whole numbers from here on are not all told apart by a float64
 
 
 def classes_of(labels: Labels) -> set[int]:

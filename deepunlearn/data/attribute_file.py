@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.samples import Column
+from deepunlearn.core.samples import EXACT, Column
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "attributes.csv"
 FILE = "file"  # the column with the images' paths
+WHOLE = r"[-+]?\d+"
 SHOWN = 5  # names in an error
 
 
 def read_columns(root: Path, paths: Sequence[str]) -> dict[str, Column]:
     """The columns of `root`/attributes.csv in the order of `paths` (relative to `root`), `file` left out.
 
-    Whole numbers, numbers or text; a missing value is NaN or "". Raises DataError where a line's file is not among
-    `paths`, where one has two lines or none, and where the file cannot be read.
+    Whole numbers, numbers or text; a missing value is NaN or "". Whole numbers with gaps between them are texts where
+    a float64 would not tell them apart. Raises DataError where a line's file is not among `paths`, where one has two
+    lines or none, and where the file cannot be read.
     """
     path = root / NAME
     table = _parsed(path)
@@ -37,19 +39,32 @@ def read_columns(root: Path, paths: Sequence[str]) -> dict[str, Column]:
 
 def _parsed(path: Path) -> pd.DataFrame:
     """All of the file; an empty cell is missing and nothing else is: NA can be a country."""
-    import pandas as pd  # noqa: PLC0415 - only needed while decoding
-
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             names = next(csv.reader(file), [])
         if FILE not in names or len(set(names)) < len(names) or "" in names:
             raise _unfit(path, f"the columns {', '.join(names) or '(none)'}", f"names that differ, one of them {FILE}")
-        table = pd.read_csv(
-            path, encoding="utf-8-sig", keep_default_na=False, na_values=[""], dtype={FILE: str}, index_col=False
-        )
+        table = _unrounded(path, _cells(path, {FILE: str}))
     except (OSError, ValueError, csv.Error) as error:  # of encodings, and pandas' own, too
         raise _unfit(path, f"{type(error).__name__}: {error}", "comma-separated values in UTF-8") from error
     return table.assign(**{FILE: table[FILE].fillna("")})
+
+
+def _cells(path: Path, types: type[str] | dict[str, type[str]]) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 - only needed while decoding
+
+    return pd.read_csv(path, encoding="utf-8-sig", keep_default_na=False, na_values=[""], dtype=types, index_col=False)
+
+
+def _unrounded(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """With the file's texts in place of whole numbers that became floats, as some are missing, and were rounded."""
+    rounded = [
+        str(name) for name, values in table.items() if values.dtype.kind == "f" and (values.abs() >= EXACT).any()
+    ]
+    if not rounded:
+        return table
+    texts = _cells(path, str)
+    return table.assign(**{name: texts[name] for name in rounded if texts[name].dropna().str.fullmatch(WHOLE).all()})
 
 
 def _same(path: Path, lines: Sequence[str], paths: Sequence[str]) -> None:
@@ -71,9 +86,9 @@ def _some(what: str, names: Sequence[str]) -> str:
 
 
 def column_of(values: pd.Series) -> Column:
-    """int64 where all are whole, float64 where all are numbers, else text; missing is NaN or an empty text."""
+    """int64 where it holds all, float64 where all are numbers, else text; missing is NaN or an empty text."""
     kind = values.dtype.kind
-    if kind in "biu":
+    if kind in "bi" or (kind == "u" and values.max() <= np.iinfo(np.int64).max):
         return np.asarray(values, dtype=np.int64)
     if kind == "f":
         return np.asarray(values, dtype=np.float64)

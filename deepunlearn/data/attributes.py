@@ -23,7 +23,7 @@ from deepunlearn.core.paths import publish_folder
 from deepunlearn.core.samples import Column
 from deepunlearn.core.store import draft_name
 
-VERSION = 1  # bump when a source of ours hands over other columns or names of the same files
+VERSION = 2  # bump when a source of ours hands over other columns or names of the same files
 FACTS = "attributes.json"
 PARTS = ("train", "test")
 
@@ -42,15 +42,16 @@ class Attributes:
 
 
 def column(values: npt.ArrayLike, name: str, length: int) -> Column:
-    """`values` as a column of int64, float64 or text. Raises DataError for other types and another length."""
+    """`values` as a column of int64, float64 or text. Raises DataError for other values and another length."""
     array = np.asarray(values)
     kinds = {"b": np.int64, "i": np.int64, "u": np.int64, "f": np.float64, "U": np.str_}
-    if array.shape != (length,) or array.dtype.kind not in kinds:
+    too_large = array.dtype.kind == "u" and bool((array > np.iinfo(np.int64).max).any())
+    if array.shape != (length,) or array.dtype.kind not in kinds or too_large:
         raise DataError(
             f"attribute {name!r} cannot be used",
             given=f"an array of {array.dtype}, shape {array.shape}",
-            allowed=f"{length} whole numbers, numbers or texts",
-            remedy="correct the source of the dataset; missing values are NaN or an empty text",
+            allowed=f"{length} whole numbers below 2^63, numbers or texts",
+            remedy="correct the source of the dataset; missing values are NaN or an empty text, larger numbers texts",
         )
     return array.astype(kinds[array.dtype.kind], copy=False)
 

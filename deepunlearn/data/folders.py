@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from deepunlearn.data.splits import stratified
 LAYOUT = f"DIR/train/CLASS/*.jpg with DIR/test/CLASS/*.jpg, or DIR/CLASS/*.jpg ({ORDINARY})"
 OWN_TEST = "train and test"  # the fact that a folder has both
 PARTS = ("train", "test")
+SHOWN = 5  # names in an error
 TEST_SEED = 123  # of the cut into training and test part; no option, so that everybody tests on the same images
 
 AGE_GROUPS = ("0-19", "20-39", "40-59", "60-79", "80+")  # label = min(age // 20, 4)
@@ -63,6 +65,7 @@ def find_folder(config: DatasetConfig) -> Inventory:
     left_out = _loose(top, "", PARTS) if own_test else []
     files: list[FileStamp] = []
     for part, inside in parts.items():
+        _check_names(root / part, inside.folders)
         left_out += _loose(inside, part, inside.folders)
         for name in inside.folders:
             listed = _class(root, f"{part}/{name}" if part else name)
@@ -126,6 +129,18 @@ def _part(root: Path, part: str) -> Listing:
             remedy=f"lay the images out as {LAYOUT}",
         )
     return listed
+
+
+def _check_names(folder: Path, names: Sequence[str]) -> None:
+    """Raises DataError for class folders whose names are no text: results name their classes."""
+    strange = [name for name in names if name != name.encode(errors="replace").decode()]
+    if strange:
+        raise DataError(
+            f"names of class folders in {folder} are not UTF-8",
+            given=", ".join(repr(os.fsencode(name)) for name in strange[:SHOWN]),
+            allowed="names of classes in UTF-8",
+            remedy="rename these folders; from Latin-1 all at once: convmv -f latin1 -t utf8 -r --notest DIR",
+        )
 
 
 def _class(root: Path, folder: str) -> Listing:

@@ -95,11 +95,12 @@ def no_root(config: DatasetConfig, allowed: str) -> ConfigError:
 
 def unfit(config: DatasetConfig, inventory: Inventory, given: str, allowed: str) -> DataError:
     """The error for files that are there and cannot be used."""
+    elsewhere = "point dataset.root=DIR elsewhere" if config.path is None else "give another dataset.path=DIR"
     return DataError(
         f"dataset {config.name} in {inventory.root} cannot be used",
         given=given,
         allowed=allowed,
-        remedy="restore the files from their source, or point dataset.root=DIR elsewhere",
+        remedy=f"restore the files from their source, or {elsewhere}",
     )
 
 

@@ -18,16 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepunlearn.core.errors import DataError
-from deepunlearn.core.samples import Indices
+from deepunlearn.core.samples import EXACT, Indices
 from deepunlearn.core.schema import DatasetConfig
 
 MOST_CATEGORIES = 1000  # of a column: each is a number that every row has
 MOST_CLASSES = 1000
 LONGEST = 1000  # characters of a text that is kept as an attribute
-EXACT = 2**53  # whole numbers beyond it are no longer all told apart by a float64
 MISSING = ("", "?")  # texts that stand for no value, beside what readers know (NA, NaN, null)
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
 SHOWN = 3  # rows or columns that a message names
+WITH_POINTS = 'write decimal points, e.g. with pandas.read_csv(FILE, sep=";", decimal=",").to_csv(NEW, index=False)'
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -327,20 +328,25 @@ def _check_texts(config: DatasetConfig, name: str, found: Sequence[str], encoded
     """Raises DataError for numbers with other texts between them, and for dates."""
     others = [one for one in found if not _reads_as_number(one)]
     if found and 2 * len(others) <= len(found):
-        text, what = (others[0], "numbers, and texts between them") if others else (found[0], "numbers kept as texts")
+        commas = [one for one in found if DECIMAL_COMMA.fullmatch(one)]
+        kept = (commas or found)[0]
+        text, what = (others[0], "numbers, and texts between them") if others else (kept, "numbers kept as texts")
         row = int(np.flatnonzero(_codes(encoded) == found.index(text))[0]) + 1
+        correct = WITH_POINTS if text in commas else "correct or empty these values"
         raise unfit(
             config,
             f"column {name!r} has {what}: {text!r} in row {row}",
-            "numbers alone, or categories",
-            f"correct or empty these values; where the column is of categories, give "
-            f"'dataset.categories=[{_quoted(name)}]'",
+            "numbers alone, with decimal points, or categories",
+            f"{correct}; where the column is of categories, give 'dataset.categories=[{_quoted(name)}]'",
         )
     if found and all(DATE.fullmatch(one) for one in found):
         raise _no_values(config, name, pa.date32(), "the inputs")
 
 
 def _reads_as_number(text: str) -> bool:
+    """Also with a decimal comma, as spreadsheets of many countries write it."""
+    if DECIMAL_COMMA.fullmatch(text):
+        return True
     try:
         float(text)
     except ValueError:
@@ -352,16 +358,24 @@ def _reads_as_number(text: str) -> bool:
 
 
 def attribute(name: str, table: pa.Table) -> npt.NDArray[Any]:
-    """A column for rules of forget sets: int64, float64 or text [N]; NaN or "" where missing."""
+    """A column for rules of forget sets: int64, float64 or text [N]; NaN or "" where missing.
+
+    Whole numbers that neither int64 nor float64 tells apart are texts.
+    """
     column = table.column(name)
     kind = column.type
     if pa.types.is_boolean(kind):
         column, kind = pc.cast(column, pa.int8()), pa.int8()
-    if _is_number(kind):
-        exact = pa.types.is_integer(kind) and not column.null_count and not pa.types.is_uint64(kind)
-        values: npt.NDArray[Any] = column.to_numpy().astype(np.int64) if exact else _numbers(column)
+    if pa.types.is_integer(kind) and not column.null_count and not pa.types.is_uint64(kind):
+        values: npt.NDArray[np.int64] = column.to_numpy().astype(np.int64)
         return values
-    return _as_texts(name, column)
+    return _numbers(column) if _is_number(kind) and not _is_rounded(column) else _as_texts(name, column)
+
+
+def _is_rounded(column: pa.ChunkedArray) -> bool:
+    """Whether these are whole numbers that a float64 does not all tell apart."""
+    whole = pa.types.is_integer(column.type) or (pa.types.is_decimal(column.type) and column.type.scale == 0)
+    return whole and bool((np.abs(_numbers(column)) >= EXACT).any())
 
 
 def _as_texts(name: str, column: pa.ChunkedArray) -> npt.NDArray[np.str_]:

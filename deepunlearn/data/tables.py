@@ -8,6 +8,7 @@ What they tell it of a forgotten row is its share in two numbers of a column.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from deepunlearn.data.folders import TEST_SEED, held_out
 from deepunlearn.data.images import RawData, RawPart, Remark
 from deepunlearn.data.splits import stratified
 from deepunlearn.data.table_columns import SHOWN, Classes, Column, Mask, attribute, column_of, unfit
+
+ROW_NUMBERS = re.compile(r"__index_level_\d+__")  # what pandas calls the numbers of rows in a Parquet file
 
 
 def table_data(config: DatasetConfig, table: pa.Table, target: str | None, test: Indices | None = None) -> RawData:
@@ -116,14 +119,19 @@ def _inputs(config: DatasetConfig, names: Sequence[str], target: str | None) -> 
 
 
 def _check_names(config: DatasetConfig, names: Sequence[str]) -> None:
-    unnamed = [f"column {number}" for number, name in enumerate(names, start=1) if not name.strip()]
+    unnamed = [
+        f"column {number}"
+        for number, name in enumerate(names, start=1)
+        if not name.strip() or (ROW_NUMBERS.fullmatch(name) and name not in config.ignore)
+    ]
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if unnamed:
         raise unfit(
             config,
             f"{', '.join(unnamed[:SHOWN])} without a name",
             "a name for each column, in the first line",
-            "name it, or take it out: pandas writes no column of row numbers with to_csv(index=False)",
+            "name it, or take it out: pandas writes no column of row numbers with to_csv(FILE, index=False) "
+            "and to_parquet(FILE, index=False)",
         )
     if twice:
         raise unfit(

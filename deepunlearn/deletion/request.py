@@ -23,7 +23,7 @@ from deepunlearn.core.seeding import SEED_BITS
 from deepunlearn.core.validation import Frozen, refuse_repeats, validate
 from deepunlearn.data import sources
 from deepunlearn.deletion.report import Limits
-from deepunlearn.forget.list import Listed, located, read
+from deepunlearn.forget.list import Listed, located, plain_names, read
 from deepunlearn.registry import Folders
 
 AUTO = "auto"  # method=auto: picked from stored results
@@ -302,6 +302,9 @@ def find_ids(asked: Asked, data: Data) -> Ids:
     with named_ids(file):
         rows = located(file, entries, data)
     rows.sort()
+    names = data.attributes.train_names
+    if entries.of == "file" and names is not None:
+        entries = entries._replace(entries=plain_names(entries.entries, names))
     return Ids(rows, entries.of, ids_sha256(entries))
 
 

@@ -43,7 +43,8 @@ class Listed(NamedTuple):
 class ListForget(ForgetSet):
     """A CSV file with a column `file` or `id`; other columns are ignored. A file without a header has one column.
 
-    `id` counts the training samples from 0 as the source has them; `file` is a name relative to the dataset's folder.
+    `id` counts the training samples from 0 as the source has them; `file` is a name relative to the dataset's folder,
+    with slashes or as Windows has it.
     Entries that are in the validation part, or left out by a limit, are not trained on: remarks say how many of each.
     """
 
@@ -213,18 +214,28 @@ def _by_name(file: str, entries: list[str], data: Data) -> list[int]:
             allowed="numbers of training samples, from 0, in a column named id",
             remedy="list numbers, or read the images as files with dataset.source=folder",
         )
-    plain = [posixpath.normpath(one) for one in entries]
-    wanted = dict(zip(plain, entries, strict=True))
     texts = _texts(names)
+    plain = plain_names(entries, texts)
+    wanted = dict(zip(plain, entries, strict=True))
     there = np.fromiter(map(wanted.__contains__, texts), dtype=bool, count=len(texts))
     found = [(texts[row], row) for row in np.flatnonzero(there).tolist()]
     _refuse_ambiguous(file, found)
     rows = dict(found)
-    unknown = [one for name, one in wanted.items() if name not in rows]
+    unknown = [name for name in wanted if name not in rows]
     if unknown:
         remedy = _hint(unknown, names, data.attributes.test_names)
-        raise _unknown(file, unknown, f"names of training files, such as {names[0]}", remedy)
+        allowed = f"names of training files, such as {names[0]}"
+        raise _unknown(file, [wanted[name] for name in unknown], allowed, remedy)
     return [rows[name] for name in plain]
+
+
+def plain_names(entries: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The entries without detours; with slashes for the backslashes of one that is not among the names of the data."""
+    plain = [posixpath.normpath(one) for one in entries]
+    if not any("\\" in one for one in plain):
+        return plain
+    known = set(_texts(names))
+    return [one if one in known else posixpath.normpath(one.replace("\\", "/")) for one in plain]
 
 
 def _hint(unknown: list[str], names: Sequence[str], tests: Sequence[str] | None) -> str:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serial
 
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.forget import ForgetSet, Unseen
-from deepunlearn.core.samples import Candidates, Column, Data, Samples
+from deepunlearn.core.samples import EXACT, Candidates, Column, Data, Samples
 from deepunlearn.core.validation import Unfit
 from deepunlearn.forget.matching import MOST_NAMED, Mask, matched_by_rule, taken_whole
 
@@ -175,6 +175,8 @@ def _typed(name: str, condition: Condition, column: Column) -> Wanted:
     for value in condition:
         if isinstance(value, str) != (kind == "U"):
             raise _wrong_type(name, repr(value), kind, column)
+    if kind == "f":
+        _refuse_rounded(name, [value for value in condition if not isinstance(value, str) and abs(value) >= EXACT])
     there = set(column.tolist())
     lacking = [_shown(value) for value in condition if value not in there]
     if lacking:
@@ -193,7 +195,9 @@ def _whole(span: Span) -> Span:
 
 
 def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.17g}"
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if isinstance(value, int) else f"{value:.17g}"
 
 
 def _span(span: Span) -> str:
@@ -234,6 +238,17 @@ def _unknown_values(name: str, lacking: list[str], column: Column) -> ConfigErro
         allowed=shown,
         remedy=f"did you mean {', '.join(dict.fromkeys(near))}?" if near else "give one of the values that there are",
     )
+
+
+def _refuse_rounded(name: str, values: Sequence[float]) -> None:
+    if values:
+        raise ConfigError(
+            f"attribute {name!r} holds numbers beyond 2^53, which are rounded: one may stand for several",
+            given=", ".join(map(_shown, values)),
+            allowed="values below 2^53, ranges, or texts",
+            remedy="put a letter before each number in the file of the data, which makes texts of them, "
+            f"and give 'forget.where={{{name}: n{_shown(values[0])}}}'",
+        )
 
 
 def _wrong_type(name: str, given: str, kind: str, column: Column) -> ConfigError:

@@ -68,6 +68,21 @@ def test_a_missing_number_is_nan(folder):
     assert column.dtype == np.float64 and np.isnan(column[-1]) and column[0] == 1
 
 
+@pytest.mark.parametrize("first", [2**53, 2**63])
+def test_numbers_that_would_be_rounded_are_texts(folder, first):
+    cells = [str(first + row) for row in range(7)]
+    root = find(folder(*filled(*cells, ""))).root
+    assert read_columns(root, PATHS)["value"].tolist() == [*cells, ""]
+    folder(*filled(*cells, "1"))
+    whole = read_columns(root, PATHS)["value"]
+    assert whole.tolist() == ([*map(int, cells), 1] if first == 2**53 else [*cells, "1"])
+
+
+def test_large_measured_numbers_stay_numbers(folder):
+    root = find(folder(*filled("1e30", "2e30", "3", "4", "5", "6", "7", ""))).root
+    assert read_columns(root, PATHS)["value"].dtype == np.float64
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig"])
 def test_a_file_of_a_spreadsheet_is_read(folder, encoding):
     root = find(folder(*filled(*"12345678"), encoding=encoding)).root

@@ -69,7 +69,9 @@ def test_types_are_made_few() -> None:
     assert column(["x", ""], "a", 2).dtype.kind == "U"
 
 
-@pytest.mark.parametrize("values", [[1, 2, 3], np.array([1j, 2]), np.array([None, "x"]), [[1], [2]]])
+@pytest.mark.parametrize(
+    "values", [[1, 2, 3], np.array([1j, 2]), np.array([None, "x"]), [[1], [2]], np.array([2**63, 1], dtype=np.uint64)]
+)
 def test_what_is_no_column_is_refused(values: object) -> None:
     with pytest.raises(DataError, match="attribute 'age' cannot be used") as error:
         column(values, "age", 2)  # type: ignore[arg-type]

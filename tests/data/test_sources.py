@@ -521,6 +521,17 @@ def test_names_that_are_no_text_are_read_and_kept(odd_folder, tmp_path, progress
     assert f"a/{os.fsdecode(name)}" in names
 
 
+def test_a_class_whose_name_is_no_text_is_refused(config, tmp_path):
+    write_classes(tmp_path, {"a": 5, "b": 5})
+    try:
+        (tmp_path / "b").rename(tmp_path / os.fsdecode(b"L\xf6we"))
+    except OSError:
+        pytest.skip("this file system has texts as names")
+    with pytest.raises(DataError, match=r"names of class folders in .* are not UTF-8") as error:
+        find(config("folder", root=str(tmp_path)))
+    assert error.value.given == repr(b"L\xf6we") and "rename" in error.value.remedy
+
+
 # ------------------------------------------------------------------------------------------------------------ UTKFace
 
 

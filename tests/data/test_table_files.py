@@ -212,6 +212,28 @@ def test_a_column_that_is_no_input_is_refused(name, table) -> None:
     assert given in error.value.given and "dataset." in str(error.value.remedy), str(error.value)
 
 
+def test_decimal_commas_are_no_categories(table) -> None:
+    made = frame()
+    one = table("t.csv", made.to_csv(sep=";", decimal=",", index=False))
+    with pytest.raises(DataError) as error:
+        read(one, find(one))
+    first = str(made.iloc[0, 0]).replace(".", ",")
+    assert error.value.given == f"column 'petal length (cm)' has numbers kept as texts: {first!r} in row 1"
+    path = find(one).root / "t.csv"
+    assert 'pandas.read_csv(FILE, sep=";", decimal=",").to_csv(NEW, index=False)' in str(error.value.remedy)
+    pd.read_csv(path, sep=";", decimal=",").to_csv(path, index=False)
+    assert np.array_equal(rows(one), rows(table("points.csv", made)))
+
+
+def test_row_numbers_of_pandas_are_no_column(config, tmp_path) -> None:
+    frame().sample(frac=1, random_state=0).to_parquet(tmp_path / "t.parquet")
+    one = config("table", root=str(tmp_path / "t.parquet"), target="species")
+    with pytest.raises(DataError, match="cannot be used") as error:
+        read(one, find(one))
+    assert error.value.given == "column 6 without a name" and "to_parquet(FILE, index=False)" in error.value.remedy
+    assert rows(one.model_copy(update={"ignore": ("__index_level_0__",)})).shape == (ROWS, 6)
+
+
 def test_columns_of_one_name_and_without_one_are_refused(table) -> None:
     for content, given in (
         ("x,x,species\n1,2,a\n3,4,b\n", "two columns called 'x'"),

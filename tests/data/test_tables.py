@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 
 import numpy as np
 import pyarrow as pa
@@ -108,9 +109,22 @@ def test_every_column_is_an_attribute_as_it_is_in_the_table() -> None:
 
 
 def test_missing_values_of_attributes_are_nan_and_empty() -> None:
-    table = pa.table({"whole": [1, None, 3], "text": ["x", None, " ? "], "large": pa.array([2**63, 1, 2], pa.uint64())})
+    table = pa.table({"whole": [1, None, 3], "text": ["x", None, " ? "], "small": pa.array([7, 1, 2], pa.uint64())})
     assert np.isnan(attribute("whole", table)[1]) and attribute("text", table).tolist() == ["x", "", ""]
-    assert attribute("large", table).dtype == np.float64
+    assert attribute("small", table).dtype == np.float64
+
+
+def test_whole_numbers_that_would_be_rounded_are_texts() -> None:
+    gap, large = [2**53, 2**53 + 1, None], [2**63, 2**63 + 1, 2]
+    table = pa.table(
+        {
+            "gap": gap,
+            "uint": pa.array(large, pa.uint64()),
+            "decimal": pa.array(map(decimal.Decimal, large), pa.decimal128(20, 0)),
+        }
+    )
+    assert attribute("gap", table).tolist() == [str(2**53), str(2**53 + 1), ""]
+    assert attribute("uint", table).tolist() == attribute("decimal", table).tolist() == [*map(str, large)]
 
 
 # ------------------------------------------------------------------------------------------------------ missing values

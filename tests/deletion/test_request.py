@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.samples import Labelled
+from deepunlearn.data.attributes import Attributes
 from deepunlearn.deletion.request import cut_off, find_ids, ids_sha256, read_request
 from deepunlearn.forget.list import Listed
 from tests.data.small_data import write_classes
@@ -152,3 +153,13 @@ def test_names_are_hashed_as_the_data_have_them() -> None:
     one = ids_sha256(Listed(["train/b/ä.png", "train/a/1.png"], "file", []))
     assert one == ids_sha256(Listed(["./train/a/1.png", "train/c/../b/ä.png"], "file", []))
     assert one == hashlib.sha256("train/a/1.png\ntrain/b/ä.png\n".encode()).hexdigest()
+
+
+def test_a_list_of_windows_has_the_same_rows_and_hash(folder: Path) -> None:
+    names = [f"train/a/{number}.png" for number in range(4)]
+    data = Labelled(np.arange(4) % 2, np.arange(4) % 2, attributes=Attributes(train_names=names))
+    found = []
+    for spelled in (names[:2], [name.replace("/", "\\") for name in names[:2]]):
+        (folder / "ids.csv").write_text("\n".join(["file", *spelled]), encoding="utf-8")
+        found.append(find_ids(read_request(arguments()), data))
+    assert found[0].rows.tolist() == found[1].rows.tolist() == [0, 1] and found[0].sha256 == found[1].sha256

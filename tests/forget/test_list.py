@@ -69,6 +69,7 @@ def test_the_listed_are_forgotten_and_compared_with_unseen_samples_of_their_clas
         lines([NAMES[one] for one in WANTED], "file"),
         lines([NAMES[one] for one in WANTED]),
         lines([f"./{NAMES[one]}" for one in WANTED], "File"),
+        lines([".\\" + NAMES[one].replace("/", "\\") for one in WANTED], "file"),
     ],
 )
 def test_the_key_is_of_the_samples_that_are_meant(text: str, listed) -> None:
@@ -101,6 +102,7 @@ FEW = NAMES[:12]
         (lines([*FEW, *(f"{n}.png" for n in range(20, 40))], "file"), ["lists 20 samples", "20.png", "(20 in all)"]),
         (lines([*FEW, "dog/3.png"], "file"), ["dog/3.png", "did you mean train/dog/3.png"]),
         (lines([*FEW, "test/ape/4.png"], "file"), ["test part", "test/ape/4.png"]),
+        (lines([*FEW, "dog\\3.png"], "file"), ["dog\\3.png", "did you mean train/dog/3.png"]),
         (lines(range(800), "id"), ["is everything", "list fewer samples"]),
         ("", ["no entry"]),
         ("id\n", ["a header and no entry"]),
@@ -116,6 +118,12 @@ def test_what_is_wrong_with_a_file_is_told(text: str, told: list[str], listed) -
     assert error.value.given and error.value.allowed and error.value.remedy
     for one in told:
         assert one in str(error.value)
+
+
+def test_a_name_that_has_a_backslash_is_found(listed) -> None:
+    names = [name.replace("/", "\\", 1) for name in NAMES]
+    data = Labelled(TRAIN, TEST, CLASSES, type(ATTRIBUTES)({}, {}, names, None))
+    assert listed(lines(names[:3], "file")).rows(data).tolist() == [0, 1, 2]
 
 
 def test_names_that_several_samples_have_say_nobody(listed) -> None:

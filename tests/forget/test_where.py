@@ -132,6 +132,22 @@ def test_large_whole_numbers_are_told_apart() -> None:
     assert split.forget.min() >= 400
 
 
+def test_numbers_that_are_rounded_name_nobody() -> None:
+    number = 2**53 + 2
+    train = Attributes({"id": np.where(np.arange(800) < 400, np.nan, number)}, {})
+    data = Labelled(TRAIN, TEST, CLASSES, train)
+    with pytest.raises(ConfigError, match="numbers beyond 2\\^53, which are rounded") as error:
+        cut(of(id=number), data)
+    assert error.value.given == str(number) and f"forget.where={{id: n{number}}}" in error.value.remedy
+    assert cut(of(id={"from": 2**53}), data).forget.min() >= 400
+
+
+def test_whole_numbers_are_shown_as_given() -> None:
+    with pytest.raises(ConfigError, match="no training sample has this value") as error:
+        cut(of(person=2**53 + 1))
+    assert error.value.given == str(2**53 + 1)
+
+
 def test_titles() -> None:
     titles = {
         "2 persons": of(identity=[2820, 3227]),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData, unknown
 from deepunlearn.core.paths import publish_folder
-from deepunlearn.core.samples import Column, Indices
+from deepunlearn.core.samples import EXACT, Column, Indices
 from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.core.store import draft_name
 from deepunlearn.data.attribute_file import column_of
@@ -104,6 +104,7 @@ def _save(config: DatasetConfig, folder: Path) -> None:
 def _parts(config: DatasetConfig, folder: Path) -> tuple[str, ...]:
     """The folders of the training and the test part; one alone where the test part is to be cut off it."""
     if not (folder / PARTS_FILE).is_file():
+        _refuse_parts(config, folder)
         return ("",)
     there = _json(folder / PARTS_FILE, "splits")
     train = config.train_part or (there[0] if len(there) == 1 else TRAIN)
@@ -112,6 +113,20 @@ def _parts(config: DatasetConfig, folder: Path) -> tuple[str, ...]:
         if part is not None and part not in there:
             raise unknown(f"part of {folder} (dataset.{option})", part, there)
     return (train,) if test is None else (train, test)
+
+
+def _refuse_parts(config: DatasetConfig, folder: Path) -> None:
+    """Raises ConfigError where a part is named that a folder without names of parts cannot have."""
+    options = {"train_part": config.train_part, "test_part": config.test_part}
+    given = [f"dataset.{option}={part}" for option, part in options.items() if part is not None]
+    if given:
+        raise ConfigError(
+            f"dataset {config.name} in {folder} is one part, saved without a name",
+            given=" ".join(given),
+            allowed="names of parts where several were saved together",
+            remedy=f"leave {' and '.join(one.partition('=')[0] for one in given)} out to have a test part cut off, or "
+            "save both parts: datasets.DatasetDict(train=..., test=...).save_to_disk(DIR)",
+        )
 
 
 def _files(folder: Path, part: str) -> list[FileStamp]:
@@ -145,6 +160,7 @@ class Chosen(NamedTuple):
     image: str
     label: str
     others: list[str]  # of plain values
+    long: frozenset[str]  # those of them whose numbers are kept as texts
 
 
 class Classes(NamedTuple):
@@ -189,7 +205,8 @@ def _columns(config: DatasetConfig, inventory: Inventory, tables: Sequence[Any])
     image = _one(config, inventory, features, "image", datasets.Image)
     label = _one(config, inventory, features, "target", datasets.ClassLabel)
     plain = (datasets.Value, datasets.ClassLabel)
-    return Chosen(image, label, [name for name, kind in features.items() if name != label and isinstance(kind, plain)])
+    others = [name for name, kind in features.items() if name != label and isinstance(kind, plain)]
+    return Chosen(image, label, others, frozenset(name for name in others if _is_long(tables, name)))
 
 
 def _one(config: DatasetConfig, inventory: Inventory, features: Mapping[str, Any], option: str, kind: type) -> str:
@@ -217,11 +234,26 @@ def _one(config: DatasetConfig, inventory: Inventory, features: Mapping[str, Any
 def _classes(config: DatasetConfig, inventory: Inventory, label: str, tables: Sequence[Any]) -> Classes:
     kind = tables[0].features[label]
     if isinstance(kind, _library().ClassLabel):
+        _refuse_empty(config, inventory, label, tables[0])
         return Classes(tuple(kind.names), list(range(len(kind.names))))
     if not isinstance(kind, _library().Value):
         raise unfit(config, inventory, f"column {label} is {kind}", "a column of classes, numbers or texts")
     values = sorted({value for table in tables for value in table.unique(label) if value is not None})
     return Classes(tuple(map(str, values)), values)
+
+
+def _refuse_empty(config: DatasetConfig, inventory: Inventory, label: str, train: Any) -> None:
+    """Raises DataError for classes that were filtered out and kept their names."""
+    names, there = train.features[label].names, set(train.unique(label))
+    empty = [name for number, name in enumerate(names) if number not in there]
+    if empty and there <= set(range(len(names))):  # else some images have no label, which is told of all of them
+        raise DataError(
+            f"dataset {config.name} in {inventory.root} has names of classes without images",
+            given=f"no training image of class {', '.join(empty[:10])}",
+            allowed="at least one training image per class",
+            remedy="save it with the classes that are left, numbered anew: "
+            f'DATA.cast_column("{label}", datasets.Value("int64")).class_encode_column("{label}").save_to_disk(DIR)',
+        )
 
 
 # -------------------------------------------------------------------------------------------------------------- a part
@@ -289,8 +321,22 @@ def _attributes(columns: Chosen, table: Any) -> dict[str, Column]:
         kind = table.features[name]
         named = isinstance(kind, _library().ClassLabel)
         known = dict(enumerate(kind.names)) if named else {}
+        if name in columns.long:
+            frame[name] = np.array(["" if value is None else str(value) for value in table[name][:]])
         made[name] = column_of(frame[name].map(known) if named else frame[name])
     return made
+
+
+def _is_long(tables: Sequence[Any], name: str) -> bool:
+    """Whether numbers of a column would be rounded: beyond int64, or beyond 2^53 with gaps, which make floats of them.
+
+    Of both parts, so that these have one type.
+    """
+    if not tables[0].features[name].dtype.startswith(("int", "uint")):
+        return False
+    values = {value for table in tables for value in table.unique(name)}
+    least = EXACT if None in values else 2**63
+    return any(value is not None and (value >= least or -value > least) for value in values)
 
 
 def _images(part: RawPart) -> Pictures:

@@ -130,6 +130,15 @@ def test_other_columns_are_attributes(saved):
     assert attributes.test["kind"].tolist() == ["wild", "tame", ""] * 2
 
 
+def test_numbers_that_would_be_rounded_are_texts(saved):
+    numbers = [2**53, 2**53 + 1, None] * 2
+    made, whole = (table(6, who=who, weight=[1e30, 2e30, None] * 2) for who in (numbers, numbers[:2] * 3))
+    attributes = raw(saved({"train": made, "test": whole})).attributes
+    assert attributes.train["who"].tolist() == [str(one or "") for one in numbers]
+    assert attributes.test["who"].tolist() == [str(one) for one in numbers[:2] * 3]
+    assert attributes.train["weight"].dtype == np.float64
+
+
 def test_attributes_of_a_cut_off_part_stay_with_their_images(saved):
     attributes = raw(saved(table(30, own=list(range(30))))).attributes
     own = np.concatenate([attributes.train["own"], attributes.test["own"]])
@@ -159,6 +168,25 @@ def test_a_test_part_without_labels_says_which_to_take(saved):
     assert error.value.given == "6 of 6 labels in column animal are missing or -1"
     assert "dataset.test_part=validation" in error.value.remedy
     assert len(find_and_read(config.model_copy(update={"test_part": "validation"})).test.labels) == 6
+
+
+@pytest.mark.parametrize("option", ["train_part", "test_part"])
+def test_one_part_alone_has_no_name_to_ask_for(saved, option):
+    with pytest.raises(ConfigError, match="is one part, saved without a name") as error:
+        find(saved(table(30), **{option: "validation"}))
+    assert error.value.given == f"dataset.{option}=validation" and "DatasetDict" in error.value.remedy
+
+
+def test_classes_that_were_filtered_out_are_named_with_a_way_out(saved, tmp_path):
+    left = table(30).filter(lambda row: row["animal"] < 2)
+    config = saved(left)
+    with pytest.raises(DataError, match="names of classes without images") as error:
+        raw(config)
+    assert error.value.given == "no training image of class owl"
+    _, _, remedy = error.value.remedy.partition(": ")
+    eval(remedy, {"DATA": left, "datasets": datasets, "DIR": str(tmp_path / "again")})
+    data = raw(config.model_copy(update={"path": str(tmp_path / "again")}))
+    assert data.class_names == ("0", "1") and len(data.train.labels) == 16
 
 
 def test_labels_that_are_missing_are_counted(saved):
@@ -196,7 +224,7 @@ def test_parts_with_other_classes_are_refused(saved, tmp_path):
     table(6, classes=["dog", "cat", "owl"]).save_to_disk(str(tmp_path / "saved/test"))
     with pytest.raises(DataError) as error:
         find_and_read(config)
-    assert error.value.allowed == "the same columns in both parts"
+    assert error.value.allowed == "the same columns in both parts" and "dataset.path=DIR" in error.value.remedy
 
 
 def test_an_image_that_is_damaged_or_missing_is_named(saved):
