@@ -17,6 +17,7 @@ from deepunlearn.config.arguments import check, each, listed, parsed, resolved
 from deepunlearn.config.files import options
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.paths import is_readable
 from deepunlearn.core.samples import Data, Indices
 from deepunlearn.core.schema import CellConfig, RuntimeConfig
 from deepunlearn.core.seeding import SEED_BITS
@@ -168,7 +169,7 @@ def _folder_names(argument: str) -> list[str]:
 
 def _check_paths(chosen: Options, own: dict[str, str]) -> None:
     """The files that are read are there, the folder that is written is not, and can be made."""
-    if not Path(chosen.model).is_file():
+    if not is_readable(Path(chosen.model), "model"):
         raise ConfigError(
             "there is no such file of weights",
             given=own["model"],

@@ -99,6 +99,12 @@ def test_what_cannot_be_is_refused(folder: Path, changes: list[str], problem: st
     assert "did you mean 'chain'" not in str(caught.value)
 
 
+def test_weights_that_may_not_be_read_are_told_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(ConfigError, match="you may not read net"):
+        read_request(arguments())
+
+
 def test_an_option_that_is_given_twice_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="ids= is given twice") as caught:
         read_request([*arguments(), "ids=more.csv"])
