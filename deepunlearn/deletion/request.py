@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from deepunlearn.config import Command, read_command
-from deepunlearn.config.arguments import check, each, listed, parsed, resolved
+from deepunlearn.config.arguments import check, each, listed, parsed, quoted, resolved
 from deepunlearn.config.files import options
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.method_config import MethodConfig
@@ -219,7 +219,7 @@ def _data(own: dict[str, str], given: Sequence[str]) -> list[str]:
                               allowed="one of them", remedy=f"leave {key} out")  # fmt: skip
     named = any(parsed(one)[0] == "dataset" for one in given)
     chosen = ["dataset.source=folder"] if named else ["dataset=folder"]
-    return [*chosen, f"dataset.root={parsed(own['data'])[1]}"]
+    return [*chosen, f"dataset.root={quoted(parsed(own['data'])[1])}"]
 
 
 def _composed(given: Sequence[str], method: str | None) -> Command:

@@ -120,6 +120,11 @@ def test_a_command_says_all_and_defaults_the_rest(folder: Path) -> None:
     assert read_request(arguments("method-")).method is None
 
 
+@pytest.mark.parametrize("name", ["2024", "my photos, new (1)", "Ann's", "null"])
+def test_a_folder_of_data_may_have_any_name(folder: Path, name: str) -> None:
+    assert read_request(arguments(f"data={name}")).cell.dataset.root == name
+
+
 def test_a_test_part_is_cut_off_only_where_the_command_says_so(folder: Path) -> None:
     digits = ["data-", "dataset=digits"]
     with pytest.raises(ConfigError, match="no test part of their own"):
