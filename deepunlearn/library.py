@@ -7,6 +7,7 @@ import itertools
 import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -23,7 +24,7 @@ from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import CpuKernels, RuntimeConfig
 from deepunlearn.core.seeding import SEED_BITS, derive_seed
-from deepunlearn.data.given import Data, read_given
+from deepunlearn.data.given import Data, as_tensor, read_given
 from deepunlearn.data.loader import Part
 from deepunlearn.data.random_sources import seeded_sources
 from deepunlearn.given_logits import classes_of
@@ -207,14 +208,14 @@ def _scores(config: MethodConfig, difficulty: Any, order: Sequence[int]) -> Tens
             if needed
             else "leave difficulty out",
         )
-    try:
-        scores = torch.as_tensor(difficulty, dtype=torch.float64).detach().cpu()
-    except (TypeError, ValueError, RuntimeError):
-        scores = torch.full((1,), torch.nan)
-    if scores.shape != (samples,) or not bool(torch.isfinite(scores).all()):
+    scores: Tensor | None = None
+    with suppress(TypeError, ValueError, RuntimeError):
+        scores = as_tensor(difficulty, torch.float64).detach().cpu()
+    if scores is None or scores.shape != (samples,) or not bool(torch.isfinite(scores).all()):
         raise ConfigError(
             "difficulty does not have one number for each forget sample",
-            given=f"{type(difficulty).__name__} of shape {list(scores.shape)}",
+            given=f"{type(difficulty).__name__} "
+            + ("that holds more than numbers" if scores is None else f"of shape {list(scores.shape)}"),
             allowed=allowed,
             remedy="give a list, an array or a tensor, in the order of forget",
         )

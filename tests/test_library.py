@@ -540,7 +540,7 @@ def test_scores_of_forget_samples_go_with_their_samples() -> None:
     scores = torch.linspace(0, 1, len(order))
     first = refined(difficulty=scores)
     again = refined(forget=(FORGET[0][order], FORGET[1][order]), difficulty=scores[order].tolist())
-    other = refined(difficulty=-scores.numpy())
+    other = refined(difficulty=scores.numpy()[::-1])
     assert equal_states(state(first), state(again)) and not equal_states(state(first), state(other))
 
 
@@ -550,7 +550,7 @@ def test_scores_of_forget_samples_go_with_their_samples() -> None:
         ({"difficulty": None}, "goes by how hard forget samples are"),
         ({"difficulty": [0.5]}, "one number for each forget sample"),
         ({"difficulty": [math.nan] * 12}, "one number for each forget sample"),
-        ({"difficulty": ["hard"] * 12}, "one number for each forget sample"),
+        ({"difficulty": ["hard"] * 12}, "list that holds more than numbers"),
     ],
 )
 def test_scores_that_cannot_be_used_are_refused(given: dict[str, Any], said: str) -> None:
