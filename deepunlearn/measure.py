@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     command, chosen = _read(arguments)
     progress = Progress()
     given = command.sweep
-    check_writable(Path(given.results), f"copy {given.results} to a folder of yours, and give results= with that")
+    check_writable(Path(given.results), f"a copy of {given.results} that is yours")
     runtime = {key.partition(".")[2] for key, _ in map(parsed, arguments) if key.startswith("runtime.")}
     changed = {name: getattr(given.runtime, name) for name in runtime}
     found = find(chosen, How(given.results, given.measures, given.launcher, changed), progress)

@@ -43,7 +43,7 @@ def load_records(options: Mapping[str, str | bool]) -> Records:
         raise unknown("comparison", str(options["compare"]), COMPARED)
     results = Path(str(options["results"]))
     named = [Path(name) for name in str(options["records"]).split(",") if name]
-    check_writable(results, _elsewhere(results, named))
+    check_writable(results, _instead(results, named))
     asked = records.read(named) if named else records.collect(results)
     if asked.cases.empty and asked.attacks.empty:
         raise ConfigError(
@@ -71,13 +71,13 @@ def load_records(options: Mapping[str, str | bool]) -> Records:
     return replace(asked, round=asked_round(str(options["round"]), asked))
 
 
-def _elsewhere(results: Path, named: Sequence[Path]) -> str:
-    """What to do where nothing can be written to `results`; named: of records=."""
+def _instead(results: Path, named: Sequence[Path]) -> str:
+    """What to give where nothing can be written to `results`; named: by records=."""
     if named:
-        return "give results=DIR with a folder of yours"
+        return "a folder of yours"
     if (results / records.FOLDER).is_dir():
-        return f"give records={results} results=DIR, with a DIR of yours; records/ is as it was last written there"
-    return f"copy {results} to a folder of yours, and give results= with that"
+        return f"a folder of yours, and records={results} for the records as they were last written there"
+    return f"a copy of {results} that is yours"
 
 
 def asked_round(text: str, asked: Records) -> int | None:

@@ -64,8 +64,11 @@ class Results:
         return self.root / "imported"
 
 
-def check_writable(root: Path, remedy: str = "give results=DIR") -> None:
-    """Raises ConfigError where the results folder `root` cannot be made or written by this user."""
+def check_writable(root: Path, instead: str = "a folder of yours") -> None:
+    """Raises ConfigError where the results folder `root` cannot be made or written by this user.
+
+    instead: what else can be given.
+    """
     folders = (root, *root.absolute().parents)
     parent = next(one for one in folders if os.path.exists(one))  # noqa: PTH110  Path.exists may raise PermissionError
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
@@ -73,7 +76,7 @@ def check_writable(root: Path, remedy: str = "give results=DIR") -> None:
             "the results folder cannot be written",
             given=str(root),
             allowed="a folder you may write to",
-            remedy=remedy,
+            remedy=f"give results=DIR, {instead}",
         )
 
 

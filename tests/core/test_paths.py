@@ -17,14 +17,14 @@ def test_a_results_folder_of_somebody_else_is_told_with_a_way_out(
 ) -> None:
     monkeypatch.setattr("os.access", lambda *_: False)
     options = {**OPTIONS, "results": str(tmp_path)}
-    for told in ("copy", f"records={tmp_path} results=DIR"):
+    for told in (f"a copy of {tmp_path}", f"records={tmp_path}"):
         with pytest.raises(ConfigError, match="results folder cannot be written") as caught:
             load_records(options)
         assert told in str(caught.value.remedy)
         (tmp_path / "records").mkdir(exist_ok=True)
     with pytest.raises(ConfigError, match="results folder cannot be written") as caught:
         measure(["measures=[aus]", f"results={tmp_path}"])
-    assert f"copy {tmp_path}" in str(caught.value.remedy)
+    assert f"a copy of {tmp_path}" in str(caught.value.remedy)
 
 
 def test_a_file_of_somebody_else_is_no_missing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
