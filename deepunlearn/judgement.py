@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from deepunlearn.core.errors import ConfigError, DataWarning
+from deepunlearn.core.errors import ConfigError, DataWarning, advising
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.data.given import Data, read_given
 from deepunlearn.data.loader import Part
@@ -77,14 +77,15 @@ def _scores(models: Mapping[str, nn.Module], parts: Mapping[str, Part], runtime:
     _check_classes(models, parts)
     parts = {"unseen_test" if name == "unseen" else name: part for name, part in parts.items()}
     labels = {name: part.labels.cpu().numpy() for name, part in parts.items()}
-    scores = score(
-        _logits(models["unlearned"], parts, runtime),
-        _logits(models["retrained"], parts, runtime) if "retrained" in models else None,
-        labels,
-        derive_seed32("evaluate"),
-        weights_finite=not not_finite(models["unlearned"]),
-        counted=Counted(forgotten_classes=tuple(np.setdiff1d(labels["forget"], labels["retain"]).tolist())),
-    )
+    with advising("give a retrained model whose training did not diverge, or leave retrained= out"):
+        scores = score(
+            _logits(models["unlearned"], parts, runtime),
+            _logits(models["retrained"], parts, runtime) if "retrained" in models else None,
+            labels,
+            derive_seed32("evaluate"),
+            weights_finite=not not_finite(models["unlearned"]),
+            counted=Counted(forgotten_classes=tuple(np.setdiff1d(labels["forget"], labels["retain"]).tolist())),
+        )
     lengths, unlike = _lengths(models)
     bare = None if "retrained" in models else f"no retrained model was given: {', '.join(RELATIVE)} are held against it"
     reasons = [one for one in (scores["reason"], bare, unlike) if one]

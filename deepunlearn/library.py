@@ -7,6 +7,7 @@ import itertools
 import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -18,12 +19,12 @@ from torch import Tensor, nn
 from deepunlearn.archs.anatomy import Anatomy
 from deepunlearn.composition import make_method
 from deepunlearn.config import method_config
-from deepunlearn.core.errors import ConfigError, DataError, DataWarning, NotApplicable, unknown
+from deepunlearn.core.errors import ConfigError, DataError, DataWarning, NotApplicable, advising, unknown
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import CpuKernels, RuntimeConfig
 from deepunlearn.core.seeding import SEED_BITS, derive_seed
-from deepunlearn.data.given import Data, read_given
+from deepunlearn.data.given import Data, as_tensor, read_given
 from deepunlearn.data.loader import Part
 from deepunlearn.data.random_sources import seeded_sources
 from deepunlearn.given_logits import classes_of
@@ -57,20 +58,20 @@ def unlearn(
     train_frozen: bool = False,
     cpu_kernels: CpuKernels = "auto",
     difficulty: npt.ArrayLike | Tensor | None = None,
-    **hyper_parameters: Value,
+    **hyper_parameters: Value | None,
 ) -> nn.Module:
     """An unlearned copy of `model` in evaluation mode; `model` and the caller's random state stay as they are.
 
     model: maps [B, ...] inputs to [B, K] logits. retain, forget, val: a Dataset of (input, label), a DataLoader over
     one, a list of such pairs, or a tuple (inputs [N, ...], labels [N]); inputs as the model takes them, un-augmented.
     val only for methods that read it. method: a name of `python -m deepunlearn.methods`; hyper_parameters: its values,
-    others take defaults. parts: names of submodules for methods that address them, where they are not found: {"stem":
-    [...], "blocks": [...], "head": "fc"}. fresh: builds a newly initialised network of the same architecture; without
-    it layers are reset by their own `reset_parameters`. extra_methods: a folder with methods of one's own
-    (docs/adding.md); plugins: one with such a folder, method/. train_frozen: let layers move whose `requires_grad` is
-    off, which otherwise stay as they are; the copy has the flags of `model`. cpu_kernels: "off" for PyTorch's own
-    optimisers on the CPU, slower and within rounding the same. difficulty: a number for each forget sample, high where
-    it is hard to learn or memorised, for methods that go by it (rum).
+    others, and those that are None, take defaults. parts: names of submodules for methods that address them, where they
+    are not found: {"stem": [...], "blocks": [...], "head": "fc"}. fresh: builds a newly initialised network of the same
+    architecture; without it layers are reset by their own `reset_parameters`. extra_methods: a folder with methods of
+    one's own (docs/adding.md); plugins: one with such a folder, method/. train_frozen: let layers move whose
+    `requires_grad` is off, which otherwise stay as they are; the copy has the flags of `model`. cpu_kernels: "off" for
+    PyTorch's own optimisers on the CPU, slower and within rounding the same. difficulty: a number for each forget
+    sample, high where it is hard to learn or memorised, for methods that go by it (rum).
 
     Raises ConfigError for unknown names and bad values, DataError for unusable data, NotApplicable where the method
     cannot work on this model or all that it would change is frozen, Diverged where weights or losses become non-finite.
@@ -88,7 +89,8 @@ def unlearn(
             warnings.warn(sentence, DataWarning, stacklevel=2)
         setting = _setting(model, data, parts=parts or {}, fresh=fresh, frozen=frozen, runtime=runtime)
         setting = replace(setting, difficulty=_scores(config, difficulty, orders["forget"]))
-        unlearned, _ = execute(make_method(config, params), setting.problem, runtime, seed)
+        with advising("give gentler values, such as a smaller lr= or fewer epochs=, or another method="):
+            unlearned, _ = execute(make_method(config, params), setting.problem, runtime, seed)
         return _flagged_as(model, unlearned)
 
 
@@ -207,14 +209,14 @@ def _scores(config: MethodConfig, difficulty: Any, order: Sequence[int]) -> Tens
             if needed
             else "leave difficulty out",
         )
-    try:
-        scores = torch.as_tensor(difficulty, dtype=torch.float64).detach().cpu()
-    except (TypeError, ValueError, RuntimeError):
-        scores = torch.full((1,), torch.nan)
-    if scores.shape != (samples,) or not bool(torch.isfinite(scores).all()):
+    scores: Tensor | None = None
+    with suppress(TypeError, ValueError, RuntimeError):
+        scores = as_tensor(difficulty, torch.float64).detach().cpu()
+    if scores is None or scores.shape != (samples,) or not bool(torch.isfinite(scores).all()):
         raise ConfigError(
             "difficulty does not have one number for each forget sample",
-            given=f"{type(difficulty).__name__} of shape {list(scores.shape)}",
+            given=f"{type(difficulty).__name__} "
+            + ("that holds more than numbers" if scores is None else f"of shape {list(scores.shape)}"),
             allowed=allowed,
             remedy="give a list, an array or a tensor, in the order of forget",
         )

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepunlearn import sweep
@@ -14,6 +15,7 @@ from deepunlearn.config import Command, read_command
 from deepunlearn.config.arguments import listed, parsed
 from deepunlearn.config.measures import check_classes, known_measures, sets_of
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.paths import check_writable
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.core.validation import refuse_repeats
@@ -67,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     command, chosen = _read(arguments)
     progress = Progress()
     given = command.sweep
+    check_writable(Path(given.results), f"a copy of {given.results} that is yours")
     runtime = {key.partition(".")[2] for key, _ in map(parsed, arguments) if key.startswith("runtime.")}
     changed = {name: getattr(given.runtime, name) for name in runtime}
     found = find(chosen, How(given.results, given.measures, given.launcher, changed), progress)

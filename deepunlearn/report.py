@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.provenance import commit
 from deepunlearn.core.store import now
 
+CAPTIONS = "captions.md"
+CAPTION = re.compile(r"^## (.+)$", re.MULTILINE)  # in there, above a caption: the figure's name
 INCHES = tuple(f"{width:g}" for width in WIDTHS)
 OPTIONS = {**inputs.OPTIONS, "figures.width": INCHES[0], "format": FORMATS[0], "panels": False}
 USAGE = f"""{__doc__}
@@ -35,7 +38,7 @@ usage: python -m deepunlearn.report [OPTION=VALUE ...]
 
 The page opens with a summary of each result set: ranks, values with intervals, failures, how far to trust them. Behind
 it are all scores, figures, and a view for each method with its hyper-parameters and failures. It needs no network.
-Figures go to <results>/figures/ as well, with captions.md."""
+Figures go to <results>/figures/ as well, with captions.md; those of an earlier report are replaced."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,12 +98,20 @@ def read_sheet(options: Mapping[str, str | bool]) -> Sheet:
 
 
 def write_figures(pictures: Sequence[Picture], folder: Path) -> None:
-    """Each figure and their captions, in place of what an earlier report left."""
-    for path in folder.glob("*"):
+    """Each figure and their captions, in place of those that an earlier report left; what others put there stays."""
+    for path in _earlier(folder):
         path.unlink()
     for picture in pictures:
         picture.write(folder)
-    write_atomically(folder / "captions.md", captions(pictures))
+    write_atomically(folder / CAPTIONS, captions(pictures))
+
+
+def _earlier(folder: Path) -> list[Path]:
+    """The figures that a report wrote into `folder`, as its captions name them."""
+    file = folder / CAPTIONS
+    names = CAPTION.findall(file.read_text(encoding="utf-8")) if file.is_file() else []
+    paths = [folder / f"{name}.{suffix}" for name in names for suffix in FORMATS]
+    return [path for path in paths if path.is_file()]
 
 
 if __name__ == "__main__":

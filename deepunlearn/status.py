@@ -18,7 +18,7 @@ from deepunlearn.core.store import now
 from deepunlearn.core.validation import Frozen, refuse_repeats
 from deepunlearn.launch import slurm
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.runs import Driver, drivers, load_sweep
+from deepunlearn.launch.runs import Driver, command_of, drivers, load_sweep
 from deepunlearn.launch.task import STAGES, Stage, Task
 
 USAGE = """usage: python -m deepunlearn.status [results=DIR] [--watch | --json]
@@ -221,7 +221,7 @@ class Status:
         jobs, queue_problem = self._queue()
         return RunStatus(
             name=self.folder.name,
-            command=(self.folder / "command.txt").read_text(encoding="utf-8").strip(),
+            command=command_of(self.folder),
             finished=not any(state in ("to do", "running") for state in self.states.values()),
             stages=tuple(self._stages()),
             studies=tuple(self._studies()),

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import deepunlearn
 from deepunlearn.config import method_configs
-from deepunlearn.core.errors import ConfigError, DataError, DataWarning, DeepUnlearnError, NotApplicable
+from deepunlearn.core.errors import ConfigError, DataError, DataWarning, DeepUnlearnError, Diverged, NotApplicable
 from deepunlearn.testing.small import equal_states, state
 from tests.networks import images, vit
 
@@ -109,6 +109,15 @@ def test_the_example_in_the_docs_runs() -> None:
     names: dict[str, Any] = {}
     exec(compile(code, str(DOCS), "exec"), names)
     assert isinstance(names["unlearned"], nn.Module) and names["unlearned"] is not names["model"]
+
+
+def test_none_stands_for_the_default() -> None:
+    assert equal_states(*(unlearned(method="ft", **rate) for rate in ({}, {"lr": None})))
+
+
+def test_a_run_that_diverges_is_told_with_arguments_of_the_function() -> None:
+    error = refusal(Diverged, method="ga", lr=1e30, epochs=3)
+    assert "lr=" in str(error.remedy) and "train." not in str(error) and "params" not in str(error)
 
 
 def test_datasets_loaders_and_tensors_say_the_same() -> None:
@@ -540,7 +549,7 @@ def test_scores_of_forget_samples_go_with_their_samples() -> None:
     scores = torch.linspace(0, 1, len(order))
     first = refined(difficulty=scores)
     again = refined(forget=(FORGET[0][order], FORGET[1][order]), difficulty=scores[order].tolist())
-    other = refined(difficulty=-scores.numpy())
+    other = refined(difficulty=scores.numpy()[::-1])
     assert equal_states(state(first), state(again)) and not equal_states(state(first), state(other))
 
 
@@ -550,7 +559,7 @@ def test_scores_of_forget_samples_go_with_their_samples() -> None:
         ({"difficulty": None}, "goes by how hard forget samples are"),
         ({"difficulty": [0.5]}, "one number for each forget sample"),
         ({"difficulty": [math.nan] * 12}, "one number for each forget sample"),
-        ({"difficulty": ["hard"] * 12}, "one number for each forget sample"),
+        ({"difficulty": ["hard"] * 12}, "list that holds more than numbers"),
     ],
 )
 def test_scores_that_cannot_be_used_are_refused(given: dict[str, Any], said: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from deepunlearn.analysis.figures.style import Picture
+from deepunlearn.report import write_figures
 from tests.commands import run_command, sweep
 
 pytestmark = pytest.mark.slow
@@ -72,3 +75,13 @@ def test_the_page_has_a_view_of_each(results: Path) -> None:
     assert 'id="over-sizes"' in page and 'id="over-rounds"' in page
     for name in ("sizes", "sizes-choice", "rounds-scores", "rounds-requests", "rounds-seconds"):
         assert (results / "figures" / f"{name}-digits-smallnet.pdf").exists()
+
+
+def test_figures_of_an_earlier_report_are_replaced_and_nothing_else(tmp_path: Path) -> None:
+    one = Picture("one", "One", "", "", "<svg/>", b"1", ".pdf")
+    write_figures([one], tmp_path)
+    (tmp_path / "mine.svg").write_text("mine")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    write_figures([replace(one, name="two", suffix=".svg")], tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"two.svg", "captions.md", "mine.svg", ".ipynb_checkpoints"}

@@ -12,10 +12,15 @@ import pytest
 from pydantic import BaseModel
 
 from deepunlearn import status
+from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.progress import Progress
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.runs import prepared
 from deepunlearn.status import ResultsStatus, RunStatus, StageStatus
 from tests.commands import Finished, run_command
 from tests.launch.standin import StandIn
+from tests.launch.sweeps import WORK
 
 
 @pytest.mark.slow
@@ -67,6 +72,20 @@ def test_a_run_that_cannot_be_read_hides_no_other_and_is_not_waited_for(tmp_path
     told = status.read_status(status.Results(tmp_path))
     assert told.finished and str(told.runs[0].problem).startswith("the configuration of a run")
     assert next(told.runs[0].lines()).startswith("old: the configuration of a run")
+
+
+def test_a_run_is_shown_once_all_of_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planner = Planner(read_command([*WORK, f"results={tmp_path}"]).sweep, Progress(quiet=True))
+    with monkeypatch.context() as killed, pytest.raises(ZeroDivisionError):
+        killed.setattr(planner, "expected_rows", lambda: 1 // 0)
+        prepared(planner, "sweep", [])
+    with pytest.raises(ConfigError, match="no sweep has been run"):
+        status.read_status(planner.results)
+    folder = prepared(planner, "sweep", [])
+    (folder / "command.txt").unlink()  # of an earlier version, killed before it wrote that
+    (folder / "driver-ended-1.json").symlink_to("gone")  # as if it had ended between the look and the reading
+    (told,) = status.read_status(planner.results).runs
+    assert (told.command, told.drivers, told.finished) == ("", (), False)
 
 
 def test_one_look_does_not_watch() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from deepunlearn.analysis.coverage import require_complete
 from deepunlearn.analysis.erasure import of_persons
 from deepunlearn.analysis.records import Records
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.paths import check_writable
 
 OPTIONS: Mapping[str, str | bool] = {
     "results": "results",
@@ -35,12 +36,14 @@ COMPARED = ("none", "paper", "erasure")
 def load_records(options: Mapping[str, str | bool]) -> Records:
     """The records that `options` (names as in `OPTIONS`) ask for; those of a store are written beside it.
 
-    Raises ConfigError where there are none, or expected rows are missing and `partial` is false.
+    Raises ConfigError where there are none, where results cannot be written, or where expected rows are missing and
+    `partial` is false.
     """
     if options["compare"] not in COMPARED:
         raise unknown("comparison", str(options["compare"]), COMPARED)
     results = Path(str(options["results"]))
     named = [Path(name) for name in str(options["records"]).split(",") if name]
+    check_writable(results, _instead(results, named))
     asked = records.read(named) if named else records.collect(results)
     if asked.cases.empty and asked.attacks.empty:
         raise ConfigError(
@@ -66,6 +69,15 @@ def load_records(options: Mapping[str, str | bool]) -> Records:
     if options["partial"] is not True:
         require_complete(asked.cases)
     return replace(asked, round=asked_round(str(options["round"]), asked))
+
+
+def _instead(results: Path, named: Sequence[Path]) -> str:
+    """What to give where nothing can be written to `results`; named: by records=."""
+    if named:
+        return "a folder of yours"
+    if (results / records.FOLDER).is_dir():
+        return f"a folder of yours, and records={results} for the records as they were last written there"
+    return f"a copy of {results} that is yours"
 
 
 def asked_round(text: str, asked: Records) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from deepunlearn.config.files import options, read_yaml
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.paths import shipped
+from deepunlearn.core.paths import is_readable, shipped
 from deepunlearn.registry import digest
 
 NEEDED = "{model}"  # in the title of an architecture that is many
@@ -55,8 +55,8 @@ def _weights(values: dict[str, Any]) -> dict[str, Any]:
     """The digest of the file of weights, 16 hex digits."""
     if not values.get("weights"):
         return {"weights": None}
-    file = Path(values["weights"])
-    if not file.is_file():
+    file = Path(values["weights"]).expanduser()
+    if not is_readable(file, "arch.weights"):
         raise ConfigError(
             "there is no such file of weights",
             given=f"arch.weights={file}",

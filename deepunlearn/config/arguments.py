@@ -19,6 +19,7 @@ from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.metrics import scikit
 
 NAME = re.compile(r"[\w.-]+")
+NUMBER = re.compile(r"[+-]?(\d[\d_.]*(e[+-]?\d+)?|\.\d+|inf|nan)|true|false", re.IGNORECASE)
 LISTS = re.compile(
     r"seeds|measures|reference\.original|(chain|rum)\.steps|launcher\.setup|dataset\.(mean|std|categories|ignore)|method\.[\w.]+\.(choices|between|words)"
 )
@@ -84,12 +85,26 @@ NOTHING = {"search": "none", "measures": "[]", "launcher": "local", "hparams": "
 FREE = re.compile(r"arch\.(args|parts)[.=]|arch\.weights=|launcher\.extra[.=]")  # any names may stand there
 
 
-def _quoted(value: str) -> str:
+def _pattern(value: str) -> str:
     """A name with {seed} in it, as which it could not be read."""
     return f"'{value}'" if SEED in value and value[0] not in "'\"[" else value
 
 
-_QUOTED: Mapping[str, Callable[[str], str]] = {"measures": scikit.quoted, "reference.original": _quoted}
+def _path(value: str) -> str:
+    """A folder may be called 2024, which would be read as a number."""
+    return quoted(value) if NUMBER.fullmatch(value) else value
+
+
+def quoted(value: str) -> str:
+    """`value` as a text, whatever it looks like; as it is where it has quotes."""
+    return value if value[:1] in ("'", '"') else "'" + value.replace("'", r"\'") + "'"
+
+
+_QUOTED: Mapping[str, Callable[[str], str]] = {
+    "measures": scikit.quoted,
+    "reference.original": _pattern,
+    **dict.fromkeys(("results", "dataset.root", "dataset.path"), _path),
+}
 
 
 def listed(axis: str, value: str) -> list[str]:

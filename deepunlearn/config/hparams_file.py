@@ -7,6 +7,7 @@ from typing import Any
 
 from deepunlearn.config.files import read_yaml
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.paths import is_readable
 
 NEAREST = "nearest"  # hparams=nearest: what searches in stored settings near to each cell have found
 
@@ -18,8 +19,8 @@ def read_hparams(path: str | None, option: str = "hparams") -> dict[str, Any]:
     """
     if path is None or (option, path) == ("hparams", NEAREST):
         return {}
-    file = Path(path)
-    if not file.is_file():
+    file = Path(path).expanduser()
+    if not is_readable(file, option):
         raise ConfigError(
             "there is no such file of hyper-parameters",
             given=f"{option}={path}",

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from deepunlearn.config.arguments import SEED
 from deepunlearn.config.files import read_yaml
 from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.paths import is_readable
 from deepunlearn.core.schema import GivenFile, GivenOriginals, SweepConfig, TrainConfig
 from deepunlearn.core.validation import validate
 
@@ -92,8 +93,8 @@ def _other_number(paths: Sequence[str], seeds: Sequence[int]) -> ConfigError:
 
 def _files(paths: Sequence[str], seeds: Sequence[int]) -> tuple[GivenFile, ...]:
     files = tuple(
-        GivenFile(seed=seed, path=str(Path(path).resolve()), digest=_digest(path))
-        for seed, path in zip(seeds, paths, strict=True)
+        GivenFile(seed=seed, path=str(file.resolve()), digest=_digest(file))
+        for seed, file in zip(seeds, (Path(path).expanduser() for path in paths), strict=True)
     )
     counts = Counter(file.digest for file in files)
     same = [f"seed {file.seed}: {file.path}" for file in files if counts[file.digest] > 1]
@@ -112,31 +113,32 @@ def same_model(where: Sequence[str]) -> ConfigError:
     )
 
 
-def _digest(path: str) -> str:
+def _digest(file: Path) -> str:
     """Of the file's content, 16 hex digits."""
-    if not Path(path).is_file():
+    if not is_readable(file, "reference.original"):
         raise ConfigError(
             "there is no such file of an original",
-            given=f"reference.original={path}",
+            given=f"reference.original={file}",
             allowed=FILES,
             remedy="correct the path; torch.save(model.state_dict(), FILE) writes such a file",
         )
-    with Path(path).open("rb") as content:
+    with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()[:16]
 
 
 def _recipe(path: Any) -> dict[str, Any]:
-    if not isinstance(path, str) or not Path(path).is_file():
+    file = Path(str(path)).expanduser()
+    if not isinstance(path, str) or not is_readable(file, "reference.recipe"):
         raise ConfigError(
             "there is no such file of a recipe",
             given=f"reference.recipe={path}",
             allowed=f"a YAML file with {RECIPE}; those under conf/train/ are examples",
             remedy="correct the path, or leave it out: measures that need no retrained model are computed then",
         )
-    values = read_yaml(Path(path))
+    values = read_yaml(file)
     if not isinstance(values, dict):
         raise ConfigError(
-            f"{Path(path).name} is no recipe",
+            f"{file.name} is no recipe",
             given=str(values)[:200],
             allowed=f"NAME: VALUE for each of {RECIPE}",
             remedy="write it like those under conf/train/",
@@ -144,7 +146,7 @@ def _recipe(path: Any) -> dict[str, Any]:
     try:
         return _checked(values)
     except ConfigError as error:
-        told = f"{Path(path).name}: {error.problem}"
+        told = f"{file.name}: {error.problem}"
         remedy = f"correct the file: {error.remedy}" if "did you mean" in str(error.remedy) else "correct the file"
         raise ConfigError(told, given=error.given, allowed=error.allowed, remedy=remedy) from None
 

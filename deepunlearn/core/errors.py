@@ -6,7 +6,8 @@ with `exit_code`. Anything else that escapes is our own mistake and keeps its tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -63,6 +64,15 @@ class Diverged(DeepUnlearnError):
     """Non-finite loss, weights or logits. A result of the run, not a defect of the program."""
 
     exit_code = 1
+
+
+@contextmanager
+def advising(remedy: str) -> Iterator[None]:
+    """A run within that diverges is told with `remedy`: what can be changed by who asked for it."""
+    try:
+        yield
+    except Diverged as error:
+        raise type(error)(error.problem, given=error.given, allowed=error.allowed, remedy=remedy) from error
 
 
 class NotApplicable(DeepUnlearnError):

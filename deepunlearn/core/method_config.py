@@ -122,13 +122,17 @@ class MethodConfig(Frozen):
         return {name: spec.typed(f"method.space.{name}.default", spec.default) for name, spec in self.space.items()}
 
     def complete(self, given: dict[str, Any]) -> dict[str, Value]:
-        """All hyper-parameters: `given` over values fixed by hand over defaults. Unknown names are refused."""
+        """All hyper-parameters: `given` over values fixed by hand over defaults. Unknown names are refused.
+
+        Of `given` null stands for what is not given.
+        """
         for name in given:
             if name not in self.space:
                 raise unknown(
                     "hyper-parameter", f"{self.name}.{name}", [f"{self.name}.{param}" for param in self.space]
                 )
-        typed = {name: self.space[name].typed(f"{self.name}.{name}", value) for name, value in given.items()}
+        said = {name: value for name, value in given.items() if value is not None}
+        typed = {name: self.space[name].typed(f"{self.name}.{name}", value) for name, value in said.items()}
         return {**self.defaults, **self.fixed, **typed}
 
     def from_search(self, drawn: dict[str, Any], blocks: int) -> dict[str, Value]:

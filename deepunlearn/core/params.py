@@ -122,7 +122,7 @@ class ParamSpec(BaseModel):
                 f"{name} has a value that cannot be used",
                 given=repr(value),
                 allowed=self.allowed(),
-                remedy=f"give {name}=VALUE, or {name}=null for the searched or default value",
+                remedy=f"give another {name}, or leave it out for the searched or default value",
             )
         return converted
 

@@ -8,8 +8,11 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from deepunlearn.core.errors import ConfigError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -59,6 +62,37 @@ class Results:
     def imported(self) -> Path:
         """What was imported: of each bundle its list of entries, who made it and with which commands."""
         return self.root / "imported"
+
+
+def check_writable(root: Path, instead: str = "a folder of yours") -> None:
+    """Raises ConfigError where the results folder `root` cannot be made or written by this user.
+
+    instead: what else can be given.
+    """
+    folders = (root, *root.absolute().parents)
+    parent = next(one for one in folders if os.path.exists(one))  # noqa: PTH110  Path.exists may raise PermissionError
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise ConfigError(
+            "the results folder cannot be written",
+            given=str(root),
+            allowed="a folder you may write to",
+            remedy=f"give results=DIR, {instead}",
+        )
+
+
+def is_readable(file: Path, option: str) -> bool:
+    """Whether there is such a file, which `option` names. Raises ConfigError where this user may not read it."""
+    with suppress(PermissionError):
+        if not file.is_file():
+            return False
+        if os.access(file, os.R_OK):
+            return True
+    raise ConfigError(
+        f"you may not read {file.name}",
+        given=f"{option}={file}",
+        allowed="a file that you may read",
+        remedy="have its owner let you read it, and enter the folders that it lies in",
+    )
 
 
 def write_atomically(path: Path, text: str) -> None:

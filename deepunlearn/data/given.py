@@ -108,7 +108,7 @@ def _digests(inputs: Tensor) -> list[bytes]:
 
 def _read(name: str, data: Any) -> Pair:
     if isinstance(data, tuple) and len(data) == 2 and all(isinstance(item, Tensor | np.ndarray) for item in data):
-        return torch.as_tensor(data[0]), torch.as_tensor(data[1])
+        return _pair(name, data)
     if isinstance(data, DataLoader):
         single = data.batch_size is None and data.batch_sampler is None
         return _gathered(name, _own_pass(data), torch.stack if single else torch.cat)
@@ -186,7 +186,7 @@ def _pair(name: str, item: Any) -> Pair:
             remedy="wrap the dataset in one that returns (input, label)",
         )
     try:
-        return torch.as_tensor(item[0]), torch.as_tensor(item[1])
+        return as_tensor(item[0]), as_tensor(item[1])
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"the items of {name} are not numbers",
@@ -196,7 +196,16 @@ def _pair(name: str, item: Any) -> Pair:
         ) from error
 
 
+def as_tensor(value: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """As PyTorch's, also of arrays of numpy that are flipped or in the byte order of another machine."""
+    if isinstance(value, np.ndarray) and (not value.dtype.isnative or min(value.strides, default=0) < 0):
+        value = value.astype(value.dtype.newbyteorder("="), order="C")
+    return torch.as_tensor(value, dtype=dtype)
+
+
 def _kind_of(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"array of {value.dtype}"
     if isinstance(value, tuple):
         return f"tuple of {', '.join(type(item).__name__ for item in value[:3])}"
     return type(value).__name__

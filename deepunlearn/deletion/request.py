@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from deepunlearn.config import Command, read_command
-from deepunlearn.config.arguments import check, each, listed, parsed, resolved
+from deepunlearn.config.arguments import check, each, listed, parsed, quoted, resolved
 from deepunlearn.config.files import options
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.paths import is_readable
 from deepunlearn.core.samples import Data, Indices
 from deepunlearn.core.schema import CellConfig, RuntimeConfig
 from deepunlearn.core.seeding import SEED_BITS
@@ -168,7 +169,7 @@ def _folder_names(argument: str) -> list[str]:
 
 def _check_paths(chosen: Options, own: dict[str, str]) -> None:
     """The files that are read are there, the folder that is written is not, and can be made."""
-    if not Path(chosen.model).is_file():
+    if not is_readable(Path(chosen.model), "model"):
         raise ConfigError(
             "there is no such file of weights",
             given=own["model"],
@@ -218,7 +219,7 @@ def _data(own: dict[str, str], given: Sequence[str]) -> list[str]:
                               allowed="one of them", remedy=f"leave {key} out")  # fmt: skip
     named = any(parsed(one)[0] == "dataset" for one in given)
     chosen = ["dataset.source=folder"] if named else ["dataset=folder"]
-    return [*chosen, f"dataset.root={parsed(own['data'])[1]}"]
+    return [*chosen, f"dataset.root={quoted(parsed(own['data'])[1])}"]
 
 
 def _composed(given: Sequence[str], method: str | None) -> Command:

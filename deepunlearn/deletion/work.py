@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from deepunlearn.archs.inspection import inspected
 from deepunlearn.archs.weights import load_trained
 from deepunlearn.cells import CellKeys
 from deepunlearn.composition import make_method
-from deepunlearn.core.errors import ConfigError, Diverged
+from deepunlearn.core.errors import ConfigError, Diverged, advising
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.progress import Progress
@@ -42,6 +41,7 @@ from deepunlearn.training import predict, seconds_per_step
 LEAST_TRAINED = 2  # samples: batch normalisation cannot train on a single one
 LOOKED_AT = ("retain", "forget", "held_out")
 NOT_RELEARNT = Relearnt(why_not=dict.fromkeys(("deleted", "twins"), "not measured: relearn=false"))
+GENTLER = "name another method=, or gentler values of this one: a smaller method.params.lr=, fewer epochs"
 TIMED_STEPS = 10  # of plain training, for an estimate
 
 
@@ -120,7 +120,7 @@ class Work:
             unbounded=frozenset(not_finite(self.original)),
         )
         run_seed = derive_seed("deletion", method.name, seed)
-        with self.progress.bar(f"{method.title}: epoch", method.epochs_of(values)) as bar, _gentler():
+        with self.progress.bar(f"{method.title}: epoch", method.epochs_of(values)) as bar, advising(GENTLER):
             return execute(
                 make_method(method, values), setting.problem, self.runtime, run_seed, lambda epoch, _: bar.advance()
             )
@@ -177,16 +177,6 @@ class Work:
         label = "learning the deleted samples again" if part is self.parts["forget"] else "learning unseen samples"
         (reached,) = relearn(model, part, [target], self.runtime, progress=self.progress, label=label)
         return reached.steps
-
-
-@contextmanager
-def _gentler() -> Iterator[None]:
-    """A method that diverges is told with what can be changed here: no other training is anybody's matter."""
-    try:
-        yield
-    except Diverged as error:
-        remedy = "name another method=, or gentler values of this one: a smaller method.params.lr=, fewer epochs"
-        raise type(error)(error.problem, given=error.given, allowed=error.allowed, remedy=remedy) from error
 
 
 def check_blocks(cell: CellConfig, method: MethodConfig, values: Mapping[str, Value], data: Decoded) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
+from deepunlearn.core.paths import check_writable
 from deepunlearn.launch.plan import Planner
 from deepunlearn.search.slots import DEFAULTS, prepare_storage
 
@@ -22,7 +21,7 @@ def check(planner: Planner) -> dict[int, int]:
     Returns the bytes of memory that the network of each cell needs at least, where it had to be looked at.
     """
     sweep = planner.sweep
-    _writable(planner.results.root)
+    check_writable(planner.results.root)
     if sweep.search.sampler and sweep.search.storage not in (None, *DEFAULTS):
         prepare_storage(sweep.search, planner.results.search)
     needed: dict[int, int] = {}
@@ -86,17 +85,6 @@ def check_memory(planner: Planner, needed: Mapping[int, int], runtime: Runtime) 
                 allowed=f"{limit / 1e9:.1f} GB",
                 remedy="lower train.batch_size or dataset.image_size, or choose a smaller network",
             )
-
-
-def _writable(root: Path) -> None:
-    parent = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise ConfigError(
-            "the results folder cannot be written",
-            given=str(root),
-            allowed="a folder you may write to",
-            remedy="give results=DIR",
-        )
 
 
 def check_methods(methods: Iterable[MethodConfig]) -> None:

@@ -21,6 +21,7 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import now, process_alive
 from deepunlearn.launch.plan import Planner
 
+COMMAND = "command.txt"
 # what tells no two sweeps apart
 HOW: dict[str, Any] = {"launcher": True, "runtime": True, "search": {"storage"}, "tracker": True}
 
@@ -39,12 +40,18 @@ def hash_of_sweep(sweep: SweepConfig) -> str:
 
 
 def prepared(planner: Planner, name: str, arguments: Sequence[str]) -> Path:
-    """That folder, with the configuration, the rows expected of it and the command."""
+    """That folder, with command, expected rows and, as the last file, the configuration: with that it is a run."""
     folder = folder_of(planner, name)
-    write_atomically(folder / "sweep.json", planner.sweep.model_dump_json(indent=1) + "\n")
+    write_atomically(folder / COMMAND, f"python -m deepunlearn.{planner.command} {shlex.join(arguments)}\n")
     write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
-    write_atomically(folder / "command.txt", f"python -m deepunlearn.{planner.command} {shlex.join(arguments)}\n")
+    write_atomically(folder / "sweep.json", planner.sweep.model_dump_json(indent=1) + "\n")
     return folder
+
+
+def command_of(folder: Path) -> str:
+    """The command that a run is of; "" where an earlier version was killed before it wrote that."""
+    file = folder / COMMAND
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 @contextmanager
@@ -101,7 +108,10 @@ class Driver(NamedTuple):
 def drivers(folder: Path) -> Iterator[Driver]:
     """Who is running this sweep now."""
     for marker in sorted(folder.glob("driver-*.json")):
-        driver = json.loads(marker.read_text(encoding="utf-8"))
+        try:
+            driver = json.loads(marker.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue  # it has ended meanwhile
         here = driver["host"] == socket.gethostname()
         gone = here and not process_alive(driver["pid"])
         yield Driver(driver["since"], driver["pid"], driver["host"], gone)

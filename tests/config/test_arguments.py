@@ -52,6 +52,13 @@ def test_what_is_said_of_grids_is_true() -> None:
     assert read_command(['results="/a,b"']).sweep.results == "/a,b"
 
 
+def test_a_folder_may_be_called_like_a_number() -> None:
+    sweep = read_command(["results=2024_08", "dataset=folder", "dataset.root=1e3"]).sweep
+    assert (sweep.results, sweep.cells[0].dataset.root) == ("2024_08", "1e3")
+    command = read_command(["results='20260801'", "dataset.root=null"])
+    assert command.sweep.results == "20260801" and command.sweep.cells[0].dataset.root is None
+
+
 def test_each_name_of_an_axis_counts_once() -> None:
     sweep = read_command(["dataset=digits,digits", "method=ft,ct,ft"]).sweep
     assert len(sweep.cells) == 1 and [method.name for method in sweep.methods] == ["ft", "ct"]

@@ -8,6 +8,8 @@ import pytest
 
 from deepunlearn.cells import CellKeys
 from deepunlearn.config import read_command
+from deepunlearn.config.architectures import identified
+from deepunlearn.config.hparams_file import read_hparams
 from deepunlearn.config.originals import Originals, read_originals
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.schema import SweepConfig, TrainConfig
@@ -57,6 +59,17 @@ def test_a_name_for_all_seeds_needs_no_quotes() -> None:
     for pattern in ("m{seed}.pt", "'m{seed}.pt'"):
         given = command(f"reference.original={pattern}", "seeds=[0,3]").cells[0].given
         assert given is not None and [Path(file.path).name for file in given.files] == ["m0.pt", "m3.pt"]
+
+
+def test_a_home_folder_may_be_written_short(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shells leave ~ as it is behind a name with a dot."""
+    monkeypatch.setenv("HOME", str(here))
+    short, long = (originals(f"{home}/a.pt", f"{home}/recipe.yaml") for home in ("~", here))
+    assert short == long and short.given is not None and short.train is not None
+    Path("h.yaml").write_text("digits/smallnet/ft: {lr: 0.1}")
+    assert read_hparams("~/h.yaml", "search.winners") == {"digits/smallnet/ft": {"lr": 0.1}}
+    values = {"name": "smallnet", "title": "net", "module": "deepunlearn.archs.small"}
+    assert identified({**values, "weights": "~/a.pt"}) == identified({**values, "weights": f"{here}/a.pt"})
 
 
 @pytest.mark.usefixtures("here")

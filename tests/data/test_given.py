@@ -22,6 +22,7 @@ from deepunlearn.testing.small import runtime
 COUNT = 11
 INPUTS = torch.rand(COUNT, 2, 4, 4, generator=torch.Generator().manual_seed(3))
 LABELS = torch.arange(COUNT) % 3
+FLIPPED = INPUTS.flip(-1).numpy()[..., ::-1]  # the same values, read backwards
 NOISES: dict[str, Callable[[], float]] = {
     "torch": lambda: float(torch.rand(())),
     "numpy": np.random.rand,
@@ -126,6 +127,9 @@ FORMS: dict[str, Callable[[], Any]] = {
     "list of pairs": lambda: list(zip(INPUTS, LABELS, strict=True)),
     "arrays": lambda: (INPUTS.numpy(), LABELS.numpy()),
     "items of arrays and ints": lambda: Items(*zip(INPUTS.numpy(), LABELS.tolist(), strict=True)),
+    "flipped arrays": lambda: (FLIPPED, LABELS.numpy()),
+    "items of flipped arrays": lambda: Items(*zip(FLIPPED, LABELS.tolist(), strict=True)),
+    "arrays of another machine": lambda: (INPUTS.numpy().astype(">f4"), LABELS.numpy().astype(">i8")),
     "float64": lambda: (INPUTS.double(), LABELS),
     "labels [N, 1]": lambda: (INPUTS, LABELS[:, None]),
     "labels of 8 bits": lambda: (INPUTS, LABELS.byte()),
@@ -279,6 +283,8 @@ def test_values_too_large_for_the_models_numbers_are_not_finite_either() -> None
         (DataLoader(Items((INPUTS[0], 0), (INPUTS[1, :, :3], 1)), batch_size=1), "(2, 3, 4)"),
         ((INPUTS[:0], LABELS[:0]), "0"),
         ((INPUTS, [0, 1]), "list"),
+        ((INPUTS, np.array(["cat"] * COUNT)), "array of <U3"),
+        ((INPUTS, np.array([0, None] * 5 + [0], dtype=object)), "array of object"),
         ((INPUTS.to_sparse(), LABELS), "sparse"),
         ((INPUTS.to("meta"), LABELS), "meta"),
         (((image, 0) for image in INPUTS), "generator"),

@@ -100,6 +100,12 @@ def test_what_cannot_be_is_refused(folder: Path, changes: list[str], problem: st
     assert "did you mean 'chain'" not in str(caught.value)
 
 
+def test_weights_that_may_not_be_read_are_told_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(ConfigError, match="you may not read net"):
+        read_request(arguments())
+
+
 def test_an_option_that_is_given_twice_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="ids= is given twice") as caught:
         read_request([*arguments(), "ids=more.csv"])
@@ -113,6 +119,11 @@ def test_a_command_says_all_and_defaults_the_rest(folder: Path) -> None:
     assert asked.cell.dataset.source == "folder" and asked.cell.dataset.root == "photos"
     assert asked.cell.dataset.image_size == 64
     assert read_request(arguments("method-")).method is None
+
+
+@pytest.mark.parametrize("name", ["2024", "my photos, new (1)", "Ann's", "null"])
+def test_a_folder_of_data_may_have_any_name(folder: Path, name: str) -> None:
+    assert read_request(arguments(f"data={name}")).cell.dataset.root == name
 
 
 def test_a_test_part_is_cut_off_only_where_the_command_says_so(folder: Path) -> None:
