@@ -64,6 +64,8 @@ def test_changes_are_checked_and_nights_run_everything() -> None:
     check, nightly = (read(GITHUB / "workflows" / f"{name}.yml") for name in ("check", "nightly"))
     assert {"push", "pull_request"} == set(check["on"]) and set(check["jobs"]) == {"check", "wheel"}
     assert "schedule" in nightly["on"] and "make test PYTHON=python" in str(nightly["jobs"]["all"]["steps"])
+    options = nightly["jobs"]["all"]["container"]["options"]
+    assert "--privileged" in options and "-v /dev:/dev" in options, "tests mount file systems, on loop devices too"
 
 
 def test_hooks_are_what_make_lint_runs() -> None:
