@@ -97,7 +97,7 @@ class Tracking:
     def _write(self, run: TrackedRun) -> bool:
         """False where the tracker has failed too often, or another process is at it."""
         mark = self.folder / "told" / f"{run.short}.json"
-        wanted = {"elsewhere": self.tracker.elsewhere, "content": _digest(run)}
+        wanted = {"elsewhere": self.tracker.told_to, "content": _digest(run)}
         known = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else {}
         if {name: known.get(name) for name in wanted} == wanted:
             return True

@@ -37,6 +37,15 @@ class MlflowTracker(Tracker):
         return os.environ.get(URI, "")
 
     @property
+    def told_to(self) -> str:
+        return self.elsewhere if self.title == PROJECT else f"{self.elsewhere} {self.title}"
+
+    @property
+    def title(self) -> str:
+        """Of the experiment that runs are put into."""
+        return os.environ.get(EXPERIMENT) or PROJECT
+
+    @property
     def view(self) -> str:
         if self.elsewhere:
             return self.elsewhere
@@ -55,9 +64,8 @@ class MlflowTracker(Tracker):
     @cached_property
     def experiment(self) -> str:
         """The id of the experiment that runs are put into; made where it is missing."""
-        name = os.environ.get(EXPERIMENT, PROJECT)
-        known = self.client.get_experiment_by_name(name)
-        return str(known.experiment_id if known else self.client.create_experiment(name))
+        known = self.client.get_experiment_by_name(self.title)
+        return str(known.experiment_id if known else self.client.create_experiment(self.title))
 
     def prepare(self) -> None:
         """Two processes would each make an experiment of the same name."""

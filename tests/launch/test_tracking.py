@@ -20,6 +20,7 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import folder_of
 from deepunlearn.launch.tracking import IN_A_ROW, Tracking, trial_curves
 from deepunlearn.trackers.base import TrackedRun, Tracker
+from deepunlearn.trackers.mlflow import EXPERIMENT, UNLESS_SET, URI
 from tests.commands import called
 from tests.trackers.made import EVALUATION, MEASURED, SEARCH
 
@@ -96,6 +97,21 @@ def test_another_server_is_told_everything(listed: Listed, tmp_path: Path) -> No
     listed.place = "https://example.org"
     assert tracking(tmp_path)._write(EVALUATION)
     assert [name for name, _ in listed.told] == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_another_experiment_of_mlflow_is_told_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**UNLESS_SET, URI: "", EXPERIMENT: ""}.items():
+        monkeypatch.setenv(name, value)
+    assert tracking(tmp_path)._write(EVALUATION)
+    monkeypatch.setenv(EXPERIMENT, "mine")
+    own = tracking(tmp_path)
+    for _ in range(2):
+        assert own._write(EVALUATION)
+    tracker: Any = own.tracker
+    client = tracker.client
+    experiments = [client.get_experiment_by_name(name).experiment_id for name in ("deepunlearn", "mine")]
+    assert [len(client.search_runs([one])) for one in experiments] == [1, 1]
 
 
 def test_what_another_process_is_at_is_left_to_it(listed: Listed, tmp_path: Path) -> None:
