@@ -190,6 +190,10 @@ def test_a_sweep_tells_each_evaluation_and_search_outside_the_clock(listed: List
     assert search.params["params.lr"] == ft.params["params.lr"] and search.params["search.trials"] == 2
     assert search.scores["norm"] == min(value for _, value in search.curves["trial/seed0/norm"])
 
+    listed.place = "a server that knows nothing yet"
+    planned = called(tmp_path, *SMALL, "seeds=1", "tracker=mlflow", "plan=true")
+    assert "nothing to do" in planned.stdout and "tracker=" not in planned.stdout and len(listed.told) == 4
+    listed.place = ""
     store = sorted(tmp_path.rglob("store/**/config.json"))
     again = called(tmp_path, *SMALL, "seeds=1", "tracker=mlflow")
     assert "nothing to do" in again.stdout and "tracker=mlflow: 4 runs" in again.stdout and len(listed.told) == 4
