@@ -79,12 +79,13 @@ class MlflowTracker(Tracker):
     def write(self, run: TrackedRun, name: str) -> None:
         from mlflow.entities import Param, RunTag  # noqa: PLC0415
 
-        known = self.client.get_run(name).data.metrics  # a metric that is written twice has every step twice
-        params = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in run.facts.items()]
+        known = self.client.get_run(name).data  # metrics written twice have every step twice, params never change
+        facts = {key: value for key, value in run.facts.items() if key not in known.params}
+        params = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in facts.items()]
         tags = [RunTag(f"deepunlearn.file.{key}", str(path)) for key, path in run.files.items()]
         for chunk in _chunks(params, MOST_PARAMS):
             self.client.log_batch(name, params=chunk)
-        for chunk in _chunks([one for one in _metrics(run) if one.key not in known], MOST_METRICS):
+        for chunk in _chunks([one for one in _metrics(run) if one.key not in known.metrics], MOST_METRICS):
             self.client.log_batch(name, metrics=chunk)
         self.client.log_batch(name, tags=tags)
         self.client.set_terminated(name)
