@@ -83,6 +83,13 @@ def test_a_run_is_told_once_and_again_only_where_it_says_more(listed: Listed, tm
     assert tracking(tmp_path)._write(replace(MEASURED, files={"row": Path("/moved")})) and len(listed.told) == 3
 
 
+def test_scores_of_other_commands_stay(listed: Listed, tmp_path: Path) -> None:
+    other = replace(EVALUATION, scores={**EVALUATION.scores, "MSE_R": 0.5})
+    for run in (MEASURED, EVALUATION, other):
+        assert tracking(tmp_path)._write(run)
+    assert [run.scores for _, run in listed.told] == [MEASURED.scores, {**MEASURED.scores, "MSE_R": 0.5}]
+
+
 def test_a_run_that_was_broken_off_goes_on_under_its_name(listed: Listed, tmp_path: Path) -> None:
     listed.fails = True
     with pytest.raises(ConnectionError):
