@@ -36,6 +36,7 @@ check: .venv/.dev lint  ## what to run all day: ruff, mypy, the quick tests
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 tables: .venv/.installed  ## tables from the stored rows into results/tables/

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ SUBCOMMANDS = {
     "status": Subcommand("how far each sweep is, what runs and what failed", "--watch"),
     "tables": Subcommand("ranking, scores and reliability of what is stored", "results=results"),
     "report": Subcommand("figures, and one page with all of it", "format=pdf"),
-    "measure": Subcommand("further measures of models that are stored", "measures=[default] plan=true"),
+    "measure": Subcommand("further measures of models that are stored", "'measures=[default]' plan=true"),
     "lira": Subcommand("U-LiRA: an attack on each sample", "sweep=ulira_small plan=true"),
     "forget": Subcommand(
         "a deletion request on a model that you have",
@@ -88,7 +89,7 @@ def _unknown(name: str, others: Sequence[str]) -> ConfigError:
     if kind in KINDS:
         return unknown("command", name, SUBCOMMANDS, remedy=f"run deepunlearn list {kind}")
     if "=" in name or name.startswith(("-", "+", "~")):
-        meant = " ".join(["deepunlearn sweep", name, *others])
+        meant = shlex.join(["deepunlearn", "sweep", name, *others])
         return unknown("command", name, SUBCOMMANDS, remedy=f"put the name of a command first, e.g. {meant}")
     return unknown("command", name, SUBCOMMANDS)
 

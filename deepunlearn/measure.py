@@ -40,11 +40,11 @@ USAGE = """usage: python -m deepunlearn.measure measures=[NAME,SET,...] [results
 Computes further measures of all models that are stored, without training or unlearning any: a column that you think of
 today is there for last year's results as well. What is stored is not computed again; the same command goes on after a
 stop. The same as the sweep's command with measures=, for every sweep that was run on these results.
-  python -m deepunlearn.measure measures=[default] plan=true     what is missing, what cannot be measured, what it costs
-  python -m deepunlearn.measure measures=[aus,zrf]              two measures, of all stored models
-  python -m deepunlearn.measure measures=[erasure] dataset=cifar10 method=ft,ga
+  python -m deepunlearn.measure 'measures=[default]' plan=true   what is missing, what cannot be measured, what it costs
+  python -m deepunlearn.measure 'measures=[aus,zrf]'            two measures, of all stored models
+  python -m deepunlearn.measure 'measures=[erasure]' dataset=cifar10 method=ft,ga
   python -m deepunlearn.measure 'measures=[sklearn.f1_score(average=macro)]'
-  python -m deepunlearn.measure measures=[all] launcher=slurm launcher.cpus=4
+  python -m deepunlearn.measure 'measures=[all]' launcher=slurm launcher.cpus=4
 Then: python -m deepunlearn.tables shows the new columns, and python -m deepunlearn.report has them on its page. A row
 that lacks one shows "-": not computed. docs/measures.md says what each means, and what it does not say."""
 _WORDS = {

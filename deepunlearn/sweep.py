@@ -68,7 +68,8 @@ def main(arguments: Sequence[str]) -> int:
         planner.retry()
     if all(planner.state(task) == "done" for task in planner.tasks):
         print(f"nothing to do: all {len(planner.tasks)} tasks are stored in {planner.results.store}")
-        show_tracked(Tracking(planner, progress))
+        if not command.flags.plan:
+            show_tracked(Tracking(planner, progress))
         return 0
     if isinstance(command.sweep.launcher, SlurmLauncher):
         return submit(command, planner, command.sweep.launcher, arguments, progress)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -252,7 +253,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     options = {name: str(value) for name, value in parse_options(arguments, OPTIONS).items()}
     results = Path(options["results"])
-    command = " ".join("results=DIR" if one.startswith("results=") else one for one in arguments)
+    command = shlex.join("results=DIR" if one.startswith("results=") else one for one in arguments)
     setting = [one for one in (*SETTING, *options["setting"].split()) if one != "none"]
     measures = f"[{','.join(judging())}]" if options["measures"] == "judging" else options["measures"]
     code = sweep.main([

@@ -47,6 +47,12 @@ def test_the_pythons_that_are_named_are_those_that_may_be_installed_on() -> None
     assert pythons() == [f"3.{minor}" for minor in range(20) if f"3.{minor}" in allowed]
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/first-sweep.md"])
+def test_a_page_on_installing_names_these_pythons(page: str) -> None:
+    *others, last = pythons()
+    assert f"Python {', '.join(others)} or {last}" in (ROOT / page).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_runs_what_there_is_on_all_pythons(path: Path) -> None:
     workflow = read(path)
@@ -64,14 +70,16 @@ def test_changes_are_checked_and_nights_run_everything() -> None:
     check, nightly = (read(GITHUB / "workflows" / f"{name}.yml") for name in ("check", "nightly"))
     assert {"push", "pull_request"} == set(check["on"]) and set(check["jobs"]) == {"check", "wheel"}
     assert "schedule" in nightly["on"] and "make test PYTHON=python" in str(nightly["jobs"]["all"]["steps"])
+    options = nightly["jobs"]["all"]["container"]["options"]
+    assert "--privileged" in options and "-v /dev:/dev" in options, "tests mount file systems, on loop devices too"
 
 
 def test_hooks_are_what_make_lint_runs() -> None:
     hooks = read(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]
-    programs = {hook["entry"].split()[0] for hook in hooks}
+    programs = {hook["entry"].partition(" --")[0] for hook in hooks}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
-    assert lint and programs == {f".venv/bin/{name}" for name in re.findall(r"\$\(BIN\)/(\w+)", lint[1])}
+    assert lint and programs == {f".venv/bin/{name}" for name in re.findall(r"\$\(BIN\)/(\w+(?: \w+)?)", lint[1])}
 
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from deepunlearn import measure
 from deepunlearn.__main__ import SUBCOMMANDS, main_of
 from deepunlearn.analysis import inputs
 from deepunlearn.analysis.options import parse_options
@@ -92,14 +93,18 @@ class Said(NamedTuple):
         return list(self.words[3 if self.words[:2] == ("python", "-m") else 2 :])
 
 
-def commands(path: Path) -> list[Said]:
-    """Those in the blocks of shell lines of a page: continued lines in one, without comments and settings before."""
-    lines = [
+def shell_lines(path: Path) -> list[str]:
+    """Those in the blocks of a page that are for a shell: continued lines in one."""
+    return [
         line
         for block in re.findall(r"^ *```bash\n(.*?)^ *```", text_of(path), re.DOTALL | re.MULTILINE)
         for line in block.replace("\\\n", " ").splitlines()
     ]
-    split = [shlex.split(line, comments=True) for line in lines]
+
+
+def commands(path: Path) -> list[Said]:
+    """Those in the blocks of shell lines of a page, without comments and settings before."""
+    split = [shlex.split(line, comments=True) for line in shell_lines(path)]
     words = [[*dropwhile(lambda word: re.fullmatch(r"[A-Z_]+=\S+", word), one)] for one in split]
     return [Said(path.name, tuple(one)) for one in words if one]
 
@@ -121,6 +126,24 @@ def test_pages_tell_commands_in_blocks_that_can_be_pasted() -> None:
     assert {one.name for one in OURS} >= {name for name in SUBCOMMANDS if name != "completion"}, "each is shown"
     languages = {found for page in PAGES for found in re.findall(r"^ *```(\S*)$", text_of(page), re.MULTILINE)}
     assert languages <= {"", "bash", "python", "yaml", "toml", "text", "csv", "bibtex"}, languages
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.stem)
+def test_what_a_shell_takes_for_a_pattern_of_files_is_quoted(path: Path) -> None:
+    """Where no file is like it, zsh runs nothing."""
+    shown = re.findall(r"^ *\$ (.+)", text_of(path), re.MULTILINE)
+    assert not patterns([*shell_lines(path), *shown])
+
+
+def test_examples_in_the_help_of_commands_are_quoted_too() -> None:
+    examples = re.findall(r"^  (python .*?)(?:   .*)?$", measure.USAGE, re.MULTILINE)
+    assert examples and not patterns([*examples, *(one.example for one in SUBCOMMANDS.values())])
+
+
+def patterns(lines: list[str]) -> list[str]:
+    """Of lines of a shell those with a bracket or the like that stands in no quotes and no comment."""
+    bare = {line: re.sub(r"'[^']*'|\"[^\"]*\"|(^|\s)#.*", "", line) for line in lines}
+    return [line for line, rest in bare.items() if set("[*?") & set(rest)]
 
 
 def test_what_is_not_ours_is_a_target_a_script_or_a_known_program() -> None:

@@ -79,6 +79,7 @@ def test_a_subcommand_is_the_module_of_its_name(
         (["swep"], ["'swep'", "sweep, tables", "did you mean 'sweep'?"]),
         (["datasets"], ["'datasets'", "run deepunlearn list dataset"]),
         (["method=ft", "seeds=1"], ["deepunlearn sweep method=ft seeds=1"]),
+        (["seeds=[0,1]"], ["deepunlearn sweep 'seeds=[0,1]'"]),
         (["--watch"], ["'--watch'", "first, e.g."]),
     ],
 )

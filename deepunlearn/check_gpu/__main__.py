@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     kept = Kept(asked.out, where.facts())
     outcomes = {part.name: kept.get(part) for part in parts}
     run(parts, outcomes, kept, monotonic() + 60 * asked.minutes, where.works)
-    write(asked.out, parts, outcomes, kept.made, " ".join(["deepunlearn check-gpu", *arguments]))
+    write(asked.out, parts, outcomes, kept.made, shlex.join(["deepunlearn", "check-gpu", *arguments]))
     return code(outcomes)
 
 

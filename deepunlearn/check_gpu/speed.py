@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import statistics
 from collections.abc import Iterator
 from functools import cache, partial
@@ -38,7 +39,7 @@ GRAPHS = "ours, CUDA graphs"
 
 
 def listed(where: Where, folder: Path) -> Iterator[Part]:
-    """folder: where measured speeds are kept."""
+    """folder: where measured speeds are written."""
     for arch, precision in itertools.product(PLAIN, PRECISIONS):
         yield Part(f"steps/{arch}/{precision}", partial(steps, where, arch, precision))
     for arch, precision in itertools.product(PLAIN, PRECISIONS):
@@ -140,6 +141,7 @@ def estimate(where: Where, arch: str, precision: str, folder: Path) -> Outcome:
          f"runtime.device={where.device}", f"runtime.precision={precision}", f"results={folder}"]
     )  # fmt: skip
     planner = Planner(command.sweep, Progress(quiet=True), only_plan=True)
+    shutil.rmtree(planner.results.cache, ignore_errors=True)  # speeds measured by another commit are another's
     here = Runtime(command.sweep.runtime)
     with here.visit(torch.float32):
         timing = Timing(planner, here, Progress(quiet=True), SECONDS)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from deepunlearn.config import arguments as words
 from deepunlearn.config import forget_sets
@@ -14,6 +18,7 @@ from deepunlearn.config.forget_sets import Chosen
 from deepunlearn.config.hydra_flags import read_flags
 from deepunlearn.config.known import default_of
 from deepunlearn.config.plugins import offer
+from deepunlearn.config.references import unresolved
 from deepunlearn.config.settings import without
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.paths import shipped
@@ -78,12 +83,37 @@ def _folders(overrides: list[str]) -> Folders:
 def _sweep_file(names: list[str]) -> tuple[SweepFile, str]:
     if not names:
         return SweepFile(), "sweep"
-    path = Path(names[-1])
+    path = Path(_followed({"sweep": names[-1]}, f"sweep={names[-1]}")["sweep"])
     if path.suffix != ".yaml":
         path = shipped("sweeps") / f"{names[-1]}.yaml"
     if not path.is_file():
         raise unknown("sweep", names[-1], sweep_files(), remedy="give one of these names, or a path ending in .yaml")
-    return validate(SweepFile, read_yaml(path) or {}, f"sweep file {path.name}"), path.stem
+    return validate(SweepFile, _read(path), f"sweep file {path.name}"), path.stem
+
+
+def _read(path: Path) -> Any:
+    """The values of a sweep file; references to other options stay in its overrides, for Hydra to follow."""
+    values = read_yaml(path, resolve=False) or {}
+    if not isinstance(values, dict):
+        return values
+    overrides = values.pop("overrides", ())
+    if isinstance(overrides, list):
+        overrides = [_followed_or_left(override) for override in overrides]
+    return {**_followed(values, str(path)), "overrides": overrides}
+
+
+def _followed_or_left(override: Any) -> Any:
+    with suppress(ConfigError):
+        return _followed([override], str(override))[0]
+    return override
+
+
+def _followed(values: Any, where: str) -> Any:
+    """`values` with what they refer to, such as ${oc.env:HOME}, in its place. Raises ConfigError."""
+    try:
+        return OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    except OmegaConfBaseException as error:
+        raise unresolved(error, where) from None
 
 
 def _refuse_axis(override: str) -> None:

@@ -5,13 +5,14 @@ Hydra composes configurations for us and runs nothing, so its flags on how to ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from deepunlearn.core.errors import ConfigError
 
 LONG = {
     "-c": "--cfg",
+    "-i": "--info",
     "-p": "--package",
     "-cd": "--config-dir",
     "-m": "--multirun",
@@ -22,6 +23,8 @@ LONG = {
 }
 VALUED = {"--cfg": "job", "--package": "NAME, e.g. train", "--config-dir": "DIR"}  # with an example of their values
 PLAIN = ("--info", "--resolve", "--multirun", "--run")  # a sweep is a grid, and runs, without being told
+OF_CFG = ("--package", "--resolve")  # how --cfg prints
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # Hydra's words behind --info
 ELSEWHERE = {  # -> the way that exists here
     "--config-path": "--config-dir DIR adds a folder of configurations to those of deepunlearn, which stay",
     "--config-name": "sweep=FILE.yaml reads a sweep from a file of your own",
@@ -60,11 +63,26 @@ def read_flags(arguments: Iterable[str]) -> Asked:
             given[flag] = _valued(flag, value if equals else next(rest, ""))
         elif flag in PLAIN and not equals:
             given[flag] = ""
+        elif flag in PLAIN:
+            raise _refused(flag, argument, flag, f"write {flag} alone")
         else:
             words.append(argument)
+    _check_together(given, words)
     if "--config-dir" in given:
         words = _with_folder(words, given["--config-dir"])
     return Asked(words, "--cfg" in given, "--info" in given, given.get("--package"), "--resolve" in given)
+
+
+def _check_together(given: Mapping[str, str], words: list[str]) -> None:
+    """Raises ConfigError for a word that Hydra has behind --info, and for flags of --cfg without it."""
+    behind = [word for word in words if word in INFO]
+    if "--info" in given and behind:
+        remedy = "write --info alone: it says where configurations are looked for and lists the defaults"
+        raise _refused("--info", f"--info {behind[0]}", "--info; --cfg job, which prints the configuration", remedy)
+    for flag in OF_CFG:
+        if flag in given and "--cfg" not in given:
+            told = f"{flag} {given[flag]}".strip()
+            raise _refused(flag, told, f"--cfg job {told}", f"add --cfg job, or leave {flag} out")
 
 
 def _valued(flag: str, value: str) -> str:

@@ -21,6 +21,7 @@ from deepunlearn.core.words import number_of
 LOG_SECONDS = 10.0  # least time between two log lines of one bar
 NARROWEST = 60  # columns of a terminal that the live view fits into
 MOST_CELLS = 12  # rows of it
+NOTEBOOK = "JPY_PARENT_PID"  # set where a notebook's kernel runs commands, on a terminal that nobody sees
 Part = tuple[int, str]  # the number of a cell, and a stage
 
 
@@ -197,7 +198,7 @@ class Progress:
 
 def live(console: Console) -> bool:
     """Whether lines can be drawn anew there: on a terminal that is wide enough, whose user has not asked for less."""
-    asked_for_less = bool(os.environ.get("NO_COLOR")) or console.is_dumb_terminal
+    asked_for_less = bool(os.environ.get("NO_COLOR")) or console.is_dumb_terminal or bool(os.environ.get(NOTEBOOK))
     return console.file.isatty() and not asked_for_less and console.width >= NARROWEST
 
 

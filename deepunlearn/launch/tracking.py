@@ -12,6 +12,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,9 @@ class Tracking:
     def _write(self, run: TrackedRun) -> bool:
         """False where the tracker has failed too often, or another process is at it."""
         mark = self.folder / "told" / f"{run.short}.json"
-        wanted = {"elsewhere": self.tracker.elsewhere, "content": _digest(run)}
         known = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else {}
+        run = replace(run, scores={**known.get("scores", {}), **run.scores})  # other commands had other measures
+        wanted = {"elsewhere": self.tracker.told_to, "content": _digest(run)}
         if {name: known.get(name) for name in wanted} == wanted:
             return True
         claim = f"tracker-{self.name}-{run.short}"
@@ -106,9 +108,10 @@ class Tracking:
             return False
         try:
             name = known["run"] if known.get("elsewhere") == wanted["elsewhere"] else self.tracker.begin(run)
-            write_atomically(mark, json.dumps({**wanted, "content": "", "run": name}) + "\n")
+            told = {**wanted, "scores": dict(run.scores), "run": name}
+            write_atomically(mark, json.dumps({**told, "content": ""}) + "\n")
             self.tracker.write(run, name)
-            write_atomically(mark, json.dumps({**wanted, "run": name}) + "\n")
+            write_atomically(mark, json.dumps(told) + "\n")
         finally:
             self.planner.claims.release(claim)
         self._failed = 0

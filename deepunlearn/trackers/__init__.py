@@ -18,13 +18,19 @@ LIBRARIES = {"mlflow": "mlflow", "wandb": "wandb", "tensorboard": "tensorboard"}
 
 def check_installed(name: str) -> None:
     """Raises ConfigError where the library of a tracker is missing; of `none` there is none."""
-    if name in LIBRARIES and importlib.util.find_spec(LIBRARIES[name]) is None:
+    if name in LIBRARIES and not _installed(LIBRARIES[name]):
         raise ConfigError(
             f"the library of tracker={name} is not installed",
             given=f"tracker={name}, and Python finds no module {LIBRARIES[name]}",
-            allowed=", ".join(("none", *(one for one in LIBRARIES if importlib.util.find_spec(LIBRARIES[one])))),
+            allowed=", ".join(("none", *(one for one in LIBRARIES if _installed(LIBRARIES[one])))),
             remedy=f"pip install 'deepunlearn[{name}]', or leave tracker= out",
         )
+
+
+def _installed(module: str) -> bool:
+    """A folder of that name in the current one, such as W&B's own `wandb`, is no library, though it can be imported."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None
 
 
 def open_tracker(name: str, folder: Path) -> Tracker:

@@ -61,6 +61,11 @@ class Tracker(ABC):
         return ""
 
     @property
+    def told_to(self) -> str:
+        """What of the user's settings says whom a run is told to: `elsewhere`, and a project's name or the like."""
+        return self.elsewhere
+
+    @property
     @abstractmethod
     def view(self) -> str:
         """What to type to see the runs."""

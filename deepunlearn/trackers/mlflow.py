@@ -37,6 +37,15 @@ class MlflowTracker(Tracker):
         return os.environ.get(URI, "")
 
     @property
+    def told_to(self) -> str:
+        return self.elsewhere if self.title == PROJECT else f"{self.elsewhere} {self.title}"
+
+    @property
+    def title(self) -> str:
+        """Of the experiment that runs are put into."""
+        return os.environ.get(EXPERIMENT) or PROJECT
+
+    @property
     def view(self) -> str:
         if self.elsewhere:
             return self.elsewhere
@@ -55,9 +64,8 @@ class MlflowTracker(Tracker):
     @cached_property
     def experiment(self) -> str:
         """The id of the experiment that runs are put into; made where it is missing."""
-        name = os.environ.get(EXPERIMENT, PROJECT)
-        known = self.client.get_experiment_by_name(name)
-        return str(known.experiment_id if known else self.client.create_experiment(name))
+        known = self.client.get_experiment_by_name(self.title)
+        return str(known.experiment_id if known else self.client.create_experiment(self.title))
 
     def prepare(self) -> None:
         """Two processes would each make an experiment of the same name."""
@@ -71,12 +79,13 @@ class MlflowTracker(Tracker):
     def write(self, run: TrackedRun, name: str) -> None:
         from mlflow.entities import Param, RunTag  # noqa: PLC0415
 
-        known = self.client.get_run(name).data.metrics  # a metric that is written twice has every step twice
-        params = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in run.facts.items()]
+        known = self.client.get_run(name).data  # metrics written twice have every step twice, params never change
+        facts = {key: value for key, value in run.facts.items() if key not in known.params}
+        params = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in facts.items()]
         tags = [RunTag(f"deepunlearn.file.{key}", str(path)) for key, path in run.files.items()]
         for chunk in _chunks(params, MOST_PARAMS):
             self.client.log_batch(name, params=chunk)
-        for chunk in _chunks([one for one in _metrics(run) if one.key not in known], MOST_METRICS):
+        for chunk in _chunks([one for one in _metrics(run) if one.key not in known.metrics], MOST_METRICS):
             self.client.log_batch(name, metrics=chunk)
         self.client.log_batch(name, tags=tags)
         self.client.set_terminated(name)

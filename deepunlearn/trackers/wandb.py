@@ -33,6 +33,12 @@ class WandbTracker(Tracker):
         return os.environ.get("WANDB_DIR", "") if self.mode == "offline" else f"{self.mode} {settings}"
 
     @property
+    def told_to(self) -> str:
+        entity, project = os.environ.get("WANDB_ENTITY", ""), os.environ.get("WANDB_PROJECT") or PROJECT
+        offline = project if self.mode == "offline" and project != PROJECT else ""  # online `elsewhere` has it
+        return " ".join(filter(None, (self.elsewhere, entity and f"entity {entity}", offline and f"project {offline}")))
+
+    @property
     def view(self) -> str:
         return f"wandb sync {self.home / 'wandb' / 'offline-run-*'}" if self.mode == "offline" else "wandb.ai"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,7 +155,7 @@ def test_a_check_on_the_cpu_and_its_page(tmp_path: Path, capsys: pytest.CaptureF
     given = ["device=cpu", f"out={tmp_path}", "--minutes", "0.000001", *names]
     assert [main(given) for _ in names] == [LEFT, LEFT, 0]
     page = (tmp_path / "check-gpu.md").read_text()
-    assert page in capsys.readouterr().out
+    assert page in capsys.readouterr().out and f"`deepunlearn check-gpu {shlex.join(given)}`" in page
     table = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")
     ]

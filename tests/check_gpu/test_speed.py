@@ -8,6 +8,8 @@ import pytest
 
 from deepunlearn.check_gpu import speed, where
 from deepunlearn.check_gpu.where import Size, Where
+from deepunlearn.launch.speed_file import Speed, Timed
+from tests.launch.test_speed import QUIET
 
 HERE = Where("cpu")
 
@@ -37,6 +39,16 @@ def test_cifar10_is_estimated_without_its_images(tmp_path: Path) -> None:
     figures = {name: float(str(value).replace(",", "")) for name, value in outcome.figures.items()}
     assert figures["an original, s"] > figures["a trial, s"] > 0
     assert figures["trials per hour"] == pytest.approx(3600 / figures["a trial, s"], rel=0.1, abs=1)
+
+
+@pytest.mark.slow
+def test_an_estimate_that_is_made_anew_is_timed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[float] = []
+    given = Timed(Speed(1000.0, 4000.0), QUIET)
+    monkeypatch.setattr("deepunlearn.launch.speed.measure", lambda probe, seconds: timed.append(seconds) or given)
+    for _ in range(2):
+        speed.estimate(HERE, "smallnet", "fp32", tmp_path)
+    assert len(timed) == 2
 
 
 def test_the_parts_have_both_networks_in_both_precisions(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepunlearn.config import read_command
+from deepunlearn.config.grid import read_grid
 from deepunlearn.core.errors import ConfigError
 from tests.commands import refusal
 from tests.launch.sweeps import own_method
@@ -73,6 +74,19 @@ def test_references_of_files_are_named_with_the_file(tmp_path: Path, monkeypatch
         assert "NOPE, which is not set" in wrong.problem and name in str(wrong.given)
     (tmp_path / "o.yaml").write_text("overrides: ['results=${oc.env:NOPE}']\n")
     assert "NOPE, which is not set" in refusal_of_known(f"sweep={tmp_path / 'o.yaml'}").problem
+
+
+def test_a_sweep_file_may_refer_to_options_and_be_named_by_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERE", str(tmp_path))
+    own = "cells: [{dataset: '${oc.env:SET,digits}', arch: smallnet}]\nmethods: [ft]\n"
+    overrides = "overrides: ['search=${oc.env:NOPE,quick}', 'results=r/${search.name}']\n"
+    (tmp_path / "s.yaml").write_text(own + overrides)
+    named = "sweep=${oc.env:HERE}/s.yaml"
+    assert read_grid([named]).overrides == ["search=quick", "results=r/${search.name}"]
+    assert read_command([named, "search=none"]).sweep.results == "r/none"
+    assert "NOPE, which is not set" in refusal_of_known("sweep=${oc.env:NOPE}/s.yaml").problem
 
 
 def test_what_a_reference_leads_to_is_checked_like_any_value() -> None:

@@ -135,12 +135,14 @@ class Terminal(io.StringIO):
         ({"NO_COLOR": "1"}, False),
         ({"TERM": "dumb"}, False),
         ({"COLUMNS": "40"}, False),
+        ({"JPY_PARENT_PID": "7"}, False),
     ],
 )
 def test_a_live_view_is_for_a_terminal_whose_user_has_not_asked_for_less(
     variables: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"TERM": "xterm", "COLUMNS": "100", "LINES": "30", "NO_COLOR": "", **variables}.items():
+    plain = {"TERM": "xterm", "COLUMNS": "100", "LINES": "30", "NO_COLOR": "", "JPY_PARENT_PID": ""}
+    for name, value in {**plain, **variables}.items():
         monkeypatch.setenv(name, value)
     assert live(Console(file=Terminal())) == expected == Progress(Terminal()).live
     assert not live(Console(file=io.StringIO())) and not Progress(io.StringIO()).live

@@ -20,6 +20,7 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import folder_of
 from deepunlearn.launch.tracking import IN_A_ROW, Tracking, trial_curves
 from deepunlearn.trackers.base import TrackedRun, Tracker
+from deepunlearn.trackers.mlflow import EXPERIMENT, UNLESS_SET, URI
 from tests.commands import called
 from tests.trackers.made import EVALUATION, MEASURED, SEARCH
 
@@ -82,6 +83,13 @@ def test_a_run_is_told_once_and_again_only_where_it_says_more(listed: Listed, tm
     assert tracking(tmp_path)._write(replace(MEASURED, files={"row": Path("/moved")})) and len(listed.told) == 3
 
 
+def test_scores_of_other_commands_stay(listed: Listed, tmp_path: Path) -> None:
+    other = replace(EVALUATION, scores={**EVALUATION.scores, "MSE_R": 0.5})
+    for run in (MEASURED, EVALUATION, other):
+        assert tracking(tmp_path)._write(run)
+    assert [run.scores for _, run in listed.told] == [MEASURED.scores, {**MEASURED.scores, "MSE_R": 0.5}]
+
+
 def test_a_run_that_was_broken_off_goes_on_under_its_name(listed: Listed, tmp_path: Path) -> None:
     listed.fails = True
     with pytest.raises(ConnectionError):
@@ -96,6 +104,21 @@ def test_another_server_is_told_everything(listed: Listed, tmp_path: Path) -> No
     listed.place = "https://example.org"
     assert tracking(tmp_path)._write(EVALUATION)
     assert [name for name, _ in listed.told] == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_another_experiment_of_mlflow_is_told_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**UNLESS_SET, URI: "", EXPERIMENT: ""}.items():
+        monkeypatch.setenv(name, value)
+    assert tracking(tmp_path)._write(EVALUATION)
+    monkeypatch.setenv(EXPERIMENT, "mine")
+    own = tracking(tmp_path)
+    for _ in range(2):
+        assert own._write(EVALUATION)
+    tracker: Any = own.tracker
+    client = tracker.client
+    experiments = [client.get_experiment_by_name(name).experiment_id for name in ("deepunlearn", "mine")]
+    assert [len(client.search_runs([one])) for one in experiments] == [1, 1]
 
 
 def test_what_another_process_is_at_is_left_to_it(listed: Listed, tmp_path: Path) -> None:
@@ -174,6 +197,10 @@ def test_a_sweep_tells_each_evaluation_and_search_outside_the_clock(listed: List
     assert search.params["params.lr"] == ft.params["params.lr"] and search.params["search.trials"] == 2
     assert search.scores["norm"] == min(value for _, value in search.curves["trial/seed0/norm"])
 
+    listed.place = "a server that knows nothing yet"
+    planned = called(tmp_path, *SMALL, "seeds=1", "tracker=mlflow", "plan=true")
+    assert "nothing to do" in planned.stdout and "tracker=" not in planned.stdout and len(listed.told) == 4
+    listed.place = ""
     store = sorted(tmp_path.rglob("store/**/config.json"))
     again = called(tmp_path, *SMALL, "seeds=1", "tracker=mlflow")
     assert "nothing to do" in again.stdout and "tracker=mlflow: 4 runs" in again.stdout and len(listed.told) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ def test_runs_are_read_back_and_what_is_told_again_stands_once(tmp_path: Path, m
     tracker = open_tracker("mlflow", tmp_path)
     tracker.prepare()
     names = {run.key: tracker.begin(run) for run in (EVALUATION, SEARCH)}
-    for run in (EVALUATION, SEARCH, MEASURED):
+    otherwise = replace(SEARCH, params={**SEARCH.params, "params.lr": 0.02, "search.together": 8})
+    for run in (EVALUATION, SEARCH, MEASURED, otherwise):
         tracker.write(run, names[run.key])
 
     from mlflow.tracking import MlflowClient
@@ -37,6 +39,8 @@ def test_runs_are_read_back_and_what_is_told_again_stands_once(tmp_path: Path, m
     losses = client.get_metric_history(run.info.run_id, "train/loss")
     assert [(one.step, one.value) for one in losses] == [(0, 2.5), (1, 1.25)]
     assert len(client.search_runs([experiment.experiment_id])) == 2
+    params = client.get_run(names[SEARCH.key]).data.params
+    assert (params["params.lr"], params["search.together"]) == ("0.01", "8"), "what MLflow has does not change there"
 
 
 def test_the_users_server_and_experiment_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

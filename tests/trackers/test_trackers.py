@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import tomllib
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import PACKAGE
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.trackers import LIBRARIES, check_installed
@@ -31,6 +33,15 @@ def test_a_missing_library_is_refused_before_anything_runs(tmp_path: Path, monke
     assert done.returncode == 2 and "pip install 'deepunlearn[wandb]'" in done.stderr
     assert "none, mlflow, tensorboard" in done.stderr and not list(tmp_path.iterdir())
     check_installed("none")
+
+
+def test_a_folder_of_a_librarys_name_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(ConfigError, match="the library of tracker=wandb is not installed") as caught:
+        check_installed("wandb")
+    assert "pip install 'deepunlearn[wandb]'" in str(caught.value.remedy) and "wandb" not in str(caught.value.allowed)
 
 
 def test_an_unknown_tracker_is_refused() -> None:

@@ -76,7 +76,9 @@ def test_the_users_folder_and_project_are_used(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "theirs"))
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     tracker = open_tracker("wandb", tmp_path / "ours")
+    monkeypatch.setenv("WANDB_ENTITY", "we")
     assert tracker.elsewhere == str(tmp_path / "theirs")
+    assert tracker.told_to == f"{tmp_path / 'theirs'} entity we project mine"
     tracker.write(SEARCH, tracker.begin(SEARCH))
     (path,) = tmp_path.glob("theirs/wandb/offline-run-*/*.wandb")
     assert records(path)["run"][0].project == "mine" and not (tmp_path / "ours").exists()
