@@ -68,7 +68,9 @@ class Labels(BaseModel):
     )
     space: Text | None = Field(None, description="search ranges: paper or ours; null without a search")
     selection: Text | None = Field(None, description="how the best trial was chosen; null without a search")
-    trials: Count | None = Field(None, description="finished trials that the choice rests on; null without a search")
+    trials: Count | None = Field(
+        None, description="trials of the search as asked for, of all its studies; null without a search"
+    )
     method: Text = Field(description="unlearning method, or original / retrained")
     method_title: Text = Field(description="the method as people write it")
     method_version: Count | None = Field(None, description="version of the method's mathematics; null for references")

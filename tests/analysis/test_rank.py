@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from deepunlearn.analysis.ranking import Ranking, rankings
 from deepunlearn.analysis.ranking_tables import over_cells
 from deepunlearn.analysis.records import collect as collect_records
 from deepunlearn.analysis.rows import collect
+from deepunlearn.config import read_command
+from deepunlearn.stages.evaluation import Experiment
 
 if TYPE_CHECKING:
     from tests.analysis.conftest import Shelf
@@ -178,6 +181,23 @@ def test_rows_become_groups_over_cells_and_failures_without_rows_count(shelf: Sh
     assert made["ranking"].ranks["Indisc"]["c"] == 1
     assert made["ranking-digits"].ranks["RetDev"].to_dict() == {"a": 1, "b": 2, "c": 3, "d": 4}
     assert not any(made["ranking"].disagree(name) for name in "abcd"), "two seeds cannot tell"
+
+
+def test_methods_whose_searches_may_stop_early_are_in_one_ranking(shelf: Shelf) -> None:
+    """Their rows say how many trials were asked for, not how many each method had."""
+    sweep = read_command(["dataset=digits", "method=ft,ga", "search=thrifty", "search.stops_early=true"]).sweep
+    for method, deviation in zip(sweep.methods, (0.1, 0.5), strict=True):
+        made = MagicMock()
+        made.keys.source.return_value = "search"
+        made.costs.return_value = made._given.return_value = {}
+        made.unlearned.return_value.meta = {"notes": {}, "seconds": 1.0}
+        made.retrain_seconds.return_value = 2.0
+        Experiment.method_row(made, sweep, method, {}, 0)
+        trials = made._row.call_args.args[-1]["trials"]
+        for seed in (0, 1):
+            shelf.add(method=method.name, method_title=method.title, seed=seed, trials=trials, RetDev=deviation)
+    assert trials == sweep.search.trials
+    assert [set(one.ranks["RetDev"].index) for one in ranked(shelf).values()] == [{"ft", "ga"}]
 
 
 def test_a_method_that_was_not_run_everywhere_is_not_ranked_and_named(shelf: Shelf) -> None:
