@@ -122,14 +122,10 @@ class CellKeys(ModelKeys):
         return "search" if sweep.search.sampler and self.ranges(method, sweep.search) else "default"
 
     def given(self, sweep: SweepConfig, method: MethodConfig) -> dict[str, Value]:
-        """The values where none are searched. Raises ConfigError where hparams=FILE lacks this cell and method.
-
-        What the file says of dataset, architecture and method alone is of all forget sets that it does not name.
-        """
+        """The values where none are searched. Raises ConfigError where hparams=FILE lacks this cell and method."""
         if not sweep.hparams:
             return method.complete({})
-        name = f"{self.cell.name}/{method.name}"
-        found = next((one for one in (name, f"{self.cell.short_name}/{method.name}") if one in sweep.hparams), None)
+        name, found = f"{self.cell.name}/{method.name}", sweep.entry_of(self.cell, method.name)
         if found is None:
             raise ConfigError(
                 f"the hparams file has no entry for {name}",

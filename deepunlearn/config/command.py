@@ -13,7 +13,7 @@ from deepunlearn.config.datasets import named
 from deepunlearn.config.files import read_yaml
 from deepunlearn.config.forget_sets import forget_sets_of
 from deepunlearn.config.grid import Cell, read_grid
-from deepunlearn.config.hparams_file import NEAREST, check_winners, read_hparams
+from deepunlearn.config.hparams_file import NEAREST, check_fixed, check_winners, read_hparams
 from deepunlearn.config.measures import added_measures, check_alone, check_kept
 from deepunlearn.config.methods import METAS, compose_method, typed_values
 from deepunlearn.config.originals import Originals, check_given, read_originals
@@ -21,6 +21,7 @@ from deepunlearn.config.settings import Given, check_methods, read_settings
 from deepunlearn.core import slurm_options
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.measure_config import Measure
+from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.paths import shipped
 from deepunlearn.core.schema import (
     LAUNCHERS,
@@ -98,23 +99,32 @@ def _build(
         "methods": chosen,
         "seeds": seeds,
         "results": base["results"],
-        "hparams": typed_values(read_hparams(base["hparams"]), chosen, registry),
+        "hparams": _values(base["hparams"], "hparams", chosen, registry),
         "keep": base["keep"],
         "tracker": base["tracker"],
         "measures": _measures(folders, base["measures"], built[0]),
         "launcher": _launcher(base["launcher"]),
         **{name: base[name] for name in ("search", "protocol", "runtime")},
     }
-    winners = read_hparams(base["search"]["winners"], "search.winners")
+    winners = _values(base["search"]["winners"], "search.winners", chosen, registry)
     check_winners(winners, [method.name for method in chosen], base["search"]["winners"])
-    values["search"]["winners"] = typed_values(winners, chosen, registry)
+    values["search"]["winners"] = winners
     if base["launcher"]["name"] == "slurm" and base["search"]["storage"] is None:
         values["search"]["storage"] = "journal"  # SQLite's locks do not hold on file systems of several machines
     sweep = validate(SweepConfig, values, "")
     check_kept(sweep.measures, sweep.keep)
     check_given(sweep)
+    check_fixed(sweep, f"hparams={base['hparams']}")
     forget_sets.check_kept(sweep)
     return sweep, flags, base["hparams"] == NEAREST
+
+
+def _values(
+    path: Any, option: str, chosen: Sequence[MethodConfig], registry: dict[str, Registered]
+) -> dict[str, dict[str, Any]]:
+    """Of a file of hyper-parameters; a name that looks like a number is one all the same."""
+    read = read_hparams(None if path is None else str(path), option)
+    return typed_values(read, chosen, registry, f"{option}={path}")
 
 
 def _cells_of(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from deepunlearn.config.files import read_yaml
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import is_readable
+from deepunlearn.core.schema import SweepConfig
 
 NEAREST = "nearest"  # hparams=nearest: what searches in stored settings near to each cell have found
 
@@ -29,7 +31,7 @@ def read_hparams(path: str | None, option: str = "hparams") -> dict[str, Any]:
             remedy=f"give {option}=FILE with the path of an existing file",
         )
     values = read_yaml(file)
-    if not isinstance(values, dict) or not all(isinstance(value, dict) for value in values.values()) or not values:
+    if not isinstance(values, dict) or not values or not all(map(_is_entry, values, values.values())):
         raise ConfigError(
             f"{file.name} does not hold hyper-parameters",
             given=str(values)[:200],
@@ -37,6 +39,25 @@ def read_hparams(path: str | None, option: str = "hparams") -> dict[str, Any]:
             remedy="give a file that a sweep wrote, results/runs/RUN/hparams.yaml, or write one like it",
         )
     return values
+
+
+def _is_entry(name: Any, values: Any) -> bool:
+    return isinstance(name, str) and isinstance(values, dict)
+
+
+def check_fixed(sweep: SweepConfig, whose: str) -> None:
+    """Raises ConfigError where a command fixes a value of which `hparams` has another; whose: hparams=FILE."""
+    for cell, method in product(sweep.cells, sweep.methods):
+        entry = sweep.entry_of(cell, method.name)
+        values = {} if entry is None else sweep.hparams[entry]
+        for name, fixed in method.fixed.items():
+            if (value := values.get(name)) not in (None, fixed):
+                raise ConfigError(
+                    f"{name} of method {method.name} is fixed by the command, and {whose} has another value",
+                    given=f"{name}={fixed}, and {name}={value} in the entry {entry}",
+                    allowed="one value of each hyper-parameter",
+                    remedy=f"leave {name} out of the command, or give hparams=FILE whose entry {entry} has no {name}",
+                )
 
 
 def check_winners(winners: dict[str, Any], methods: list[str], path: str | None) -> None:

@@ -115,22 +115,38 @@ def _valid(values: dict[str, Any], used: Iterable[str], registry: dict[str, Regi
 
 
 def typed_values(
-    hparams: dict[str, Any], chosen: Iterable[MethodConfig], registry: dict[str, Registered]
+    hparams: dict[str, Any], chosen: Sequence[MethodConfig], registry: dict[str, Registered], whose: str
 ) -> dict[str, dict[str, Any]]:
-    """`hparams=FILE` with each value in its hyper-parameter's type, as it identifies results; others as they stand."""
+    """`hparams=FILE` with each value in its hyper-parameter's type, as it identifies results; others as they stand.
+
+    whose: hparams=FILE. Raises ConfigError for what a chosen method cannot take.
+    """
     if not hparams:
         return {}
+    by_name = {method.name: method for method in chosen}
+    for entry, values in hparams.items():
+        if method := by_name.get(entry.rpartition("/")[2]):
+            _check_entry(method, values, f"the entry {entry} of {whose}")
     singles = {name: values for name, one in registry.items() if not _is_chain(values := read(one))}
     known = {name: _by_default(name, values, registry) for name, values in singles.items()}
-    known.update((method.name, method) for method in chosen)
+    known.update(by_name)
     return {
         entry: {param: _typed(known.get(entry.rpartition("/")[2]), param, value) for param, value in values.items()}
         for entry, values in hparams.items()
     }
 
 
+def _check_entry(method: MethodConfig, values: dict[str, Any], where: str) -> None:
+    try:
+        method.complete(values)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error.problem}, in {where}", given=error.given, allowed=error.allowed, remedy=f"correct {where}"
+        ) from None
+
+
 def _typed(method: MethodConfig | None, param: str, value: Any) -> Any:
-    """What cannot be typed is refused with the cell and method that would use it."""
+    """What cannot be typed is of no method that is chosen."""
     if method is None or param not in method.space:
         return value
     try:

@@ -417,6 +417,14 @@ class SweepConfig(Frozen):
         seeds = self.search_seeds(cell)
         return (seeds,) if self.search.shared and seeds else tuple((seed,) for seed in seeds)
 
+    def entry_of(self, cell: CellConfig, method: str) -> str | None:
+        """The entry of `hparams` with the values of a method in a cell; null: there is none.
+
+        What it says of dataset, architecture and method alone is of all forget sets that it does not name.
+        """
+        names = f"{cell.name}/{method}", f"{cell.short_name}/{method}"
+        return next((name for name in names if name in self.hparams), None)
+
     @model_validator(mode="after")
     def _told_apart(self) -> SweepConfig:
         """Names of cells stand for them in plans, progress and files of hyper-parameters."""
