@@ -59,9 +59,9 @@ def main(arguments: Sequence[str]) -> int:
     command = read_command(arguments)
     check_installed(command.sweep.tracker)
     progress = Progress()
+    check_classes(command.sweep.measures, command.sweep.cells)
     if command.nearest:
         command = command._replace(sweep=with_nearest(command.sweep, progress, only_plan=command.flags.plan))
-    check_classes(command.sweep.measures, command.sweep.cells)
     planner = Planner(command.sweep, progress, only_plan=command.flags.plan)
     needed = check(planner)
     if command.flags.retry_failed and not command.flags.plan:

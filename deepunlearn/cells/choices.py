@@ -78,12 +78,8 @@ class CellKeys(ModelKeys):
 
     def ranges(self, method: MethodConfig, search: SearchConfig) -> dict[str, Range]:
         """What is searched: every parameter that is not fixed by hand."""
-        limit, largest, fixed = self.cell.epoch_limit(search), self.cell.dataset.max_batch_size, method.fixed
-        return {
-            name: spec.range(name, search.space, limit, largest)
-            for name, spec in method.space.items()
-            if spec.searched and name not in fixed
-        }
+        limit, largest = self.cell.epoch_limit(search), self.cell.dataset.max_batch_size
+        return {name: method.space[name].range(name, search.space, limit, largest) for name in method.searched}
 
     def chosen_by(self, sweep: SweepConfig, method: MethodConfig) -> SearchKey | GivenKey:
         """What decides the hyper-parameters of `method` in this sweep."""

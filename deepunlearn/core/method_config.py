@@ -118,6 +118,12 @@ class MethodConfig(Frozen):
         return f"{self.meta}.{param}" if self.steps else f"method.params.{param}"
 
     @property
+    def searched(self) -> list[str]:
+        """The names that a search draws: of those that are searched at all, what is not fixed by hand."""
+        fixed = self.fixed
+        return [name for name, spec in self.space.items() if spec.searched and name not in fixed]
+
+    @property
     def defaults(self) -> dict[str, Value]:
         return {name: spec.typed(f"method.space.{name}.default", spec.default) for name, spec in self.space.items()}
 

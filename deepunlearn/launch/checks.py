@@ -42,6 +42,16 @@ def check(planner: Planner) -> dict[int, int]:
     return needed
 
 
+def blocks_of(planner: Planner, cell: int) -> int | None:
+    """How many blocks a cell's network has; null: not known. Raises ConfigError where it cannot serve."""
+    arch = planner.sweep.cells[cell].arch
+    if arch.identity is None:
+        return arch.blocks
+    from deepunlearn.archs.inspection import inspected  # noqa: PLC0415
+
+    return inspected(arch, planner.keys[cell].classes, planner.network_inputs(cell)).blocks
+
+
 def _check_bank(planner: Planner, cell: int, method: MethodConfig) -> None:
     """Raises ConfigError where a bank lacks scores of samples that are forgotten, as far as these are known."""
     if method.bank is not None:

@@ -25,13 +25,14 @@ from omegaconf import OmegaConf
 from deepunlearn.analysis import records
 from deepunlearn.analysis.nearness import Setting, differences, distance, in_words, name_of, setting_of
 from deepunlearn.analysis.rows import REFERENCES, current
-from deepunlearn.config.hparams_file import read_hparams
+from deepunlearn.config.hparams_file import NEAREST, check_fixed, read_hparams
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
-from deepunlearn.core.paths import sync_folder, write_atomically
+from deepunlearn.core.paths import Results, sync_folder, write_atomically
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
+from deepunlearn.launch.checks import blocks_of, check
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import hash_of_sweep
 
@@ -53,7 +54,8 @@ class Pick(NamedTuple):
 def with_nearest(sweep: SweepConfig, progress: Progress, *, only_plan: bool) -> SweepConfig:
     """`sweep` with the values that it had at its first run, or else with what is nearest now.
 
-    only_plan: nothing is written. Raises ConfigError where a method has no stored winner of a search.
+    only_plan: nothing is written. Raises ConfigError where a method has no stored winner of a search whose values it
+    can have, and for whatever else is wrong with the sweep: what is kept is used by the same command for good.
     """
     planner = Planner(sweep, progress, only_plan=True)
     file = planner.results.root / "nearest" / hash_of_sweep(sweep) / "hparams.yaml"
@@ -61,9 +63,12 @@ def with_nearest(sweep: SweepConfig, progress: Progress, *, only_plan: bool) -> 
         progress.say(f"hparams=nearest: as picked when this sweep began, {file}")
     else:
         picks = list(_picks(planner))
+        picked = sweep.model_copy(update={"hparams": {pick.entry: pick.values for pick in picks}})
+        check_fixed(picked, f"hparams={NEAREST}")
         if only_plan:
             _say(progress, ((pick.entry, pick.whose) for pick in picks))
-            return sweep.model_copy(update={"hparams": {pick.entry: pick.values for pick in picks}})
+            return picked
+        check(Planner(picked, Progress(quiet=True)))
         _keep(file, _text(picks))
     _say(progress, _kept(file))
     return sweep.model_copy(update={"hparams": read_hparams(str(file))})
@@ -124,7 +129,8 @@ class _Winner(NamedTuple):
 
 def _picks(planner: Planner) -> Iterator[Pick]:
     winners = _winners(planner.results.root)
-    missing = [one.name for one in planner.sweep.methods if not any(_fits(one, winner) for winner in winners)]
+    searched = [one for one in planner.sweep.methods if one.searched]
+    missing = [one.name for one in searched if not any(_is_of(one, winner) for winner in winners)]
     if missing:
         raise ConfigError(
             f"no search is stored for {', '.join(missing)}",
@@ -136,12 +142,36 @@ def _picks(planner: Planner) -> Iterator[Pick]:
         wanted = setting_of_cell(planner, _first_round(planner, cell))
         reported = planner.sweep.report_seeds(config)
         for method in planner.sweep.methods:
-            able = [one for one in winners if _fits(method, one)]
+            entry = f"{config.name}/{method.name}"
+            if method not in searched:
+                yield Pick(entry, method.complete({}), "nothing is searched: fixed and default values")
+                continue
+            able = _able(planner, cell, method, [one for one in winners if _is_of(method, one)])
             if planner.sweep.protocol.name == HELD_OUT:
-                able = _held_out(able, wanted, reported, f"{config.name}/{method.name}")
+                able = _held_out(able, wanted, reported, entry)
             best = min(able, key=partial(_order, wanted))
             told = "; ".join([_words(wanted, best), *_warning(best, wanted, reported)])
-            yield Pick(f"{config.name}/{method.name}", method.complete(best.params), told)
+            yield Pick(entry, method.complete(best.params), told)
+
+
+def _able(planner: Planner, cell: int, method: MethodConfig, winners: Sequence[_Winner]) -> list[_Winner]:
+    """Those whose values the network of a cell can have. Raises ConfigError where there is none."""
+    keys, blocks = planner.keys[cell], blocks_of(planner, cell)
+    able, refused = [], None
+    for one in winners:
+        try:
+            keys.check_blocks(method, method.complete(one.params), blocks)
+            able.append(one)
+        except ConfigError as error:
+            refused = error
+    if refused is not None and not able:
+        raise ConfigError(
+            f"no stored search for {method.name} has found values that {planner.sweep.cells[cell].name} can have",
+            given=f"hparams={NEAREST}, which finds {refused.given}",
+            allowed=refused.allowed,
+            remedy=REMEDY,
+        )
+    return able
 
 
 def _held_out(winners: Sequence[_Winner], wanted: Setting, reported: Sequence[int], entry: str) -> list[_Winner]:
@@ -180,8 +210,8 @@ def _first_round(planner: Planner, cell: int) -> int:
 
 def _winners(results: Path) -> list[_Winner]:
     """All winners of searches that rows of `results` rest on; of rounds after one another the first ones'."""
-    if not results.is_dir():
-        return []
+    if not any(one.is_dir() for one in (Results(results).store, results / records.FOLDER)):
+        return []  # other folders may be there all the same, of a plan or a command that was refused
     found = records.gather([results])
     rows, on = current(found.rows), found.trials.groupby(["cell", "result_set", "method"])["seed"]
     seeds = {place: frozenset(map(int, own)) for place, own in on}
@@ -192,7 +222,7 @@ def _winners(results: Path) -> list[_Winner]:
     ]
 
 
-def _fits(method: MethodConfig, winner: _Winner) -> bool:
+def _is_of(method: MethodConfig, winner: _Winner) -> bool:
     """Whether it is one of this method as it is now, whose values it takes."""
     if (winner.method, int(winner.rows["method_version"].iloc[0])) != (method.name, method.version):
         return False

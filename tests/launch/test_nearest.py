@@ -6,11 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
+from deepunlearn.analysis.nearness import Setting
 from deepunlearn.analysis.rows import collect
+from deepunlearn.config import read_command
+from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.progress import Progress
 from deepunlearn.launch import nearest
+from deepunlearn.launch.nearest import with_nearest
 from tests.commands import called, refusal, tree
 
 SMALL = ("dataset=digits", "arch=smallnet", "seeds=1", "train.epochs=2", "runtime.threads=1")
@@ -84,6 +90,45 @@ def test_of_processes_that_begin_together_all_go_on_with_the_pick_that_was_first
     nearest._keep(file, "first")
     nearest._keep(file, "second")
     assert file.read_text() == "first" and [*tree(tmp_path)] == ["nearest/0123abcd/hparams.yaml"]
+
+
+def found(k: int, samples: int) -> nearest._Winner:
+    """What a search for CF-k in a setting of so many samples may have found."""
+    params = json.dumps({"k": k, "lr": 0.01})
+    rows = pd.DataFrame([{"params": params, "method_version": 1, "seed": 0, "trials": 2, "search": "quick"}])
+    setting = Setting(dataset="digits", arch="smallnet", classes=10, samples=samples, forgotten=samples // 10)
+    return nearest._Winner("cfk", setting, f"{samples} samples", rows, frozenset())
+
+
+def test_values_that_the_network_cannot_have_are_passed_over_and_nothing_refused_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SmallNet has two blocks."""
+
+    def picked(*more: str, only_plan: bool = True) -> dict[str, Any]:
+        sweep = read_command([*SMALL, "method=cfk", "hparams=nearest", f"results={tmp_path}", *more]).sweep
+        return with_nearest(sweep, Progress(quiet=True), only_plan=only_plan).hparams["digits/smallnet/cfk"]
+
+    near, far = found(k=4, samples=1200), found(k=1, samples=20)
+    monkeypatch.setattr(nearest, "_winners", lambda _: [near, far])
+    assert picked()["k"] == 1
+    with pytest.raises(ConfigError, match="lr of method cfk is fixed by the command, and hparams=nearest has another"):
+        picked("method.params.lr=0.5", only_plan=False)
+    with pytest.raises(ConfigError, match="storage cannot be opened"):
+        picked("search.storage=nosuch://x", only_plan=False)
+    monkeypatch.setattr(nearest, "_winners", lambda _: [near])
+    with pytest.raises(ConfigError, match="has found values that digits/smallnet can have") as refused:
+        picked(only_plan=False)
+    assert refused.value.allowed == "1 to 2" and not (tmp_path / "nearest").exists()
+
+
+def test_a_method_with_nothing_to_search_has_its_values(tmp_path: Path) -> None:
+    sweep = read_command([*SMALL, "method=sisa", "hparams=nearest", f"results={tmp_path}"]).sweep
+    (method,) = sweep.methods
+    picked = with_nearest(sweep, Progress(quiet=True), only_plan=False).hparams
+    assert picked == {"digits/smallnet/sisa": method.defaults}
+    (file,) = tmp_path.rglob("hparams.yaml")
+    assert file.read_text().startswith("# nothing is searched")
 
 
 @pytest.mark.slow
