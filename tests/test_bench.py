@@ -144,6 +144,15 @@ def test_each_idea_of_a_thrifty_search_can_be_measured_by_itself(
     assert search.name == "thrifty" and search.trials == 24
 
 
+def test_a_search_is_not_compared_with_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(RUN.parent))
+    with pytest.raises(SystemExit):
+        importlib.import_module("run").main(["searches", "--searches", "paper", "paper+together=8"])
+    assert "paper+together=8 has the trials of the search without it" in capsys.readouterr().err
+
+
 CELLS = ("arch=smallnet", "arch=smallnet+forget.ratio=0.3", "arch=smallnet+forget=classes")
 
 

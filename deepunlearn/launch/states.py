@@ -17,7 +17,7 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import Entry, Store, find_row
 from deepunlearn.launch.task import Task, role_of
 from deepunlearn.launch.tasks import TaskList
-from deepunlearn.search.slots import StoredStudy, stored_study, study_name
+from deepunlearn.search.slots import StoredStudy, seconds_of, stored_study, study_name
 
 
 class StoredStates(TaskList):
@@ -184,8 +184,8 @@ class StoredStates(TaskList):
 
     def trial_seconds(self, task: Task) -> list[float]:
         """Wall seconds of each finished trial of a study, scoring included."""
-        durations = [trial.duration for trial in self._stored_study(task).finished.values()]
-        return [duration.total_seconds() for duration in durations if duration is not None]
+        seconds = map(seconds_of, self._stored_study(task).finished.values())
+        return [took for took in seconds if took is not None]
 
     def _stored_study(self, task: Task) -> StoredStudy:
         assert task.seed is not None

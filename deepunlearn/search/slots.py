@@ -19,6 +19,7 @@ from deepunlearn.core.schema import CellConfig, SearchConfig
 
 DEFAULTS = ("sqlite", "journal")
 STOPPED = "stopped"  # attribute of a study that ended before its last trial: after how many, and why
+OWN_SECONDS = "own_seconds"  # attribute of a trial that began with others: without the wait for them
 LOCK_GRACE_SECONDS = 10  # a lock of a killed process counts as given up after so long
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -172,6 +173,14 @@ def finished_slots(trials: list[FrozenTrial], count: int) -> dict[int, FrozenTri
         if 0 <= slot < count and is_finished(trial):
             by_slot.setdefault(slot, trial)
     return by_slot
+
+
+def seconds_of(trial: FrozenTrial) -> float | None:
+    """Wall seconds of a finished trial, scoring included; of what trials did together its share."""
+    own = trial.user_attrs.get(OWN_SECONDS)
+    if own is not None:
+        return float(own)
+    return None if trial.duration is None else trial.duration.total_seconds()
 
 
 def is_finished(trial: FrozenTrial) -> bool:

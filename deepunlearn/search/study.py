@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,7 +38,15 @@ from deepunlearn.search.gain import GainWatch
 from deepunlearn.search.looks import Fidelity, look_rows, looks_at, make_pruner, shares
 from deepunlearn.search.objective import COMPONENTS, Losses, score, unattacked
 from deepunlearn.search.samplers import generation_of, independent, make_sampler, sampler_attributes
-from deepunlearn.search.slots import STOPPED, finished_slots, open_storage, storage_url, study_name, trials_wanted
+from deepunlearn.search.slots import (
+    OWN_SECONDS,
+    STOPPED,
+    finished_slots,
+    open_storage,
+    storage_url,
+    study_name,
+    trials_wanted,
+)
 from deepunlearn.stages.data import Rows
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.unlearning import Start
@@ -231,8 +240,9 @@ class SlotStudy:
     ) -> str:
         """Trials that are made together, and scored one by one. What goes wrong for all is the outcome of each."""
         if len(started) == 1:
-            return self._run_slot(*started[0], self._score)
+            return self._run_slot(*started[0], _timed(self._score))
         made = _Made(lambda: self._unlearned_together(many, seed))
+        epochs = [self.method.epochs_of(params) for params in many]
         note = ""
         for place, (study, trial) in enumerate(started):
 
@@ -240,7 +250,7 @@ class SlotStudy:
                 trial.set_user_attr("together", len(many))
                 return self._scored(trial, many[place], *made.at(place))
 
-            note = self._run_slot(study, trial, score)
+            note = self._run_slot(study, trial, _timed(score, made.seconds * epochs[place] / sum(epochs)))
         return note
 
     def _unlearned_together(self, many: Sequence[dict[str, Value]], seed: int) -> list[Outcome]:
@@ -333,19 +343,32 @@ class SlotStudy:
         return sum(len(labels[part] if rows is None else rows[part]) for part in SEARCH_PARTS)
 
 
+def _timed(score: Callable[[Trial], Losses], shared: float = 0.0) -> Callable[[Trial], Losses]:
+    """`score` of a trial that began with others and waited for them: its own seconds are kept, `shared` ones beside."""
+
+    def timed(trial: Trial) -> Losses:
+        began = time.perf_counter()
+        try:
+            return score(trial)
+        finally:
+            trial.set_user_attr(OWN_SECONDS, shared + time.perf_counter() - began)
+
+    return timed
+
+
 class _Made:
-    """Models that are made together when the first is asked for; that nothing came of it, or of one, is raised."""
+    """Models that are made together, in so many seconds; that nothing came of it, or of one, is raised for each."""
 
     def __init__(self, make: Callable[[], list[Outcome]]) -> None:
-        self._make = make
-        self._outcomes: list[Outcome] | Exception | None = None
+        began = time.perf_counter()
+        self._outcomes: list[Outcome] | Exception
+        try:
+            self._outcomes = make()
+        except Exception as error:  # the outcome of every trial of the group
+            self._outcomes = error
+        self.seconds = time.perf_counter() - began
 
     def at(self, place: int) -> tuple[nn.Module, Run]:
-        if self._outcomes is None:
-            try:
-                self._outcomes = self._make()
-            except Exception as error:  # the outcome of every trial of the group
-                self._outcomes = error
         if isinstance(self._outcomes, Exception):
             raise self._outcomes
         outcome = self._outcomes[place]

@@ -81,6 +81,7 @@ def _add_searching(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--searches",
         nargs="+",
+        type=_search,
         default=SEARCHES,
         help="the first is the baseline, and that of transfer; thrifty+pruner=median is one with an option changed; "
         "default: paper fast",
@@ -100,6 +101,15 @@ def _add_searching(group: argparse._ArgumentGroup) -> None:
         help="of searches: JSON with what was measured, for several sittings; what it has is not measured again",
     )
     group.add_argument("--option", action="append", default=[], help="of all sweeps, e.g. runtime.device=cuda")
+
+
+def _search(text: str) -> str:
+    if "+together=" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text} has the trials of the search without it, and none would be made twice: give "
+            "--option search.together=N of all searches, with a folder --keep of its own"
+        )
+    return text
 
 
 def _repeats(text: str) -> int:

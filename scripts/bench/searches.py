@@ -38,6 +38,7 @@ from deepunlearn.config import Command
 from deepunlearn.core.progress import duration
 from deepunlearn.search.objective import Losses
 from deepunlearn.search.selection import studies_of
+from deepunlearn.search.slots import seconds_of
 
 SHARES = {"at 1/10": 0.1, "at 1/3": 1 / 3}
 
@@ -198,11 +199,9 @@ def _curve(held_out: HeldOut, default: float) -> Curve:
 
 
 def _trial(seed: int, slot: int, trial: FrozenTrial) -> Trial:
-    assert trial.duration is not None
-    scored = trial.state == TrialState.COMPLETE
-    return Trial(
-        slot, seed, trial.duration.total_seconds(), Losses(*trial.user_attrs["losses"]).norm if scored else None
-    )
+    seconds, scored = seconds_of(trial), trial.state == TrialState.COMPLETE
+    assert seconds is not None
+    return Trial(slot, seed, seconds, Losses(*trial.user_attrs["losses"]).norm if scored else None)
 
 
 # ---------------------------------------------------------------------------------------------------------- the figure

@@ -19,6 +19,7 @@ from deepunlearn.core.claims import this_process
 from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.search import study as study_module
 from deepunlearn.search.selection import completed, write_trials
+from deepunlearn.search.slots import seconds_of
 from deepunlearn.search.study import SlotStudy
 from tests.commands import LIMIT, SERVER, until
 from tests.search.arithmetic import METHOD, STARTS, FakeExperiment, arithmetic, run, search, values
@@ -66,6 +67,19 @@ def test_trials_that_run_together_are_those_that_run_one_by_one(tmp_path: Path) 
     sizes = [trial.user_attrs.get("together", 1) for trial in study.finished().values() if trial.values]
     scored = [[params for params in group if not 0.4 < params["x"] < 0.6] for group in experiment.groups]
     assert Counter(sizes)[1] == len(sizes) - sum(map(len, scored)), "a trial that has no other to run with runs alone"
+
+
+def test_seconds_of_trials_that_run_together_add_up_to_those_that_passed(tmp_path: Path) -> None:
+    """Each begins when the first does, and would count the whole group as its own."""
+    settings = search(**{**TOGETHER, "trials": 5}, together=5)
+    began = time.perf_counter()
+    study, experiment = run(tmp_path, settings, lambda _: time.sleep(0.1))
+    passed = time.perf_counter() - began
+    assert max(map(len, experiment.groups)) > 1
+    assert 0.5 <= sum(seconds_of(trial) or math.inf for trial in study.finished().values()) <= passed
+    alone, _ = run(tmp_path / "alone", search(trials=1))
+    (trial,) = alone.finished().values()
+    assert trial.duration and seconds_of(trial) == trial.duration.total_seconds()
 
 
 def test_what_goes_wrong_for_all_is_recorded_with_each(tmp_path: Path) -> None:
