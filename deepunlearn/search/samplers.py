@@ -183,18 +183,17 @@ def next_generation(finished: Collection[FrozenTrial], population: int) -> int:
     return newest + 1 if sizes[newest] >= population and scored >= PARENTS else newest
 
 
-def independent(search: SearchConfig, finished: Collection[FrozenTrial]) -> int:
+def independent(search: SearchConfig, finished: Collection[FrozenTrial], running: Collection[FrozenTrial] = ()) -> int:
     """How many of the next trials of NSGA-III or at random would be the same whatever comes of one another.
 
-    Of NSGA-III those of one generation: what is left of it, or one where it goes on for want of scored trials.
+    Of NSGA-III those of one generation: what is left of it, or one where it goes on for want of scored trials. running:
+    those that workers are at, which belong to it too; lost ones among them make a group smaller than it could be.
     """
     if search.sampler == "random":
         return search.trials
     population = search.population_size or POPULATION
-    sizes = Counter(generation_of(trial) for trial in finished)
-    newest = max(sizes, default=0)
-    begun = sizes[newest] if next_generation(finished, population) == newest else 0
-    return max(1, population - begun)
+    own = next_generation(finished, population)
+    return max(1, population - sum(generation_of(trial) == own for trial in (*finished, *running)))
 
 
 def generation_of(trial: FrozenTrial) -> int:

@@ -166,7 +166,10 @@ class SlotStudy:
 
     def _claim_some(self) -> list[int]:
         """Slots that are ours now: one, or as many as are to run together and do not learn from each other."""
-        most = min(self.search.together, independent(self.search, self.finished().values())) if self._stacks else 1
+        most = 1
+        if self._stacks:
+            running = [trial for trial in self.trials() if trial.state == TrialState.RUNNING]
+            most = min(self.search.together, independent(self.search, self.finished().values(), running))
         slots: list[int] = []
         while len(slots) < most and (slot := self._claim()) is not None:
             slots.append(slot)

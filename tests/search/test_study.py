@@ -98,6 +98,16 @@ def _no_memory(x: float) -> None:
     raise RuntimeError("no memory")
 
 
+def test_two_workers_together_take_no_more_than_a_generation(tmp_path: Path) -> None:
+    """Of population 5 the second one takes what the first has left."""
+    settings = search(**TOGETHER, together=4)
+    first, second = (SlotStudy(FakeExperiment(tmp_path, settings), METHOD, settings, (0,)) for _ in range(2))  # type: ignore[arg-type]
+    taken = first._claim_some()
+    for slot in taken:
+        first._start(slot)
+    assert taken == [0, 1, 2, 3] and second._claim_some() == [4]
+
+
 def test_what_cannot_run_together_runs_one_by_one(tmp_path: Path) -> None:
     settings = search(**{**TOGETHER, "trials": 3}, together=4)
     experiment = FakeExperiment(tmp_path, settings)
