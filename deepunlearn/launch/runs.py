@@ -23,7 +23,7 @@ from deepunlearn.launch.plan import Planner
 
 COMMAND = "command.txt"
 # what tells no two sweeps apart
-HOW: dict[str, Any] = {"launcher": True, "runtime": True, "search": {"storage"}, "tracker": True}
+HOW: dict[str, Any] = {"launcher": True, "runtime": True, "search": {"storage", "together"}, "tracker": True}
 
 
 def folder_of(planner: Planner, name: str) -> Path:
