@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from deepunlearn.core.schema import SlurmLauncher
-from deepunlearn.launch.estimate import Estimator, cluster_speeds
+from deepunlearn.launch.estimate import TRIAL_OVERHEAD, Estimator, cluster_speeds
 from deepunlearn.launch.speed_file import Speed, SpeedFile, Timed, speed_name
 from tests.launch.sweeps import planner_of
 
@@ -21,6 +23,19 @@ def test_estimates_rest_on_what_nodes_of_that_kind_measured(tmp_path: Path) -> N
     assert cluster_speeds(planner, launcher) == [Speed(7000, 9000)]
     on_cpus = launcher.model_copy(update={"gpus": 0})
     assert cluster_speeds(planner, on_cpus) == [Speed(50, 100)]
+
+
+def test_a_thrifty_search_by_hand(tmp_path: Path) -> None:
+    """1,100 retain, 122 forget and 216 validation samples, eight epochs, 1,000 samples a second.
+
+    Looks after the second and the fourth epoch leave a half and a quarter of the trials: 2 + 2/2 + 4/4 epochs, 1 + 1/2
+    looks at 512 + 122 + 216 samples, and a quarter of the whole score. Selection runs three candidates on three seeds.
+    """
+    planner = planner_of(tmp_path, "method=ft", "search=thrifty", "method.params.epochs=8")
+    assert [planner.sizes(0)[part] for part in ("retain", "forget", "val")] == [1100, 122, 216]
+    seconds = {task.stage: Estimator(planner, [Speed(1000, 1000)]).task(task) for task in planner.tasks}
+    assert seconds["search"] == pytest.approx(5 * (4 * 1.1 + 1.5 * 0.85 + 0.25 * 1.438 + TRIAL_OVERHEAD))
+    assert seconds["select"] == pytest.approx(9 * (8 * 1.1 + 1.438 + TRIAL_OVERHEAD))
 
 
 def test_a_method_that_counts_steps_takes_as_long_on_any_number_of_samples(tmp_path: Path) -> None:
