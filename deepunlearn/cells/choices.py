@@ -67,12 +67,14 @@ class CellKeys(ModelKeys):
     def starts(self, method: MethodConfig, search: SearchConfig) -> dict[str, dict[str, Value]]:
         """Where they are from -> values that the first trials have, in this order, each once.
 
-        Of `search.winners` those of the method in whatever cell: `digits/resnet18`, by name.
+        Of `search.winners` those of the method in whatever cell: `digits/resnet18`, by name. A number that is none of
+        the choices here is the nearest of them: a batch size of 256 where the largest is 128.
         """
-        found = {"defaults": method.complete({})} if search.from_defaults else {}
+        ranges = self.ranges(method, search)
+        found = {"defaults": _among(ranges, method.complete({}))} if search.from_defaults else {}
         for name, values in sorted(search.winners.items()):
             cell, _, of = name.rpartition("/")
-            if of == method.name and (complete := method.complete(values)) not in found.values():
+            if of == method.name and (complete := _among(ranges, method.complete(values))) not in found.values():
                 found[cell] = complete
         return found
 
@@ -164,6 +166,12 @@ class CellKeys(ModelKeys):
             search=dict(searched),
             changed=tuple(sorted(changed)),
         )
+
+
+def _among(ranges: Mapping[str, Range], values: dict[str, Value]) -> dict[str, Value]:
+    """`values` with numbers that may be drawn where there are choices of them; ends of ranges are kept elsewhere."""
+    cut = {name: limits.nearest(values[name]) for name, limits in ranges.items() if limits.choices is not None}
+    return {**values, **{name: value for name, value in cut.items() if value is not None}}
 
 
 def hash_of(value: Any) -> str:

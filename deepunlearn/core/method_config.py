@@ -155,7 +155,8 @@ class MethodConfig(Frozen):
     def to_search(self, values: Mapping[str, Value], ranges: Mapping[str, Range], blocks: int) -> dict[str, Value]:
         """What a sampler would have had to draw for `values`, the other way round than `from_search`.
 
-        Numbers outside of their range are put at its end; choices and words that are not searched are left out.
+        Numbers outside of their range are put at its end, or at the nearest choice; words that are not searched, and
+        switches, are left out.
         """
         inside = {name: ranges[name].nearest(values[name]) for name in ranges if self.space[name].between is None}
         drawn = {name: value for name, value in inside.items() if value is not None}

@@ -51,9 +51,9 @@ class Range(BaseModel):
         return None
 
     def nearest(self, value: Value) -> Value | None:
-        """`value`, or the end of the range next to it; None of a choice that there is not, and of words."""
+        """`value`, or the end of the range or the number among the choices next to it; None of words and switches."""
         if self.choices is not None:
-            return value if value in self.choices else None
+            return value if value in self.choices else _nearest_number(value, self.choices)
         assert self.low is not None and self.high is not None
         return None if isinstance(value, str) else min(max(value, self.low), self.high)
 
@@ -189,6 +189,14 @@ def evaluate(end: int | str, known: Mapping[str, Any]) -> int:
         return end
     first, *rest = (int(known[name.strip()]) for name in end.split("-"))
     return first - sum(rest)
+
+
+def _nearest_number(value: Value, choices: Sequence[Value]) -> Value | None:
+    """Of two that are equally near the smaller one."""
+    numbers = sorted(one for one in choices if not isinstance(one, str | bool))
+    if isinstance(value, str | bool) or not numbers:
+        return None
+    return min(numbers, key=lambda one: abs(one - value))
 
 
 def _converted(kind: str, value: Any) -> Value | None:

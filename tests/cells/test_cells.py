@@ -137,6 +137,17 @@ def test_a_study_keeps_its_trials_unless_a_batch_size_that_it_may_draw_is_concer
     assert as_of_the_first_rule(keys(REMAINDERS).study(free, sweep.search, 0))
 
 
+def test_a_default_value_that_a_dataset_cuts_off_starts_at_the_nearest_choice() -> None:
+    """Else each seed would begin with a value that is drawn, and say that it is the default."""
+    arguments = ("method=ft", "dataset=digits", "arch=smallnet", "search=thrifty")
+    whole, cut = (read_command([*arguments, *more]).sweep for more in ((), ("dataset.max_batch_size=128",)))
+    (method,), search = whole.methods, whole.search
+    assert of(whole).starts(method, search) == {"defaults": method.defaults}
+    starts = of(cut).starts(method, search)
+    assert method.defaults["batch_size"] == 256 and starts == {"defaults": {**method.defaults, "batch_size": 128}}
+    assert method.to_search(starts["defaults"], of(cut).ranges(method, search), 2)["batch_size"] == 128
+
+
 def test_each_seed_has_its_own_sizes() -> None:
     """The forget sets of a halving may differ by a sample."""
     cell = read("forget=halves").cells[0]

@@ -72,7 +72,10 @@ def test_a_value_comes_back_from_what_a_sampler_would_have_drawn(epochs: int, fi
         (Range(low=1, high=8), 0, 1),
         (Range(low=0.0, high=1.0), "auto", None),
         (Range(choices=(64, 128)), 128, 128),
-        (Range(choices=(64, 128)), 100, None),
+        (Range(choices=(64, 128)), 100, 128),
+        (Range(choices=(64, 128)), 96, 64),
+        (Range(choices=("cg", "svd")), "lu", None),
+        (Range(choices=(True,)), False, None),
     ],
 )
 def test_a_value_outside_of_its_range_starts_at_the_end(limits: Range, value: object, nearest: object) -> None:
