@@ -17,6 +17,7 @@ from deepunlearn.config.hparams_file import NEAREST, check_fixed, check_winners,
 from deepunlearn.config.measures import added_measures, check_alone, check_kept
 from deepunlearn.config.methods import METAS, compose_method, typed_values
 from deepunlearn.config.originals import Originals, check_given, read_originals
+from deepunlearn.config.searches import check_search
 from deepunlearn.config.settings import Given, check_methods, read_settings
 from deepunlearn.core import slurm_options
 from deepunlearn.core.errors import ConfigError, unknown
@@ -112,6 +113,7 @@ def _build(
     if base["launcher"]["name"] == "slurm" and base["search"]["storage"] is None:
         values["search"]["storage"] = "journal"  # SQLite's locks do not hold on file systems of several machines
     sweep = validate(SweepConfig, values, "")
+    check_search(sweep.search, overrides, base["hparams"])
     check_kept(sweep.measures, sweep.keep)
     check_given(sweep)
     check_fixed(sweep, f"hparams={base['hparams']}")

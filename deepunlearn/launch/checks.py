@@ -36,10 +36,25 @@ def check(planner: Planner) -> dict[int, int]:
             _check_bank(planner, cell, method)
             if keys.source(sweep, method) == "search":
                 keys.ranges(method, sweep.search)
+                _check_winners(planner, cell, method)
                 keys.check_blocks(method, method.fixed, blocks)
             else:
                 keys.check_blocks(method, keys.given(sweep, method), blocks)
     return needed
+
+
+def _check_winners(planner: Planner, cell: int, method: MethodConfig) -> None:
+    """Raises ConfigError where a search has fewer trials than values that it is to begin with."""
+    search = planner.sweep.search
+    starts = planner.keys[cell].starts(method, search)
+    count = len(starts) + (search.seeds - 1 if search.stops_early else 0)  # default values on each seed
+    if search.winners and count > search.trials:
+        raise ConfigError(
+            f"the search for {method.name} is to begin with more values than it has trials",
+            given=f"search.trials={search.trials}, and values of {', '.join(starts)}",
+            allowed=f"search.trials >= {count}, or search.winners=FILE with fewer entries for {method.name}",
+            remedy=f"give search.trials={count} or more",
+        )
 
 
 def blocks_of(planner: Planner, cell: int) -> int | None:
