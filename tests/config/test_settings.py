@@ -162,7 +162,11 @@ def test_a_sweep_file_sets_its_methods(tmp_path: Path) -> None:
         (["method=ft,msg", "method.params.init_rate=0.1"], "not of method=ft", "write method.msg.params.init_rate="),
         (["method=msg", "method.params={init_rat: 0.1}"], "method.params.init_rat", "'method.params.init_rate'"),
         (["method=ft,msg", "method.msg.parms.lr=0.1"], "unknown option 'method.msg.parms.lr'", "params.lr"),
-        (["method=ft,msg", "method.msg.params.init_rate=2"], "method.msg.params.init_rate has", "give another method.msg."),
+        (
+            ["method=ft,msg", "method.msg.params.init_rate=2"],
+            "method.msg.params.init_rate has",
+            "give another method.msg.",
+        ),
         (["method=ft,msg", "method.msg.params.lr=0.1,0.2"], "cannot be a grid", "the search chooses"),
         (["method=ft,msg", "method.msg.space.batch_size.choices=8,16"], "cannot be a grid", "choices=[8,16]"),
         (["method=ft,msg", "method.msg.name=x"], "set by the choice of method", "leave method.msg.name= out"),
