@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -228,3 +229,12 @@ def test_of_real_records_nothing_is_taken_for_a_run_that_it_is_not(
 def test_nothing_run_is_said_of_every_question(findings: ModuleType) -> None:
     page = findings.page_of(findings.Findings(rows(retdev(ft=0.1)).iloc[:0], COLUMNS))
     assert page.count("| not run |") == len(findings.QUESTIONS) == 10
+
+
+def test_of_a_folder_with_records_git_takes_these_alone() -> None:
+    made = [f"results/findings/1/{name}" for name in ("store/x", "cache/x", "runs/x", "search/x", "work/x", "claims/x")]
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *made, "runs/findings/store/x", "results/findings/1/records/rows.parquet"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.split() == [*made, "runs/findings/store/x"]
