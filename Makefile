@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint tables report example readme bench dashboard docs wheel clean
+.PHONY: help install demo test check lint tables report example readme bench findings dashboard docs wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -54,6 +54,10 @@ readme: .venv/.dev  ## the README's table and picture again, from the committed 
 
 bench: .venv/.installed  ## the goals of speed, measured: results/bench/, about 20 minutes; images in datasets/cifar10-images
 	$(BIN)/python scripts/bench/run.py
+
+DATA ?= datasets/cifar10-images
+findings: .venv/.installed  ## the runs of docs/findings.md, some 15 hours on two cores; goes on where it was stopped; images in DATA
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/findings.sh "$(DATA)"
 
 RESULTS ?= results
 dashboard: .venv/.installed  ## Optuna's dashboard on the trials of all searches in RESULTS=results

@@ -1,12 +1,13 @@
 """What known defects of published code do to score and rank: each case as written beside as published.
 
     python -m deepunlearn.sweep sweep=scripts/published/published.yaml results=DIR
-    python scripts/published.py results=DIR [page=FILE]
+    python scripts/published.py records=DIR[,DIR...] [page=FILE]
 
-Reads stored records, computes nothing anew and prints Markdown. Each cell has two tables. Methods: scores of a method
-as its paper has it and as a plug-in of scripts/published/ has it, the mean change over seeds, and the place of each
-among the other methods. Measures: the same of each method, under the column as written and as published. Runs of
-U-LiRA in DIR (python -m deepunlearn.lira sweep=ulira_small results=DIR) make a third: the attack on 0/1 correctness.
+Reads records (or whole results folders), trains nothing and prints Markdown. Each cell has two tables. Methods: scores
+of a method as its paper has it and as a plug-in of scripts/published/ has it, the mean change over seeds, and the place
+of each among the other methods. Measures: the same of each method, under the column as written and as published. Runs
+of U-LiRA in DIR (python -m deepunlearn.lira sweep=ulira_small results=DIR) make a third: the attack on 0/1 correctness,
+and what U-MIA says of the same models. It needs what is stored of each model, and is kept in DIR/records/ulira.csv.
 
 The rule. Places are by the mean over seeds, 1 the best, equals share the mean of their places; where the value of the
 retrained model is to be met, by the distance from it in the same seed. In brackets 95 % intervals: of a change
@@ -25,20 +26,21 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from record_pages import columns_of, print_page
 from scipy.stats import rankdata
 
 from deepunlearn.analysis.inference import FEWEST_SEEDS, differences, mean_interval
-from deepunlearn.analysis.options import parse_options
-from deepunlearn.analysis.records import collect
+from deepunlearn.analysis.records import FOLDER, gather
 from deepunlearn.analysis.rows import REFERENCES, current
-from deepunlearn.cli import run_main, wants_help
+from deepunlearn.cli import run_main
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column
-from deepunlearn.core.paths import write_atomically
+from deepunlearn.core.paths import Results, write_atomically
 from deepunlearn.core.progress import Progress
 from deepunlearn.forget.halves import HalvesForget
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import load_sweep
+from deepunlearn.metrics.mia import discernibility, indiscernibility, loss_auc, mia_accuracy
 from deepunlearn.ulira.attack import Attacked, Estimate, attack
 from deepunlearn.ulira.attack_stage import Attacks, Models
 
@@ -62,7 +64,9 @@ JUDGED_BY = ("RetDev", "Indisc", "Disc_AUC")  # of methods
 HEAD = ["case", "column", "method", "as written", "as published", "change", "place as written", "place as published",
         "changes"]  # fmt: skip
 UNKNOWN = "n/a"  # of a method that has no value in some seed, or a model that is not usable
-OPTIONS: Mapping[str, str | bool] = {"results": "results/published", "page": "none"}
+ULIRA_HEAD = ["cell", "method", "accuracy", "accuracy by correctness", "AUC", "AUC by correctness", "Indisc",
+              "Disc_AUC"]  # fmt: skip
+ULIRA_FILE = f"{FOLDER}/ulira.csv"
 DRAWS = 1000
 
 Floats = npt.NDArray[np.float64]
@@ -210,6 +214,27 @@ def by_correctness(models: Models) -> Attacked:
     return attack(right, models.pair, models.positive["forgotten"], models.never)
 
 
+def by_loss(models: Models) -> tuple[float, float]:
+    """Indisc and Disc_AUC of the models that U-LiRA attacks, the mean over them.
+
+    U-MIA is given the losses of what a model forgot and of what it never saw: -log p = log(1 + exp(-phi)).
+    """
+    losses = np.logaddexp(0, -models.phi.astype(float))
+    sides = [(one[models.positive["forgotten"][row]], one[models.never[row]]) for row, one in enumerate(losses)]
+    accuracies = [indiscernibility(mia_accuracy(*side, seed)) for seed, side in enumerate(sides)]
+    return float(np.mean(accuracies)), float(np.mean([discernibility(loss_auc(*side)) for side in sides]))
+
+
+def attacked_in(folder: Path) -> list[list[str]]:
+    """What `of_ulira` gives of a results folder; of records without a store what it gave when there was one."""
+    file = folder / ULIRA_FILE
+    if not Results(folder).store.is_dir():
+        return pd.read_csv(file, dtype=str).to_numpy().tolist() if file.is_file() else []
+    if lines := list(of_ulira(folder)):
+        write_atomically(file, pd.DataFrame(lines, columns=ULIRA_HEAD).to_csv(index=False, lineterminator="\n"))
+    return lines
+
+
 def of_ulira(results: Path) -> Iterator[list[str]]:
     """A line for each cell and method of U-LiRA's runs whose models are all there."""
     for path in sorted(results.glob("runs/*/sweep.json")):
@@ -219,7 +244,8 @@ def of_ulira(results: Path) -> Iterator[list[str]]:
             for method in (*REFERENCES, *attacks.planner.methods):
                 if (models := attacks.models(method)) is not None:
                     phi = attack(models.phi, models.pair, models.positive["forgotten"], models.never)
-                    yield [sweep.cells[cell].name, method, *_estimates(phi, by_correctness(models))]
+                    losses = [f"{one:.3f}" for one in by_loss(models)]
+                    yield [sweep.cells[cell].name, method, *_estimates(phi, by_correctness(models)), *losses]
 
 
 def _estimates(written: Attacked, published: Attacked) -> Iterator[str]:
@@ -227,9 +253,6 @@ def _estimates(written: Attacked, published: Attacked) -> Iterator[str]:
         for one in (written, published):
             estimate: Estimate = getattr(one, name)
             yield f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
-ULIRA_HEAD = ["cell", "method", "accuracy", "accuracy by correctness", "AUC", "AUC by correctness"]
 
 
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -247,32 +270,27 @@ def page_of(rows: pd.DataFrame, columns: Mapping[str, Column], attacked: Sequenc
         found = [list(of_methods(own, columns)), list(of_measures(own, columns))]
         parts += [markdown(HEAD, lines) for lines in found if lines] or ["None of the cases is among these results."]
     if attacked:
-        parts += ["**U-LiRA on 0/1 correctness**", markdown(ULIRA_HEAD, attacked)]
+        parts += ["**U-LiRA, on 0/1 correctness, and U-MIA on the same models**", markdown(ULIRA_HEAD, attacked)]
     return "\n\n".join(parts) + "\n"
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit code."""
-    if wants_help(arguments):
-        print(__doc__)
-        return 0
-    options = {name: str(value) for name, value in parse_options(arguments, OPTIONS).items()}
-    results = Path(options["results"])
-    records = collect(results)
-    rows, attacked = current(records.rows), list(of_ulira(results))
+    return print_page(arguments, told=__doc__, records="results/published", page_of=made_of)
+
+
+def made_of(folders: Sequence[Path]) -> str:
+    """The page of the results in `folders`. Raises ConfigError where there are none."""
+    records, attacked = gather(folders), [line for one in folders for line in attacked_in(one)]
+    rows = current(records.rows)
     if rows.empty and not attacked:
         raise ConfigError(
             "there are no results to compare",
-            given=f"results={results}",
-            allowed="a folder with results of sweep=scripts/published/published.yaml, or of deepunlearn.lira",
-            remedy=f"python -m deepunlearn.sweep sweep=scripts/published/published.yaml results={results}",
+            given=f"records={','.join(map(str, folders))}",
+            allowed="folders with results of sweep=scripts/published/published.yaml, or of deepunlearn.lira",
+            remedy=f"python -m deepunlearn.sweep sweep=scripts/published/published.yaml results={folders[0]}",
         )
-    columns = {column.name: column for measure in records.catalogue.measures for column in measure.columns}
-    text = page_of(rows, columns, attacked)
-    print(text)
-    if options["page"] != "none":
-        write_atomically(Path(options["page"]), text)
-    return 0
+    return page_of(rows, columns_of(records), attacked)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ INLINE = re.compile(r"`(?:python -m deepunlearn\.|deepunlearn )([^`]+)`")
 OPTION = re.compile(
     r"`(?:[^`]*[ '])?((?:dataset|arch|train|forget|search|protocol|launcher|runtime|reference)\.[a-z_.]+)="
 )
-PROGRAMS = {"pip", "python", "mv", "head", "tail", "sha256sum", "source", "tensorboard", "git"}
+PROGRAMS = {"pip", "python", "mv", "cp", "mkdir", "head", "tail", "sha256sum", "source", "tensorboard", "git"}
 FLAGS = ("--help", "--version")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from deepunlearn.analysis.records import collect
 from deepunlearn.cli import run_main
 from deepunlearn.composition import make_method
 from deepunlearn.config import read_command
@@ -39,6 +41,7 @@ from scripts.published import (
     Place,
     badness,
     by_correctness,
+    by_loss,
     check_sets,
     of_measures,
     of_methods,
@@ -238,6 +241,28 @@ def test_correctness_does_not_see_what_confidence_gives_away() -> None:
         by_correctness(models)
 
 
+def test_of_the_same_models_u_mia_sees_losses_alone() -> None:
+    """A third of the models knows all that it should have forgotten, so well that it is told by any threshold."""
+    models, samples = 6, 60
+    own = np.zeros((models, samples), dtype=bool)
+    own[:, :20] = True
+    phi = np.random.default_rng(0).normal(0.0, 0.1, own.shape).astype(np.float32)
+    phi[:2, :20] += 8
+    made: Any = type("Made", (), {"phi": phi, "positive": {"forgotten": own}, "never": ~own})
+    indisc, area = by_loss(made)
+    assert area == pytest.approx(1 / 3, abs=0.15) and indisc == pytest.approx(2 / 3, abs=0.15)
+
+
+def test_what_needs_the_models_is_kept_beside_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [["c", "ft", "0.5 [0.4, 0.6]", "0.5 [0.5, 0.5]", "0.6 [0.5, 0.7]", "0.5 [0.5, 0.5]", "0.970", "0.030"]]
+    (tmp_path / "store").mkdir()
+    monkeypatch.setattr(published, "of_ulira", lambda folder: iter(lines))
+    assert published.attacked_in(tmp_path) == lines
+    (tmp_path / "store").rmdir()
+    assert published.attacked_in(tmp_path) == lines
+    assert published.attacked_in(tmp_path / "records") == []
+
+
 # ------------------------------------------------------------------------------------------------------------ the table
 
 
@@ -324,7 +349,7 @@ def test_two_result_sets_of_a_method_are_refused() -> None:
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
-    assert run_main(published.main, [f"results={tmp_path}"]) == 2
+    assert run_main(published.main, [f"records={tmp_path}"]) == 2
 
 
 def test_the_sweep_composes_from_the_projects_folder() -> None:
@@ -354,9 +379,13 @@ def test_a_tiny_sweep_with_both_sides_makes_the_table(tmp_path: Path, capsys: py
     )  # fmt: skip
     done = run_command("sweep", tmp_path, f"sweep={SWEEP}", f"plugins={FOLDER}", *tiny)
     assert done.returncode == 0, done.stderr
-    page = tmp_path / "page.md"
-    assert run_main(published.main, [f"results={tmp_path / 'results'}", f"page={page}"]) == 0
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    assert run_main(published.main, [f"records={results}", f"page={page}"]) == 0
     assert page.read_text() in capsys.readouterr().out
+    collect(results).write(results)
+    shutil.rmtree(results / "store")
+    assert run_main(published.main, [f"records={results}"]) == 0
+    assert page.read_text() in capsys.readouterr().out, "records say the same without the store"
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.read_text().splitlines()]
     assert {line[0] for line in lines if len(line) == len(published.HEAD)} == {"case", "---", *METHODS, *MEASURES}
     scores = {line[2]: line for line in lines if line[0].startswith("relearning") and line[1].startswith("FA")}

@@ -159,11 +159,12 @@ class Estimator:
 
     def _epochs(self, task: Task, method: MethodConfig) -> float:
         """Epochs of the known hyper-parameters, else the middle of the searched range; steps as epochs."""
-        known = method.fixed if task.stage == "search" else self.planner.params(task.cell, task.method)
+        chosen = None if task.stage == "search" else self.planner.params(task.cell, task.method)
+        known = method.fixed if chosen is None else chosen
         ranges = self.planner.keys[task.cell].ranges(method, self.planner.sweep.search)
 
         def middle(name: str) -> float:
-            return _middle(name, known or {}, ranges, method)
+            return _middle(name, known, ranges, method)
 
         stepped = sum(
             middle(name) * middle(f"{name.removesuffix('steps')}batch_size") for name in method.with_role("steps")

@@ -57,8 +57,8 @@ class Local:
 
     def workers(self, stage: Stage) -> int:
         """Worker processes of a stage. What is timed has its device, and a CPU, to itself; U-LiRA times nothing."""
-        if stage == "select":
-            return 1  # it takes less time than starting a process
+        if stage == "select" and self.planner.sweep.search.selection == "paper":
+            return 1  # it runs nothing, and takes less time than starting a process
         devices = max(1, len(self.gpus))
         if stage in self.planner.timed_stages:
             return devices

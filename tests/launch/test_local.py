@@ -163,9 +163,9 @@ def test_status_shows_what_is_running(tmp_path: Path) -> None:
     until(lambda: re.search(r"digits/smallnet reference +0 +0 ", run_command("status", tmp_path).stdout))
 
 
-def local(gpus: int, halves: bool = False, **launcher: Any) -> Local:
+def local(gpus: int, halves: bool = False, selection: str = "paper", **launcher: Any) -> Local:
     settings = {"workers": None, "workers_per_gpu": 1, "workers_per_study": 1, **launcher}
-    sweep = SimpleNamespace(launcher=SimpleNamespace(**settings))
+    sweep = SimpleNamespace(launcher=SimpleNamespace(**settings), search=SimpleNamespace(selection=selection))
     planner: Any = SimpleNamespace(sweep=sweep, timed_stages=[] if halves else ["evaluate"])
     visible = [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(gpus)]
     return Local(planner, Path(), Progress(quiet=True), visible, pytest.fail)
@@ -188,6 +188,7 @@ def test_searches_share_devices_and_timed_unlearning_does_not(
     made = local(gpus, **launcher)
     assert (made.workers("search"), made.workers("evaluate"), made.workers("select")) == (searching, evaluating, 1)
     assert local(gpus, halves=True, **launcher).workers("evaluate") == searching, "U-LiRA times nothing"
+    assert local(gpus, selection="robust", **launcher).workers("select") == searching, "candidates run once more"
 
 
 def test_workers_take_the_gpus_in_turn_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

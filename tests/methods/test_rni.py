@@ -83,8 +83,8 @@ def test_rni_noises_trains_and_fine_tunes() -> None:
     unlearned, seen = run_by_epoch("rni", original, UNEVEN, "odd", **RNI)
     expected, wanted = rni_expected(original, UNEVEN["retain"])
     for one, other in zip(seen, wanted, strict=True):
-        close(one, other)
-    close(unlearned, expected)
+        close(one, other, atol=3e-5)  # nine epochs: rounding of some versions of torch adds up
+    close(unlearned, expected, atol=3e-5)
 
 
 def moves(original: nn.Module, start: State, seen: list[State]) -> list[set[str]]:

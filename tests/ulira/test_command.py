@@ -100,9 +100,10 @@ def test_the_attack_on_correctness_is_on_the_same_stored_models(done: Done) -> N
               if (one["variant"], one["question"]) == ("full", "forgotten")]  # fmt: skip
     assert {one["method"] for one in stored} == set(lines)
     for one in stored:
-        accuracy, by_correctness, area, _ = lines[one["method"]]
+        accuracy, by_correctness, area, *_ = lines[one["method"]]
         assert accuracy.startswith(f"{one['accuracy']:.3f} [") and area.startswith(f"{one['auc']:.3f} [")
         assert accuracy != by_correctness
+    assert all(0 <= float(value) <= 1 for line in lines.values() for value in line[-2:]), "U-MIA's of the same models"
 
 
 def test_searched_on_the_first_forget_set_of_the_first_halvings(done: Done) -> None:
