@@ -262,11 +262,12 @@ def _fields(group: str, choice: str) -> list[str]:
 def _enumerated(group: str, field: str) -> Iterator[str]:
     """The values of an option that takes one of a few, or true and false."""
     from deepunlearn.core import schema  # noqa: PLC0415  most questions need no types
+    from deepunlearn.core.search_config import SearchConfig  # noqa: PLC0415
 
     models: Mapping[str, type[BaseModel]] = {
         "": schema.SweepConfig,
         "dataset": schema.DatasetConfig,
-        "search": schema.SearchConfig,
+        "search": SearchConfig,
         "runtime": schema.RuntimeConfig,
         "launcher": schema.SlurmLauncher,
     }

@@ -29,11 +29,11 @@ from deepunlearn.core.schema import (
     LocalLauncher,
     ProtocolConfig,
     RuntimeConfig,
-    SearchConfig,
     SlurmLauncher,
     SweepConfig,
     TrainConfig,
 )
+from deepunlearn.core.search_config import SearchConfig
 from deepunlearn.forget.rounds import Asked
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"

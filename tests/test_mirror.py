@@ -38,6 +38,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_published.py": "scripts/published.py and scripts/published",
     "test_rounds.py": "requests that arrive one after the other, over all stages",
     "test_report_browser.py": "the page in a browser",
+    "test_unusual_models.py": "a call of the library on models that are unusual",
     "test_wheel.py": "the wheel",
     "test_wiring.py": "who sees which data over all stages",
     "analysis/test_simulated_truth.py": "docs/statistics.md",

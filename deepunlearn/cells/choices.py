@@ -13,7 +13,8 @@ from deepunlearn.core.identity import canonical_json
 from deepunlearn.core.keys import GivenKey, ResultSetKey, SearchKey, StudyKey
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
-from deepunlearn.core.schema import SearchConfig, SweepConfig
+from deepunlearn.core.schema import SweepConfig
+from deepunlearn.core.search_config import SearchConfig
 from deepunlearn.forget.bank import digest_of
 
 Source = Literal["search", "default", "file"]

@@ -11,7 +11,7 @@ from typing import Any
 from deepunlearn.config.arguments import parsed
 from deepunlearn.config.composing import composed
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.core.schema import SearchConfig
+from deepunlearn.core.search_config import SearchConfig
 
 OF_POPULATIONS = ("nsga3", "cmaes")  # samplers that population_size is of
 

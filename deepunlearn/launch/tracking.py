@@ -21,7 +21,7 @@ from deepunlearn.cells import REFERENCES
 from deepunlearn.core.identity import canonical_json
 from deepunlearn.core.paths import write_atomically
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.schema import SearchConfig
+from deepunlearn.core.search_config import SearchConfig
 from deepunlearn.core.store import Entry
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.task import Task, evaluation_of

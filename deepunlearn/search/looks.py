@@ -11,7 +11,7 @@ import numpy.typing as npt
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from deepunlearn.core.schema import SearchConfig
+from deepunlearn.core.search_config import SearchConfig
 from deepunlearn.metrics.counted import Counted
 from deepunlearn.metrics.scores import SEARCH_PARTS
 from deepunlearn.search.slots import is_finished

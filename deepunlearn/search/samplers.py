@@ -19,7 +19,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from deepunlearn.core.schema import SearchConfig
+from deepunlearn.core.search_config import SearchConfig
 
 POPULATION = 50  # of NSGA-III where `search.population_size` says nothing
 STARTUP_TRIALS = 10  # random ones of TPE and of the Gaussian process

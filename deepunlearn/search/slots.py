@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.keys import StudyKey
 from deepunlearn.core.paths import Results
-from deepunlearn.core.schema import CellConfig, SearchConfig
+from deepunlearn.core.schema import CellConfig
+from deepunlearn.core.search_config import SearchConfig
 
 DEFAULTS = ("sqlite", "journal")
 STOPPED = "stopped"  # attribute of a study that ended before its last trial: after how many, and why

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,7 +29,7 @@ from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.core.infrastructure import infrastructure
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Range, Value
-from deepunlearn.core.schema import SearchConfig
+from deepunlearn.core.search_config import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.metrics.scores import SEARCH_PARTS
 from deepunlearn.running import Run
@@ -38,15 +37,8 @@ from deepunlearn.search.gain import GainWatch
 from deepunlearn.search.looks import Fidelity, look_rows, looks_at, make_pruner, shares
 from deepunlearn.search.objective import COMPONENTS, Losses, score, unattacked
 from deepunlearn.search.samplers import generation_of, independent, make_sampler, sampler_attributes
-from deepunlearn.search.slots import (
-    OWN_SECONDS,
-    STOPPED,
-    finished_slots,
-    open_storage,
-    storage_url,
-    study_name,
-    trials_wanted,
-)
+from deepunlearn.search.slots import STOPPED, finished_slots, open_storage, storage_url, study_name, trials_wanted
+from deepunlearn.search.together import Made, timed
 from deepunlearn.stages.data import Rows
 from deepunlearn.stages.evaluation import Experiment
 from deepunlearn.stages.unlearning import Start
@@ -243,8 +235,8 @@ class SlotStudy:
     ) -> str:
         """Trials that are made together, and scored one by one. What goes wrong for all is the outcome of each."""
         if len(started) == 1:
-            return self._run_slot(*started[0], _timed(self._score))
-        made = _Made(lambda: self._unlearned_together(many, seed))
+            return self._run_slot(*started[0], timed(self._score))
+        made = Made(lambda: self._unlearned_together(many, seed))
         epochs = [self.method.epochs_of(params) for params in many]
         note = ""
         for place, (study, trial) in enumerate(started):
@@ -253,7 +245,7 @@ class SlotStudy:
                 trial.set_user_attr("together", len(many))
                 return self._scored(trial, many[place], *made.at(place))
 
-            note = self._run_slot(study, trial, _timed(score, made.seconds * epochs[place] / sum(epochs)))
+            note = self._run_slot(study, trial, timed(score, made.seconds * epochs[place] / sum(epochs)))
         return note
 
     def _unlearned_together(self, many: Sequence[dict[str, Value]], seed: int) -> list[Outcome]:
@@ -344,40 +336,6 @@ class SlotStudy:
         """How many a score is of, all parts together."""
         rows, labels = look_at(self.experiment, seed, samples), self.experiment.split_data(seed).labels
         return sum(len(labels[part] if rows is None else rows[part]) for part in SEARCH_PARTS)
-
-
-def _timed(score: Callable[[Trial], Losses], shared: float = 0.0) -> Callable[[Trial], Losses]:
-    """`score` of a trial that began with others and waited for them: its own seconds are kept, `shared` ones beside."""
-
-    def timed(trial: Trial) -> Losses:
-        began = time.perf_counter()
-        try:
-            return score(trial)
-        finally:
-            trial.set_user_attr(OWN_SECONDS, shared + time.perf_counter() - began)
-
-    return timed
-
-
-class _Made:
-    """Models that are made together, in so many seconds; that nothing came of it, or of one, is raised for each."""
-
-    def __init__(self, make: Callable[[], list[Outcome]]) -> None:
-        began = time.perf_counter()
-        self._outcomes: list[Outcome] | Exception
-        try:
-            self._outcomes = make()
-        except Exception as error:  # the outcome of every trial of the group
-            self._outcomes = error
-        self.seconds = time.perf_counter() - began
-
-    def at(self, place: int) -> tuple[nn.Module, Run]:
-        if isinstance(self._outcomes, Exception):
-            raise self._outcomes
-        outcome = self._outcomes[place]
-        if isinstance(outcome, Diverged):
-            raise outcome
-        return outcome
 
 
 def _alike(error: Exception) -> str:

@@ -10,7 +10,8 @@ from deepunlearn.config.files import AXES, GROUPS
 from deepunlearn.config.known import _top_level, names_of
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import ParamSpec
-from deepunlearn.core.schema import CellConfig, LocalLauncher, RuntimeConfig, SearchConfig, SlurmLauncher, SweepConfig
+from deepunlearn.core.schema import CellConfig, LocalLauncher, RuntimeConfig, SlurmLauncher, SweepConfig
+from deepunlearn.core.search_config import SearchConfig
 from tests.commands import refusal
 
 ALL = [

@@ -6,7 +6,7 @@ import pytest
 
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import ParamSpec
-from deepunlearn.core.schema import SearchConfig
+from deepunlearn.core.search_config import SearchConfig
 from deepunlearn.core.validation import Frozen, PositiveInt, validate
 from tests.error_list import ANY, PAGE, Raised, Typed, other_raises, page, typed_errors
 

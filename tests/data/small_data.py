@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from deepunlearn.data.sources import find, read
+
 CIFAR_TRAIN = np.repeat(np.arange(10), 5000)  # labels, as many as there are
 CIFAR_TEST = np.repeat(np.arange(10), 1000)
 
@@ -42,3 +44,10 @@ def write_mnist(root: Path, name: str = "MNIST", train: int = 40, test: int = 20
         write_idx(root / name / "raw" / f"{part}-images-idx3-ubyte", noise(seed, count, 28, 28))
         write_idx(root / name / "raw" / f"{part}-labels-idx1-ubyte", np.arange(count) % 10)
     return noise(1, train, 28, 28), np.arange(train) % 10
+
+
+def read_all(config):
+    """(training images, training labels, test images, test labels, class names, channels)"""
+    raw = read(config, find(config))
+    train, test = raw.train, raw.test
+    return list(train.images), train.labels, list(test.images), test.labels, raw.class_names, raw.channels

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from deepunlearn.core.errors import Diverged
-from deepunlearn.core.schema import SearchConfig
+from deepunlearn.core.search_config import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.search import study as study_module
 from deepunlearn.search.samplers import GENERATION, SAMPLERS, generation_of, independent, make_sampler, next_generation
