@@ -56,8 +56,8 @@ def arrays(planner: Planner, estimator: Estimator, tasks: list[Task], launcher: 
             jobs = [[task] for task in chosen for _ in range(launcher.workers_per_study)]
         for start in range(0, len(jobs), launcher.max_array_size):
             chunk = jobs[start : start + launcher.max_array_size]
-            longest = max(sum(map(estimator.task, job)) for job in chunk) / 60
             bundles = [_with_selections(planner, job) for job in chunk]
+            longest = max(sum(map(estimator.task, job)) for job in bundles) / 60
             alone = stage in planner.timed_stages and _on_cpus(launcher)
             made.append(Array(stage, bundles, longest, alone, step.round))
     return made
@@ -85,7 +85,7 @@ def _bundles(estimator: Estimator, tasks: Iterable[Task], launcher: SlurmLaunche
 
 
 def _with_selections(planner: Planner, job: list[Task]) -> list[Task]:
-    """Before evaluations, the selections that they need and that are not made yet: these take no time."""
+    """Before evaluations, the selections that they need and that are not made yet; the first job to come makes them."""
     needed = [one for task in job for one in planner.inputs(task) if one.stage == "select" and not planner.is_done(one)]
     return [*dict.fromkeys(needed), *job]
 

@@ -49,6 +49,15 @@ def test_long_stages_become_several_arrays(tmp_path: Path) -> None:
     ]
 
 
+def test_the_longest_job_is_told_with_its_selection(tmp_path: Path) -> None:
+    """A robust one runs its candidates again."""
+    planner = planner_of(tmp_path, "search=thrifty", "protocol=heldout", "launcher.minutes_per_job=0.0001")
+    made, estimator = arrays_of(planner)
+    selections = [estimator.task(task) for task in planner.tasks if task.stage == "select"]
+    longest = max(array.minutes for array in made if array.stage == "evaluate")
+    assert min(selections) > 1 and longest * 60 >= max(selections)
+
+
 def test_each_worker_of_a_shared_study_has_a_job(tmp_path: Path) -> None:
     made, _ = arrays_of(planner_of(tmp_path, "launcher.workers_per_study=3"))
     (search,) = [array for array in made if array.stage == "search"]
