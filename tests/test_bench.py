@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +85,41 @@ def test_a_curve_is_of_what_a_search_means_and_each_repeat_has_report_seeds_of_i
     monkeypatch.setattr(heldout.Plan, "command", other_preset)
     after = searches._of(plan, *place)
     assert after[:-1] == before[:-1] and after != before
+
+
+def test_two_processes_lose_no_curve_of_each_other(tmp_path: Path) -> None:
+    code = "\n".join(
+        (
+            "import sys; from pathlib import Path; from anytime import Curve; from curves import Curves, Found",
+            "kept = Curves.read(Path(sys.argv[1]))",
+            "for number in range(40):",
+            "    kept.add((sys.argv[2], str(number)), Found(Curve((0.0,), (0.5,), 1.0), 0.5, 'here'))",
+        )
+    )
+    file, environment = tmp_path / "curves.json", {**os.environ, "PYTHONPATH": f"{RUN.parent}:{ROOT}"}
+    adding = [subprocess.Popen([sys.executable, "-c", code, str(file), name], env=environment) for name in "ab"]
+    assert [process.wait() for process in adding] == [0, 0]
+    assert {tuple(one["of"]) for one in json.loads(file.read_text())} == {(n, str(i)) for n in "ab" for i in range(40)}
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.json"]
+
+
+def test_the_figures_on_the_page_are_those_of_the_table() -> None:
+    """docs/performance.md rounds what results/bench/searches.md has of all methods together."""
+    table = (ROOT / "results" / "bench" / "searches.md").read_text()
+    header, _, *rows = [_cells(line) for line in table.splitlines() if line.startswith("|")]
+    found = {
+        cells["search"]: cells for cells in (dict(zip(header, row, strict=True)) for row in rows if row[1] == "all")
+    }
+    page = (ROOT / "docs" / "performance.md").read_text()
+    said = [_cells(line) for line in page.split("**Measured so far**")[1].split("\n- ")[0].splitlines() if "|" in line]
+    assert [name for name, *_ in said[2:]] == list(found)
+    for name, share, ratio, interval in said[2:]:
+        assert float(share) == pytest.approx(float(found[name]["of the baseline's"]), abs=0.005)
+        mean, low, high = map(float, re.findall(r"[\d.]+", found[name]["ratio"]))
+        assert float(ratio) == pytest.approx(mean, abs=0.0051)
+        assert [float(end) for end in interval.split(" to ") if end] == pytest.approx(
+            [low, high][: 2 * bool(interval)], abs=0.0051
+        )
 
 
 def _seeds_of(arguments: list[str]) -> list[int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,7 @@ class Curves:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _locked(self.path.parent):
             self._found.update(Curves.read(self.path)._found)
             lines = ",\n".join(json.dumps(one) for one in self._rows())
             write_atomically(self.path, f"[\n{lines}\n]\n")
@@ -67,3 +68,14 @@ class Curves:
                 "of": of, "seconds": curve.seconds, "norms": curve.norms, "total": curve.total,
                 "default": found.default, "made": found.made,
             }  # fmt: skip
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Nobody else who asks is in here meanwhile; the folder itself is locked, so that no file of a lock is left."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

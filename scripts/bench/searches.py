@@ -40,6 +40,7 @@ from deepunlearn.search.objective import Losses
 from deepunlearn.search.selection import studies_of
 from deepunlearn.search.slots import seconds_of
 
+COLUMNS = 3  # of panels in the figure
 SHARES = {"at 1/10": 0.1, "at 1/3": 1 / 3}
 
 
@@ -209,18 +210,22 @@ def _trial(seed: int, slot: int, trial: FrozenTrial) -> Trial:
 
 def draw(measured: Sequence[Measured], path: Path) -> None:
     """A panel for each network and method: mean over repeats and their range, seconds on a logarithmic axis."""
-    methods = list(measured[0].curves[measured[0].baseline])
-    figure = Figure(figsize=(2.4 * len(methods), 0.5 + 2.1 * len(measured)), layout="constrained")
+    shown = [(one, method) for one in measured for method in one.curves[one.baseline]]
+    columns = min(COLUMNS, len(shown))
+    lines = math.ceil(len(shown) / columns)
+    figure = Figure(figsize=(0.8 + 2.9 * columns, 0.9 + 2.3 * lines), layout="constrained")
     FigureCanvasSVG(figure)
-    panels = figure.subplots(len(measured), len(methods), squeeze=False)
-    for line, one in zip(panels, measured, strict=True):
-        for axes, method in zip(line, methods, strict=True):
-            for number, (search, curves) in enumerate(one.curves.items()):
-                _line(axes, curves[method], search, number)
-            axes.set(title=f"{one.arch}, {method}", xscale="log", ylim=(0, None))
-    figure.supxlabel("device seconds")
+    panels = figure.subplots(lines, columns, squeeze=False).flat
+    for axes, (one, method) in zip(panels, shown, strict=False):
+        for number, (search, curves) in enumerate(one.curves.items()):
+            _line(axes, curves[method], search, number)
+        axes.set(title=f"{one.arch}, {method}", xscale="log", ylim=(0, None))
+        axes.xaxis.set_major_formatter("{x:g}")
+    for axes in panels:
+        axes.set_visible(False)
+    figure.supxlabel("device seconds, logarithmic")
     figure.supylabel("norm on seeds not searched on (0 is best)")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
     path.parent.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": "searches"}):  # so that a figure that is drawn again is the same file
         figure.savefig(path, metadata={"Date": None})
