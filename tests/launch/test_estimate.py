@@ -43,7 +43,7 @@ def test_a_method_that_counts_steps_takes_as_long_on_any_number_of_samples(tmp_p
     planner = planner_of(tmp_path, "method=sfron", "search=none")
     task = next(task for task in planner.tasks if task.stage == "evaluate" and task.method == "sfron")
     seconds = Estimator(planner, [Speed(1000, 1e9)]).task(task)
-    assert abs(seconds - 1500 * 128 * 1.25 / 1000) < 1
+    assert abs(seconds - 1500 * 128 * 2.0 / 1000) < 1
 
 
 def test_a_value_that_was_fixed_counts_before_the_others_are_searched(tmp_path: Path) -> None:
