@@ -12,7 +12,6 @@ import errno
 import os
 import shutil
 import socket
-import subprocess
 import time
 import uuid
 from contextlib import suppress
@@ -20,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from deepunlearn.core.slurm_job import facts_of
 from deepunlearn.core.store import process_alive
 
 ASK_AGAIN_SECONDS = 10  # an answer of SLURM's controller counts for so long
@@ -74,14 +74,9 @@ def alive(owner: Owner) -> bool:
 @lru_cache(maxsize=1024)
 def _job_runs(job: str, restarts: int, _asked_at: int) -> bool:
     """Whether this run of a SLURM job is under way. Without SLURM's commands, or an answer of them, it counts as so."""
-    if shutil.which("scontrol") is None:
+    facts = facts_of(job)
+    if facts is None:
         return True
-    asked = subprocess.run(
-        ["scontrol", "show", "job", "--oneliner", job], capture_output=True, text=True, timeout=60, check=False
-    )
-    if asked.returncode != 0:
-        return "Invalid job id" not in asked.stderr
-    facts = dict(word.split("=", 1) for word in asked.stdout.split() if "=" in word)
     return facts.get("JobState") in ("RUNNING", "COMPLETING", "SUSPENDED") and int(facts.get("Restarts", 0)) == restarts
 
 

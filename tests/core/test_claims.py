@@ -187,6 +187,8 @@ def test_an_earlier_run_of_a_requeued_job_counts_as_dead(monkeypatch: pytest.Mon
         ("JobId=77 JobState=RUNNING Restarts=0 Requeue=1", 0, True),
         ("JobId=77 JobState=RUNNING Restarts=1 Requeue=1", 0, False),
         ("JobId=77 JobState=NODE_FAIL Restarts=0 Requeue=1", 0, False),
+        ("JobId=77 JobState=RUNNING Restarts=1\nJobId=78 JobState=COMPLETED Restarts=0", 1, True),
+        ("JobId=79 JobState=RUNNING Restarts=0\nJobId=77 JobState=COMPLETED Restarts=0", 0, False),
         ("", 0, False),
     ],
 )
@@ -195,7 +197,8 @@ def test_slurm_is_asked_about_jobs_of_other_nodes(
 ) -> None:
     scontrol = tmp_path / "scontrol"
     lost = 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'
-    scontrol.write_text(f"#!/bin/sh\n{f'echo {answer}' if answer else lost}\n")
+    told = f'echo "{answer}"'
+    scontrol.write_text(f"#!/bin/sh\n{told if answer else lost}\n")
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     claims_module._job_runs.cache_clear()
