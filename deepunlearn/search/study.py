@@ -46,6 +46,7 @@ from deepunlearn.together import Outcome, groups
 
 ERRORS_ALIKE = 10  # after this many equal errors a study stops with that error
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
+GIVEN_UP = "given up for dead meanwhile, and run by another worker"
 FIXED = "fixed_params"  # where Optuna looks for what a trial is to have, as its enqueue_trial leaves it
 
 
@@ -220,15 +221,26 @@ class SlotStudy:
         """The last one's outcome, in words."""
         if len(slots) == 1:
             return self._run_slot(*self._start(slots[0]), self._score)
-        started = [self._start(slot) for slot in slots]
-        drawn = [self._draw(trial) for _, trial in started]
-        note = ""
+        started, drawn = self._drawn([self._start(slot) for slot in slots])
+        note = "" if started else GIVEN_UP
         for seed in dict.fromkeys(trial.user_attrs["seed"] for _, trial in started):
             of_seed = [place for place, (_, trial) in enumerate(started) if trial.user_attrs["seed"] == seed]
             for group in groups(self.method, [drawn[place] for place in of_seed]):
                 chosen = [of_seed[place] for place in group]
                 note = self._run_group([started[place] for place in chosen], [drawn[place] for place in chosen], seed)
         return note
+
+    def _drawn(
+        self, started: Sequence[tuple[optuna.Study, Trial]]
+    ) -> tuple[list[tuple[optuna.Study, Trial]], list[dict[str, Value]]]:
+        """Those of `started` that are still ours, and their values."""
+        ours: list[tuple[optuna.Study, Trial]] = []
+        values = []
+        for study, trial in started:
+            with suppress(UpdateFinishedTrialError):  # given up for dead meanwhile
+                values.append(self._draw(trial))
+                ours.append((study, trial))
+        return ours, values
 
     def _run_group(
         self, started: Sequence[tuple[optuna.Study, Trial]], many: Sequence[dict[str, Value]], seed: int
@@ -256,7 +268,7 @@ class SlotStudy:
         try:
             return self._finish_slot(study, trial, score)
         except UpdateFinishedTrialError:
-            return "given up for dead meanwhile, and run by another worker"
+            return GIVEN_UP
 
     def _finish_slot(self, study: optuna.Study, trial: Trial, score: Callable[[Trial], Losses]) -> str:
         try:

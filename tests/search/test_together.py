@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from deepunlearn.core.errors import Diverged
 from deepunlearn.search.slots import seconds_of
-from deepunlearn.search.study import ERRORS_ALIKE, SlotStudy
+from deepunlearn.search.study import ERRORS_ALIKE, GIVEN_UP, SlotStudy
 from tests.search.arithmetic import METHOD, FakeExperiment, pretend_the_owner_died, run, search, values
 
 pytestmark = pytest.mark.usefixtures("arithmetic_score")
@@ -79,6 +80,25 @@ def test_two_workers_together_take_no_more_than_a_generation(tmp_path: Path) -> 
     for slot in taken:
         first._start(slot)
     assert taken == [0, 1, 2, 3] and second._claim_some() == [4]
+
+
+def test_those_that_were_given_up_for_dead_meanwhile_are_left_out_of_a_group(tmp_path: Path) -> None:
+    """Another worker buries them, and runs their slots again."""
+    settings = search(**TOGETHER, together=4)
+    experiment = FakeExperiment(tmp_path, settings)
+    study = SlotStudy(experiment, METHOD, settings, (0,))  # type: ignore[arg-type]
+    start, living = study._start, {1}
+
+    def buried(slot: int) -> tuple[optuna.Study, optuna.Trial]:
+        begun = start(slot)
+        if slot not in living:
+            study._bury(slot)
+        return begun
+
+    study._start = buried  # type: ignore[method-assign]
+    study._run_slots(study._claim_some())
+    assert list(study.finished()) == [1] and len(experiment.asked) == 1
+    assert study._run_slots([5, 6]) == GIVEN_UP
 
 
 def test_what_cannot_run_together_runs_one_by_one(tmp_path: Path) -> None:
