@@ -27,7 +27,10 @@ PROGRAMS = {
         done
     """,
     "srun": "",
-    "scontrol": "",
+    "scontrol": """
+        echo "$*" >>$HOME_OF_IT/scontrol
+        [ "$1" = requeue ] || cat $HOME_OF_IT/job
+    """,
 }
 
 
@@ -43,6 +46,7 @@ class StandIn:
             program.write_text("\n".join(["#!/bin/bash", *lines, ""]))
             program.chmod(program.stat().st_mode | stat.S_IXUSR)
         self.write("taken", "0")
+        self.write("job", "")
         self.takes(1000)
 
     def write(self, name: str, text: str) -> None:
@@ -66,6 +70,11 @@ class StandIn:
             line.removeprefix("#SBATCH --") for line in self.script(job).splitlines() if line.startswith("#SBATCH")
         ]
         return {name: value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
+
+    def asked(self) -> list[str]:
+        """What scontrol was called with."""
+        file = self.folder / "scontrol"
+        return file.read_text().splitlines() if file.exists() else []
 
     def environment(self, of: str) -> dict[str, str]:
         """What a program saw: `1` for the call that made job 1, or `squeue`."""
