@@ -7,13 +7,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from deepunlearn.core import stopping
-from deepunlearn.core.progress import Progress
-from deepunlearn.launch import requeue
-from deepunlearn.launch.requeue import Requeue
+from deepunlearn.core.schema import SlurmLauncher
+from deepunlearn.launch import job, requeue
 from tests.commands import until
 from tests.launch.standin import StandIn
 
@@ -32,20 +32,20 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
     monkeypatch.setattr(requeue, "KILLED_WITHIN", 0)  # this SLURM ends nobody
     monkeypatch.setattr(stopping, "_reason", None)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGCONT, *stopping.SIGNALS)}
-    stopping.listen()
     yield made
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
 def run(work: Callable[[], None], most: int = 20, seconds: float = SECONDS) -> None:
-    """What a job does with its tasks."""
-    asks = Requeue(most, seconds, Progress(quiet=True))
-    try:
-        with asks.in_time():
-            work()
-    except stopping.Stopped:
-        asks.leave()
+    """A job whose tasks are `work`."""
+    launcher = SlurmLauncher.model_construct(name="slurm", max_requeues=most, signal_seconds=seconds)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "load_sweep", lambda _: SimpleNamespace(launcher=launcher))
+        patch.setattr(job, "Planner", lambda *_: None)
+        patch.setattr(job, "_local", lambda *_: SimpleNamespace(run=lambda _: work()))
+        patch.setattr(job, "measure_speeds", lambda *_: None)
+        job.run_tasks("run", [])
 
 
 def told(*signals: signal.Signals, then: float = 0.0) -> None:
