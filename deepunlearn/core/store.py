@@ -280,7 +280,7 @@ def find_row(store: Store, key: RowKey, place: Place, result_set: str | None) ->
 
 def draft_name(name: str) -> str:
     """A name for an unfinished `name` that says which process is writing it."""
-    return f"{DRAFT}{name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return f"{DRAFT}{name}-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def remove_dead_drafts(folders: Iterable[Path]) -> int:
@@ -288,10 +288,15 @@ def remove_dead_drafts(folders: Iterable[Path]) -> int:
     removed = 0
     for folder in folders:
         host, pid = folder.name.rsplit("-", 3)[-3:-1]
-        if socket.gethostname().endswith(host) and not process_alive(int(pid)):
-            shutil.rmtree(folder)
+        if host == _host() and not process_alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)  # another command may be removing it, too
             removed += 1
     return removed
+
+
+def _host() -> str:
+    """This machine's name; with hyphens one could not tell where it begins, and gpu-1 would be taken for cpu-1."""
+    return socket.gethostname().replace("-", "_")
 
 
 def now() -> str:

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from deepunlearn.core.errors import StoreError
 from deepunlearn.core.keys import GivenKey, MetricsKey, RowKey
-from deepunlearn.core.store import Batch, FailureNote, Failures, Place, Store, find_row
+from deepunlearn.core.store import Batch, FailureNote, Failures, Place, Store, draft_name, find_row, remove_dead_drafts
 from tests.keys import SPLIT, reference
 
 KEY = SPLIT
@@ -156,6 +157,19 @@ def test_a_killed_writer_leaves_nothing_that_counts_and_is_cleaned_up(tmp_path: 
     assert store.find(KEY, PLACE) is None
     assert store.clean() == 1
     assert not list(tmp_path.rglob(".draft-*"))
+
+
+@pytest.mark.parametrize(("host", "removed"), [("gpu-1", 1), ("gpu-11", 0), ("cpu-1", 0), ("1", 0)])
+def test_a_draft_of_another_machine_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, removed: int
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 2**22 + 1)
+    monkeypatch.setattr(socket, "gethostname", lambda: "gpu-1")
+    draft = tmp_path / draft_name("seed3-0")
+    draft.mkdir()
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    assert remove_dead_drafts([draft]) == removed == remove_dead_drafts([draft]), "also where it has gone meanwhile"
+    assert draft.exists() == (not removed)
 
 
 def test_truncated_payload_is_found_before_it_is_read(tmp_path: Path) -> None:
