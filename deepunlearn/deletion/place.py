@@ -49,7 +49,7 @@ def place_for(out: Path) -> Iterator[Place]:
     try:
         yield Place(draft, out)
     finally:
-        shutil.rmtree(draft)
+        shutil.rmtree(draft, ignore_errors=True)  # on NFS files that are mapped into memory stay until we end
 
 
 def _not_writable(out: Path, error: OSError) -> ConfigError:

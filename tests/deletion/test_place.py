@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.store import draft_name
 from deepunlearn.deletion.place import place_for
 
 
@@ -31,17 +32,30 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_draft_of_a_dead_process_is_removed_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
-    host, dead = socket.gethostname(), 2**22 + 1
-    names = {pid: f".draft-out-{host}-{pid}-0a1b2c3d" for pid in (os.getpid(), dead)}
-    for name in (*names.values(), f".draft-other-{host}-{dead}-0a1b2c3d"):
+def test_the_draft_of_a_dead_process_is_removed_and_that_of_a_living_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"living": draft_name("out")}
+    monkeypatch.setattr(os, "getpid", lambda: 2**22 + 1)
+    names |= {"dead": draft_name("out"), "other": draft_name("other")}
+    monkeypatch.undo()
+    for name in names.values():
         (tmp_path / name / "results").mkdir(parents=True)
     with place_for(tmp_path / "out"):
         pass
-    assert {folder.name for folder in tmp_path.iterdir()} == {
-        names[os.getpid()],
-        f".draft-other-{host}-{dead}-0a1b2c3d",
-    }
+    assert {folder.name for folder in tmp_path.iterdir()} == {names["living"], names["other"]}
+
+
+def test_what_cannot_be_removed_yet_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS keeps files that are mapped into memory under another name, and their folder with them."""
+
+    def not_empty(path: object, **_: object) -> None:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+
+    monkeypatch.setattr(os, "rmdir", not_empty)
+    with place_for(tmp_path / "out") as place:
+        place.publish()
+    assert (tmp_path / "out").is_dir()
 
 
 def test_what_came_about_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
