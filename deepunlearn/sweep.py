@@ -172,7 +172,8 @@ def submit(
     folder = folder_of(planner, command.name)
     estimator = Estimator(planner, cluster_speeds(planner, launcher))
     describe_plan(planner, estimator, "the cluster's nodes")
-    in_queue = {task for one in slurm.queued(folder) for task in one.tasks}
+    queue = slurm.queued(folder)
+    in_queue = {task for one in queue for task in one.tasks}
     made = slurm.arrays(planner, estimator, [task for task in planner.open_tasks() if task not in in_queue], launcher)
     if in_queue:
         print(f"{len(in_queue)} tasks are in jobs that are queued already")
@@ -180,17 +181,17 @@ def submit(
     if command.flags.plan:
         return 0
     slurm.check_cluster()
-    if not made:
-        print("nothing to submit")
-        return 0
-    check_methods([method for method in planner.sweep.methods if method.modules])
-    prepared(planner, command.name, arguments)
     tracking = Tracking(planner, progress)
-    tracking.prepare()
-    for number, array in slurm.submit(planner, folder, made, launcher):
-        print(f"submitted job {number}: {array.title}", flush=True)
-    print(f"watch it with: python -m deepunlearn.status results={planner.sweep.results} --watch")
-    if not command.flags.wait:
+    if made:
+        check_methods([method for method in planner.sweep.methods if method.modules])
+        prepared(planner, command.name, arguments)
+        tracking.prepare()
+        for number, array in slurm.submit(planner, folder, made, launcher):
+            print(f"submitted job {number}: {array.title}", flush=True)
+        print(f"watch it with: python -m deepunlearn.status results={planner.sweep.results} --watch")
+    else:
+        print("nothing to submit")
+    if not command.flags.wait or not (made or queue):
         return 0
     slurm.wait(folder, progress)
     write_winners(planner, folder / "hparams.yaml")
