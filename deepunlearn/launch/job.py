@@ -12,23 +12,25 @@ from deepunlearn.core.schema import LocalLauncher, SlurmLauncher
 from deepunlearn.launch.local import Local
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.requeue import Requeue
-from deepunlearn.launch.runs import load_sweep
+from deepunlearn.launch.runs import SWEEP, load_sweep
 from deepunlearn.launch.task import Task
 
 
-def run_tasks(folder: str, tasks: list[str]) -> dict[str, int]:
+def run_tasks(folder: str, tasks: list[str], file: str | None = None) -> dict[str, int]:
     """Do `tasks` of the run in `folder`; those that are done are skipped, so that a requeued job goes on where it was.
 
+    file: the sweep as it was submitted; jobs of earlier versions have none, and read what its last command wrote.
     Returns how many tasks are in which state. Before the time limit it requeues its job.
     """
     stopping.listen()
-    sweep, progress = load_sweep(Path(folder) / "sweep.json"), Progress()
+    settings = Path(file) if file else Path(folder) / SWEEP
+    sweep, progress = load_sweep(settings), Progress()
     planner = Planner(sweep, progress)
     chosen = [Task.parse(task) for task in tasks]
     requeue = _requeue(sweep.launcher, progress)
     try:
         with requeue.in_time():
-            local = _local(planner, Path(folder), progress)
+            local = _local(planner, Path(folder), settings, progress)
             measure_speeds(local, {task.cell for task in chosen})
             local.run(chosen)
     except stopping.Stopped:
@@ -43,12 +45,12 @@ def _requeue(launcher: LocalLauncher | SlurmLauncher, progress: Progress) -> Req
     return Requeue(0, 0, progress)  # a job of an earlier version, which reads what a local command wrote since
 
 
-def _local(planner: Planner, folder: Path, progress: Progress) -> Local:
+def _local(planner: Planner, folder: Path, settings: Path, progress: Progress) -> Local:
     from deepunlearn.launch.worker import Worker  # noqa: PLC0415  the driver, which pickles this function, needs no torch
     from deepunlearn.runtime import Runtime, gpu_environments  # noqa: PLC0415
 
     worker = Worker(planner, Runtime(planner.sweep.runtime).settle(), progress)
-    return Local(planner, folder, progress, gpu_environments(), lambda: worker)
+    return Local(planner, folder, progress, gpu_environments(), lambda: worker, file=settings)
 
 
 def measure_speeds(local: Local, cells: set[int]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.pool import Pool
+from deepunlearn.launch.runs import SWEEP
 from deepunlearn.launch.task import Stage, Task
 from deepunlearn.search.slots import prepare_storage
 
@@ -22,7 +23,8 @@ class Local:
     """Runs the tasks of a sweep stage by stage.
 
     gpus: for each visible GPU the environment of a process that is to use it; folder: of the run, for such processes;
-    make_worker: that of this process, asked for only where it works itself, since it needs torch.
+    make_worker: that of this process, asked for only where it works itself, since it needs torch; file: the
+    configuration that the processes read, where that is not the run's.
     """
 
     def __init__(
@@ -32,9 +34,11 @@ class Local:
         progress: Progress,
         gpus: list[dict[str, str]],
         make_worker: Callable[[], Worker],
+        *,
+        file: Path | None = None,
     ) -> None:
         self.planner, self.folder, self.progress, self.gpus = planner, folder, progress, gpus
-        self._make_worker = make_worker
+        self._make_worker, self._file = make_worker, file or folder / SWEEP
 
     @cached_property
     def worker(self) -> Worker:
@@ -46,12 +50,12 @@ class Local:
             stage, chosen = step.stage, [task for task in tasks if self.planner.step_of(task) == step]
             if stage == "search" and chosen:
                 prepare_storage(self.planner.sweep.search, self.planner.results.search)
-                chosen = [task for task in chosen for _ in range(self._shared(len(chosen)))]
+                chosen = [task for task in chosen for _ in range(self._shared())]
             count = min(self.workers(stage), len(chosen))
             self.progress.working(max(1, count))
             if count > 1:
-                pool = Pool(self.planner, self.folder, self.progress, count, self._environments(count))
-                pool.run(chosen)
+                environments = self._environments(count)
+                Pool(self.planner, self.folder, self.progress, count, environments, file=self._file).run(chosen)
             elif chosen:
                 self.worker.run(chosen)
 
@@ -65,8 +69,10 @@ class Local:
         launcher = self.planner.sweep.launcher
         return launcher.workers or (devices * launcher.workers_per_gpu if self.gpus else 1)
 
-    def _shared(self, studies: int) -> int:
-        """How many workers share a study: never more than there are."""
+    def _shared(self) -> int:
+        """How many workers share a study: never more than there are. With SLURM that many jobs share it."""
+        if self.planner.sweep.launcher.name == "slurm":
+            return 1
         return min(self.planner.sweep.launcher.workers_per_study, self.workers("search"))
 
     def _environments(self, count: int) -> list[dict[str, str]]:

@@ -26,14 +26,21 @@ POLL_SECONDS = 0.2
 class Pool:
     """Runs tasks in `count` processes of `python -m deepunlearn.launch.work`, each with its share of the threads.
 
-    folder: of the run, with `sweep.json`; the processes' logs go to `logs/` there. environments: what each process's
-    environment has beside this one's, e.g. its GPU.
+    file: the configuration that they read; folder: of the run, where their logs go to `logs/`; environments: what each
+    process's environment has beside this one's, e.g. its GPU.
     """
 
     def __init__(
-        self, planner: Planner, folder: Path, progress: Progress, count: int, environments: list[dict[str, str]]
+        self,
+        planner: Planner,
+        folder: Path,
+        progress: Progress,
+        count: int,
+        environments: list[dict[str, str]],
+        *,
+        file: Path,
     ) -> None:
-        self.planner, self.folder, self.progress = planner, folder, progress
+        self.planner, self.folder, self.progress, self.file = planner, folder, progress, file
         self.count, self.environments = count, environments
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._lock = threading.Lock()
@@ -128,7 +135,7 @@ class Pool:
             "a", encoding="utf-8"
         ) as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "deepunlearn.launch.work", str(self.folder), str(os.getpid())],
+                [sys.executable, "-m", "deepunlearn.launch.work", str(self.file), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

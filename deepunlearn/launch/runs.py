@@ -21,7 +21,7 @@ from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import now, process_alive
 from deepunlearn.launch.plan import Planner
 
-COMMAND = "command.txt"
+COMMAND, SWEEP = "command.txt", "sweep.json"
 # what tells no two sweeps apart
 HOW: dict[str, Any] = {"launcher": True, "runtime": True, "search": {"storage", "together"}, "tracker": True}
 
@@ -44,8 +44,15 @@ def prepared(planner: Planner, name: str, arguments: Sequence[str]) -> Path:
     folder = folder_of(planner, name)
     write_atomically(folder / COMMAND, f"python -m deepunlearn.{planner.command} {shlex.join(arguments)}\n")
     write_atomically(folder / "expected.json", json.dumps(planner.expected_rows(), indent=1) + "\n")
-    write_atomically(folder / "sweep.json", planner.sweep.model_dump_json(indent=1) + "\n")
+    write_sweep(planner, folder)
     return folder
+
+
+def write_sweep(planner: Planner, folder: Path) -> Path:
+    """The configuration, as a file in `folder` that `load_sweep` reads."""
+    file = folder / SWEEP
+    write_atomically(file, planner.sweep.model_dump_json(indent=1) + "\n")
+    return file
 
 
 def command_of(folder: Path) -> str:
@@ -79,7 +86,7 @@ def write_winners(planner: Planner, path: Path) -> None:
 
 
 def load_sweep(path: Path) -> SweepConfig:
-    """The configuration that `running` wrote. Raises StoreError where it cannot be read."""
+    """The configuration that `write_sweep` wrote. Raises StoreError where it cannot be read."""
     try:
         return SweepConfig.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

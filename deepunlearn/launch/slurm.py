@@ -22,6 +22,7 @@ from deepunlearn.core.words import number_of
 from deepunlearn.launch import sbatch
 from deepunlearn.launch.estimate import Estimator
 from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.runs import write_sweep
 from deepunlearn.launch.task import Stage, Task
 
 # Selections are made by the jobs that need them.
@@ -108,19 +109,22 @@ def describe(made: list[Array], launcher: SlurmLauncher) -> str:
 def submit(planner: Planner, folder: Path, made: list[Array], launcher: SlurmLauncher) -> Iterator[tuple[str, Array]]:
     """Submit `made` and note it in the run's folder; yields the id of each array with the array.
 
+    The jobs read the configuration beside them: that of the run is written anew by each command, local ones included.
+
     Each stage waits until those before it have ended, however, jobs of earlier commands for this run included.
     Raises ConfigError where SLURM refuses an array; those before it are queued and noted.
     """
     orders = [*made, *([Array("tables", [[]], 0.0)] if launcher.tables else [])]
     queue = sorted({one.job for one in queued(folder)}, key=int)
     home = planner.results.work / "submitit" / f"{folder.name}-{time.strftime('%Y%m%dT%H%M%S')}"
+    file = write_sweep(planner, home)
     sent: list[tuple[str, Array]] = []
     for number, array in enumerate(orders):
         own = array.stage, array.round
         before = [*queue, *(job for job, one in sent if (one.stage, one.round) != own)]
         given = sbatch.parameters(launcher, array.stage, before, array.alone)
         try:
-            job = _send(home / f"{number}-{array.stage}", given, _work(planner, folder, array), launcher)
+            job = _send(home / f"{number}-{array.stage}", given, _work(planner, folder, file, array), launcher)
         except Refused as refusal:
             raise _refusal(str(refusal), sent, orders[number:]) from None
         _note(folder, job, array)
@@ -156,12 +160,13 @@ class Work(NamedTuple):
     arguments: list[tuple[Any, ...]]  # of each job
 
 
-def _work(planner: Planner, folder: Path, array: Array) -> Work:
+def _work(planner: Planner, folder: Path, file: Path, array: Array) -> Work:
     from deepunlearn.launch import job  # noqa: PLC0415
 
     if array.stage == "tables":
         return Work(job.make_tables, [(str(planner.results.root.absolute()),)])
-    return Work(job.run_tasks, [(str(folder.absolute()), list(map(str, bundle))) for bundle in array.bundles])
+    run, settings = str(folder.absolute()), str(file.absolute())
+    return Work(job.run_tasks, [(run, list(map(str, bundle)), settings) for bundle in array.bundles])
 
 
 def _refusal(words: str, sent: list[tuple[str, Array]], left: list[Array]) -> ConfigError:

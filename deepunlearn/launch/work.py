@@ -1,7 +1,8 @@
-"""`python -m deepunlearn.launch.work RUN PARENT`: a worker process. Reads tasks from its input, answers with states.
+"""`python -m deepunlearn.launch.work FILE PARENT`: a worker process. Reads tasks from its input, answers with states.
 
-PARENT is the process number of the driver that starts it. It is told, not asked for: a driver may end while its worker
-still imports, which then would wait for the end of whatever process it was given to.
+FILE is the configuration of the sweep. PARENT is the process number of the driver that starts it. It is told, not asked
+for: a driver may end while its worker still imports, which then would wait for the end of whatever process it was given
+to.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ PARENT_SECONDS = 1.0  # between looks at whether it lives
 ASKED_TO_STOP = 75  # exit code; what is not done is to be done later
 
 
-def main(folder: Path, parent: int) -> int:
+def main(file: Path, parent: int) -> int:
     stopping.listen()
     threading.Thread(target=_stop_with, args=(parent,), daemon=True).start()
-    sweep, progress = load_sweep(folder / "sweep.json"), Progress()
+    sweep, progress = load_sweep(file), Progress()
     worker = Worker(Planner(sweep, progress), Runtime(sweep.runtime).settle(), progress)
     answers = os.dup(1)  # so that whatever prints does not answer
     os.dup2(2, 1)

@@ -17,7 +17,7 @@ import pytest
 
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.local import Local
-from deepunlearn.launch.runs import prepared
+from deepunlearn.launch.runs import SWEEP, prepared
 from tests.commands import LIMIT, Running, run_command, sweep, until
 from tests.launch.sweeps import WORK, own_method, owners, planner_of, rows
 
@@ -102,7 +102,13 @@ def test_a_worker_whose_driver_has_ended_while_it_imported_leaves_its_task(tmp_p
     planner = planner_of(tmp_path / "results", "launcher=local", "train.epochs=1000000", "seeds=1")
     gone = subprocess.Popen(["true"])
     gone.wait()
-    command = [sys.executable, "-m", "deepunlearn.launch.work", str(prepared(planner, "run", [])), str(gone.pid)]
+    command = [
+        sys.executable,
+        "-m",
+        "deepunlearn.launch.work",
+        str(prepared(planner, "run", []) / SWEEP),
+        str(gone.pid),
+    ]
     said = subprocess.run(
         command, input=f"{planner.open_tasks()[0]}\n", capture_output=True, text=True, check=False, timeout=LIMIT
     )
@@ -164,7 +170,7 @@ def test_status_shows_what_is_running(tmp_path: Path) -> None:
 
 
 def local(gpus: int, halves: bool = False, selection: str = "paper", **launcher: Any) -> Local:
-    settings = {"workers": None, "workers_per_gpu": 1, "workers_per_study": 1, **launcher}
+    settings = {"name": "local", "workers": None, "workers_per_gpu": 1, "workers_per_study": 1, **launcher}
     sweep = SimpleNamespace(launcher=SimpleNamespace(**settings), search=SimpleNamespace(selection=selection))
     planner: Any = SimpleNamespace(sweep=sweep, timed_stages=[] if halves else ["evaluate"])
     visible = [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(gpus)]
@@ -189,6 +195,12 @@ def test_searches_share_devices_and_timed_unlearning_does_not(
     assert (made.workers("search"), made.workers("evaluate"), made.workers("select")) == (searching, evaluating, 1)
     assert local(gpus, halves=True, **launcher).workers("evaluate") == searching, "U-LiRA times nothing"
     assert local(gpus, selection="robust", **launcher).workers("select") == searching, "candidates run once more"
+
+
+def test_jobs_that_share_a_study_have_one_worker_each() -> None:
+    shared = {"workers_per_gpu": 4, "workers_per_study": 3}
+    assert local(1, **shared)._shared() == 3
+    assert local(1, name="slurm", **shared)._shared() == 1, "three jobs share it already"
 
 
 def test_workers_take_the_gpus_in_turn_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

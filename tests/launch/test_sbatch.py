@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from submitit.core.utils import DelayedSubmission
 
 from deepunlearn import sweep
+from deepunlearn.config import read_command
 from deepunlearn.config.files import read_yaml
 from deepunlearn.core import slurm_options
 from deepunlearn.core.errors import ConfigError
@@ -17,6 +19,8 @@ from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.core.validation import validate
 from deepunlearn.launch import sbatch, slurm
+from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.runs import SWEEP, load_sweep, prepared
 from tests.launch.standin import StandIn
 
 WORK = (
@@ -193,7 +197,7 @@ def test_what_is_queued_stays_and_the_same_command_submits_the_rest(
     assert "launcher.max_array_size" in remedy and "same command" in remedy and refusal.value.exit_code == 2
     assert refusal.value.__cause__ is None and "submitted job 1: 4 reference jobs" in capsys.readouterr().out
     kept = {path.name for path in (tmp_path / "results" / "work" / "submitit").glob("*/*")}
-    assert kept == {"0-reference"}, "no files of arrays that nobody will run"
+    assert kept == {"0-reference", "sweep.json"}, "no files of arrays that nobody will run"
 
     cluster.takes(1000)
     assert submit("launcher.tables=true") == 0
@@ -202,6 +206,22 @@ def test_what_is_queued_stays_and_the_same_command_submits_the_rest(
     assert re.findall(r"submitted job (\d+: .*)", out) == ["2: 1 search job", "3: 6 evaluate jobs", "4: 1 tables job"]
     assert cluster.flags(2)["dependency"] == "afterany:1", "the rest waits for what was queued before"
     assert cluster.flags(3)["dependency"] == "afterany:1:2"
+
+
+def test_queued_jobs_keep_their_settings_when_another_command_of_the_sweep_comes(
+    cluster: StandIn, tmp_path: Path
+) -> None:
+    submit("seeds=1")
+    here = Planner(read_command([*WORK, "seeds=1", "launcher=local", "search.storage=sqlite"]).sweep, Progress())
+    run = prepared(here, "sweep", []).absolute()
+    assert [run] == list((tmp_path / "results" / "runs").iterdir())
+    assert load_sweep(run / SWEEP).launcher.name == "local"
+    pickles = list((tmp_path / "results" / "work" / "submitit").rglob("*_submitted.pkl"))
+    for job in map(DelayedSubmission.load, pickles):
+        folder, _, file = job.args
+        assert Path(folder) == run
+        assert load_sweep(Path(file)).launcher.name == "slurm" and load_sweep(Path(file)).search.storage == "journal"
+    assert pickles
 
 
 def test_a_refused_single_job_is_told_like_an_array(cluster: StandIn) -> None:
@@ -265,6 +285,23 @@ def test_waiting_outlives_a_controller_that_does_not_answer(
     monkeypatch.setattr(slurm.time, "sleep", pause)
     slurm.wait(folder, Progress())
     assert len(pauses) == 2 and capsys.readouterr().err.count("SLURM does not answer (no controller)") == 1
+
+
+def test_waiting_for_what_is_queued_already(
+    cluster: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit("seeds=1")
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        for job in range(1, 4):
+            cluster.end(job)
+
+    monkeypatch.setattr(slurm.time, "sleep", pause)
+    assert submit("seeds=1", "wait=true") == 1 and len(pauses) == 1
+    said = capsys.readouterr().out
+    assert "nothing to submit" in said and ": 7 to do\n" in said, "and how it ended"
 
 
 def test_queues_of_several_clusters_have_titles(cluster: StandIn, tmp_path: Path) -> None:
