@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from deepunlearn.cli import run_main, wants_help
-from deepunlearn.core.errors import ConfigError, StoreError, unknown
+from deepunlearn.core.errors import ConfigError, DeepUnlearnError, unknown
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress, duration
 from deepunlearn.core.store import now
@@ -196,13 +196,15 @@ def read_status(results: Results) -> ResultsStatus:
 
 
 def _read_run(path: Path, results: Results) -> RunStatus:
-    """One run. One of another version that cannot be read hides no other, and is not waited for."""
+    """One run. One that cannot be read hides no other, and is not waited for.
+
+    It may be of another version, or have its data or its storage on another machine, or a damaged entry.
+    """
     try:
-        sweep = load_sweep(path)
-    except StoreError as error:
-        return RunStatus(name=path.parent.name, command="", finished=True, problem=str(error))
-    planner = Planner(sweep.model_copy(update={"results": str(results.root)}), Progress(quiet=True))
-    return Status(planner, path.parent).read()
+        sweep = load_sweep(path).model_copy(update={"results": str(results.root)})
+        return Status(Planner(sweep, Progress(quiet=True)), path.parent).read()
+    except DeepUnlearnError as error:
+        return RunStatus(name=path.parent.name, command=command_of(path.parent), finished=True, problem=str(error))
 
 
 class Status:

@@ -16,7 +16,7 @@ from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
-from deepunlearn.launch.runs import prepared
+from deepunlearn.launch.runs import prepared, write_sweep
 from deepunlearn.status import ResultsStatus, RunStatus, StageStatus
 from tests.commands import Finished, run_command
 from tests.launch.standin import StandIn
@@ -72,6 +72,16 @@ def test_a_run_that_cannot_be_read_hides_no_other_and_is_not_waited_for(tmp_path
     told = status.read_status(status.Results(tmp_path))
     assert told.finished and str(told.runs[0].problem).startswith("the configuration of a run")
     assert next(told.runs[0].lines()).startswith("old: the configuration of a run")
+
+
+def test_a_run_whose_data_are_not_here_hides_no_other(tmp_path: Path) -> None:
+    here = Planner(read_command([*WORK, f"results={tmp_path}"]).sweep, Progress(quiet=True))
+    prepared(here, "here", [])
+    gone = read_command([*WORK, "dataset=mnist", f"dataset.root={tmp_path / 'gone'}", f"results={tmp_path}"]).sweep
+    write_sweep(Planner(gone, Progress(quiet=True)), tmp_path / "runs" / "elsewhere")
+    elsewhere, known = status.read_status(here.results).runs
+    assert str(tmp_path / "gone") in str(elsewhere.problem) and elsewhere.finished
+    assert known.problem is None and known.stages and not known.finished
 
 
 def test_a_run_is_shown_once_all_of_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
