@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import time
@@ -243,7 +244,11 @@ def _save(
 def _resume(
     checkpoint: Checkpoint | None, model: nn.Module, optimizer: torch.optim.Optimizer, watch: Watch | None
 ) -> History:
-    if checkpoint is None or not checkpoint.path.exists():
+    if checkpoint is None:
+        return History()
+    for draft in checkpoint.path.parent.glob(f".{glob.escape(checkpoint.path.name)}.*"):
+        draft.unlink(missing_ok=True)  # of a process that was killed while it wrote
+    if not checkpoint.path.exists():
         return History()
     try:
         with safe_open(checkpoint.path, framework="pt") as file:

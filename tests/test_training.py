@@ -113,6 +113,15 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
         train(model(), AUGMENTED, RECIPE, runtime(), "id", checkpoint=checkpoint)
 
 
+def test_what_a_killed_process_left_of_a_checkpoint_goes_with_the_next_one(tmp_path: Path) -> None:
+    for name in (".here.safetensors.4194305", ".other.safetensors.4194305"):
+        (tmp_path / name).write_bytes(b"half")
+    checkpoint = Checkpoint(tmp_path / "here.safetensors", 0.0)
+    with pytest.raises(Stop):
+        train(model(), AUGMENTED, RECIPE, runtime(), "id", checkpoint=checkpoint, on_epoch=stop_after(1))  # type: ignore[arg-type]
+    assert {path.name for path in tmp_path.iterdir()} == {"here.safetensors", ".other.safetensors.4194305"}
+
+
 def test_other_identities_train_differently_from_the_same_weights() -> None:
     one, other = model(), model()
     train(one, AUGMENTED, RECIPE, runtime(), "a")
