@@ -8,7 +8,6 @@ flushed to disk and renamed. Of two writers of one key the second discards its w
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import os
 import shutil
@@ -24,8 +23,8 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from deepunlearn.core.errors import StoreError
-from deepunlearn.core.identity import KEY_LENGTH, Key
+from deepunlearn.core.entry_files import check_config, checked_meta, damaged, manifest, read_json, sha256
+from deepunlearn.core.identity import Key
 from deepunlearn.core.keys import RowKey, key_in
 from deepunlearn.core.paths import sync_contents, sync_file_system, sync_folder, write_atomically
 
@@ -63,9 +62,9 @@ class Entry:
         recorded = self.meta["files"].get(name)
         path = self.path / name
         if recorded is None:
-            raise _damaged(path, f"the entry has no file {name!r}, only {', '.join(sorted(self.meta['files']))}")
-        if _sha256(path) != recorded["sha256"]:
-            raise _damaged(path, "its content is not what was written")
+            raise damaged(path, f"the entry has no file {name!r}, only {', '.join(sorted(self.meta['files']))}")
+        if sha256(path) != recorded["sha256"]:
+            raise damaged(path, "its content is not what was written")
         return path
 
     def json(self, name: str) -> Any:
@@ -106,16 +105,16 @@ class Store:
         path = self.path(key, place)
         if not path.is_dir():
             return None
-        _check_config(path, key)
-        return Entry(path, key, _checked_meta(path))
+        check_config(path, key)
+        return Entry(path, key, checked_meta(path))
 
     def open(self, path: Path) -> Entry:
         """The entry in a folder of this store, whatever its key. Raises StoreError where it is damaged."""
         config = path / "config.json"
-        key = key_in(_read_json(config), str(config))
+        key = key_in(read_json(config), str(config))
         if path.name.rpartition("-")[2] != key.short or path.parts[-3] != key.stage:
-            raise _damaged(config, f"it is of {key.stage}, key {key.short}")
-        return Entry(path, key, _checked_meta(path))
+            raise damaged(config, f"it is of {key.stage}, key {key.short}")
+        return Entry(path, key, checked_meta(path))
 
     def entries(self) -> list[Path]:
         """The folders of all entries, damaged or not, sorted; drafts are none."""
@@ -158,7 +157,7 @@ class Batch:
             draft = Draft(folder, {**facts, "date": now()})
             yield draft
             draft.write_json("config.json", {"stage": key.stage, "hash": key.hash, "key": key.canonical()})
-            draft.meta["files"] = _manifest(folder)
+            draft.meta["files"] = manifest(folder)
             draft.write_json("meta.json", draft.meta)
 
     @contextmanager
@@ -240,7 +239,7 @@ class Failures:
         try:
             note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise _damaged(path, "it is not JSON") from error
+            raise damaged(path, "it is not JSON") from error
         return note
 
     def record(self, place: Place, task: str, note: FailureNote) -> Path:
@@ -314,70 +313,6 @@ def process_alive(pid: int) -> bool:
         return True
     stat = Path(f"/proc/{pid}/stat")
     return not (stat.exists() and stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z")
-
-
-def _check_config(path: Path, key: Key) -> None:
-    stored = _read_json(path / "config.json")
-    wanted = json.loads(json.dumps({"stage": key.stage, "hash": key.hash, "key": key.canonical()}))
-    if stored != wanted:
-        differences = "; ".join(_differences(wanted, stored))
-        raise StoreError(
-            f"the stored configuration {path / 'config.json'} does not match its key",
-            given=differences,
-            allowed=f"the configuration of key {key.hash[:KEY_LENGTH]}",
-            remedy=_REMEDY.format(path=path),
-        )
-
-
-def _differences(wanted: Any, stored: Any, where: str = "") -> Iterator[str]:
-    if isinstance(wanted, dict) and isinstance(stored, dict):
-        for name in sorted(wanted.keys() | stored.keys()):
-            missing = "(nothing)"
-            yield from _differences(wanted.get(name, missing), stored.get(name, missing), f"{where}.{name}".strip("."))
-    elif wanted != stored:
-        yield f"{where} is {stored!r} instead of {wanted!r}"
-
-
-def _checked_meta(path: Path) -> dict[str, Any]:
-    meta: dict[str, Any] = _read_json(path / "meta.json")
-    if not isinstance(meta.get("files"), dict):
-        raise _damaged(path / "meta.json", "its list of files is missing")
-    for name, recorded in meta["files"].items():
-        size = (path / name).stat().st_size if (path / name).is_file() else None
-        if size != recorded["bytes"]:
-            state = "missing" if size is None else f"{size} bytes"
-            raise _damaged(path / name, f"{state} instead of {recorded['bytes']} bytes")
-    return meta
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
-
-
-_REMEDY = "move {path} out of the store to have it computed again, or restore it from a backup; nothing was changed"
-
-
-def _damaged(path: Path, how: str) -> StoreError:
-    entry = path.parent if path.suffix else path
-    return StoreError(
-        f"the stored result {path} is damaged",
-        given=how,
-        allowed="files as they were written",
-        remedy=_REMEDY.format(path=entry),
-    )
-
-
-def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _appears(folder: Path, final: Path) -> bool:
