@@ -95,7 +95,20 @@ class Store:
     """All results below one folder."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.anew = root, False
+
+    @contextmanager
+    def looking_anew(self) -> Iterator[None]:
+        """For the block, have the server of the file system asked again for what seems not to be there.
+
+        An NFS client remembers for up to a minute that something was not there, also when another machine has just
+        written it.
+        """
+        self.anew = True
+        try:
+            yield
+        finally:
+            self.anew = False
 
     def path(self, key: Key, place: Place) -> Path:
         return self.root / place.folder(key.stage, key.short)
@@ -103,7 +116,7 @@ class Store:
     def find(self, key: Key, place: Place) -> Entry | None:
         """The entry of `key`, or None. Raises StoreError where what is stored is damaged or belongs to another key."""
         path = self.path(key, place)
-        if not path.is_dir():
+        if not path.is_dir() and not (self.anew and _has_come(path)):
             return None
         check_config(path, key)
         return Entry(path, key, checked_meta(path))
@@ -296,6 +309,14 @@ def remove_dead_drafts(folders: Iterable[Path]) -> int:
 def _host() -> str:
     """This machine's name; with hyphens one could not tell where it begins, and gpu-1 would be taken for cpu-1."""
     return socket.gethostname().replace("-", "_")
+
+
+def _has_come(path: Path) -> bool:
+    """Whether there is such a folder; a client forgets what it knew of the one around it where we change that."""
+    probe = path.with_name(draft_name(path.name))
+    probe.mkdir(parents=True)
+    probe.rmdir()
+    return path.is_dir()
 
 
 def now() -> str:

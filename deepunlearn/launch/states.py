@@ -45,6 +45,11 @@ class StoredStates(TaskList):
             return all(entry is not None for entry in self._measured(self._wanted(task), task))
         return self._row_stored(task)
 
+    def has_come(self, task: Task) -> bool:
+        """As `is_done`, of what another machine may have finished at this moment."""
+        with self.store.looking_anew():
+            return self.is_done(task)
+
     def _watched_entry(self, task: Task) -> Entry | None:
         """What was seen of a training that was watched."""
         key = self.record_key(task) if task.stage == "record" else self.watched_key(task)
@@ -162,7 +167,8 @@ class StoredStates(TaskList):
     def selection(self, cell: int, name: str) -> Entry | None:
         """What is stored of the search of a method, its winner among it; None before it has ended."""
         key, folder = self._selection(cell, name)
-        return self.store.find(key, self.keys[cell].place(name)) if folder.is_dir() else None
+        looks = self.store.anew or folder.is_dir()
+        return self.store.find(key, self.keys[cell].place(name)) if looks else None
 
     def _selection(self, cell: int, name: str) -> tuple[SearchKey, Path]:
         """The key of a method's winner, and where it lies. Kept: a plan asks for it thousands of times."""

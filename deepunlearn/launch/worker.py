@@ -99,13 +99,15 @@ class Worker:
             return state
         blocking = next((one for one in planner.inputs(task) if not planner.is_done(one)), None)
         if blocking is not None:
-            return None if planner.workers_at(blocking) else self._held_up_by(blocking, task)
+            if planner.workers_at(blocking):
+                return None
+            return self._try(task) if planner.has_come(blocking) else self._held_up_by(blocking, task)
         if task.stage == "search":
             return self._attempt(task)  # its slots are claimed one by one, so that workers can share it
         if not planner.claims.take(planner.task_id(task)):
             return None
         try:
-            return self._attempt(task)
+            return "done" if planner.has_come(task) else self._attempt(task)
         finally:
             planner.claims.release(planner.task_id(task))
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,6 +171,29 @@ def test_a_draft_of_another_machine_is_left_alone(
     monkeypatch.setattr(socket, "gethostname", lambda: host)
     assert remove_dead_drafts([draft]) == removed == remove_dead_drafts([draft]), "also where it has gone meanwhile"
     assert draft.exists() == (not removed)
+
+
+def test_what_another_machine_has_just_written_is_found_by_a_new_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On NFS: that it was not there is remembered until this machine changes the folder around it."""
+    store, is_dir, mkdir = Store(tmp_path), Path.is_dir, Path.mkdir
+    write(store)
+    missed = {store.path(KEY, PLACE)}
+
+    def made(path: Path, *given: Any, **named: Any) -> None:
+        mkdir(path, *given, **named)
+        missed.difference_update([one for one in missed if one.parent == path.parent])
+
+    monkeypatch.setattr(Path, "is_dir", lambda path: path not in missed and is_dir(path))
+    monkeypatch.setattr(Path, "mkdir", made)
+    assert store.find(KEY, PLACE) is None
+    with store.looking_anew():
+        assert store.find(KEY, PLACE) is not None
+    other = Place("digits", "resnet18", "msg", 4)
+    with store.looking_anew():
+        assert store.find(KEY, other) is None
+    assert len(list(tmp_path.glob("*/*/*/*/*"))) == 1, "a look leaves nothing"
 
 
 def test_truncated_payload_is_found_before_it_is_read(tmp_path: Path) -> None:

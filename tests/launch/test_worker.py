@@ -17,6 +17,7 @@ import pytest
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
+from deepunlearn.launch.task import Task
 from deepunlearn.launch.worker import Worker
 from deepunlearn.runtime import Runtime
 from tests.commands import run_command, sweep
@@ -134,6 +135,20 @@ def test_a_full_disk_on_which_not_even_the_note_fits(small_disk: Path, tmp_path:
     (small_disk / "ballast").unlink()
     (tmp_path / "own" / "greedy.py").write_text((tmp_path / "own" / "greedy.py").read_text().replace("10**9", "10"))
     assert sweep(tmp_path, *WORK, "method=greedy").returncode == 0
+
+
+def test_what_another_machine_has_just_finished_is_neither_missed_nor_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes to light when the store is asked anew: the references of an evaluation, then the evaluation."""
+    given = ["arch=smallnet", "method=ft", "search=none", "seeds=1", f"results={tmp_path}"]
+    planner, seen = Planner(read_command(given).sweep, Progress(quiet=True)), set[Task]()
+    worker = Worker(planner, Runtime(planner.sweep.runtime), Progress(quiet=True))
+    (task,) = (one for one in planner.tasks if one.method == "ft")
+    monkeypatch.setattr(planner, "is_done", lambda one: one in seen or (planner.store.anew and not seen.add(one)))
+    monkeypatch.setattr(worker, "_perform", pytest.fail)
+    assert worker.run_task(task) == "done" and seen == {task, *planner.inputs(task)}
+    assert not notes(tmp_path)
 
 
 def test_the_data_of_the_cell_before_go_when_another_begins(tmp_path: Path) -> None:
