@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from deepunlearn.config.files import read_yaml
 from deepunlearn.core import stopping
+from deepunlearn.core.paths import shipped
 from deepunlearn.core.schema import SlurmLauncher
 from deepunlearn.launch import job, requeue
 from tests.commands import until
@@ -39,7 +41,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
 
 def run(work: Callable[[], None], most: int = 20, seconds: float = SECONDS) -> None:
     """A job whose tasks are `work`."""
-    launcher = SlurmLauncher.model_construct(name="slurm", max_requeues=most, signal_seconds=seconds)  # type: ignore[arg-type]
+    values = read_yaml(shipped("conf") / "launcher" / "slurm.yaml")
+    launcher = SlurmLauncher(**{**values, "max_requeues": most}).model_copy(update={"signal_seconds": seconds})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "load_sweep", lambda _: SimpleNamespace(launcher=launcher))
         patch.setattr(job, "Planner", lambda *_: None)
