@@ -80,6 +80,12 @@ def process_at_work(folder: Path) -> int:
     return until(lambda: owners(folder))[0].pid
 
 
+def restarts(array: str) -> dict[str, str]:
+    """How often each job of an array has begun anew, of those that SLURM still knows."""
+    said = slurm("scontrol", "show", "job", "--oneliner", array)
+    return dict(re.findall(r"ArrayTaskId=(\d+) .*?Restarts=(\d+)", said))
+
+
 def drained(seconds: float = 400.0) -> None:
     until(lambda: not slurm("squeue", "--noheader"), seconds)
 
@@ -152,6 +158,19 @@ def test_time_runs_out_and_the_job_goes_on_where_it_was(tmp_path: Path) -> None:
     slurm("scontrol", "update", f"jobid={first}", "timelimit=20", "starttime=now")  # else it is requeued again
     drained(seconds=1200)
     assert len(rows(tmp_path)) == 3
+
+
+def test_a_task_that_is_longer_than_its_job_is_requeued_and_no_other_of_its_array(tmp_path: Path) -> None:
+    """One job of an array has the array's id, by which SLURM would begin all of its jobs anew."""
+    mark = f"Path({str(tmp_path)!r}, 'slept-' + os.environ['SLURM_ARRAY_TASK_ID'])"
+    own_method(tmp_path / "own", "slow", f"mark = {mark}; mark.exists() or (mark.touch(), time.sleep(600))")
+    work = [*WORK, "method=slow", "extra_methods=own", "seeds=2", "search=none"]
+    array = submit(tmp_path, *work, EACH_ALONE, "launcher.minutes=2", "launcher.signal_seconds=30")[-1]
+    until(lambda: sorted(restarts(array).values())[-2:] == ["1", "1"], 400)
+    slept = {path.name.removeprefix("slept-") for path in tmp_path.glob("slept-*")}
+    assert {task for task, times in restarts(array).items() if times != "0"} == slept and len(slept) == 2
+    drained()
+    assert len([row for row in rows(tmp_path) if "/slow/" in row]) == 2
 
 
 def test_a_killed_worker_is_made_good_by_the_same_command(tmp_path: Path, alone: Path) -> None:
