@@ -37,8 +37,7 @@ from deepunlearn.given_model import (
     not_finite,
     unwrapped,
 )
-from deepunlearn.methods.base import nothing_to_move
-from deepunlearn.ops.frozen import frozen_names
+from deepunlearn.ops.frozen import frozen_names, nothing_to_move
 from deepunlearn.registry import Folders
 from deepunlearn.running import Setting, execute
 from deepunlearn.runtime import Runtime, device_of

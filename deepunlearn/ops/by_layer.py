@@ -141,7 +141,7 @@ def _passed(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[tuple[Te
 
     def keeper(path: str) -> Callable[[nn.Module, tuple[Tensor, ...], Mapping[str, Tensor], Tensor], Tensor]:
         def keep(_: nn.Module, given: tuple[Tensor, ...], named: Mapping[str, Tensor], output: Tensor) -> Tensor:
-            (x,) = (*given, *named.values())
+            (x,) = [*given, *named.values()]
             passed[path].append((x.detach(), output))
             return output.clone()  # what follows may write into it
 
