@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import itertools
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from deepunlearn import archs
+from deepunlearn.archs.attention_biases import copy_without_kept, gather_anew
 from deepunlearn.archs.weights import load_trained
 from deepunlearn.config.originals import same_model
 from deepunlearn.core.arch_config import ArchConfig
@@ -92,8 +92,9 @@ def not_finite(model: nn.Module) -> list[str]:
 
 
 def copied_model(model: nn.Module) -> nn.Module:
+    """A copy that keeps no attention biases between calls. Raises ConfigError where none can be made."""
     try:
-        return copy.deepcopy(model)
+        return gather_anew(copy_without_kept(model))
     except Exception as error:
         raise ConfigError(
             "the model cannot be copied",

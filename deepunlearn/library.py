@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.archs.attention_biases import keep_again
 from deepunlearn.composition import make_method
 from deepunlearn.config import method_config
 from deepunlearn.core.errors import ConfigError, DataError, DataWarning, NotApplicable, advising, unknown
@@ -36,8 +37,7 @@ from deepunlearn.given_model import (
     not_finite,
     unwrapped,
 )
-from deepunlearn.methods.base import nothing_to_move
-from deepunlearn.ops.frozen import frozen_names
+from deepunlearn.ops.frozen import frozen_names, nothing_to_move
 from deepunlearn.registry import Folders
 from deepunlearn.running import Setting, execute
 from deepunlearn.runtime import Runtime, device_of
@@ -91,7 +91,7 @@ def unlearn(
         setting = replace(setting, difficulty=_scores(config, difficulty, orders["forget"]))
         with advising("give gentler values, such as a smaller lr= or fewer epochs=, or another method="):
             unlearned, _ = execute(make_method(config, params), setting.problem, runtime, seed)
-        return _flagged_as(model, unlearned)
+        return keep_again(_flagged_as(model, unlearned))
 
 
 def _setting(

@@ -47,6 +47,13 @@ class Tiny(nn.Module):
         return self.head(F.avg_pool2d(self.norm(self.convolution(x)), 2).relu().flatten(1))
 
 
+def tied() -> nn.Module:
+    """Two convolutions with one weight."""
+    net = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
+    net[1].weight = net[0].weight
+    return net
+
+
 @cache
 def tiny() -> nn.Module:
     with torch.random.fork_rng():

@@ -310,6 +310,28 @@ def test_where_nothing_that_may_move_is_used_this_is_told() -> None:
         net.requires_grad_(True)
 
 
+class Cut(Net):
+    """A body that its forward pass never trains, and a head that is called by the name of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            maps: Tensor = self.layer2(self.layer1(x))
+        logits: Tensor = self.head(input=self.hidden(input=maps.mean((2, 3))).relu())
+        return logits
+
+
+@pytest.mark.parametrize("flags", [True, False])
+@pytest.mark.parametrize("method", ["ssd", "lfssd", "ff", "sfron", "msg"])
+def test_a_body_under_no_grad_has_gradients_of_zero(method: str, flags: bool) -> None:
+    net = built(Cut)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(flags or not name.startswith("layer"))
+    more = {} if method in ("sfron", "msg") else {"alpha": {"ff": 1e-4}.get(method, 0.5)}
+    changed = moved(net, unlearn(net, method, train_frozen=True, **more))
+    assert any(name.startswith(("head", "hidden")) for name in changed)
+    assert method in ("ff", "msg") or not any(name.startswith("layer") and "weight" in name for name in changed)
+
+
 # ------------------------------------------------------------------------------------ outputs that change with the mode
 
 

@@ -158,6 +158,31 @@ def test_one_forget_sample_is_enough_where_nothing_trains_on_it_alone(method: st
     assert "forget: 1" in str(caught.value.given)
 
 
+class OfTokens(nn.Module):
+    """A classifier of texts: its inputs are numbers of words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.head = nn.Embedding(20, 6), nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.words(x).mean(1))
+        return logits
+
+
+@pytest.mark.parametrize("method", ["amun", "boundary_shrink", "jit"])
+def test_methods_that_move_inputs_refuse_whole_numbers(method: str) -> None:
+    texts = torch.arange(24 * 5).remainder(19).view(24, 5) + 1
+    texts[:, 0] = torch.arange(24) // 2 % 20
+    labels = torch.arange(24) % CLASSES
+    given = arguments(
+        method=method, retain=(texts[:16], labels[:16]), forget=(texts[16:], labels[16:]), **quick(method)
+    )
+    with pytest.raises(NotApplicable, match="real numbers") as error:
+        deepunlearn.unlearn(OfTokens(), **given)
+    assert "int64" in str(error.value.given)
+
+
 FRESH: dict[str, tuple[Any, str]] = {
     "a module": (mlp(), "Sequential"),
     "nothing": (lambda: None, "NoneType"),

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.archs.attention_biases import gather_anew
 from deepunlearn.archs.weights import load_start
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
@@ -29,11 +30,11 @@ def build(arch: ArchConfig, classes: int, inputs: Inputs, seed: int | None = Non
     """
     make, size = _builder(arch, inputs)
     if seed is None:
-        return make(classes, size, **arch.arguments)
+        return gather_anew(make(classes, size, **arch.arguments))
     # Only the CPU's generator is forked and seeded: torch.manual_seed would reseed every accelerator as well.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
-        return make(classes, size, **arch.arguments)
+        return gather_anew(make(classes, size, **arch.arguments))
 
 
 def _builder(arch: ArchConfig, inputs: Inputs) -> tuple[Callable[..., nn.Module], int]:

@@ -185,7 +185,7 @@ class RuntimeConfig(Frozen):
     precision: Literal["fp32", "bf16"]
     threads: Annotated[int, Field(ge=1, le=1024)] | None  # null: all cores this process may use
     compile: Literal["inductor", "cudagraphs", "aot_eager"] | None = None  # changes numbers by rounding at most
-    cpu_kernels: CpuKernels = "auto"  # changes numbers by rounding at most
+    cpu_kernels: CpuKernels = "auto"  # the same; but CFW, FF, JiT and RNI draw other noise, as on another device
     checkpoint_seconds: NonNegativeFloat  # least time between two training checkpoints
     data_budget_gb: PositiveFloat  # larger datasets stay memory-mapped on disk
 

@@ -19,10 +19,12 @@ from deepunlearn.core.errors import SMALLER_RATE, ConfigError, Diverged, NotAppl
 from deepunlearn.core.params import Value
 from deepunlearn.data.loader import Part
 from deepunlearn.learning import Recorded, Shards
+from deepunlearn.ops.adversarial import check_real
 from deepunlearn.ops.convolutions import Convolution, convolutions
-from deepunlearn.ops.frozen import Frozen
+from deepunlearn.ops.frozen import Frozen, nothing_to_move
+from deepunlearn.ops.last_blocks import parameters_of
 from deepunlearn.ops.optim import adam, sgd
-from deepunlearn.ops.step import Step, gradients_of
+from deepunlearn.ops.step import Losses, Step, gradients_of
 from deepunlearn.runtime import Runtime
 from deepunlearn.training import predict
 
@@ -52,7 +54,7 @@ class Problem:
     _recorded: Recorded | Shards | None = None
     _difficulty: Tensor | None = None
     notes: dict[str, Value] = field(default_factory=dict)
-    _steps: list[Step] = field(default_factory=list)
+    _watched: list[Losses] = field(default_factory=list)
     _masks: dict[Tensor, Tensor] = field(default_factory=dict)
     _outside_clock: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -98,13 +100,7 @@ class Problem:
         The working copy is fixed meanwhile, in evaluation mode, in which it is left. Raises NotApplicable where samples
         are no real numbers.
         """
-        if not like.is_floating_point():
-            raise NotApplicable(
-                "noise can be learnt in the place of real numbers only",
-                given=f"samples of type {like.dtype}",
-                allowed="images or rows of a table",
-                remedy="choose another method",
-            )
+        check_real(like)
         self.model.eval()
         noise = torch.empty_like(like).copy_(torch.randn(like.shape, generator=self.generator)).requires_grad_()
         optimizer = adam([noise], lr=lr)
@@ -256,7 +252,7 @@ class Problem:
         What is frozen stays. Raises NotApplicable where that is all.
         """
         chosen = list(modules)
-        self.movable(_parameters_of(chosen), "every layer that is to be initialised anew")
+        self.movable(parameters_of(chosen), "every layer that is to be initialised anew")
         inside = {id(tensor) for module in chosen for tensor in (*module.parameters(), *module.buffers())}
         named = self.model.state_dict(keep_vars=True)
         names = [name for name, tensor in named.items() if id(tensor) in inside and name not in self._held.names]
@@ -265,6 +261,11 @@ class Problem:
         with torch.no_grad():
             for name in names:
                 named[name].copy_(fresh[name])
+
+    def take_back(self, member: nn.Module, shard: int, piece: int) -> None:
+        """Give a `member` of the ensemble the weights that its shard had before this slice, off the clock."""
+        with self._outside_clock():
+            self.shards.restore(member, shard, piece)
 
     def _build(self) -> nn.Module:
         """Making a network is no part of unlearning: a method that needs one takes a few of its weights."""
@@ -297,9 +298,12 @@ class Problem:
         optimizer: torch.optim.Optimizer,
         adjust: Callable[[], None] | None = None,
     ) -> Step:
-        """A training step of `loss`; its losses are watched for divergence at every yield."""
+        """A training step of `loss`; its losses are watched for divergence at every yield.
+
+        Nothing else of it is kept: optimisers hold as much as the weights, and a method may make one each epoch.
+        """
         step = Step(loss, optimizer, self._runtime.autocast, adjust)
-        self._steps.append(step)
+        self._watched.append(step.losses)
         return step
 
     def cross_entropy(self, x: Tensor, y: Tensor) -> Tensor:
@@ -321,15 +325,14 @@ class Problem:
         return [total / samples for total in totals]
 
     def release(self) -> None:
-        """Let go of gradients and steps; a step's loss refers to this problem, and such circles outlive their use."""
-        self._steps.clear()
+        """Let go of gradients, and of what was put on the model."""
         self._held.release()
         self.model.zero_grad(set_to_none=True)
 
     def check_finite(self) -> None:
         """Raises Diverged where a loss since the last check, or a weight now, is not finite."""
-        for step in self._steps:
-            step.mean_loss()
+        for losses in self._watched:
+            losses.mean()
         watched = (value for name, value in self.model.state_dict().items() if name not in self._unbounded)
         if not _sums_are_finite(watched):
             raise Diverged(
@@ -349,20 +352,6 @@ class Problem:
                 allowed="parameters whose requires_grad is on",
                 remedy="give train_frozen=True, or let the method ask problem.movable(...) what it may write to",
             )
-
-
-def nothing_to_move(what: str, given: str) -> NotApplicable:
-    """The error of a method that has nothing left to change; what: words for all that it would change."""
-    return NotApplicable(
-        f"{what} is frozen in this model",
-        given=given,
-        allowed="at least one of them with requires_grad on",
-        remedy="unfreeze some with requires_grad_(True), or give train_frozen=True, which moves frozen layers too",
-    )
-
-
-def _parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
-    return [parameter for module in modules for parameter in module.parameters()]
 
 
 def _sums_are_finite(values: Iterable[Any]) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.adversarial import Pixels
+from deepunlearn.ops.adversarial import Pixels, check_real
 from deepunlearn.ops.optim import descend
 
 
@@ -38,6 +38,7 @@ class JustInTime(Method):
         yield from descend(step, lambda: problem.batches(problem.forget, self.batch_size), [self.lr] * self.epochs)
 
     def _steepness(self, problem: Problem, pixels: Pixels, x: Tensor) -> Tensor:
+        check_real(x)
         still, total = problem.model(x), torch.zeros((), device=x.device)
         for _ in range(self.draws):
             noise = self.sigma * torch.randn_like(x)

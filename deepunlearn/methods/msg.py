@@ -74,6 +74,7 @@ def damper(weights: list[nn.Parameter], masks: list[Tensor]) -> Callable[[], Non
         used = [
             (weight.grad, factor) for weight, factor in zip(weights, factors, strict=True) if weight.grad is not None
         ]
-        torch._foreach_mul_([gradient for gradient, _ in used], [factor for _, factor in used])
+        if used:  # torch takes no empty lists
+            torch._foreach_mul_([gradient for gradient, _ in used], [factor for _, factor in used])
 
     return damp

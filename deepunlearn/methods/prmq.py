@@ -57,11 +57,14 @@ class PruneReinitialiseMatchQuantise(Method):
         )
         batches = problem.retain.steps(self.batch_size)
         steps = int(self.epochs * batches)
-        for done in range(0, max(steps, 1), batches):
+        passes = range(0, max(steps, 1), batches)
+        for done in passes:
             for batch in itertools.islice(problem.batches(problem.retain, self.batch_size), steps - done):
                 step(*batch)
             if done + batches >= steps:
                 quantise(problem.model)
+            yield
+        for _ in range(len(passes), math.ceil(self.epochs)):  # a last epoch that is too short for a step
             yield
 
     def _loss(self, problem: Problem, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:

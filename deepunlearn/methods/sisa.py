@@ -33,7 +33,7 @@ class Sisa(Method):
             first = shards.touched.get(shard, self.slices)
             member = problem.model.get_submodule(f"members.{shard}")
             if first < self.slices:
-                shards.restore(member, shard, first)
+                problem.take_back(member, shard, first)
             for piece in range(self.slices):  # those that stay as they are count too: how many, no plan can know
                 if piece >= first:
                     shards.train(member, shard, piece)

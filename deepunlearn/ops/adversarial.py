@@ -59,11 +59,23 @@ class Pixels:
                 return
 
 
+def check_real(x: Tensor) -> None:
+    """Raises NotApplicable where the inputs x are whole numbers, which nothing lies between."""
+    if not x.is_floating_point():
+        raise NotApplicable(
+            "this method moves inputs or makes noise like them, which takes real numbers",
+            given=f"samples of type {x.dtype}",
+            allowed="inputs of a floating-point type, such as images or rows of a table",
+            remedy="choose another method: python -m deepunlearn.methods lists them",
+        )
+
+
 def input_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """d CE(model(x_i), y_i) / d x_i for each sample, like x. The network must be in evaluation mode.
 
-    Raises NotApplicable where the output does not depend on the input in a way that has a gradient.
+    Raises NotApplicable where inputs are no real numbers, or the output has no gradient with respect to them.
     """
+    check_real(x)
     seen = x.detach().requires_grad_()
     loss = F.cross_entropy(model(seen), y, reduction="sum")
     if not loss.requires_grad:

@@ -112,7 +112,9 @@ class Gradients:
         with _passed(layers) as passed, torch.compiler.set_stance("force_eager"), torch.enable_grad():
             logits = functional_call(self.model, (leaves, dict(self.model.named_buffers())), (x,))
             losses = vmap(lambda outputs, label: self.criterion(outputs[None], label[None]))(logits, y)
-            once = {path: calls[0] for path, calls in passed.items() if len(calls) == 1}
+            if not losses.requires_grad:
+                return {}
+            once = {path: calls[0] for path, calls in passed.items() if len(calls) == 1 and calls[0][1].requires_grad}
             outputs = [output for _, output in once.values()]
             slopes = torch.autograd.grad(losses.sum(), outputs, allow_unused=True) if outputs else ()
         return {
@@ -137,14 +139,15 @@ def _passed(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[tuple[Te
     """What goes into each layer and what comes out of it, call by call."""
     passed: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
 
-    def keeper(path: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-        def keep(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            passed[path].append((given[0].detach(), output))
+    def keeper(path: str) -> Callable[[nn.Module, tuple[Tensor, ...], Mapping[str, Tensor], Tensor], Tensor]:
+        def keep(_: nn.Module, given: tuple[Tensor, ...], named: Mapping[str, Tensor], output: Tensor) -> Tensor:
+            (x,) = [*given, *named.values()]
+            passed[path].append((x.detach(), output))
             return output.clone()  # what follows may write into it
 
         return keep
 
-    hooks = [layer.register_forward_hook(keeper(path)) for path, layer in layers.items()]
+    hooks = [layer.register_forward_hook(keeper(path), with_kwargs=True) for path, layer in layers.items()]
     try:
         yield passed
     finally:

@@ -19,8 +19,8 @@ def convolutions(model: nn.Module) -> list[Convolution]:
 
 
 def weights_of(layers: Iterable[Convolution | nn.Linear]) -> list[nn.Parameter]:
-    """The weight of each layer; torch declares them as tensors."""
-    return [cast("nn.Parameter", layer.weight) for layer in layers]
+    """The weights of the layers, one that several share once; torch declares them as tensors."""
+    return list(dict.fromkeys(cast("nn.Parameter", layer.weight) for layer in layers))
 
 
 def smallest(scores: Tensor, fraction: float) -> Tensor:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Set
 import torch
 from torch import Tensor, nn
 
+from deepunlearn.core.errors import NotApplicable
+
 
 def frozen_names(model: nn.Module) -> frozenset[str]:
     """Names of the parameters whose `requires_grad` is off; a shared one under each of its names."""
@@ -71,3 +73,13 @@ def _frozen_layers(
 
 def _evaluate(layer: nn.Module, _: object) -> None:
     layer.training = False
+
+
+def nothing_to_move(what: str, given: str) -> NotApplicable:
+    """The error of a method that has nothing left to change; what: words for all that it would change."""
+    return NotApplicable(
+        f"{what} is frozen in this model",
+        given=given,
+        allowed="at least one of them with requires_grad on",
+        remedy="unfreeze some with requires_grad_(True), or give train_frozen=True, which moves frozen layers too",
+    )

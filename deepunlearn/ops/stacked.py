@@ -47,7 +47,8 @@ class Stacked(nn.Module):
     def finite(self) -> Tensor:
         """bool [K]: whether no floating-point weight or buffer of a copy is infinite or NaN."""
         values = [value for value in self.network.state_dict().values() if value.is_floating_point()]
-        sums = [value.flatten(1).sum(1, dtype=torch.promote_types(value.dtype, torch.float32)) for value in values]
+        rows = [value[..., None].flatten(1) for value in values]  # of a scalar weight, too
+        sums = [value.sum(1, dtype=torch.promote_types(value.dtype, torch.float32)) for value in rows]
         return torch.isfinite(torch.stack([one.double() for one in sums])).all(0)
 
 

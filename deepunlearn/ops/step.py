@@ -12,8 +12,30 @@ from torch import Tensor
 from deepunlearn.core.errors import SMALLER_RATE, Diverged, NotApplicable
 
 
+class Losses:
+    """They add up on the device; nothing is copied to the host until `mean` asks."""
+
+    def __init__(self) -> None:
+        self._total: Tensor | None = None
+        self._count = 0
+
+    def add(self, loss: Tensor) -> None:
+        self._total = loss if self._total is None else self._total + loss
+        self._count += 1
+
+    def mean(self) -> float:
+        """The mean of those since the last call. Raises Diverged where it is not finite."""
+        if self._total is None:
+            return 0.0
+        mean = float(self._total) / self._count
+        self._total, self._count = None, 0
+        if not torch.isfinite(torch.tensor(mean)):
+            raise Diverged("the loss is not finite", given=mean, allowed="a finite mean loss", remedy=SMALLER_RATE)
+        return mean
+
+
 class Step:
-    """Callable on a batch. Losses add up on the device; nothing is copied to the host until `mean_loss` asks.
+    """Callable on a batch; `losses` of the batches may be kept longer than the step.
 
     loss: batch -> scalar tensor, evaluated under `autocast()`; adjust: changes gradients between backward and update.
     """
@@ -26,9 +48,7 @@ class Step:
         adjust: Callable[[], None] | None = None,
     ) -> None:
         self.loss, self.optimizer, self.adjust = loss, optimizer, adjust
-        self._autocast = autocast
-        self._total: Tensor | None = None
-        self._count = 0
+        self._autocast, self.losses = autocast, Losses()
 
     def __call__(self, *batch: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -40,19 +60,11 @@ class Step:
         if self.adjust is not None:
             self.adjust()
         self.optimizer.step()
-        value = loss.detach()
-        self._total = value if self._total is None else self._total + value
-        self._count += 1
+        self.losses.add(loss.detach())
 
     def mean_loss(self) -> float:
         """The mean loss since the last call. Raises Diverged where it is not finite."""
-        if self._total is None:
-            return 0.0
-        mean = float(self._total) / self._count
-        self._total, self._count = None, 0
-        if not torch.isfinite(torch.tensor(mean)):
-            raise Diverged("the loss is not finite", given=mean, allowed="a finite mean loss", remedy=SMALLER_RATE)
-        return mean
+        return self.losses.mean()
 
 
 def gradients_of(loss: Tensor, params: Sequence[Tensor]) -> list[Tensor]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -85,6 +88,44 @@ def test_making_a_network_is_not_timed(monkeypatch: pytest.MonkeyPatch, names: l
     _, run = execute(chain, lambda g: slow(small.make_problem(original, "smallnet", g, data, here)), here, 0)
     assert len(built) == sum(name != "ft" for name in names)
     assert 0 < run.seconds < 1000, "seconds inside the method, that is one per pair of looks at the clock"
+
+
+def test_reading_the_weights_of_shards_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    hands, here, data, method = Hands(monkeypatch), small.runtime(), small.parts(), method_configs()["sisa"]
+    original = small.original_of("smallnet", "shards")
+    shards = small.shards_of(original, data)
+    read: list[tuple[int, int]] = []
+
+    def slow(shard: int, piece: int) -> Mapping[str, Tensor]:
+        hands.now += 1000.0
+        read.append((shard, piece))
+        return shards._states(shard, piece)
+
+    found = replace(shards, _states=slow)
+    _, run = execute(
+        make_method(method, quick_params(method)),
+        lambda generator: small.make_problem(original, "smallnet", generator, data, here, recorded=found),
+        here,
+        0,
+    )
+    assert read and 0 < run.seconds < 1000
+
+
+def test_an_optimiser_goes_with_the_epoch_that_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds as much as the weights do."""
+    made: list[weakref.ref[torch.optim.Optimizer]] = []
+    alive: list[int] = []
+    sgd = Problem.sgd
+
+    def noted(problem: Problem, **options: Any) -> torch.optim.Optimizer:
+        optimizer = sgd(problem, **options)
+        made.append(weakref.ref(optimizer))
+        return optimizer
+
+    monkeypatch.setattr(Problem, "sgd", noted)
+    rni = method_configs()["rni"]
+    unlearn(rni, "smallnet", on_epoch=lambda *_: alive.append(sum(one() is not None for one in made)), epochs=4)
+    assert len(made) == 4 and alive == [1] * 4
 
 
 # ------------------------------------------------------------------------------------------------------ frozen layers

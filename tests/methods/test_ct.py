@@ -12,6 +12,7 @@ from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods.ct import kernels, transpose
 from deepunlearn.testing.small import model
 from tests.methods.oracles import close, run
+from tests.networks import tied
 
 FINE_TUNED = {"lr": 0.05, "weight_decay": 0.01, "batch_size": 32, "epochs": 2}
 
@@ -39,3 +40,11 @@ def test_ct_keeps_the_parameter_objects() -> None:
     pointer = weight.data_ptr()
     transpose([weight])
     assert weight.data_ptr() == pointer
+
+
+def test_ct_transposes_a_kernel_that_two_layers_share_once() -> None:
+    net = tied()
+    weight = net.get_parameter("0.weight")
+    before = weight.detach().clone()
+    transpose(kernels(net))
+    assert torch.equal(weight, before.transpose(-1, -2))

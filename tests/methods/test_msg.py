@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from deepunlearn.composition import load_method
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.methods import msg
+from deepunlearn.ops.convolutions import convolutions, weights_of
 from deepunlearn.testing.small import CLASSES, make_problem, model, runtime
 from tests.methods.oracles import DATA, FORGET, RETAIN, SEED, PlainSGD, close, everything, mean_gradient, run
+from tests.networks import tied
 
 
 def msg_masks(original: nn.Module, generator: torch.Generator, rate: float) -> dict[str, Tensor]:
@@ -89,3 +91,11 @@ def test_msg_refuses_a_model_without_convolutions() -> None:
         problem = make_problem(model(), "smallnet", generator, DATA, here)
         problem.model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, CLASSES))
         next(load_method("msg")(lr=0.1, weight_decay=0.0, batch_size=32, epochs=1, init_rate=0.3).run(problem))
+
+
+def test_msg_damps_a_weight_that_two_layers_share_once() -> None:
+    weights = weights_of(convolutions(tied()))
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    msg.damper(weights, [torch.zeros_like(weight, dtype=torch.bool) for weight in weights])()
+    assert all(weight.grad is not None and weight.grad.unique().tolist() == pytest.approx([0.1]) for weight in weights)

@@ -142,7 +142,8 @@ def test_prmq_prunes_matches_and_rounds(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(("epochs", "steps"), [(0.2, 0), (0.26, 1), (1.0, 4), (1.24, 4), (1.25, 5), (3.2, 12)])
 def test_prmq_takes_int_of_epochs_times_batches_steps_and_rounds_at_last(epochs: float, steps: int) -> None:
     original = confident(model())
-    unlearned = run("prmq", original, UNEVEN, **{**PRMQ, "epochs": epochs})
+    unlearned, seen = run_by_epoch("prmq", original, UNEVEN, **{**PRMQ, "epochs": epochs})
+    assert len(seen) == math.ceil(epochs), "also where the last is too short for a step"
     counted = unlearned.get_buffer("stem.1.num_batches_tracked") - original.get_buffer("stem.1.num_batches_tracked")
     assert counted == steps
     assert all(torch.equal(value, value.half().float()) for value in unlearned.parameters())

@@ -79,7 +79,34 @@ class Normed(nn.Module):
         return self.head(self.vector(tokens.amax(1)))
 
 
-NETWORKS = {"odds": Odds, "odd": Odd, "normed": Normed, "tiny": tiny, "vit": vit, "resnet18": resnet18}
+class Cut(nn.Module):
+    """Its body has no graph, and its head is called by the name of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Conv2d(3, 4, 4, stride=8), nn.BatchNorm2d(4)), nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            features = self.body(x).flatten(1)
+        return self.head(input=features)
+
+
+class Detached(Cut):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).detach()
+
+
+NETWORKS = {
+    "odds": Odds,
+    "odd": Odd,
+    "normed": Normed,
+    "cut": Cut,
+    "detached": Detached,
+    "tiny": tiny,
+    "vit": vit,
+    "resnet18": resnet18,
+}
 
 
 def batch(samples: int = 6) -> tuple[Tensor, Tensor]:
@@ -141,6 +168,10 @@ def test_by_layer_is_what_a_sample_passes_once_and_nowhere_else() -> None:
 def test_networks_of_known_layers_are_done_whole(name: str) -> None:
     net = seeded(NETWORKS[name])
     assert set(worth_it(possible(net), parameters_of(net))) == set(parameters_of(net))
+
+
+def test_a_layer_that_is_called_by_name_is_done_and_one_without_a_graph_is_not() -> None:
+    assert set(possible(seeded(Cut))) == {"head.weight", "head.bias"}
 
 
 def test_of_resnet18_outer_products_are_three_quarters_of_all_weights() -> None:

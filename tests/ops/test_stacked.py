@@ -122,3 +122,21 @@ def test_a_shared_weight_is_stacked_once() -> None:
     stacked = Stacked(nn.Sequential(first, second), 2)
     assert len(list(stacked.parameters())) == 3
     assert stacked(torch.ones(4, 3)).shape == (2, 4, 3)
+
+
+class Scaled(nn.Linear):
+    """With a weight and a buffer that are one number each."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+        self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("shift", torch.zeros(()))
+
+
+def test_single_numbers_may_be_infinite_too() -> None:
+    stacked = Stacked(Scaled(), 3)
+    assert stacked.finite().tolist() == [True, True, True]
+    with torch.no_grad():
+        stacked.network.get_parameter("scale")[1] = torch.inf
+        stacked.network.get_buffer("shift")[2] = torch.nan
+    assert stacked.finite().tolist() == [True, False, False]
