@@ -71,6 +71,13 @@ def measure(outputs):
     assert outputs.call.retrain_step(contextlib.nullcontext()) > 1
     return {"Samples": float(outputs.call.retrain_samples)}
 """
+HALF = """
+import torch
+
+def measure(outputs):
+    with outputs.models.runtime.autocast():
+        return {"Half": float(torch.is_autocast_enabled("cpu"))}
+"""
 STORED = 8  # two methods and two references of two seeds
 
 
@@ -154,6 +161,22 @@ def test_networks_and_the_call_are_had_again_bit_for_bit(swept: Path, tmp_path: 
     shutil.rmtree(next((tmp_path / "results/store/digits/smallnet/measures").glob("ga")))
     refused = measure(tmp_path, "measures=[nets]")
     assert refused.returncode == 1 and "unlearning again gives another one here" in refused.stdout
+
+
+@pytest.mark.slow
+def test_each_run_is_measured_in_its_own_precision(tmp_path: Path) -> None:
+    put(tmp_path / "own", "measure", "half", HALF, YAML.format(name="half", column="Half", needs="models"))
+    for precision in ("fp32", "bf16"):
+        assert called(tmp_path, *WORK, "seeds=1", f"runtime.precision={precision}").returncode == 0
+    done = measure(tmp_path, "measures=[half]", "launcher.workers=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    entries = [path.parent for path in (tmp_path / "results/store").rglob("measures/*/*/values.json")]
+    read = {
+        (json.loads((one / "config.json").read_text())["key"]["retrained"]["precision"],
+         json.loads((one / "values.json").read_text())["values"]["Half"])
+        for one in entries
+    }  # fmt: skip
+    assert len(entries) == 8 and read == {("fp32", 0.0), ("bf16", 1.0)}
 
 
 def _change(logits: Path) -> None:
