@@ -96,7 +96,11 @@ class Call(Protocol):
     def runtime(self) -> Any: ...
 
     def unlearn(self, around: AbstractContextManager[Any]) -> None:
-        """Unlearn once more inside `around`, with the same seed and values; data and original are loaded before."""
+        """Unlearn once more inside `around`, with the same seed and values.
+
+        All that the method is given is in memory before (data, original, an ensemble, the model of the round before),
+        and where networks are compiled their graphs are built.
+        """
 
     def retrain_step(self, around: AbstractContextManager[Any]) -> int:
         """One step of retraining inside `around`; how many samples its batch had."""

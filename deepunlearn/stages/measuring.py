@@ -37,7 +37,7 @@ from deepunlearn.metrics.counted import Counted
 from deepunlearn.metrics.remembered import read_only
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import Logits
-from deepunlearn.stages.unlearning import ENSEMBLE, UnlearningStage
+from deepunlearn.stages.unlearning import ENSEMBLE, Call, UnlearningStage
 from deepunlearn.training import load_weights, step_once
 
 Array = npt.NDArray[np.generic]
@@ -319,12 +319,16 @@ class RepeatedCall:
         self._stage, self._seed, self._run, self._key = stage, subject.seed, subject.run, subject.key
 
     def unlearn(self, around: AbstractContextManager[Any]) -> None:
-        self._stage.split_data(self._seed)
-        self._stage.original(self._stage.cell.forget.reference_seed("original", self._seed))
-        if self._run[0].records:
-            self._stage.recorded(self._stage.keys.record(*self._run, self._seed), self._seed)
+        call = self._ready
         with around:
-            self._stage.unlearn(*self._run, self._seed, drawn=self._key.drawn, earlier=self._key.earlier)
+            call()
+
+    @cached_property
+    def _ready(self) -> Call:
+        """The call, with graphs where networks are compiled: building them is no part of it, as under the clock."""
+        call = self._stage.ready(*self._run, self._seed, self._key.drawn, self._key.earlier)
+        self._stage.build_graphs(*self._run, self._key, self._seed)
+        return call
 
     def retrain_step(self, around: AbstractContextManager[Any]) -> int:
         stage = self._stage
