@@ -278,7 +278,7 @@ class UnlearningStage(RecordingStage):
 def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
     """L2 distance of the parameters: absolute, relative to `original`'s norm ("moved"), and per tensor (`layers`).
 
-    moved_buffers: the same of floating-point buffers that are stored with the model, None without any.
+    moved_buffers: the same of floating-point buffers that are stored with the model, None without any, or where all of them are 0.
     """
     after = dict(model.named_parameters())
     squares = {
@@ -303,4 +303,4 @@ def _moved_buffers(model: nn.Module, original: nn.Module) -> float | None:
     if not names:
         return None
     now, then = (torch.cat([state[name].double().flatten() for name in names]) for state in (after, before))
-    return float((now - then).norm() / then.norm())
+    return float((now - then).norm() / then.norm()) if then.any() else None
