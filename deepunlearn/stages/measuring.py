@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors.numpy import load_file
 from torch import nn
 
@@ -269,9 +270,9 @@ class StoredModels:
     @cached_property
     def parts(self) -> Mapping[str, Part]:
         data = self._stage.split_data(self._given.subject.seed)
-        test = data.parts["test"]
-        like = data.counted.unseen.get("test")
-        return MappingProxyType({**data.parts, "unseen_test": test if like is None else test.subset(like)})
+        like = data.counted.attacked("test", np.arange(len(data.parts["test"])))
+        labels = torch.from_numpy(data.counted.attacked_labels("test", data.labels["test"]))
+        return MappingProxyType({**data.parts, "unseen_test": data.parts["test"].subset(like).with_labels(labels)})
 
     def unlearned(self) -> nn.Module:
         subject = self._given.subject

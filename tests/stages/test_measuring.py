@@ -17,7 +17,7 @@ from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.evaluation import Experiment
-from deepunlearn.stages.measuring import RepeatedCall, Subject
+from deepunlearn.stages.measuring import RepeatedCall, StoredModels, Subject
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,8 @@ def test_labels_and_what_is_counted_are_those_of_the_parts(forget: list[str], tm
     assert {name: one.tolist() for name, one in counted.unseen.items()} == {
         name: one.tolist() for name, one in data.counted.unseen.items()
     }
+    models = StoredModels(stage, SimpleNamespace(subject=SimpleNamespace(seed=0)), "mine")  # type: ignore[arg-type]
+    assert models.parts["unseen_test"].labels.tolist() == stage.known_labels["unseen_test"].tolist()
 
 
 def test_a_call_is_measured_without_what_stands_before_it() -> None:
