@@ -81,20 +81,21 @@ class MeasuringStage(UnlearningStage):
         """The same of all models of a method together, one of each seed."""
         wanted = [(one, self.keys.group(subjects, seeds, one)) for one in measures]
         keys = zip(subjects, seeds, strict=True)
-        unlearned = ReadWhenAsked([partial(self._logits_at, key, method, seed) for key, seed in keys])
+        unlearned = ReadWhenAsked([partial(self._outputs_at, key, method, seed) for key, seed in keys])
 
         def given(measure: Measure) -> Group:
             drawn, retrained = self.drawn(measure.name, seeds[0]), self.retrained_models(tuple(seeds))
-            return Group(self.part_labels, drawn, unlearned, retrained)
+            return Group(self.known_labels, drawn, unlearned, retrained)
 
         self._compute(wanted, self.keys.place(method), given)
 
     def _retrained_models(self, seeds: tuple[int, ...]) -> ReadWhenAsked:
         """What measures over seeds see of the retrained models."""
-        return ReadWhenAsked([partial(self.logits, "retrained", seed) for seed in seeds])
+        return ReadWhenAsked([partial(self._reference_outputs, "retrained", seed) for seed in seeds])
 
-    def _logits_at(self, key: UnlearnedKey, method: str, seed: int) -> Logits:
-        return self._stored(key, self.keys.place(method, seed)).arrays("logits.npz")
+    def _outputs_at(self, key: UnlearnedKey, method: str, seed: int) -> Mapping[str, Array]:
+        """What they see of the logits of an unlearned model."""
+        return self.counted.with_attacked(self._stored(key, self.keys.place(method, seed)).arrays("logits.npz"))
 
     def _measure(self, subject: Subject, wanted: Iterable[Measure]) -> None:
         given = Given(self, subject)
@@ -152,11 +153,6 @@ class MeasuringStage(UnlearningStage):
     @cached_property
     def counted(self) -> Counted:
         return Counted.of(self.split)
-
-    @cached_property
-    def part_labels(self) -> Mapping[str, npt.NDArray[Any]]:
-        """The labels of parts, as measures over seeds see them."""
-        return read_only(self.labels)
 
     @cached_property
     def known_labels(self) -> Mapping[str, npt.NDArray[Any]]:

@@ -278,7 +278,7 @@ class UnlearningStage(RecordingStage):
 def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
     """L2 distance of the parameters: absolute, relative to `original`'s norm ("moved"), and per tensor (`layers`).
 
-    moved_buffers: the same of floating-point buffers that are stored with the model, None without any, or where all of them are 0.
+    moved_buffers: the same of floating-point buffers that are stored with the model, None without any, or of zeros.
     """
     after = dict(model.named_parameters())
     squares = {
