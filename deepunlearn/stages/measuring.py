@@ -93,7 +93,7 @@ class MeasuringStage(UnlearningStage):
         """What measures over seeds see of the retrained models."""
         return ReadWhenAsked([partial(self._reference_outputs, "retrained", seed) for seed in seeds])
 
-    def _outputs_at(self, key: UnlearnedKey, method: str, seed: int) -> Mapping[str, Array]:
+    def _outputs_at(self, key: UnlearnedKey, method: str, seed: int) -> Logits:
         """What they see of the logits of an unlearned model."""
         return self.counted.with_attacked(self._stored(key, self.keys.place(method, seed)).arrays("logits.npz"))
 
@@ -159,7 +159,7 @@ class MeasuringStage(UnlearningStage):
         """What measures see of labels: those of parts, and those that an attack looks at."""
         return read_only(self.counted.with_attacked_labels(self.labels))
 
-    def _reference_outputs(self, role: Role, seed: int) -> Mapping[str, Array]:
+    def _reference_outputs(self, role: Role, seed: int) -> Mapping[str, npt.NDArray[np.float32]]:
         """What measures see of the logits of a reference."""
         return read_only(self.counted.with_attacked(self.logits(role, seed)))
 
