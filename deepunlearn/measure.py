@@ -110,7 +110,8 @@ def _read(arguments: Sequence[str]) -> tuple[Command, dict[str, list[str]]]:
             "no measure is chosen",
             given=f"measures= of {', '.join(arguments) or 'nothing'}",
             allowed=", ".join(known_measures(folders_of(arguments)[1])) or "(none)",
-            remedy="give measures=[NAME,...]; python -m deepunlearn.measure --help lists them",
+            remedy="give measures=[NAME,...]; python -m deepunlearn.measure --help lists them. Columns of every row "
+            "(gap, ToW, ...) need no command",
         )
     return command._replace(name=COMMAND), chosen
 
