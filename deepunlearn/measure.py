@@ -110,7 +110,8 @@ def _read(arguments: Sequence[str]) -> tuple[Command, dict[str, list[str]]]:
             "no measure is chosen",
             given=f"measures= of {', '.join(arguments) or 'nothing'}",
             allowed=", ".join(known_measures(folders_of(arguments)[1])) or "(none)",
-            remedy="give measures=[NAME,...]; python -m deepunlearn.measure --help lists them",
+            remedy="give measures=[NAME,...]; python -m deepunlearn.measure --help lists them. Columns of every row "
+            "(gap, ToW, ...) need no command",
         )
     return command._replace(name=COMMAND), chosen
 
@@ -140,19 +141,21 @@ def _run(command: Command, found: Found, arguments: Sequence[str], progress: Pro
     if not any(one in OPEN for known in states.values() for one in known.values()):
         _print_rest(found)
         return _report(found.planners, states)
-    runtime = _runtime(found.planners[0]) if _looks_at_networks(found.planners[0]) else None
-    estimators = {planner.run: _estimator(planner, runtime, progress) for planner in found.planners}
-    seconds = _print_plan(found, states, estimators, "cpu" if runtime is None else runtime.device_name())
+    runtimes = _runtimes(found.planners)
+    estimators = {planner.run: _estimator(planner, runtimes[planner.run], progress) for planner in found.planners}
+    devices = sorted({one.device_name() for one in runtimes.values() if one is not None}) or ["cpu"]
+    seconds = _print_plan(found, states, estimators, ", ".join(devices))
     if command.flags.plan:
         return 0
-    sweep.confirm(command.flags, seconds, "cpu" if runtime is None else runtime.device.type)
+    gpu = any(one is not None and one.device.type != "cpu" for one in runtimes.values())
+    sweep.confirm(command.flags, seconds, "cuda" if gpu else "cpu")
     if removed := found.planners[0].store.clean():
         progress.say(f"removed {removed} unfinished results of processes that were killed")
     started = time.monotonic()
     for planner in found.planners:
         if tasks := [task for task, state in states[planner.run].items() if state in OPEN]:
             with running(planner, COMMAND, arguments):
-                _local(planner, runtime, progress).run(tasks)
+                _local(planner, runtimes[planner.run], progress).run(tasks)
     took = time.monotonic() - started
     print(f"\ndone in {duration(took)} (estimated {duration(seconds)})")
     return _report(found.planners, _states(found.planners))
@@ -168,10 +171,18 @@ def _looks_at_networks(planner: StoredModels) -> bool:
     return any({"models", "call"} & set(one.needs) for one in planner.sweep.measures)
 
 
+def _runtimes(planners: Sequence[StoredModels]) -> dict[str, Runtime | None]:
+    """By run what its models were made with, precision and threads included; None where no network is looked at.
+
+    A process is set to one of them at a time: `settle` it before what it is for.
+    """
+    return {planner.run: _runtime(planner) if _looks_at_networks(planner) else None for planner in planners}
+
+
 def _runtime(planner: StoredModels) -> Runtime:
     from deepunlearn.runtime import Runtime  # noqa: PLC0415
 
-    return Runtime(planner.sweep.runtime).settle()
+    return Runtime(planner.sweep.runtime)
 
 
 def _local(planner: StoredModels, runtime: Runtime | None, progress: Progress) -> Local:
@@ -181,7 +192,7 @@ def _local(planner: StoredModels, runtime: Runtime | None, progress: Progress) -
     def worker() -> Worker:
         from deepunlearn.launch.worker import Worker  # noqa: PLC0415
 
-        return Worker(planner, runtime or _runtime(planner), progress)
+        return Worker(planner, (runtime or _runtime(planner)).settle(), progress)
 
     return Local(planner, folder_of(planner, COMMAND), progress, _gpus(runtime), worker)
 
@@ -202,7 +213,7 @@ def _estimator(planner: StoredModels, runtime: Runtime | None, progress: Progres
         return Estimator(planner, [ANY_SPEED for _ in cells])
     from deepunlearn.launch.speed import Timing  # noqa: PLC0415
 
-    timing = Timing(planner, runtime, progress)
+    timing = Timing(planner, runtime.settle(), progress)
     return Estimator(planner, timing.complete(timing.of(cells)))
 
 

@@ -17,6 +17,7 @@ from deepunlearn.data.loader import Part
 from deepunlearn.learning import Recorded, Shards
 from deepunlearn.methods.base import Problem
 from deepunlearn.runtime import Runtime
+from deepunlearn.training import normalises_one
 
 Kind = TypeVar("Kind", bound=Problem)
 
@@ -125,7 +126,7 @@ def takes_step(steps: Iterator[None], problem: Problem) -> bool:
     try:
         return next(steps, _END) is not _END
     except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
+        if not normalises_one(error):
             raise
         sizes = {"retain": problem.retain, "forget": problem.forget, "val": problem.val}
         raise NotApplicable(

@@ -152,6 +152,11 @@ def seconds_per_step(
     return clock.seconds / steps
 
 
+def normalises_one(error: ValueError) -> bool:
+    """Whether batch normalisation was to train on a batch of one sample, which it cannot."""
+    return "more than 1 value per channel" in str(error)
+
+
 def step_once(
     model: nn.Module, part: Part, recipe: TrainConfig, runtime: Runtime, around: AbstractContextManager[Any]
 ) -> int:

@@ -71,6 +71,21 @@ def measure(outputs):
     assert outputs.call.retrain_step(contextlib.nullcontext()) > 1
     return {"Samples": float(outputs.call.retrain_samples)}
 """
+HALF = """
+import torch
+
+def measure(outputs):
+    with outputs.models.runtime.autocast():
+        return {"Half": float(torch.is_autocast_enabled("cpu"))}
+"""
+GROUPS = """
+import numpy as np
+
+def measure(group):
+    last = np.int64(len(group.unlearned) - 1)
+    own, other = group.unlearned[last]["unseen_test"], group.retrained[last]["unseen_test"]
+    return {"Seen": float(len(own) + len(other) == 2 * len(group.labels["unseen_test"]))}
+"""
 STORED = 8  # two methods and two references of two seeds
 
 
@@ -154,6 +169,31 @@ def test_networks_and_the_call_are_had_again_bit_for_bit(swept: Path, tmp_path: 
     shutil.rmtree(next((tmp_path / "results/store/digits/smallnet/measures").glob("ga")))
     refused = measure(tmp_path, "measures=[nets]")
     assert refused.returncode == 1 and "unlearning again gives another one here" in refused.stdout
+
+
+@pytest.mark.slow
+def test_all_models_of_a_method_have_the_parts_that_one_has(swept: Path) -> None:
+    yaml = YAML.format(name="groups", column="Seen", needs="logits") + "over: seeds\n"
+    put(swept / "own", "measure", "groups", GROUPS, yaml)
+    done = measure(swept, "measures=[groups]")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert records.collect(swept / "results").rows["Seen"].value_counts().to_dict() == {1.0: 4}
+
+
+@pytest.mark.slow
+def test_each_run_is_measured_in_its_own_precision(tmp_path: Path) -> None:
+    put(tmp_path / "own", "measure", "half", HALF, YAML.format(name="half", column="Half", needs="models"))
+    for precision in ("fp32", "bf16"):
+        assert called(tmp_path, *WORK, "seeds=1", f"runtime.precision={precision}").returncode == 0
+    done = measure(tmp_path, "measures=[half]", "launcher.workers=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    entries = [path.parent for path in (tmp_path / "results/store").rglob("measures/*/*/values.json")]
+    read = {
+        (json.loads((one / "config.json").read_text())["key"]["retrained"]["precision"],
+         json.loads((one / "values.json").read_text())["values"]["Half"])
+        for one in entries
+    }  # fmt: skip
+    assert len(entries) == 8 and read == {("fp32", 0.0), ("bf16", 1.0)}
 
 
 def _change(logits: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +19,8 @@ from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import DRAFT
 from deepunlearn.core.validation import validate
-from deepunlearn.metrics.catalogue import Catalogue
-from deepunlearn.metrics.row import with_added
+from deepunlearn.metrics.catalogue import BUILT_IN, SCORED_TOGETHER, Catalogue
+from deepunlearn.metrics.row import Labels, with_added
 
 DTYPES = {"name": "string", "version": "int64", "description": "string"}  # a line per measure
 
@@ -35,7 +36,7 @@ class Entry(NamedTuple):
 
 
 def find(results: Path) -> list[Entry]:
-    """All entries below `results` that count: of a measure those of its newest version and code only.
+    """All entries below `results` that count, with the newest words of their measure: `_values_of`.
 
     Raises StoreError naming a file that cannot be read.
     """
@@ -45,20 +46,46 @@ def find(results: Path) -> list[Entry]:
     newest = {
         one.name: one.description for one in sorted(entries, key=lambda one: (_version(one.description), one.date))
     }
-    return [one for one in entries if one.description == newest[one.name]]
+    same = (one for one in entries if _values_of(one.description) == _values_of(newest[one.name]))
+    return [one._replace(description=newest[one.name]) for one in same]
 
 
 def describe(entries: Iterable[Entry]) -> pd.DataFrame:
-    """The measures among `entries`, columns as in `DTYPES`."""
-    known = {one.name: one.description for one in entries}
-    lines = [{"name": name, "version": _version(text), "description": text} for name, text in sorted(known.items())]
-    return pd.DataFrame(lines, columns=list(DTYPES)).astype(DTYPES)
+    """The measures among `entries`, columns as in `DTYPES`; in the order of `_counting_last`."""
+    newest_first = sorted(entries, key=lambda one: one.date, reverse=True)
+    known = dict.fromkeys((one.name, one.description) for one in newest_first)
+    lines = [{"name": name, "version": _version(text), "description": text} for name, text in reversed(known)]
+    return _counting_last(pd.DataFrame(lines, columns=list(DTYPES)).astype(DTYPES))
 
 
 def catalogue(measures: pd.DataFrame) -> Catalogue:
-    """Ours and these."""
-    read = [validate(Measure, json.loads(text), "a stored measure") for text in measures["description"]]
-    return with_added(read)
+    """Ours and these, but for `left_out`, whose columns others have."""
+    counting, others = _told_apart(measures["description"])
+    made = with_added(counting)
+    made.left_out = tuple(others)
+    return made
+
+
+def _told_apart(descriptions: Iterable[str]) -> tuple[list[Measure], list[Measure]]:
+    """Measures of whose columns each has a name of its own, and the others: of two with one name the later counts."""
+    taken = {*Labels.model_fields, *(one.name for one in BUILT_IN.columns)}
+    counting, others = list[Measure](), list[Measure]()
+    for text in reversed(list(descriptions)):
+        measure = validate(Measure, json.loads(text), "a stored measure")
+        names = {one.name for one in measure.columns}
+        if names & taken:
+            others.append(measure)
+        else:
+            counting.append(measure)
+            taken |= names
+    return counting[::-1], others[::-1]
+
+
+def _counting_last(measures: pd.DataFrame) -> pd.DataFrame:
+    """By name, behind those whose columns another has. Of these the later one counts, here and ever after."""
+    counting, _ = _told_apart(measures["description"])
+    counts = measures["name"].isin([one.name for one in counting])
+    return measures.assign(counts=counts).sort_values(["counts", "name"], ignore_index=True)[list(DTYPES)]
 
 
 def dtypes(measures: pd.DataFrame) -> dict[str, str]:
@@ -70,26 +97,31 @@ def join(frame: pd.DataFrame, entries: list[Entry], results: Path) -> pd.DataFra
     """`frame` with the values of `entries`; null where a model has none. Of groups with a model the largest counts."""
     if not entries:
         return frame
+    known = describe(entries)
+    counting = {one.name for one in catalogue(known).measures}
     values: dict[str, dict[str, Any]] = {}
     for one in sorted(entries, key=lambda one: (len(one.models), one.date if len(one.models) > 1 else "")):
-        for model in one.models:
+        for model in one.models if one.name in counting else ():
             values.setdefault(model, {}).update(one.values)
-    kinds = dtypes(describe(entries))
+    kinds = dtypes(known)
     models = [_model_of(row, Results(results).store) for row in frame.to_dict("records")]
     columns = pd.DataFrame([values.get(model, {}) for model in models], columns=list(kinds), index=frame.index)
     return frame.join(columns.astype(kinds))
 
 
 def newest(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Of the measures of several results: one line per measure, that of the highest version."""
-    joined = pd.concat(frames, ignore_index=True).sort_values(["name", "version"], kind="stable")
-    return joined.drop_duplicates("name", keep="last").reset_index(drop=True)
+    """Of the measures of several results: one line per measure, that of the highest version; of equal ones the last."""
+    joined = pd.concat(frames, ignore_index=True)
+    kept = joined.sort_values("version", kind="stable").drop_duplicates("name", keep="last")
+    return _counting_last(kept.sort_index())
 
 
 def without_older(rows: pd.DataFrame, measures: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
-    """`rows`, whose measures are these, without the values of those that `kept` has another version of."""
-    older = measures[~measures["description"].isin(kept["description"])]
-    return rows.drop(columns=list(dtypes(older)))
+    """`rows`, whose measures are these, without the values of those of which `kept` has others, or none."""
+    known = {_values_of(one.description) for one in catalogue(kept).measures}
+    own = [one for one in catalogue(measures).measures if one.name not in SCORED_TOGETHER]
+    older = [one for one in own if _values_of(one.description) not in known]
+    return rows.drop(columns=[column.name for one in older for column in one.columns])
 
 
 def _read(path: Path) -> Entry:
@@ -116,8 +148,10 @@ def _models(key: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _model(key: Mapping[str, Any]) -> str:
-    """What a measure was taken of: a model, and the retrained one that it is held against."""
-    return canonical_json([key["subject"], key["retrained"]])
+    """What a measure was taken of: a model, the retrained one that it is held against, and what else says which samples
+    are forgotten, of a given original.
+    """
+    return canonical_json([key["subject"], key["retrained"], key.get("split")])
 
 
 def _model_of(row: Mapping[Any, Any], store: Path) -> str:
@@ -127,5 +161,13 @@ def _model_of(row: Mapping[Any, Any], store: Path) -> str:
     return _model(json.loads(path.read_text(encoding="utf-8"))["key"]) if path.is_file() else ""
 
 
+@cache
+def _values_of(description: str) -> tuple[Any, ...]:
+    """What tells values that may stand in one column from others, whatever words describe them."""
+    read = json.loads(description)
+    columns = tuple((one["name"], one.get("type", "float")) for one in read["columns"])
+    return (read["name"], read["version"], read.get("code"), columns)
+
+
 def _version(description: str) -> int:
-    return int(json.loads(description)["version"])
+    return int(_values_of(description)[1])

@@ -56,8 +56,14 @@ def legend(catalogue: Catalogue) -> str:
         "relative weight distance to the original. undefined: the retrained model gets nothing right, or does not know "
         "a class that was forgotten whole, so that no ratio to it exists. ¹ best and ² second best method that did not "
         "fail, by the models' mean distance: "
-        f"{_best(catalogue.shown)}."
+        f"{_best(catalogue.shown)}.{_left_out(catalogue)}"
     )
+
+
+def _left_out(catalogue: Catalogue) -> str:
+    """Names the stored measures that have no columns here, as others have these names."""
+    named = [f"{one.name} ({', '.join(column.name for column in one.columns)})" for one in catalogue.left_out]
+    return f" Left out, since a later measure has a column of the same name: {', '.join(named)}." if named else ""
 
 
 def _best(columns: Sequence[Column]) -> str:

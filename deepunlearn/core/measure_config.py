@@ -163,6 +163,23 @@ class Measure(Described):
             )
         return self
 
+    @model_validator(mode="after")
+    def _intervals_have_columns(self) -> Measure:
+        names = {one.name for one in self.columns}
+        for column in self.columns:
+            told = column.over
+            missing = {told.low, told.high, told.chance, told.models} - names if told else set[str]()
+            if missing or (told and self.over != "seeds"):
+                raise Unfit(
+                    f"column {column.name} has its interval in what is not there",
+                    given=f"over: {self.over} of the measure, columns {', '.join(sorted(names))}; "
+                    f"not among them: {', '.join(sorted(missing)) or 'none'}",
+                    allowed="over: of a column in a measure over seeds, with names of its columns as low, high, chance "
+                    "and models",
+                    remedy="add or rename the columns, or leave over: of the column out",
+                )
+        return self
+
     @property
     def glossary(self) -> tuple[Term, ...]:
         own = (

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, Protocol, Self
 
 from deepunlearn.core.errors import NotApplicable
 from deepunlearn.runtime import Runtime
 
 POWERCAP = Path("/sys/class/powercap")  # where Linux shows RAPL, the meters of Intel's and AMD's processors
+READ_SECONDS = 10.0  # a processor's meter is full after some minutes at the least
 
 
 class Meter(Protocol):
@@ -19,34 +21,50 @@ class Meter(Protocol):
     def read(self) -> float:
         """Joules since some moment."""
 
-    def since(self, before: float) -> float:
-        """Joules since `read` gave `before`."""
+    def between(self, before: float, now: float) -> float:
+        """Joules from one reading to the next, of which there are several before it is full."""
 
 
 class Joules(AbstractContextManager["Joules"]):
     """Adds up what the meters count in its blocks, the device being done before and after each.
 
-    joules, seconds: of all blocks so far.
+    joules, seconds: of all blocks so far. Within a block they are read every few seconds, as a meter that is full
+    begins again at 0 and does not say how often it has.
     """
 
     def __init__(self, runtime: Runtime, meters: list[Meter]) -> None:
         self.joules = 0.0
-        self._runtime, self._meters, self._before = runtime, meters, list[float]()
-        self._clock = runtime.clock()
+        self._meters, self._before = meters, list[float]()
+        self._clock, self._ended = runtime.clock(), Event()
 
     @property
     def seconds(self) -> float:
         return self._clock.seconds
 
     def __enter__(self) -> Self:
+        self._ended.clear()
+        self._reader = Thread(target=self._follow, daemon=True)
         self._clock.start()
         self._before = [meter.read() for meter in self._meters]
+        self._reader.start()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._clock.stop()
-        pairs = zip(self._meters, self._before, strict=True)
-        self.joules += sum(meter.since(before) for meter, before in pairs)
+        self._ended.set()
+        self._reader.join()
+        self._add()
+
+    def _follow(self) -> None:
+        while not self._ended.wait(READ_SECONDS):
+            self._add()
+
+    def _add(self) -> None:
+        """What was counted since the last reading."""
+        now = [meter.read() for meter in self._meters]
+        readings = zip(self._meters, self._before, now, strict=True)
+        self.joules += sum(meter.between(before, after) for meter, before, after in readings)
+        self._before = now
 
 
 def meters_of(runtime: Runtime) -> list[Meter]:
@@ -71,8 +89,8 @@ class Package:
     def read(self) -> float:
         return int(self._file.read_text(encoding="ascii")) / 1e6
 
-    def since(self, before: float) -> float:
-        counted = self.read() - before
+    def between(self, before: float, now: float) -> float:
+        counted = now - before
         return counted if counted >= 0 else counted + self._full / 1e6
 
 
@@ -118,8 +136,8 @@ class Graphics:
     def read(self) -> float:
         return self._read() / 1e3
 
-    def since(self, before: float) -> float:
-        return self.read() - before
+    def between(self, before: float, now: float) -> float:
+        return now - before
 
 
 def graphics(name: str) -> Meter:

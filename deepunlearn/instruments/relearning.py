@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from deepunlearn.core.errors import NotApplicable
 from deepunlearn.core.progress import Bar, Progress
 from deepunlearn.data.loader import Part
 from deepunlearn.ops.optim import adam
 from deepunlearn.runtime import Runtime
-from deepunlearn.training import classification_step, inference_batch, predict
+from deepunlearn.training import classification_step, inference_batch, normalises_one, predict
 
 RATE, BATCH_SIZE = 1e-3, 256  # of Adam, for all methods alike
 EPOCHS = 100  # at most
@@ -56,7 +57,8 @@ def relearn(
 
     Plain training: cross-entropy, Adam, un-augmented batches, training mode; looked at in evaluation mode, after every
     step where an epoch has at most `LOOKS`, else after every so many and at its end. It ends when all targets are
-    reached. Equal models give equal results; `model` stays as it is. Raises Diverged where the loss is not finite.
+    reached. Equal models give equal results; `model` stays as it is. Raises Diverged where the loss is not finite,
+    NotApplicable where one sample is too few for batch normalisation.
     """
     taught = copy.deepcopy(model).requires_grad_(True)
     return relearn_in_place(taught, part, targets, runtime, progress=progress, most_epochs=most_epochs, label=label)
@@ -97,11 +99,25 @@ class _Trial:
             if None not in self.epochs:
                 return
             for index, batch in enumerate(self.part.batches(BATCH_SIZE, generator), start=1):
-                self.step(*batch)
+                self._learn(*batch)
                 if index % apart == 0 or index == each:
                     self.step.mean_loss()  # raises where it is not finite: no accuracy of such weights counts
                     self.look((epoch - 1) * each + index, epoch if index == each else None)
             bar.advance()
+
+    def _learn(self, x: Tensor, y: Tensor) -> None:
+        """Raises NotApplicable where the part is one sample, on which batch normalisation may not train."""
+        try:
+            self.step(x, y)
+        except ValueError as error:
+            if not normalises_one(error):
+                raise
+            raise NotApplicable(
+                "one sample cannot be relearnt: the model's batch normalisation cannot train on it",
+                given=f"{len(self.part)} samples, a batch of {len(y)}",
+                allowed="at least two samples",
+                remedy="leave the measure out (measures=), or use a network without batch normalisation",
+            ) from error
 
     def look(self, steps: int, epoch: int | None) -> None:
         """Note which targets the model reaches after so many steps; epoch: the one that has just ended."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from deepunlearn.core.errors import MeasureFailed
 from deepunlearn.core.identity import canonical_json
 from deepunlearn.core.infrastructure import rule_of_note
+from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.progress import Progress
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.store import EARLIER_ROUND, FailureKind, FailureNote, Failures, now
@@ -44,7 +45,7 @@ class Planner(StoredStates):
         if note is not None and note.get("hparams") not in (None, self._hparams(task)):
             return None
         if note is not None and note["error"] == MeasureFailed.__name__:
-            return note if all(one.label in note["message"] for one in self.lacking(task)) else None
+            return note if all(_is_told_of(one, note["message"]) for one in self.lacking(task)) else None
         if note is not None and note["kind"] == "failed" and rule_of_note(note["error"], note["message"]):
             note["kind"] = "infrastructure"
         return note
@@ -112,3 +113,8 @@ class Planner(StoredStates):
     def counts(self) -> dict[Stage, Counter[str]]:
         """States by stage."""
         return {stage: Counter(self.state(task) for task in self.tasks if task.stage == stage) for stage in STAGES}
+
+
+def _is_told_of(measure: Measure, message: str) -> bool:
+    """Whether the message of a note says why `measure` failed: others may have a name, or a version, that ends so."""
+    return any(line.startswith(f"measure {measure.label}: ") for line in message.splitlines())

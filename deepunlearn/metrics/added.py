@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from operator import index
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -96,7 +97,11 @@ class Call(Protocol):
     def runtime(self) -> Any: ...
 
     def unlearn(self, around: AbstractContextManager[Any]) -> None:
-        """Unlearn once more inside `around`, with the same seed and values; data and original are loaded before."""
+        """Unlearn once more inside `around`, with the same seed and values.
+
+        All that the method is given is in memory before (data, original, an ensemble, the model of the round before),
+        and where networks are compiled their graphs are built.
+        """
 
     def retrain_step(self, around: AbstractContextManager[Any]) -> int:
         """One step of retraining inside `around`; how many samples its batch had."""
@@ -110,9 +115,10 @@ class Outputs:
     and test that are like the forgotten ones, which attacks compare these with): logits of the model, [N, K], finite;
     original, retrained: of the references of its seed. Of one that needs weights: weights of `model`, `original` and
     `retrained`, each tensor under its name. Of one that needs models or the call: `models`, `call`. Of one that needs
-    training: seconds of the unlearning call (`model`) and of retraining (`retrained`), None of the original, which has
-    not been unlearned. Of any: labels by part, [N]; seed: to draw by, the same for all models of a seed;
-    forgotten_classes: those that are forgotten whole. Arrays cannot be written to: other measures look at the same.
+    training: seconds of the unlearning call (`model`) and of retraining (`retrained`); both None of the original, which
+    has not been unlearned, and the latter where it is not known how the original was trained. Of any: labels by part,
+    [N]; seed: to draw by, the same for all models of a seed; forgotten_classes: those that are forgotten whole. Arrays
+    cannot be written to: other measures look at the same.
     """
 
     labels: Mapping[str, Integers]
@@ -139,8 +145,9 @@ class ReadWhenAsked(Sequence[Mapping[str, Floats]]):
         self._kept: dict[int, Mapping[str, Floats]] = {}
 
     def __getitem__(self, number: Any) -> Any:
-        if not isinstance(number, int):
+        if isinstance(number, slice):
             return ReadWhenAsked(self._reads[number])
+        number = index(number)  # NumPy's whole numbers, too
         if number in self._kept:
             return self._kept[number]
         logits = self._reads[number]()
@@ -156,8 +163,8 @@ class ReadWhenAsked(Sequence[Mapping[str, Floats]]):
 class Group:
     """What a measure over seeds may look at: the models of a method, one of each seed, and the retrained ones beside.
 
-    unlearned, retrained: in the same order of seeds, logits [N, K] by part (retain, forget, val, test); labels by part,
-    [N]; seed: to draw by, the same for all methods.
+    unlearned, retrained: in the same order of seeds, logits [N, K] by part, those of `Outputs`; labels by part, [N];
+    seed: to draw by, the same for all methods.
     """
 
     labels: Mapping[str, Integers]

@@ -24,10 +24,14 @@ their version is that of `deepunlearn.metrics`. Any other measure has entries of
 
 
 class Catalogue:
-    """Some measures, in the order of their columns. Raises ConfigError where two have a column of the same name."""
+    """Some measures, in the order of their columns. Raises ConfigError where two have a column of the same name.
+
+    left_out: further measures that are stored, with a column whose name one of these has.
+    """
 
     def __init__(self, measures: Iterable[Measure]) -> None:
         self.measures = tuple(measures)
+        self.left_out: tuple[Measure, ...] = ()
         self.columns = tuple(column for measure in self.measures for column in measure.columns)
         self.shown = _costs_together(self.measures)
         self.glossary = tuple(term for measure in self.measures for term in measure.glossary)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors.numpy import load_file
 from torch import nn
 
@@ -37,7 +38,7 @@ from deepunlearn.metrics.counted import Counted
 from deepunlearn.metrics.remembered import read_only
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.references import Logits
-from deepunlearn.stages.unlearning import ENSEMBLE, UnlearningStage
+from deepunlearn.stages.unlearning import ENSEMBLE, Call, UnlearningStage
 from deepunlearn.training import load_weights, step_once
 
 Array = npt.NDArray[np.generic]
@@ -80,20 +81,21 @@ class MeasuringStage(UnlearningStage):
         """The same of all models of a method together, one of each seed."""
         wanted = [(one, self.keys.group(subjects, seeds, one)) for one in measures]
         keys = zip(subjects, seeds, strict=True)
-        unlearned = ReadWhenAsked([partial(self._logits_at, key, method, seed) for key, seed in keys])
+        unlearned = ReadWhenAsked([partial(self._outputs_at, key, method, seed) for key, seed in keys])
 
         def given(measure: Measure) -> Group:
             drawn, retrained = self.drawn(measure.name, seeds[0]), self.retrained_models(tuple(seeds))
-            return Group(self.part_labels, drawn, unlearned, retrained)
+            return Group(self.known_labels, drawn, unlearned, retrained)
 
         self._compute(wanted, self.keys.place(method), given)
 
     def _retrained_models(self, seeds: tuple[int, ...]) -> ReadWhenAsked:
         """What measures over seeds see of the retrained models."""
-        return ReadWhenAsked([partial(self.logits, "retrained", seed) for seed in seeds])
+        return ReadWhenAsked([partial(self._reference_outputs, "retrained", seed) for seed in seeds])
 
-    def _logits_at(self, key: UnlearnedKey, method: str, seed: int) -> Logits:
-        return self._stored(key, self.keys.place(method, seed)).arrays("logits.npz")
+    def _outputs_at(self, key: UnlearnedKey, method: str, seed: int) -> Logits:
+        """What they see of the logits of an unlearned model."""
+        return self.counted.with_attacked(self._stored(key, self.keys.place(method, seed)).arrays("logits.npz"))
 
     def _measure(self, subject: Subject, wanted: Iterable[Measure]) -> None:
         given = Given(self, subject)
@@ -153,16 +155,11 @@ class MeasuringStage(UnlearningStage):
         return Counted.of(self.split)
 
     @cached_property
-    def part_labels(self) -> Mapping[str, npt.NDArray[Any]]:
-        """The labels of parts, as measures over seeds see them."""
-        return read_only(self.labels)
-
-    @cached_property
     def known_labels(self) -> Mapping[str, npt.NDArray[Any]]:
         """What measures see of labels: those of parts, and those that an attack looks at."""
         return read_only(self.counted.with_attacked_labels(self.labels))
 
-    def _reference_outputs(self, role: Role, seed: int) -> Mapping[str, Array]:
+    def _reference_outputs(self, role: Role, seed: int) -> Mapping[str, npt.NDArray[np.float32]]:
         """What measures see of the logits of a reference."""
         return read_only(self.counted.with_attacked(self.logits(role, seed)))
 
@@ -269,9 +266,9 @@ class StoredModels:
     @cached_property
     def parts(self) -> Mapping[str, Part]:
         data = self._stage.split_data(self._given.subject.seed)
-        test = data.parts["test"]
-        like = data.counted.unseen.get("test")
-        return MappingProxyType({**data.parts, "unseen_test": test if like is None else test.subset(like)})
+        like = data.counted.attacked("test", np.arange(len(data.parts["test"])))
+        labels = torch.from_numpy(data.counted.attacked_labels("test", data.labels["test"]))
+        return MappingProxyType({**data.parts, "unseen_test": data.parts["test"].subset(like).with_labels(labels)})
 
     def unlearned(self) -> nn.Module:
         subject = self._given.subject
@@ -319,12 +316,16 @@ class RepeatedCall:
         self._stage, self._seed, self._run, self._key = stage, subject.seed, subject.run, subject.key
 
     def unlearn(self, around: AbstractContextManager[Any]) -> None:
-        self._stage.split_data(self._seed)
-        self._stage.original(self._stage.cell.forget.reference_seed("original", self._seed))
-        if self._run[0].records:
-            self._stage.recorded(self._stage.keys.record(*self._run, self._seed), self._seed)
+        call = self._ready
         with around:
-            self._stage.unlearn(*self._run, self._seed, drawn=self._key.drawn, earlier=self._key.earlier)
+            call()
+
+    @cached_property
+    def _ready(self) -> Call:
+        """The call, with graphs where networks are compiled: building them is no part of it, as under the clock."""
+        call = self._stage.ready(*self._run, self._seed, self._key.drawn, self._key.earlier)
+        self._stage.build_graphs(*self._run, self._key, self._seed)
+        return call
 
     def retrain_step(self, around: AbstractContextManager[Any]) -> int:
         stage = self._stage

@@ -32,6 +32,9 @@ RECALIBRATE_SECONDS = 600.0  # a machine's speed drifts; older step timings are 
 BATCH_TIMED = "retrain_batch_size"  # fact beside the seconds of a retrain step, of given originals
 ENSEMBLE = "ensemble.safetensors"  # payload in place of the weights of a single network
 
+OnEpoch = Callable[[int, nn.Module], None]
+Call = Callable[..., tuple[nn.Module, Run]]  # of an unlearning run, perhaps with what is called at its epochs
+
 
 class Start(NamedTuple):
     """A model of the round before, and the search that chose its values, if one did."""
@@ -52,7 +55,7 @@ class UnlearningStage(RecordingStage):
         method: MethodConfig,
         params: dict[str, Value],
         seed: int,
-        on_epoch: Callable[[int, nn.Module], None] | None = None,
+        on_epoch: OnEpoch | None = None,
         drawn: str | None = None,
         *,
         earlier: UnlearnedKey | None = None,
@@ -61,10 +64,28 @@ class UnlearningStage(RecordingStage):
 
         Equal values and equal `drawn` (as in the key) give equal models.
         """
+        return self.ready(method, params, seed, drawn, earlier)(on_epoch)
+
+    def ready(
+        self,
+        method: MethodConfig,
+        params: dict[str, Value],
+        seed: int,
+        drawn: str | None = None,
+        earlier: UnlearnedKey | None = None,
+    ) -> Call:
+        """`unlearn` with all in memory that is there before it: the call does what the method does, and nothing else.
+
+        It may be called again, with the same outcome.
+        """
         setting = self._setting(method, params, seed, earlier)
-        self.runtime.graphs_of(method.name)
         run_seed = self.keys.run_seed(method, seed, drawn)
-        return execute(make_method(method, params), setting.problem, self.runtime, run_seed, on_epoch)
+
+        def call(on_epoch: OnEpoch | None = None) -> tuple[nn.Module, Run]:
+            self.runtime.graphs_of(method.name)
+            return execute(make_method(method, params), setting.problem, self.runtime, run_seed, on_epoch)
+
+        return call
 
     def unlearn_together(
         self,
@@ -172,7 +193,7 @@ class UnlearningStage(RecordingStage):
         step_seconds = self.retrain_step_seconds()  # first, so that it also warms the device up
         if key.earlier is not None:
             self._made_before(method, key.earlier, seed)  # before the clock runs, as all that is trained is
-        self._build_graphs(method, params, key, seed)
+        self.build_graphs(method, params, key, seed)
         self.runtime.watch_memory()
         model, run = self._unlearn_shown(method, params, key, seed)
         facts = self._facts(seconds=run.seconds, retrain_step_seconds=step_seconds, notes=run.notes)
@@ -204,7 +225,7 @@ class UnlearningStage(RecordingStage):
         with self.progress.bar(f"{self.cell.name} {method.name} seed {seed}: epoch", method.epochs_of(params)) as bar:
             return self.unlearn(method, params, seed, lambda epoch, _: bar.advance(), key.drawn, earlier=key.earlier)
 
-    def _build_graphs(self, method: MethodConfig, params: dict[str, Value], key: UnlearnedKey, seed: int) -> None:
+    def build_graphs(self, method: MethodConfig, params: dict[str, Value], key: UnlearnedKey, seed: int) -> None:
         """Run once for nothing where networks are compiled: the run that is timed then finds every graph it needs.
 
         A graph takes seconds to minutes to build. Which ones a method needs (batch sizes, modes, frozen layers) only
@@ -257,7 +278,7 @@ class UnlearningStage(RecordingStage):
 def distances(model: nn.Module, original: nn.Module) -> dict[str, Any]:
     """L2 distance of the parameters: absolute, relative to `original`'s norm ("moved"), and per tensor (`layers`).
 
-    moved_buffers: the same of floating-point buffers that are stored with the model, None without any.
+    moved_buffers: the same of floating-point buffers that are stored with the model, None without any, or of zeros.
     """
     after = dict(model.named_parameters())
     squares = {
@@ -282,4 +303,4 @@ def _moved_buffers(model: nn.Module, original: nn.Module) -> float | None:
     if not names:
         return None
     now, then = (torch.cat([state[name].double().flatten() for name in names]) for state in (after, before))
-    return float((now - then).norm() / then.norm())
+    return float((now - then).norm() / then.norm()) if then.any() else None

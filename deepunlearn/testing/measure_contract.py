@@ -162,6 +162,17 @@ def test_where_it_is_not_defined_is_said(measure: Measure, name: str) -> None:
             assert measure.undefined or not missing, f"{told}: {', '.join(missing)}"
 
 
+@only(lambda measure: "training" in measure.needs)
+@pytest.mark.parametrize("model", [None, 1.0], ids=["of the original", "without a recipe"])
+def test_seconds_may_be_unknown(measure: Measure, model: float | None) -> None:
+    """The original has none, and where it is not known how it was trained retraining has none."""
+    seconds = {"model": model, "retrained": None}
+    found = computed(measure, replace(outputs(measure, ORIGINAL, 0), seconds=seconds))
+    missing = [column for column, value in found.items() if value is None]
+    told = "it is not defined where seconds are None, and its YAML does not say so (undefined:)"
+    assert measure.undefined or not missing, f"{told}: {', '.join(missing)}"
+
+
 @only(lambda measure: measure.alone)
 def test_what_does_without_the_retrained_model_gives_the_same_without(measure: Measure) -> None:
     """In sweeps on a given original there may be none."""

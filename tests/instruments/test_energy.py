@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from deepunlearn.core.errors import NotApplicable
+from deepunlearn.instruments import energy
 from deepunlearn.instruments.energy import Joules, graphics, processors
 from deepunlearn.testing.small import runtime
+from tests.commands import until
 
 
 def domain(root: Path, name: str, kind: str, counted: int, full: int = 10_000_000) -> Path:
@@ -29,6 +31,17 @@ def test_joules_of_all_processors_are_added_and_an_overflow_is_seen(tmp_path: Pa
         for folder, counted in ((first, 5_500_000), (second, 500_000), (part, 7_000_000)):
             (folder / "energy_uj").write_text(f"{counted}\n")
     assert len(meters) == 2 and found.joules == pytest.approx(1.5 + 1.5)
+
+
+def test_a_meter_may_be_full_several_times_in_one_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy, "READ_SECONDS", 0.001)
+    file = domain(tmp_path, "intel-rapl:0", "package-0", 4_000_000) / "energy_uj"
+    with Joules(runtime(), processors(tmp_path)) as found:
+        for counted, joules in ((9_000_000, 5), (3_000_000, 9), (8_000_000, 14), (2_000_000, 18)):
+            (tmp_path / "next").write_text(f"{counted}\n")
+            (tmp_path / "next").replace(file)
+            until(lambda joules=joules: found.joules == pytest.approx(joules))
+    assert found.joules == pytest.approx(18)
 
 
 def test_a_machine_without_meters_says_so(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deepunlearn.core.errors import Diverged
+from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.core.progress import Progress
 from deepunlearn.data.loader import Part
 from deepunlearn.instruments import relearning
@@ -100,6 +100,12 @@ def test_weights_that_are_not_finite_do_not_pass_as_a_class() -> None:
         next(network.parameters()).fill_(float("nan"))
     with pytest.raises(Diverged):
         tried(network, 1.1, part=FORGET.with_labels(zeros))
+
+
+def test_one_sample_is_too_few_for_batch_normalisation() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4), nn.BatchNorm1d(4))
+    with pytest.raises(NotApplicable, match="one sample cannot be relearnt"):
+        tried(network, 1.1, part=FORGET.subset([0]))
 
 
 def test_once_is_once_for_equal_weights_and_data(monkeypatch: pytest.MonkeyPatch) -> None:

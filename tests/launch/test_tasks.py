@@ -31,6 +31,15 @@ def planned(folder: Path, *arguments: str) -> Planner:
     return Planner(read_command([*small, *arguments]).sweep, Progress(quiet=True))
 
 
+def test_a_failure_of_one_measure_is_none_of_another_whose_name_ends_so(tmp_path: Path) -> None:
+    planner = planned(tmp_path, "method=ft", "measures=[mse]")
+    task = next(task for task in planner.tasks if task.stage == "measure")
+    (measure,) = planner.lacking(task)
+    for named, state in ((f"my_{measure.label}", "to do"), (f"{measure.label}0", "to do"), (measure.label, "failed")):
+        planner.note(task, "failed", "MeasureFailed", f"measure {named}: ValueError: no luck", "")
+        assert planner.state(task) == state, named
+
+
 def test_a_shared_study_is_one_task_and_needs_the_models_of_all_its_seeds(tmp_path: Path) -> None:
     planner = planned(tmp_path, "method=ft", "search=thrifty", "protocol=heldout", "seeds=1")
     (searched,) = (task for task in planner.tasks if task.stage == "search")

@@ -19,7 +19,7 @@ class ThreeJoules:
     def read(self) -> float:
         return 0.0
 
-    def since(self, before: float) -> float:
+    def between(self, before: float, now: float) -> float:
         return 3.0
 
 

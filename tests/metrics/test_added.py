@@ -51,6 +51,10 @@ columns:
 """
 
 
+INTERVAL = "better: lower, over: {low: FConf, high: FConf, chance: FConf, models: FConf, fewest: 3}"
+SEEDS = YAML.replace("better: lower", INTERVAL) + "over: seeds\n"
+
+
 def write(folder: Path, code: str = CODE, yaml: str = YAML, name: str = "confidence") -> Path:
     put(folder, "measure", name, code, yaml)
     return folder
@@ -131,6 +135,8 @@ def test_another_version_or_code_never_mixes_with_the_first(tmp_path: Path) -> N
         (YAML.replace("better: lower", "better: ideal"), "ideal"),
         (YAML.replace("better: lower", "better: bigger"), "columns[0].better"),
         (YAML.replace("name: confidence", "name: other"), "name: other"),
+        (SEEDS.replace("chance: FConf", "chance: Chance"), "not among them: Chance"),
+        (SEEDS.replace("over: seeds\n", ""), "over: models of the measure"),
     ],
 )
 def test_a_yaml_that_does_not_fit_is_told_before_anything_runs(tmp_path: Path, yaml: str, told: str) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from deepunlearn.config import read_command
+from deepunlearn.core.keys import UnlearnedKey
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
 from deepunlearn.runtime import Runtime
 from deepunlearn.stages.evaluation import Experiment
+from deepunlearn.stages.measuring import RepeatedCall, StoredModels, Subject
 
 
 @pytest.mark.parametrize(
@@ -31,3 +37,27 @@ def test_labels_and_what_is_counted_are_those_of_the_parts(forget: list[str], tm
     assert {name: one.tolist() for name, one in counted.unseen.items()} == {
         name: one.tolist() for name, one in data.counted.unseen.items()
     }
+    models = StoredModels(stage, SimpleNamespace(subject=SimpleNamespace(seed=0)), "mine")  # type: ignore[arg-type]
+    assert models.parts["unseen_test"].labels.tolist() == stage.known_labels["unseen_test"].tolist()
+
+
+def test_a_call_is_measured_without_what_stands_before_it() -> None:
+    """Ensembles, models of the round before and compiled graphs are none of its memory and energy."""
+    noted: list[str] = []
+    stage: Any = SimpleNamespace(
+        ready=lambda *_: (noted.append("load"), lambda: noted.append("call"))[1],
+        build_graphs=lambda *_: noted.append("graphs"),
+    )
+    run: Any = (None, {})
+    subject = Subject(UnlearnedKey.model_construct(drawn=None, earlier=None), None, "ft", 0, run)  # type: ignore[arg-type]
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        noted.append("begin")
+        yield
+        noted.append("end")
+
+    again = RepeatedCall(stage, subject)
+    for _ in range(2):
+        again.unlearn(block())
+    assert noted == ["load", "graphs", *["begin", "call", "end"] * 2]

@@ -33,3 +33,5 @@ def test_weights_and_statistics_are_told_apart() -> None:
 def test_a_model_without_statistics_has_no_distance_of_them() -> None:
     net = nn.Linear(3, 2)
     assert distances(net, net)["moved_buffers"] is None
+    net.register_buffer("shift", torch.zeros(3))
+    assert distances(net, net)["moved_buffers"] is None, "nothing is relative to 0"

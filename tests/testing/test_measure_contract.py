@@ -26,7 +26,7 @@ YAML = """version: 1
 title: Mine
 source: a test
 kind: score
-needs: [logits]
+needs: [logits, training]
 columns:
   - {{name: Mine, low: null, better: {better}, meaning: the largest logit}}
 """
@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 BREAKS = {  # what is wrong -> better:, the value, what is told
-    "nothing": ("lower", f"float({LARGEST})", "10 passed, 1 skipped"),
+    "nothing": ("lower", f"float({LARGEST})", "12 passed, 1 skipped"),
     "direction": ("higher", f"float({LARGEST})", "better: higher is the wrong way round"),
     "looks at nothing": ("neither", "0.5", "four different models get the same values"),
     "undefined for few samples": (
@@ -48,6 +48,7 @@ BREAKS = {  # what is wrong -> better:, the value, what is told
         "neither", f"None if outputs.forgotten_classes else float({LARGEST})",
         "it is not defined where a class is forgotten whole, and its YAML does not say so (undefined:): Mine",
     ),
+    "unknown seconds": ("neither", f"float({LARGEST}) / outputs.seconds['retrained']", "test_seconds_may_be_unknown"),
     "not a number": ("neither", "float('nan')", "finite number"),
     "another value each time": ("neither", "float(np.random.default_rng().random())", "test_equal_outputs_give_equal"),
     "a shared random state": ("neither", f"float({LARGEST}) + 0 * np.random.random()", "a state that others draw from"),
