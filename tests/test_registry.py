@@ -11,7 +11,8 @@ import pytest
 from deepunlearn.config.plugins import read as read_yaml
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import shipped
-from deepunlearn.registry import KINDS, Folders, digest, functions, get, load, only_class, registered
+from deepunlearn.plugin_code import digest, functions, load, only_class
+from deepunlearn.registry import KINDS, Folders, get, registered
 from tests.plugins import put
 
 

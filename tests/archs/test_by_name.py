@@ -16,7 +16,7 @@ from deepunlearn.archs.inspection import Inspected, inspected
 from deepunlearn.archs.shares import REMEDY
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.registry import digest
+from deepunlearn.plugin_code import digest
 
 
 def arch(module: str, model: str | None = None, **more: Any) -> ArchConfig:

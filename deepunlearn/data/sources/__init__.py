@@ -20,7 +20,7 @@ from deepunlearn.core.schema import DatasetConfig
 from deepunlearn.data.handed_over import check_labels
 from deepunlearn.data.images import RawData
 from deepunlearn.data.inventory import Inventory, unfit
-from deepunlearn.registry import digest, functions, load
+from deepunlearn.plugin_code import digest, functions, load
 
 NOT_READ = (  # options that name the data, say where they lie, or what is done with them once they are read
     *("name", "title", "source", "module", "root", "download"),
