@@ -193,7 +193,8 @@ def _of_folder(kind: Kind, root: Path) -> Iterator[Registered]:
         yield Registered(kind.name, yaml.stem, yaml, _code_beside(kind, yaml), origin)
     packages = (init.parent for init in root.glob("*/__init__.py"))
     for code in sorted([*root.glob("*.py"), *packages]):
-        _existing(kind, code.with_suffix(".yaml"), origin)
+        if not code.name.startswith("_"):  # an __init__.py that an editor made, or what is left of a draft
+            _existing(kind, code.with_suffix(".yaml"), origin, in_folder=True)
 
 
 def _code_beside(kind: Kind, yaml: Path) -> str | None:
@@ -211,13 +212,16 @@ def _code_beside(kind: Kind, yaml: Path) -> str | None:
     )
 
 
-def _existing(kind: Kind, yaml: Path, origin: str) -> Path:
+def _existing(kind: Kind, yaml: Path, origin: str, *, in_folder: bool = False) -> Path:
     if not yaml.is_file():
         raise ConfigError(
             f"the {kind.words} {yaml.stem!r} {origin} has no YAML",
             given=f"{yaml} does not exist",
             allowed="NAME.yaml beside NAME.py",
-            remedy="add it; docs/adding.md shows one",
+            remedy="add it; docs/adding.md shows one. What is no plug-in is moved elsewhere: code of one plug-in into its "
+            "package NAME/, code that several share to where Python finds it"
+            if in_folder
+            else "add it; docs/adding.md shows one",
         )
     return yaml
 
