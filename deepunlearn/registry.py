@@ -218,8 +218,8 @@ def _existing(kind: Kind, yaml: Path, origin: str, *, in_folder: bool = False) -
             f"the {kind.words} {yaml.stem!r} {origin} has no YAML",
             given=f"{yaml} does not exist",
             allowed="NAME.yaml beside NAME.py",
-            remedy="add it; docs/adding.md shows one. What is no plug-in is moved elsewhere: code of one plug-in into its "
-            "package NAME/, code that several share to where Python finds it"
+            remedy="add it; docs/adding.md shows one. What is no plug-in is moved elsewhere: code of one plug-in into "
+            "its package NAME/, code that several share to where Python finds it"
             if in_folder
             else "add it; docs/adding.md shows one",
         )
