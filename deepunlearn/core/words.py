@@ -16,7 +16,8 @@ def number_of(count: int, thing: str) -> str:
 
 def paragraph(text: str) -> str:
     """A paragraph or an item of a list, "- ...", of Markdown in lines of at most `COLUMNS`, if it has spaces there."""
-    indent = "  " if text.startswith("- ") else ""
-    bound = text[:2] + MARKER.sub("\0", text[2:])  # no line may begin with a marker
+    is_item = text.startswith("- ")
+    bound = MARKER.sub("\0", text)  # no line may begin with a marker
+    bound, indent = (f"-\0{bound[2:]}", "  ") if is_item else (bound, "")
     lines = textwrap.wrap(bound, COLUMNS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace("\0", " ")
