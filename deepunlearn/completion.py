@@ -173,7 +173,7 @@ def _values(command: str, name: str, earlier: Sequence[str], value: str) -> Iter
     elif own is not None or name in _groups():
         yield from _choices(own or name, folders_of(earlier)[1])
     elif name == "measures":
-        yield from registered("measure", folders_of(earlier)[1])
+        yield from _measures(folders_of(earlier)[1])
     elif name == "sweep":
         yield from chain(_stems(shipped("sweeps")), _paths(value))
     else:
@@ -192,12 +192,25 @@ def _listed(names: Iterator[str], value: str) -> list[str]:
 
 
 def _choices(group: str, folders: Folders) -> Iterator[str]:
+    if group == "measure":
+        yield from _measures(folders)
+        return
     if group in KINDS:
         yield from registered(group, folders)
         return
     yield from _stems(shipped("conf") / group)
     if folders.plugins is not None:
         yield from _stems(Path(folders.plugins) / group)
+
+
+def _measures(folders: Folders) -> Iterator[str]:
+    """What measures= takes: sets, measures and attacks, but for those that every row has."""
+    from deepunlearn.metrics.catalogue import SCORED_TOGETHER  # noqa: PLC0415  most questions need no measures
+
+    ones = [one for kind in ("measure", "attack") for one in registered(kind, folders).values()]
+    sets = sorted({name for one in ones for name in _read(one.yaml).get("sets", ())})
+    yield from dict.fromkeys(("default", "all", *sets))
+    yield from (one.name for one in ones if one.name not in SCORED_TOGETHER)
 
 
 def _stems(folder: Path) -> Iterator[str]:

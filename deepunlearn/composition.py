@@ -15,7 +15,7 @@ from deepunlearn.methods.base import Method, Problem
 from deepunlearn.methods.rum import Refined
 from deepunlearn.ops.layerwise import layerwise_masks
 from deepunlearn.ops.saliency import saliency_masks
-from deepunlearn.registry import digest, load, only_class
+from deepunlearn.plugin_code import digest, load, only_class
 
 
 class Chain:

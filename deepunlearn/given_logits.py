@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deepunlearn.archs.shares import REMEDY, are_shares
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.given_model import copied_model
 from deepunlearn.ops.step import unused
@@ -65,7 +66,18 @@ def _shaped(model: nn.Module, x: Tensor, mode: str, classes: str) -> Tensor:
             "(aux_logits=False)",
         )
     logits: Tensor = output
+    _refuse_shares(logits, mode)
     return logits
+
+
+def _refuse_shares(logits: Tensor, mode: str) -> None:
+    if are_shares(logits):
+        raise ConfigError(
+            f"the model gives probabilities and not logits in {mode} mode",
+            given=f"all outputs lie between 0 and 1 and sum to 1 on each of {len(logits)} samples",
+            allowed="logits: any numbers, the largest for the likeliest class",
+            remedy=REMEDY,
+        )
 
 
 def _output(model: nn.Module, x: Tensor, mode: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.errors import NO_MPS, ConfigError
 from deepunlearn.core.provenance import commit, machine
 from deepunlearn.core.schema import RuntimeConfig
 from deepunlearn.core.seeding import derive_seed
@@ -252,6 +252,8 @@ def device_of(given: Iterable[torch.device]) -> torch.device:
             allowed="one device for all parameters and buffers",
             remedy=f"move it to one of them, e.g. model.to('{devices[-1]}')",
         )
+    if devices[0].type == "mps":
+        raise ConfigError(NO_MPS, given=devices[0], allowed="cpu, cuda", remedy="move the model with model.to('cpu')")
     if devices[0].type not in ("cpu", "cuda"):
         raise ConfigError(
             f"the model is on a device of kind {devices[0].type!r}, which we do not compute on",

@@ -39,6 +39,7 @@ from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column
 from deepunlearn.core.paths import shipped, write_atomically
 from deepunlearn.core.provenance import commit
+from deepunlearn.core.words import paragraph
 from deepunlearn.metrics.catalogue import BUILT_IN, Catalogue
 from deepunlearn.registry import Folders
 
@@ -205,7 +206,7 @@ def page_of(matrix: Mapping[str, Mapping[str, Verdict]], owners: Mapping[str, st
         caught = sum(line[name].catches for name in CHEATS)
         words = [*(line[name].word for name in CHEATS), str(caught), *(_passing(line[name]) for name in METHODS)]
         lines.append(f"| {owners[column]} | {column} | {' | '.join(words)} |")
-    return "\n".join([told, "", *lines, "", *_counts(matrix), ""])
+    return "\n".join([paragraph(told), "", *lines, "", *map(paragraph, _counts(matrix)), ""])
 
 
 def _passing(one: Verdict) -> str:

@@ -19,6 +19,7 @@ import pandas as pd
 from deepunlearn.analysis.coverage import failure_notes
 from deepunlearn.analysis.rows import REFERENCES, collect, current
 from deepunlearn.core.provenance import commit, machine
+from deepunlearn.core.words import paragraph
 from deepunlearn.metrics import LEAST_MOVE
 
 DOCS = Path(__file__).parent.parent / "docs" / "methods.md"
@@ -86,7 +87,7 @@ def main() -> None:
     rows = collect(results)
     made_at = ", ".join(sorted(rows["commit"].unique()))
     said = f"Models of commits {made_at}, on {machine()}; table made at commit {commit()}."
-    made = f"{said}\n\n{tables(rows, failed(results))}"
+    made = f"{paragraph(said)}\n\n{tables(rows, failed(results))}"
     DOCS.write_text(with_tables(DOCS.read_text(encoding="utf-8"), made), encoding="utf-8")
     print(made)
 

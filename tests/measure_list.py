@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deepunlearn.config.measures import known_measures, sets_of
 from deepunlearn.core.measure_config import Column, Measure
+from deepunlearn.core.words import paragraph
 from deepunlearn.metrics.catalogue import BUILT_IN
 from deepunlearn.registry import Folders
 
@@ -21,7 +22,7 @@ def catalogue() -> str:
     added = known_measures(Folders())
     sets = {name: own for name, own in sets_of(added.values()).items() if name != "all"}
     words = [f"`{name}`: {', '.join(sorted(one.name for one in own)) or 'none of ours'}" for name, own in sets.items()]
-    told = [INTRO, f"Sets, beside `all`: {'; '.join(words)}.\n", "### In every row\n"]
+    told = [INTRO, paragraph(f"Sets, beside `all`: {'; '.join(words)}.") + "\n", "### In every row\n"]
     told += ["\n".join(_lines(one)) for one in BUILT_IN.measures]
     told += ["### When asked for (`measures=[NAME,...]`)\n"]
     told += ["\n".join(_lines(one)) for _, one in sorted(added.items())]
@@ -34,19 +35,16 @@ def _lines(measure: Measure) -> Iterator[str]:
     references = {name: term.reference for term in measure.glossary for name in term.names}
     yield from (_row(column, references.get(column.name, column.reference)) for column in measure.columns)
     yield ""
-    yield f"- Source: {measure.source}"
-    yield f"- Looks at: {', '.join(measure.needs)}; cost: {measure.cost or 'part of scoring'}" + _slow(measure)
+    cost = f"{measure.cost or 'part of scoring'}{' (slow)' if measure.slow else ''}"
+    yield paragraph(f"- Source: {measure.source}")
+    yield paragraph(f"- Looks at: {', '.join(measure.needs)}; cost: {cost}")
     if measure.alone:
         yield "- Needs no retrained model"
     if measure.undefined:
-        yield f"- Not defined: {measure.undefined}"
+        yield paragraph(f"- Not defined: {measure.undefined}")
     if measure.limits:
-        yield f"- Does not say: {measure.limits}"
+        yield paragraph(f"- Does not say: {measure.limits}")
     yield ""
-
-
-def _slow(measure: Measure) -> str:
-    return " (slow)" if measure.slow else ""
 
 
 def _row(column: Column, reference: str) -> str:

@@ -25,6 +25,7 @@ from deepunlearn.cli import run_main
 from deepunlearn.completion import offered
 from deepunlearn.config import read_command
 from deepunlearn.config.grid import read_grid
+from deepunlearn.core.words import COLUMNS, paragraph
 from deepunlearn.deletion.request import read_request
 from deepunlearn.report import OPTIONS
 from tests import option_list
@@ -36,6 +37,35 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 def text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+# --------------------------------------------------------------------------------------------------------------- prose
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of the lines of a page that are no code, no row of a table, and not one link or picture alone."""
+    inside = False
+    for number, line in enumerate(text_of(path).splitlines(), start=1):
+        fence = line.lstrip().startswith("```")
+        inside ^= fence
+        if not (fence or inside or line.lstrip().startswith("|") or ALONE.fullmatch(line)):
+            yield number, line
+
+
+ALONE = re.compile(r"\s*(?:[-*] )?!?\[[^\]]*\]\([^)]*\)[.,;]?")
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.stem)
+def test_lines_of_prose_have_a_hundred_columns_at_most(path: Path) -> None:
+    assert not [number for number, line in prose(path) if len(line) > COLUMNS]
+
+
+def test_a_paragraph_is_broken_where_no_line_begins_with_a_marker() -> None:
+    for start in range(COLUMNS - 12, COLUMNS - 4):
+        text = f"- {'x' * start} - 1 + b > c 3. d `e-f` {'y' * 40}"
+        lines = paragraph(text).splitlines()
+        assert " ".join(map(str.strip, lines)) == text and max(map(len, lines)) <= COLUMNS
+        assert not [line for line in lines[1:] if re.match(r"  ([-+>]|\d+\.) ", line) or line[:2] != "  "]
 
 
 # ------------------------------------------------------------------------------------------------------ configuration

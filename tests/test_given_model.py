@@ -20,6 +20,7 @@ from deepunlearn.config import method_configs
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError, NotApplicable
 from deepunlearn.core.schema import Features, GivenFile, GivenOriginals
+from deepunlearn.given_logits import classes_of, classes_to_judge
 from deepunlearn.given_model import check_originals
 from deepunlearn.testing.small import equal_states, state
 from tests.networks import images
@@ -367,6 +368,21 @@ def test_what_is_no_logits_in_training_mode_is_told_before_the_run(output: Any, 
     with pytest.raises(ConfigError, match="in training mode") as error:
         unlearn(Changing(output), "ft")
     assert told in str(error.value.given) and error.value.remedy
+
+
+@pytest.mark.parametrize("mode", ["evaluation", "training"])
+def test_probabilities_are_refused_in_either_mode_and_log_probabilities_taken(mode: str) -> None:
+    class Ending(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            logits = super().forward(x)
+            return logits.softmax(1) if self.training == (mode == "training") else logits.log_softmax(1)
+
+    with pytest.raises(ConfigError, match=f"probabilities and not logits in {mode} mode") as error:
+        classes_of(Ending(), DATA["retain"][0], frozenset())
+    assert "softmax" in (error.value.remedy or "")
+    if mode == "evaluation":
+        with pytest.raises(ConfigError, match="probabilities"):
+            classes_to_judge(Ending(), DATA["retain"][0])
 
 
 def test_auxiliary_heads_are_told() -> None:

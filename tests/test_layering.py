@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent / "deepunlearn"
 
 LAYERS = [  # each row may import from itself only within one package, and from every row above
     ["core"],
+    ["plugin_code"],
     ["registry"],
     ["core.forget", "core.schema", "core.slurm_options"],
     ["forget", "trackers"],
@@ -93,6 +94,7 @@ NO_TORCH = (
     "methods.__main__",
     "__main__",
     "completion",
+    "plugin_code",
     "registry",
     "list",
     "share",

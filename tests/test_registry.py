@@ -11,7 +11,8 @@ import pytest
 from deepunlearn.config.plugins import read as read_yaml
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import shipped
-from deepunlearn.registry import KINDS, Folders, digest, functions, get, load, only_class, registered
+from deepunlearn.plugin_code import digest, functions, load, only_class
+from deepunlearn.registry import KINDS, Folders, get, registered
 from tests.plugins import put
 
 
@@ -59,6 +60,23 @@ def test_code_without_a_yaml_is_named(tmp_path: Path) -> None:
     folders = put(tmp_path, "measure", "mine", yaml="none")
     with pytest.raises(ConfigError, match=r"measure 'mine' .* has no YAML"):
         registered("measure", folders)
+
+
+def test_what_is_no_plug_in_has_a_way_out_of_their_folder(tmp_path: Path) -> None:
+    folders = put(tmp_path, "arch", "mine")
+    (tmp_path / "arch" / "__init__.py").touch()
+    (tmp_path / "arch" / "__pycache__").mkdir()
+    (tmp_path / "arch" / "__pycache__" / "__init__.py").touch()
+    assert "mine" in registered("arch", folders)
+    put(tmp_path, "arch", "utils", yaml="none")
+    with pytest.raises(ConfigError, match=r"architecture 'utils' .* has no YAML") as error:
+        registered("arch", folders)
+    assert "moved elsewhere" in str(error.value.remedy)
+    package = tmp_path / "arch" / "mine"
+    package.mkdir()
+    (tmp_path / "arch" / "mine.py").rename(package / "__init__.py")
+    (tmp_path / "arch" / "utils.py").rename(package / "utils.py")
+    assert registered("arch", folders)["mine"].module == str(package / "__init__.py")
 
 
 def test_a_name_counts_once_within_a_kind(tmp_path: Path) -> None:

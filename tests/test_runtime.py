@@ -14,7 +14,10 @@ import pytest
 import torch
 
 from deepunlearn import runtime as runtime_module
+from deepunlearn.check_gpu.where import Where
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.schema import RuntimeConfig
+from deepunlearn.core.validation import validate
 from deepunlearn.runtime import WORKSPACE, Runtime, _determinism_given_back, _make_deterministic, device_of
 from deepunlearn.testing.small import runtime
 
@@ -153,6 +156,16 @@ def test_other_devices_are_refused_by_name(found: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         device_of(map(torch.device, found))
     assert all(name in str(caught.value.given) for name in found) and "model.to(" in str(caught.value.remedy)
+
+
+def test_why_there_is_no_mps_is_said_wherever_it_is_asked_for() -> None:
+    for asked in (lambda: device_of([torch.device("mps")]), lambda: Where.named("mps"), lambda: config_of("mps")):
+        with pytest.raises(ConfigError, match="no 64-bit floats"):
+            asked()
+
+
+def config_of(device: str) -> RuntimeConfig:
+    return validate(RuntimeConfig, {**runtime().config.model_dump(), "device": device}, "runtime")
 
 
 def test_seeding_does_not_reach_gpus_that_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:

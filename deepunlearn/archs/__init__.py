@@ -19,7 +19,7 @@ from deepunlearn.archs.weights import load_start
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.schema import Features, Inputs
-from deepunlearn.registry import digest, functions, load
+from deepunlearn.plugin_code import digest, functions, load
 
 
 def build(arch: ArchConfig, classes: int, inputs: Inputs, seed: int | None = None) -> nn.Module:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from deepunlearn import archs
 from deepunlearn.archs.anatomy import Anatomy
+from deepunlearn.archs.shares import REMEDY, end_in_softmax
 from deepunlearn.archs.weights import load_start
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError, NotApplicable
@@ -38,12 +39,13 @@ class Inspected(NamedTuple):
 
 
 def inspected(arch: ArchConfig, classes: int, inputs: Inputs) -> Inspected:
-    """Raises ConfigError where it cannot be built, gives no logits for such inputs, or its weights do not fit."""
+    """Raises ConfigError where it cannot be built, gives no logits for such inputs, or has weights that do not fit."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what concerns weights that are never used
         model, logits, kept = _tried(arch, classes, inputs)
         if not isinstance(logits, Tensor) or logits.shape != (2, classes):
             raise _no_logits(arch, logits, classes)
+        _refuse_softmax(arch, model, logits, inputs)
         anatomy = archs.anatomy_of(arch, model)
         left = load_start(arch, model, anatomy) if arch.weights else ()
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
@@ -54,6 +56,22 @@ def inspected(arch: ArchConfig, classes: int, inputs: Inputs) -> Inspected:
         image_bytes=kept // 2,
         head_left=left,
     )
+
+
+def _refuse_softmax(arch: ArchConfig, model: nn.Module, logits: Tensor, inputs: Inputs) -> None:
+    """Raises ConfigError where the network gives shares in place of `logits`, or does so in evaluation mode."""
+    ends = {"training": end_in_softmax(logits)}
+    with suppress(Exception):  # what fails in evaluation mode alone has its own message when it runs
+        ends["evaluation"] = end_in_softmax(model.eval()(torch.zeros(2, *shape_of(inputs), device=logits.device)))
+    model.train()
+    modes = " and ".join(mode for mode, given in ends.items() if given)
+    if modes:
+        raise ConfigError(
+            f"{arch.name} gives probabilities and not logits",
+            given=f"a softmax is its last step in {modes} mode",
+            allowed="logits: any numbers, the largest for the likeliest class",
+            remedy=REMEDY,
+        )
 
 
 def _blocks(anatomy: Anatomy) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deepunlearn.check_gpu.part import Outcome, Part
+from deepunlearn.core.words import paragraph
 
 TITLES = {
     "agreement": (
@@ -41,11 +42,11 @@ def page(parts: Sequence[Part], outcomes: Outcomes, made: Mapping[str, Any], com
     """Markdown."""
     counts = Counter("left" if outcomes[part.name] is None else _state(outcomes[part.name]) for part in parts)
     told = ", ".join(f"{name}: {value}" for name, value in made.items() if value and name != "cpu_kernels")
-    lines = ["# deepunlearn check-gpu", "", f"`{command}`; {told}.", ""]
+    lines = ["# deepunlearn check-gpu", "", paragraph(f"`{command}`; {told}."), ""]
     lines += [", ".join(f"{count} {state}" for state, count in counts.items()) + ".", ""]
     for group in dict.fromkeys(part.group for part in parts):
         title, text = TITLES[group]
-        lines += [f"## {title}", text, ""]
+        lines += [f"## {title}", paragraph(text), ""]
         lines += [*_table([part for part in parts if part.group == group], outcomes), ""]
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from deepunlearn.core.errors import ConfigError, unknown
+from deepunlearn.core.errors import NO_MPS, ConfigError, unknown
 from deepunlearn.core.schema import RuntimeConfig
 from deepunlearn.runtime import Runtime
 
@@ -49,8 +49,7 @@ class Where:
             raise unknown("device", name, DEVICES)
         if name == "mps":
             raise ConfigError(
-                "deepunlearn does not compute on MPS: it has no 64-bit floats, which distances, norms and records of "
-                "training are computed in, and no method was ever compared with the CPU on it",
+                NO_MPS,
                 given="device=mps",
                 allowed="device=cuda, device=cpu",
                 remedy="give device=cpu; on such a machine everything runs on the CPU",

@@ -10,7 +10,7 @@ from typing import Any
 from deepunlearn.config.files import options, read_yaml
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.paths import is_readable, shipped
-from deepunlearn.registry import digest
+from deepunlearn.plugin_code import digest
 
 NEEDED = "{model}"  # in the title of an architecture that is many
 

@@ -16,7 +16,8 @@ from deepunlearn.core.forget import REQUESTS, ForgetSet, kind_of
 from deepunlearn.core.schema import SweepConfig
 from deepunlearn.core.validation import validate
 from deepunlearn.forget.rounds import RoundsForget, rounds
-from deepunlearn.registry import Registered, digest
+from deepunlearn.plugin_code import digest
+from deepunlearn.registry import Registered
 
 
 class Setting(NamedTuple):

@@ -16,7 +16,8 @@ from deepunlearn.core.validation import validate
 from deepunlearn.metrics import scikit
 from deepunlearn.metrics.catalogue import BUILT_IN, SCORED_TOGETHER
 from deepunlearn.metrics.row import with_added
-from deepunlearn.registry import Folders, Registered, digest, registered
+from deepunlearn.plugin_code import digest
+from deepunlearn.registry import Folders, Registered, registered
 
 IN_EVERY_ROW = frozenset(column.name.lower() for column in BUILT_IN.columns)  # gap, ToW, ...: nothing is to be done
 

@@ -17,7 +17,8 @@ from deepunlearn.core.method_config import NOTHING, MaskConfig, Meta, MethodConf
 from deepunlearn.core.params import MASK_SHARES, MASK_THRESHOLD, ParamSpec
 from deepunlearn.core.validation import validate
 from deepunlearn.forget.bank import entries
-from deepunlearn.registry import Folders, Registered, digest, registered
+from deepunlearn.plugin_code import digest
+from deepunlearn.registry import Folders, Registered, registered
 
 SHARE = {"type": "float", "low": 0.0, "high": 1.0, "le": 1}
 DEPTH = {"type": "float", "low": 0.25, "high": 4.0, "log": True, "gt": 0}

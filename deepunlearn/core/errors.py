@@ -55,6 +55,10 @@ class StoreError(DeepUnlearnError):
     """A stored result that is damaged or does not match its key."""
 
 
+NO_MPS = (
+    "deepunlearn does not compute on MPS: it has no 64-bit floats, which distances, norms and records of training are "
+    "computed in, and no method was ever compared with the CPU on it"
+)
 SMALLER_RATE = (
     "lower the learning rate or the epochs: train.lr= of originals and retrained models, method.params.lr= of a method"
 )

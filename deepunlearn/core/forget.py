@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 from deepunlearn.core.samples import Candidates, Data, Indices, Samples, classes_of
 from deepunlearn.core.split import OneSplit, Split, Splits
 from deepunlearn.core.validation import Frozen
-from deepunlearn.registry import load, only_class
+from deepunlearn.plugin_code import load, only_class
 
 Role = Literal["original", "retrained"]
 REQUESTS = ("rounds", "schedule", "search_rounds")  # options of every forget set, beside those of its YAML

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from deepunlearn.core.arch_config import ArchConfig
+from deepunlearn.core.errors import NO_MPS
 from deepunlearn.core.forget import AnyForgetSet
 from deepunlearn.core.measure_config import Measure
 from deepunlearn.core.method_config import MethodConfig
@@ -188,6 +189,18 @@ class RuntimeConfig(Frozen):
     cpu_kernels: CpuKernels = "auto"  # the same; but CFW, FF, JiT and RNI draw other noise, as on another device
     checkpoint_seconds: NonNegativeFloat  # least time between two training checkpoints
     data_budget_gb: PositiveFloat  # larger datasets stay memory-mapped on disk
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _computed_on(cls, device: Any) -> Any:
+        if device == "mps":
+            raise Unfit(
+                NO_MPS,
+                given="runtime.device=mps",
+                allowed="auto, cpu, cuda",
+                remedy="give runtime.device=cpu; on such a machine everything runs on the CPU",
+            )
+        return device
 
 
 class LocalLauncher(Frozen):

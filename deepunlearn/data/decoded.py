@@ -30,6 +30,7 @@ from deepunlearn.data import sources
 from deepunlearn.data.attributes import VERSION as ATTRIBUTES_VERSION
 from deepunlearn.data.attributes import Attributes, CachedAttributes, store
 from deepunlearn.data.copies import EXAMPLES, Found, Hashes, Images, pixel_hash
+from deepunlearn.data.handed_over import checked
 from deepunlearn.data.images import Pixels, RawData, RawPart, resized
 from deepunlearn.data.inventory import ADVANCE, Inventory
 
@@ -258,7 +259,7 @@ def _check_copies(config: DatasetConfig, copies: dict[str, Found]) -> None:
 
 def _decode(config: DatasetConfig, inventory: Inventory, folder: Path, progress: Progress) -> dict[str, Any]:
     """Decode into a temporary sibling and rename it to `folder`: it is there whole or not at all."""
-    raw = sources.read(config, inventory)
+    raw = checked(config, sources.read(config, inventory))
     attributes = raw.attributes
     remove_dead_drafts(folder.parent.glob(f"{DRAFT}*"))
     draft = folder.with_name(draft_name(folder.name))

@@ -22,6 +22,11 @@ from deepunlearn.data.splits import stratified
 LAYOUT = f"DIR/train/CLASS/*.jpg with DIR/test/CLASS/*.jpg, or DIR/CLASS/*.jpg ({ORDINARY})"
 OWN_TEST = "train and test"  # the fact that a folder has both
 PARTS = ("train", "test")
+OWN_TESTS = {  # source -> how its data have a test part of their own
+    "folder": ", or provide DIR/train and DIR/test",
+    "table": ", or provide DIR/train.csv and DIR/test.csv, and give dataset.root=DIR",
+    "huggingface": ", or save a part called test beside it",
+}
 SHOWN = 5  # names in an error
 TEST_SEED = 123  # of the cut into training and test part; no option, so that everybody tests on the same images
 
@@ -46,7 +51,7 @@ def held_out(config: DatasetConfig) -> float:
             f"dataset {config.name} as found has no test part of its own",
             given="dataset.test_ratio=null",
             allowed="a share between 0 and 1",
-            remedy="give dataset.test_ratio=0.2, or provide DIR/train and DIR/test",
+            remedy="give dataset.test_ratio=0.2" + OWN_TESTS.get(config.source, ""),
         )
     return config.test_ratio
 

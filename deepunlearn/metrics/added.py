@@ -20,7 +20,7 @@ from deepunlearn.metrics import scikit
 from deepunlearn.metrics.accuracy import Floats, Integers, losses
 from deepunlearn.metrics.counted import too_few
 from deepunlearn.metrics.remembered import read_only
-from deepunlearn.registry import digest, functions, load
+from deepunlearn.plugin_code import digest, functions, load
 
 Losses = npt.NDArray[np.float64]
 KEPT_BYTES = 2**27  # of the logits of a group of models: 20 MB of ten models of CIFAR-10

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from deepunlearn import archs
+from deepunlearn.archs.shares import REMEDY, are_shares
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.schema import Features
 
@@ -33,6 +34,7 @@ def test_it_gives_finite_logits_for_any_number_of_classes(arch: ArchConfig) -> N
     for classes in (CLASSES, 10):
         out = logits(model(arch, classes=classes), images())
         assert out.shape == (4, classes) and bool(torch.isfinite(out).all())
+        assert not are_shares(out), f"it gives probabilities: {REMEDY}"
 
 
 def test_weights_depend_on_the_seed_alone(arch: ArchConfig) -> None:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from deepunlearn import archs
 from deepunlearn.composition import load_method, make_method
-from deepunlearn.core.errors import Diverged, NotApplicable
+from deepunlearn.core.errors import ConfigError, Diverged, NotApplicable
 from deepunlearn.core.method_config import MethodConfig, Needs
-from deepunlearn.core.params import ParamSpec, Value
+from deepunlearn.core.params import ParamSpec, Value, evaluate
 from deepunlearn.data.loader import Part
 from deepunlearn.instruments.flops import Counting
 from deepunlearn.instruments.memory import Peak
@@ -29,6 +30,7 @@ from deepunlearn.running import Run, execute
 from deepunlearn.stages.unlearning import distances
 from deepunlearn.testing.run import only
 from deepunlearn.testing.small import (
+    ARCHS,
     CLASSES,
     difficulty_of,
     equal_states,
@@ -134,14 +136,14 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(method: MethodConfig) -> 
 def test_together_it_is_as_by_itself(method: MethodConfig) -> None:
     """With other numbers and epochs for each, of which one diverges."""
     arch, plain = "smallnet", quick_params(method)
-    rates = [name for name, spec in method.space.items() if spec.role == "lr"]
+    rates, rounds = method.with_role("lr"), method.with_role("epochs")
     many: list[dict[str, Any]] = [
-        {**plain, **{name: scale * float(plain[name]) for name in rates}, "epochs": epochs}
+        {**plain, **{name: scale * float(plain[name]) for name in rates}, **dict.fromkeys(rounds, epochs)}
         for scale, epochs in ((1.0, 3), (1e30, 3), (0.25, 2), (0.5, 1))
     ]
     setting = make_setting(original(arch), arch, data(arch), runtime())
     made = make_method(method, columns(method, many, torch.device("cpu")))
-    outcomes = execute_together(made, setting, [3, 3, 2, 1], seed=3)
+    outcomes = execute_together(made, setting, [method.epochs_of(params) for params in many], seed=3)
     assert isinstance(outcomes[1], Diverged), "one that diverges ends so"
     for params, outcome in zip(many, outcomes, strict=True):
         if not isinstance(outcome, Diverged):
@@ -224,18 +226,39 @@ def test_it_leaves_nothing_behind(method: MethodConfig) -> None:
         gc.enable()
 
 
-def another(spec: ParamSpec, value: Value) -> Value:
-    """A legal value of the parameter other than `value`."""
+def another(spec: ParamSpec, value: Value, known: Mapping[str, Any]) -> Value:
+    """A legal value of the parameter other than `value`; known: what `between` may name. Skips where none is known."""
+    legal = [one for one in _others(spec, value) if one != value and _is_legal(spec, one)]
+    if spec.between is not None:
+        low, high = (evaluate(end, known) for end in spec.between)
+        if value not in spec.words and low <= int(value) <= high:
+            legal = [one for one in legal if one not in spec.words and low <= int(one) <= high]
+    if not legal:
+        pytest.skip(f"no other value than {value!r} is known: list some as `choices`")
+    return spec.typed("it", legal[0])
+
+
+def _others(spec: ParamSpec, value: Value) -> Iterator[Any]:
+    """What another value may be, the likeliest first."""
     if isinstance(value, bool):
-        return not value
+        yield not value
+        return
     if value in spec.words:
-        return spec.typed("the low end of its range", spec.low)
-    if spec.choices is not None:
-        return next(choice for choice in (*spec.choices, 16) if choice != value)
-    if isinstance(value, float):
-        return value / 2 if value else 0.5
-    assert isinstance(value, int)
-    return value + 1
+        yield spec.low
+    yield from spec.choices or ()
+    if isinstance(value, str):
+        yield from spec.words
+        return
+    yield from (value / 2 if value else 0.5, 2 * value) if spec.type == "float" else (value + 1, value - 1)
+    limits = [end for end in (spec.gt, spec.ge, spec.lt, spec.le) if end is not None]
+    yield from (value + 1, value - 1, spec.low, spec.high, *limits, *((value + end) / 2 for end in limits), *spec.words)
+
+
+def _is_legal(spec: ParamSpec, value: Any) -> bool:
+    try:
+        return spec.typed("it", value) == value
+    except ConfigError:
+        return False
 
 
 @only(lambda method: method.needs != "shards")  # whose networks are trained by the sweep, which freezes nothing
@@ -277,7 +300,8 @@ class Seen:
 @only(lambda method, param: method.space[param].role != "record")  # by which the record is made; a run only reads that
 def test_every_hyper_parameter_matters_as_its_role_says(method: MethodConfig, param: str) -> None:
     spec, params = method.space[param], quick_params(method)
-    params_then: dict[str, Any] = {**params, param: another(spec, params[param])}
+    blocks = len(archs.anatomy_of(ARCHS["smallnet"], original("smallnet")).blocks)
+    params_then: dict[str, Any] = {**params, param: another(spec, params[param], {**params, "blocks": blocks})}
     now, then = Seen(), Seen()
     with now.watching():
         base, run = unlearn(method, "smallnet")

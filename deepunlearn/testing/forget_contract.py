@@ -11,7 +11,7 @@ import pytest
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.forget import ForgetSet
 from deepunlearn.core.identity import canonical_json
-from deepunlearn.core.samples import Labelled
+from deepunlearn.core.samples import Indices, Labelled, Labels
 from deepunlearn.core.split import Splits
 from deepunlearn.data.attributes import Attributes
 from deepunlearn.data.splits import make_splits
@@ -86,6 +86,37 @@ def test_unseen_samples_are_of_the_parts_that_no_model_is_trained_on(forget: For
             if unseen is not None:
                 assert unseen.dtype == np.int64 and bool((np.diff(unseen) > 0).all()), "sorted, each sample once"
                 assert bool(np.isin(unseen, part).all())
+
+
+FURTHEST = 0.3  # share of samples that would need another class, beside what chance does to small sets
+
+
+def test_the_attack_compares_it_with_samples_of_the_same_classes(forget: ForgetSet) -> None:
+    """Else its score says what class a sample is of, whatever the model has forgotten."""
+    splits = splits_of(forget)
+    for split in map(splits.of, splits.seeds):
+        forgotten = split.labels_in_training(TRAIN)[split.forget]
+        for labels in (
+            looked_at(TRAIN, split.val, split.unseen_val, split.unseen_val_labels),
+            looked_at(TRAIN if split.test_of_train else TEST, split.test, split.unseen_test, split.unseen_test_labels),
+        ):
+            if len(labels):
+                chance = 0.5 * (10 / len(forgotten) + 10 / len(labels)) ** 0.5
+                assert apart(forgotten, labels) <= FURTHEST + chance, (
+                    "it is of other classes than the samples that the attack compares it with: say in `unseen` which "
+                    "samples are like the forgotten ones, as matched_by_class of deepunlearn.forget.matching does"
+                )
+
+
+def looked_at(labels: Labels, part: Indices, unseen: Indices | None, others: Labels | None) -> Labels:
+    """The labels under which the attack looks at validation or test samples."""
+    return labels[part if unseen is None else unseen] if others is None else others
+
+
+def apart(one: Labels, other: Labels) -> float:
+    """Total variation between two distributions of classes."""
+    shares = [np.bincount(labels, minlength=10) / len(labels) for labels in (one, other)]
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
 def test_retain_lacks_a_class_only_where_the_forget_set_took_it_whole(forget: ForgetSet) -> None:

@@ -10,7 +10,7 @@ import importlib.util
 from pathlib import Path
 
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.registry import only_class
+from deepunlearn.plugin_code import only_class
 from deepunlearn.trackers.base import Tracker
 
 LIBRARIES = {"mlflow": "mlflow", "wandb": "wandb", "tensorboard": "tensorboard"}  # file here -> module that it needs

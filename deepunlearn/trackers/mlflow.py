@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,24 +80,45 @@ class MlflowTracker(Tracker):
     def write(self, run: TrackedRun, name: str) -> None:
         from mlflow.entities import Param, RunTag  # noqa: PLC0415
 
-        known = self.client.get_run(name).data  # metrics written twice have every step twice, params never change
+        known = self.client.get_run(name).data  # params never change there
         facts = {key: value for key, value in run.facts.items() if key not in known.params}
         params = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in facts.items()]
         tags = [RunTag(f"deepunlearn.file.{key}", str(path)) for key, path in run.files.items()]
         for chunk in _chunks(params, MOST_PARAMS):
             self.client.log_batch(name, params=chunk)
-        for chunk in _chunks([one for one in _metrics(run) if one.key not in known.metrics], MOST_METRICS):
+        for chunk in _chunks(list(self._metrics(run, name, known.metrics)), MOST_METRICS):
             self.client.log_batch(name, metrics=chunk)
         self.client.log_batch(name, tags=tags)
         self.client.set_terminated(name)
 
+    def _metrics(self, run: TrackedRun, name: str, known: Mapping[str, float]) -> Iterator[Any]:
+        """What MLflow does not have already: a step that is written twice is there twice.
 
-def _metrics(run: TrackedRun) -> Iterator[Any]:
-    from mlflow.entities import Metric  # noqa: PLC0415
+        known: the newest value of each metric that it has. Of several values of one step it shows the latest.
+        """
+        from mlflow.entities import Metric  # noqa: PLC0415
 
-    now = int(time.time() * 1000)
-    yield from (Metric(name, value, now, step) for name, steps in run.curves.items() for step, value in steps)
-    yield from (Metric(name, value, now, 0) for name, value in run.scores.items())
+        now = int(time.time() * 1000)
+        for key, value in run.scores.items():
+            if key not in known:
+                yield Metric(key, value, now, 0)
+            elif not _same(known[key], value):
+                yield Metric(key, value, max(now, 1 + self._history(name, key)[0].timestamp), 0)
+        for key, steps in run.curves.items():
+            there = {one.step: one for one in reversed(self._history(name, key))} if key in known else {}
+            for step, value in steps:
+                if step not in there:
+                    yield Metric(key, value, now, step)
+                elif not _same(there[step].value, value):
+                    yield Metric(key, value, max(now, 1 + there[step].timestamp), step)
+
+    def _history(self, name: str, key: str) -> list[Any]:
+        """All that MLflow has of a metric, the latest first."""
+        return sorted(self.client.get_metric_history(name, key), key=lambda one: -int(one.timestamp))
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:

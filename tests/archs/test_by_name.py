@@ -13,9 +13,10 @@ from torch import nn
 
 from deepunlearn import archs
 from deepunlearn.archs.inspection import Inspected, inspected
+from deepunlearn.archs.shares import REMEDY
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
-from deepunlearn.registry import digest
+from deepunlearn.plugin_code import digest
 
 
 def arch(module: str, model: str | None = None, **more: Any) -> ArchConfig:
@@ -55,6 +56,29 @@ def test_memory_grows_with_the_batch_and_with_the_network() -> None:
     assert small.parameters == 3 * 64 * 16 + 16 + 16 * 16 + 16 + 16 * 7 + 7
     assert small.bytes_at(2) - small.bytes_at(1) == small.image_bytes >= 4 * (3 * 64 + 2 * 16)
     assert small.image_bytes < small.weight_bytes and large.bytes_at(1) > small.bytes_at(1)
+
+
+@pytest.mark.parametrize(
+    "end", ["out.softmax(1)", "out if self.training else out[:, :, None].softmax(1).squeeze(2)", "out.log_softmax(1)"]
+)
+def test_a_network_that_ends_in_softmax_is_refused(end: str, tmp_path: Path) -> None:
+    file = tmp_path / "ends.py"
+    file.write_text(
+        "from torch import nn\n"
+        "class Ends(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        out = super().forward(x)\n"
+        f"        return {end}\n"
+        "def build(classes, image_size):\n"
+        "    return Ends(nn.Flatten(), nn.Linear(3 * image_size**2, 4), nn.Linear(4, classes))\n"
+    )
+    network = ArchConfig(name="ends", title="", module=str(file), code=digest([str(file)]))
+    if "log" in end:
+        assert inspected(network, 7, 8).parameters
+        return
+    with pytest.raises(ConfigError, match="ends gives probabilities") as error:
+        inspected(network, 7, 8)
+    assert error.value.remedy == REMEDY
 
 
 def test_a_network_that_looks_at_its_numbers_is_tried_on_the_cpu(tmp_path: Path) -> None:

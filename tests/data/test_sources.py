@@ -14,6 +14,8 @@ from PIL import ExifTags, Image, ImageFile
 from sklearn.datasets import load_digits
 
 from deepunlearn.core.errors import ConfigError, DataError, MissingData
+from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data.decoded import digest_of
 from deepunlearn.data.folders import age_group
 from deepunlearn.data.images import decode, resized
 from deepunlearn.data.sources import find, read
@@ -318,3 +320,51 @@ def test_resizing_treats_channels_alike_and_leaves_the_right_size_alone():
     assert np.array_equal(resized(image[:20, :20], 20, 3), image[:20, :20].transpose(2, 0, 1))
     grey = resized(image[..., 0], 16, 3)
     assert np.array_equal(grey[0], grey[2])
+
+
+# ----------------------------------------------------------------------------------------------------------- plug-ins
+
+TABLE = """
+from pyarrow import csv
+from deepunlearn.data.inventory import inventory_of
+from deepunlearn.data.tables import table_data
+
+READS = "tables"
+
+
+def find(config):
+    return inventory_of(config, "flowers.csv")
+
+
+def read(config, inventory):
+    return table_data(config, csv.read_csv(inventory.root / "flowers.csv"), "kind")
+"""
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    """A table as a plug-in reads it, with changes to its options."""
+    code = tmp_path / "flowers.py"
+    code.write_text(TABLE)
+    rows = "".join(f"{row},{row % 3},{'ab'[row % 2]}\n" for row in range(20))
+    (tmp_path / "flowers.csv").write_text(f"length,garden,kind\n{rows}")
+    own = {"name": "flowers", "title": "", "source": "flowers", "module": str(code), "image_size": None}
+    return lambda **changes: DatasetConfig(**own, root=str(tmp_path), **{"test_ratio": 0.2, **changes})
+
+
+def test_other_options_of_a_plug_in_are_other_data(flowers, tmp_path, progress):
+    first = digest_of(flowers(), tmp_path / "cache", progress)
+    again = digest_of(flowers(ignore=("garden",)), tmp_path / "cache", progress)
+    assert (first.features, again.features) == (("length", "garden"), ("length",))
+    assert first.digest != again.digest
+    options = ({}, {"test_ratio": 0.4}, {"target": "garden"}, {"missing": "drop"}, {"categories": ("garden",)})
+    assert len({find(flowers(**one)).fingerprint() for one in options}) == len(options)
+    assert find(flowers(limit=10)).fingerprint() == find(flowers()).fingerprint(), (
+        "what comes after reading is not read"
+    )
+
+
+def test_a_table_of_a_plug_in_without_a_test_part_is_told_what_it_can_give(flowers):
+    with pytest.raises(ConfigError, match="no test part") as error:
+        read(flowers(test_ratio=None), find(flowers(test_ratio=None)))
+    assert error.value.remedy == "give dataset.test_ratio=0.2"

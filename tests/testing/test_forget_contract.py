@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from deepunlearn.config import read_command
+from deepunlearn.core.forget import ForgetSet, kind_of
 from deepunlearn.list import main
 from deepunlearn.registry import registered
-from tests.plugins import put_mine
+from deepunlearn.testing import forget_contract
+from tests.plugins import put, put_mine
+from tests.test_adding import block, section
 
 FORGET = (
     "import numpy as np\nfrom deepunlearn.core.forget import ForgetSet\n"
@@ -18,6 +22,25 @@ FORGET = (
 )
 KEY = "super().key_fields(data)"
 NARROW = "{'forget': self.name, 'forget_ratio': self.share}"
+
+
+def documented(root: Path, code: str) -> ForgetSet:
+    text = section("A kind of forget set")
+    put(root, "forget", "class_part", code, block(text, "yaml"))
+    return kind_of("class_part", str(root / "forget" / "class_part.py")).model_validate(
+        {"name": "class_part", "label": 3, "share": 0.5}
+    )
+
+
+def test_a_class_is_compared_with_samples_of_that_class(tmp_path: Path) -> None:
+    compared = forget_contract.test_the_attack_compares_it_with_samples_of_the_same_classes
+    code = block(section("A kind of forget set"), "python")
+    compared(documented(tmp_path / "whole", code))
+    with pytest.raises(AssertionError, match="say in `unseen`"):
+        compared(documented(tmp_path / "without", code.replace("def unseen", "def unused")))
+    for name in sorted(registered("forget")):
+        (cell,) = read_command([f"forget={name}", *kind_of(name).contract]).sweep.cells
+        compared(cell.forget)
 
 
 @pytest.mark.slow
@@ -32,7 +55,7 @@ def test_our_forget_sets_keep_theirs(name: str) -> None:
     [
         ("np.random.RandomState().permutation(len(candidates.rows))[:100]", KEY, "test_equal_seeds_choose_the_same"),
         ("np.arange(100)", NARROW, "unread is not part of identity"),
-        ("np.arange(round(self.share * len(candidates.rows)))", KEY, "11 passed"),
+        ("np.arange(round(self.share * len(candidates.rows)))", KEY, "12 passed"),
     ],
 )
 def test_a_forget_set_that_breaks_it_is_told(

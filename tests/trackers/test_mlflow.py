@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,38 @@ from tests.trackers.made import EVALUATION, MEASURED, SEARCH
 pytestmark = pytest.mark.slow
 
 
-def test_runs_are_read_back_and_what_is_told_again_stands_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tracker sets in the environment is gone afterwards."""
     for name in (URI, EXPERIMENT, *UNLESS_SET):
-        monkeypatch.setenv(name, "")  # so that what the tracker sets is gone afterwards
+        monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("as_unset")
+def test_scores_that_have_changed_and_steps_that_were_missing_are_written(tmp_path: Path) -> None:
+    tracker = open_tracker("mlflow", tmp_path)
+    tracker.prepare()
+    name = tracker.begin(EVALUATION)
+    cut = replace(EVALUATION, scores={"RA": 0.75}, curves={"train/loss": [(0, 2.5)]})
+    longer = {"train/loss": [(0, 2.5), (1, 1.25), (2, 1.0)]}
+    whole = replace(EVALUATION, scores={"RA": 0.25, "MIA": 0.5, "ECE": math.nan}, curves=longer)
+    other = replace(whole, curves={"train/loss": [(0, 2.5), (1, 1.5), (2, 1.0)]})
+    for run in (cut, whole, whole, other):
+        tracker.write(run, name)
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient((tmp_path / "mlruns").as_uri())
+    assert client.get_run(name).data.metrics["RA"] == 0.25 and client.get_run(name).data.metrics["MIA"] == 0.5
+    assert [one.value for one in client.get_metric_history(name, "RA")] == [0.75, 0.25]
+    losses = [(one.step, one.value) for one in client.get_metric_history(name, "train/loss")]
+    assert losses == [(0, 2.5), (1, 1.25), (2, 1.0), (1, 1.5)]
+    assert len(client.get_metric_history(name, "ECE")) == 1
+
+
+@pytest.mark.usefixtures("as_unset")
+def test_runs_are_read_back_and_what_is_told_again_stands_once(tmp_path: Path) -> None:
     tracker = open_tracker("mlflow", tmp_path)
     tracker.prepare()
     names = {run.key: tracker.begin(run) for run in (EVALUATION, SEARCH)}

@@ -7,6 +7,7 @@ tables says `READS = "tables"`; its `read` hands over rows.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,16 @@ import numpy as np
 
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.schema import DatasetConfig
+from deepunlearn.data.handed_over import check_labels
 from deepunlearn.data.images import RawData
 from deepunlearn.data.inventory import Inventory, unfit
-from deepunlearn.registry import digest, functions, load
+from deepunlearn.plugin_code import digest, functions, load
+
+NOT_READ = (  # options that name the data, say where they lie, or what is done with them once they are read
+    *("name", "title", "source", "module", "root", "download"),
+    *("image_size", "crop_padding", "flip", "mean", "std"),
+    *("duplicates", "limit", "val_ratio", "split_seed", "max_batch_size"),
+)
 
 
 def known() -> list[str]:
@@ -36,14 +44,22 @@ def find(config: DatasetConfig) -> Inventory:
     if not _is_plugin(config):
         return inventory
     assert config.module is not None
-    return replace(inventory, facts=(*inventory.facts, f"code={digest([config.module])}"))  # edited code reads anew
+    code = f"code={digest([config.module])}"  # edited code reads anew
+    return replace(inventory, facts=(*inventory.facts, code, *_options(config)))
+
+
+def _options(config: DatasetConfig) -> list[str]:
+    """What the code of a plug-in may look at, where it is not the default: other options, other data."""
+    values = config.model_dump(mode="json", exclude=set(NOT_READ), exclude_defaults=True)
+    return [f"{name}={json.dumps(value)}" for name, value in sorted(values.items())]
 
 
 def read(config: DatasetConfig, inventory: Inventory) -> RawData:
-    """Both parts, checked: counts, label range, a training sample of each class, a test part. Raises DataError."""
+    """Both parts, checked: counts, labels, a training sample of each class, a test part. Raises DataError."""
     raw = _source(config)["read"](config, inventory)
     if not isinstance(raw, RawData):
         raise _wrong("read", config, raw, RawData)
+    check_labels(config, raw)
     classes, what = len(raw.class_names), "row" if config.is_table else "image"
     for part, name in ((raw.train, "training"), (raw.test, "test")):
         if len(part.labels) == 0:
