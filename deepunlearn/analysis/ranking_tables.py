@@ -322,22 +322,27 @@ def _reliability(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[
 
 
 def _distances(frame: pd.DataFrame, remark: str) -> list[Table]:
-    """Relative weight distances to the original and to the retrained model."""
+    """Relative weight distances of usable models to the original and to the retrained model."""
     rows = current(frame)
     rows = rows[rows["L2_original_rel"].notna() & rows["L2_retrained_rel"].notna()]
+    of_models, rows = "" if rows["usable"].all() else " with a usable model", rows[rows["usable"]]
     if rows.empty:
         return []
     cell = ["dataset_title", "arch_title", *(["forget_title"] if rows["forget_title"].nunique() > 1 else [])]
-    grouped = rows.groupby([*cell, "search", "method", "method_title"], dropna=False)
+    grouped = rows.groupby([*cell, "search", "cell", "result_set", "method", "method_title"], dropna=False)
     data = grouped[["L2_original_rel", "L2_retrained_rel"]].agg(["mean", "std"])
     data = data.set_axis(["_".join(column) for column in data.columns], axis="columns").reset_index()
     shown = data[[*cell, "search", "method_title"]].astype("string").fillna("")
+    if shown.duplicated().any():  # result sets of one cell, or cells that differ in what is not said
+        shown.insert(0, "result set", data["result_set"].where(data["result_set"] != "", data["cell"]).str[:8])
+    else:
+        data = data.drop(columns=["cell", "result_set"])
     for name in ("L2_original_rel", "L2_retrained_rel"):
         mean, spread = data[f"{name}_mean"].map(_digits), data[f"{name}_std"].map(_digits)
         shown[name.replace("_rel", "").replace("L2_", "to ")] = mean + spread.map(lambda sd: f" ± {sd}" if sd else "")
     caption = (
         f"{remark}L2 distance of the weights to the original and the retrained model, over the norm of the latter, "
-        f"mean and standard deviation over seeds. {caption_text(describe(rows))}"
+        f"mean and standard deviation over seeds{of_models}. {caption_text(describe(rows))}"
     )
     titled = shown.rename(columns=lambda name: str(name).removesuffix("_title").replace("forget", "forget set"))
     return [Table("distances", "Distances to the references", caption, data, titled.astype(str))]
