@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from deepunlearn.analysis import choices
-from deepunlearn.analysis.aggregate import aggregate
+from deepunlearn.analysis.aggregate import aggregate, standing
 from deepunlearn.analysis.inference import FEWEST_SEEDS, LEVEL, CriticalDifference
 from deepunlearn.analysis.provenance import caption_text, describe
 from deepunlearn.analysis.rank import COUNTED, FAILED, NOT_APPLICABLE, mid_places
@@ -232,7 +232,8 @@ def _rte(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
 class RtePart:
     """RTE on one architecture with hyper-parameters chosen in one way: rows, and means, methods x result sets.
 
-    comparable: each result set is of another dataset, so that their mean is over datasets.
+    comparable: each result set is of another dataset, so that their mean is over datasets. short: what
+    `aggregate.standing` says of its result sets.
     """
 
     name: str
@@ -240,6 +241,7 @@ class RtePart:
     rows: pd.DataFrame
     means: pd.DataFrame
     comparable: bool
+    short: dict[str, str]
 
     @property
     def average(self) -> pd.Series[float]:
@@ -255,6 +257,7 @@ def rte_parts(frame: pd.DataFrame, cases: pd.DataFrame) -> Iterator[RtePart]:
     if rows.empty:
         return
     rows, names, sets = rows.assign(kind=kinds(rows)), kind_names(rows), asked_for(rows, cases)
+    lines = aggregate(frame, cases).merge(sets[["cell", "result_set", "kind"]], on=["cell", "result_set"])
     rows = rows.merge(sets[["cell", "result_set", "column"]], on=["cell", "result_set"])
     rows = rows[rows["usable"] & rows["RTE"].notna()]
     for (arch, number), own in rows.groupby(["arch", "kind"]):
@@ -262,10 +265,12 @@ def rte_parts(frame: pd.DataFrame, cases: pd.DataFrame) -> Iterator[RtePart]:
         suffix = f"-{kind + 1}" if len(names) > 1 else ""
         single = own.groupby("dataset")["result_set"].nunique().max() == 1
         twice = own.groupby("column")["result_set"].transform("nunique") > 1
-        title = own["column"].mask(twice, own["column"] + " " + own["result_set"].str[:8])
-        timed = own.assign(position=dataset if single else title)
+        column = own["column"].mask(twice, own["column"] + " " + own["result_set"].str[:8])
+        timed = own.assign(position=dataset if single else column)
         means = timed.groupby(["method", "position"])["RTE"].mean().unstack()
-        yield RtePart(f"rte-{arch}{suffix}", f"{own['arch_title'].iloc[0]}{names[kind]}", own, means, bool(single))
+        short = standing(lines[(lines["arch"] == arch) & (lines["kind"] == kind)])
+        title = f"{own['arch_title'].iloc[0]}{names[kind]}"
+        yield RtePart(f"rte-{arch}{suffix}", title, own, means, bool(single), short)
 
 
 def _rte_table(part: RtePart, remark: str) -> Table:
