@@ -89,7 +89,7 @@ def build(records: Records, ranked: list[Ranking], compare: str = "none") -> lis
         _coverage_table(records.rows, records.cases, remark),
         *over_cells(ranked, frame, cases, remark),
         *size_tables(frame, cases, remark),
-        *round_tables(records.rows, remark),
+        *round_tables(records.rows, records.cases, remark),
         *as_the_paper_prints(ranked, list(rte_parts(frame, cases)), remark),
         *(against_paper(ranked, remark) if compare == "paper" else []),
         *(against_erasure(frame, cases, remark) if compare == "erasure" else []),

@@ -511,7 +511,8 @@ def test_rounds_are_drawn_with_the_seconds_up_to_each(shelf: Shelf, monkeypatch:
     test_rounds.fill(shelf)
     kept: dict[str, list[Axes]] = {}
     monkeypatch.setattr(rounds, "finish", lambda figure, sheet, name, *rest: kept.update({name: figure.axes}))
-    list(rounds.round_figures(records.collect(shelf.root).rows, style.PAGE))
+    found = records.collect(shelf.root)
+    list(rounds.round_figures(found.rows, found.cases, style.PAGE))
     assert list(kept) == [f"rounds-{name}-digits-resnet18" for name in ("scores", "requests", "seconds")]
     (seconds,) = kept["rounds-seconds-digits-resnet18"]
     assert np.allclose(lines_of(seconds, "ft")[0], [[1, 3], [2, 6], [3, 9]])

@@ -69,7 +69,7 @@ def _over_sets(records: Records, ranked: list[Ranking], sheet: Sheet) -> list[Pi
     return [
         *cell_figures(ranked, counted.rows, counted.cases, sheet),
         *size_figures(counted.rows, counted.cases, sheet),
-        *round_figures(records.rows, sheet),
+        *round_figures(records.rows, records.cases, sheet),
         *attack_figures(records.attacks, sheet),
     ]
 
