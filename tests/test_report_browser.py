@@ -276,6 +276,22 @@ def numbers(texts: list[str]) -> list[float]:
     return [float(text.split()[0]) for text, none in zip(texts, missing, strict=True) if not none]
 
 
+def test_thousands_sort_as_numbers(invented: Path, opens: Opens) -> None:
+    page, table = opens(invented), "#table-coverage"
+    show(page, page.locator(".view", has=page.locator(table)).get_attribute("id") or "")
+    given = ["1,000", "20", "12,345,678", "n/a", "300"]
+    page.evaluate(
+        """([table, given]) => document.querySelectorAll(`${table} tbody tr`).forEach((row, number) => {
+             if (number < given.length) row.cells[row.cells.length - 2].textContent = given[number];
+             else row.remove();
+           })""",
+        [table, given],
+    )
+    page.locator(f"{table} th button").nth(-2).click()
+    shown = page.locator(f"{table} tbody tr > :nth-last-child(2)").all_inner_texts()
+    assert shown in (["20", "300", "1,000", "12,345,678", "n/a"], ["12,345,678", "1,000", "300", "20", "n/a"])
+
+
 def test_a_table_sorts_by_number_by_name_and_by_distance_to_the_ideal(swept: Path, opens: Opens) -> None:
     page, table = opens(swept), "#table-digits-smallnet"
     show(page, "digits-smallnet")

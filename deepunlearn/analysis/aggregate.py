@@ -45,6 +45,24 @@ def aggregate(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     return _in_order(joined.reset_index())
 
 
+def standing(lines: pd.DataFrame) -> dict[str, str]:
+    """Method -> why it is not like the others, none of those with all models: "F, 1 of 2", of several sets "F in 1".
+
+    lines: of `aggregate`, of the result sets that are shown together; references are left out.
+    """
+    short = lines[(lines["status"] != "") & ~lines["method"].isin(REFERENCES)]
+    several = lines.groupby(["cell", "result_set"]).ngroups > 1
+    return {str(method): _in_brief(own, several) for method, own in short.groupby("method")}
+
+
+def _in_brief(short: pd.DataFrame, several: bool) -> str:
+    if several:
+        counts = short.groupby("status").size()
+        return ", ".join(f"{status} in {count}" for status, count in counts.items())
+    status, usable = short[["status", "usable"]].iloc[0]
+    return NOT_APPLICABLE if status == NOT_APPLICABLE else f"{status}, {usable.replace('/', ' of ')}"
+
+
 def method_titles(frame: pd.DataFrame) -> dict[str, str]:
     """method -> its title in the latest row of any cell, so that a method has one title wherever it failed."""
     latest = frame.sort_values("date", kind="stable")

@@ -24,7 +24,8 @@ LEGEND = (
     "least to most exposed: attacks by the distance of their AUC from 0.5, KLoM by its mean, memorisation by its size, "
     "the forgetting score from high to low; all of forgotten samples. In brackets 95 % intervals "
     "(Bonett and Wright 2000) for methods like these, drawn anew; the noise of each verdict makes correlations smaller "
-    "than they would be with more models. Methods that are all near chance are ranked by noise."
+    "than they would be with more models. A method with several searches counts once for each. Methods that are all "
+    "near chance are ranked by noise."
 )
 
 

@@ -23,6 +23,9 @@ SAME_MODEL = ["method", "seed", "date", "seconds", "params", "protocol", "search
 SEARCH_STAGES = ("search", "select")  # without them no report seed can be evaluated; their own seeds are search seeds
 NAMED_HOLES = 10
 RESCORED = "its scores are of an older version; the sweep's command makes them anew from what is stored"
+REPLACED = (
+    "other seeds have later rows of other hyper-parameters or another version; make all seeds in one results folder"
+)
 
 Id = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
 
@@ -79,6 +82,25 @@ def outcomes(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     cases[["outcome", "why"]] = pd.DataFrame(explained, columns=["outcome", "why"], dtype="string")
     cases["usable"] = cases["usable"].astype("boolean").fillna(False).astype(bool)
     return cases[list(CASES)].astype(CASES).sort_values(["dataset", "arch", *MODEL], ignore_index=True)
+
+
+def held_against(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+    """`outcomes` of several folders, held against their rows, `frame`, together: found is what has a row that counts.
+
+    A row that counted in its own folder may not beside those of another.
+    """
+    latest = current(frame)
+    labels = latest.rename(columns={"forget_title": "forget"})[[*MODEL, "dataset", "arch", "forget"]]
+    bare = labels.assign(run="", outcome="found", why="")
+    known = pd.concat([cases.drop(columns=["usable", "reason"]), bare]).drop_duplicates(MODEL)
+    held = known.merge(latest[[*MODEL, "usable", "reason"]], how="left", on=MODEL)
+    there, before = held["usable"].notna(), held["outcome"] == "found"
+    stale = _stale(frame, latest)
+    whys = [stale.get(model, ("", REPLACED))[1] for model in held[MODEL].itertuples(index=False, name=None)]
+    held["why"] = held["why"].mask(there & ~before, "").mask(~there & before, pd.Series(whys, held.index, "string"))
+    held["outcome"] = held["outcome"].mask(there, "found").mask(~there & before, "missing")
+    held["usable"] = held["usable"].astype("boolean").fillna(False)
+    return held[list(CASES)].astype(CASES).sort_values(["dataset", "arch", *MODEL], ignore_index=True)
 
 
 def counted_once(frame: pd.DataFrame, cases: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -110,7 +111,8 @@ def _scopes(sets: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, str, 
     yield "", "all cells", sets
     by_forget_set = sets.groupby(sets["cell"].map(forgotten_by(rows)))
     if len(by_forget_set) > 1:
-        yield from ((f"-forget-{_slug(str(title))}", f"forgotten: {title}", own) for title, own in by_forget_set)
+        names = _slugs([str(title) for title in by_forget_set.groups])
+        yield from ((f"-forget-{names[str(title)]}", f"forgotten: {title}", own) for title, own in by_forget_set)
     for field in ("arch", "dataset"):
         titles = dict(zip(rows[field].tolist(), rows[f"{field}_title"].tolist(), strict=True))
         subsets = sets.groupby(field)
@@ -118,8 +120,18 @@ def _scopes(sets: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, str, 
             yield from ((f"-{name}", str(titles.get(str(name), name)), subset) for name, subset in subsets)
 
 
+def _slugs(titles: list[str]) -> dict[str, str]:
+    """Title -> its part of a file name; those that would be alike are numbered."""
+    slugs = [_slug(title) for title in titles]
+    made: dict[str, str] = {}
+    for title, slug in zip(titles, slugs, strict=True):
+        numbered = (f"{slug}-{number}" for number in itertools.count(1))
+        taken = {*slugs, *made.values()}
+        made[title] = slug if slugs.count(slug) == 1 else next(name for name in numbered if name not in taken)
+    return made
+
+
 def _slug(title: str) -> str:
-    """Of a file name."""
     return re.sub("[^a-z0-9]+", "-", title.lower()).strip("-")
 
 

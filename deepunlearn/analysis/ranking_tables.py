@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from deepunlearn.analysis import choices
-from deepunlearn.analysis.aggregate import aggregate
+from deepunlearn.analysis.aggregate import aggregate, standing
 from deepunlearn.analysis.inference import FEWEST_SEEDS, LEVEL, CriticalDifference
 from deepunlearn.analysis.provenance import caption_text, describe
 from deepunlearn.analysis.rank import COUNTED, FAILED, NOT_APPLICABLE, mid_places
@@ -232,7 +232,8 @@ def _rte(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
 class RtePart:
     """RTE on one architecture with hyper-parameters chosen in one way: rows, and means, methods x result sets.
 
-    comparable: each result set is of another dataset, so that their mean is over datasets.
+    comparable: each result set is of another dataset, so that their mean is over datasets. short: what
+    `aggregate.standing` says of its result sets.
     """
 
     name: str
@@ -240,6 +241,7 @@ class RtePart:
     rows: pd.DataFrame
     means: pd.DataFrame
     comparable: bool
+    short: dict[str, str]
 
     @property
     def average(self) -> pd.Series[float]:
@@ -255,6 +257,7 @@ def rte_parts(frame: pd.DataFrame, cases: pd.DataFrame) -> Iterator[RtePart]:
     if rows.empty:
         return
     rows, names, sets = rows.assign(kind=kinds(rows)), kind_names(rows), asked_for(rows, cases)
+    lines = aggregate(frame, cases).merge(sets[["cell", "result_set", "kind"]], on=["cell", "result_set"])
     rows = rows.merge(sets[["cell", "result_set", "column"]], on=["cell", "result_set"])
     rows = rows[rows["usable"] & rows["RTE"].notna()]
     for (arch, number), own in rows.groupby(["arch", "kind"]):
@@ -262,10 +265,12 @@ def rte_parts(frame: pd.DataFrame, cases: pd.DataFrame) -> Iterator[RtePart]:
         suffix = f"-{kind + 1}" if len(names) > 1 else ""
         single = own.groupby("dataset")["result_set"].nunique().max() == 1
         twice = own.groupby("column")["result_set"].transform("nunique") > 1
-        title = own["column"].mask(twice, own["column"] + " " + own["result_set"].str[:8])
-        timed = own.assign(position=dataset if single else title)
+        column = own["column"].mask(twice, own["column"] + " " + own["result_set"].str[:8])
+        timed = own.assign(position=dataset if single else column)
         means = timed.groupby(["method", "position"])["RTE"].mean().unstack()
-        yield RtePart(f"rte-{arch}{suffix}", f"{own['arch_title'].iloc[0]}{names[kind]}", own, means, bool(single))
+        short = standing(lines[(lines["arch"] == arch) & (lines["kind"] == kind)])
+        title = f"{own['arch_title'].iloc[0]}{names[kind]}"
+        yield RtePart(f"rte-{arch}{suffix}", title, own, means, bool(single), short)
 
 
 def _rte_table(part: RtePart, remark: str) -> Table:
@@ -322,22 +327,27 @@ def _reliability(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[
 
 
 def _distances(frame: pd.DataFrame, remark: str) -> list[Table]:
-    """Relative weight distances to the original and to the retrained model."""
+    """Relative weight distances of usable models to the original and to the retrained model."""
     rows = current(frame)
     rows = rows[rows["L2_original_rel"].notna() & rows["L2_retrained_rel"].notna()]
+    of_models, rows = "" if rows["usable"].all() else " with a usable model", rows[rows["usable"]]
     if rows.empty:
         return []
     cell = ["dataset_title", "arch_title", *(["forget_title"] if rows["forget_title"].nunique() > 1 else [])]
-    grouped = rows.groupby([*cell, "search", "method", "method_title"], dropna=False)
+    grouped = rows.groupby([*cell, "search", "cell", "result_set", "method", "method_title"], dropna=False)
     data = grouped[["L2_original_rel", "L2_retrained_rel"]].agg(["mean", "std"])
     data = data.set_axis(["_".join(column) for column in data.columns], axis="columns").reset_index()
     shown = data[[*cell, "search", "method_title"]].astype("string").fillna("")
+    if shown.duplicated().any():  # result sets of one cell, or cells that differ in what is not said
+        shown.insert(0, "result set", data["result_set"].where(data["result_set"] != "", data["cell"]).str[:8])
+    else:
+        data = data.drop(columns=["cell", "result_set"])
     for name in ("L2_original_rel", "L2_retrained_rel"):
         mean, spread = data[f"{name}_mean"].map(_digits), data[f"{name}_std"].map(_digits)
         shown[name.replace("_rel", "").replace("L2_", "to ")] = mean + spread.map(lambda sd: f" ± {sd}" if sd else "")
     caption = (
         f"{remark}L2 distance of the weights to the original and the retrained model, over the norm of the latter, "
-        f"mean and standard deviation over seeds. {caption_text(describe(rows))}"
+        f"mean and standard deviation over seeds{of_models}. {caption_text(describe(rows))}"
     )
     titled = shown.rename(columns=lambda name: str(name).removesuffix("_title").replace("forget", "forget set"))
     return [Table("distances", "Distances to the references", caption, data, titled.astype(str))]

@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from deepunlearn.analysis import measured, rows, ulira_results, verdict_results
-from deepunlearn.analysis.coverage import CASES, OUTCOMES, counted_once, failure_notes, outcomes
+from deepunlearn.analysis.coverage import CASES, OUTCOMES, counted_once, failure_notes, held_against, outcomes
 from deepunlearn.analysis.rows import MODEL, read_json
 from deepunlearn.core.errors import ConfigError, StoreError
 from deepunlearn.core.identity import KEY_LENGTH, canonical_json
@@ -156,15 +156,28 @@ def _joined(read_tables: Sequence[dict[str, pd.DataFrame]]) -> Records:
         one["rows"] = measured.without_older(one["rows"], one["measures"], kept)
     joined = {name: pd.concat([one[name] for one in read_tables], ignore_index=True) for name in DTYPES}
     joined["measures"] = kept
-    by_outcome = joined["cases"]["outcome"].map({name: position for position, name in enumerate(OUTCOMES)})
-    joined["cases"] = joined["cases"].assign(order=by_outcome).sort_values("order", kind="stable")
-    joined["cases"] = joined["cases"].drop_duplicates(MODEL).drop(columns="order")
-    joined["cases"] = joined["cases"].sort_values(["dataset", "arch", *MODEL], ignore_index=True)
     joined["losses"] = joined["losses"].drop_duplicates("metrics_key", ignore_index=True)
-    for name in ("rows", "failures", "trials", "attacks", "verdicts"):
+    for name in ("failures", "trials", "attacks", "verdicts"):
         joined[name] = joined[name].drop_duplicates(ignore_index=True)
-    joined["rows"] = joined["rows"].sort_values([*MODEL, "date"], ignore_index=True)
+    joined["rows"] = _joined_rows(joined["rows"]).astype(measured.dtypes(kept))
+    joined["cases"] = held_against(joined["rows"], _joined_cases(joined["cases"]))
     return Records(**joined, round=None)
+
+
+def _joined_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row that several folders have once, with what any of them has of measures that were computed later."""
+    own, added = list(ROW), [name for name in frame if name not in ROW]
+    once = frame.drop_duplicates(own, ignore_index=True)
+    if added and len(once) < len(frame):
+        once = once[own].join(frame.groupby(own, dropna=False, sort=False)[added].first().reset_index(drop=True))
+    return once.sort_values([*MODEL, "date"], ignore_index=True)
+
+
+def _joined_cases(cases: pd.DataFrame) -> pd.DataFrame:
+    """Of a model that several folders tell of, what tells most: one that was found before one that failed."""
+    position = cases["outcome"].map({name: position for position, name in enumerate(OUTCOMES)})
+    order = position.sort_values(kind="stable").index
+    return cases.loc[order].drop_duplicates(MODEL)
 
 
 def _read_folder(folder: Path) -> dict[str, pd.DataFrame]:

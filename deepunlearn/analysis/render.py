@@ -11,10 +11,7 @@ import pandas as pd
 
 from deepunlearn.core.paths import write_atomically
 
-OVER_CELLS = re.compile(
-    "(ranking|groups|differences|neighbours|choices|rte|reliability|distances|paper|findings|erasure|sizes|rounds)(-|$)"
-)  # tables that may have fallen away
-KEYED = re.compile("(-[0-9a-f]{8})?(-input|-notes)?$")  # what may follow dataset and architecture in a file's name
+FILES = "files.txt"  # in the folder of tables: the names of those that were written there
 PREAMBLE = """\\documentclass{article}
 \\usepackage[T1]{fontenc}
 \\usepackage[PAPER,landscape,margin=12mm]{geometry}
@@ -124,7 +121,8 @@ def _emphasised(text: str) -> str:
 def write(tables: list[Table], folder: Path) -> list[Path]:
     """Write each table as .md, .csv and .tex into `folder`, and remove what earlier calls wrote under other names.
 
-    What a paper shows of one goes into NAME-input.tex and NAME-notes.tex.
+    What a paper shows of one goes into NAME-input.tex and NAME-notes.tex. What others put into the folder stays:
+    `FILES` there says what was written, also by a call that was stopped.
     """
     texts: dict[Path, str] = {}
     for table in tables:
@@ -133,11 +131,25 @@ def write(tables: list[Table], folder: Path) -> list[Path]:
         if table.paper is not None:
             texts[folder / f"{table.name}{INPUT}"] = to_input(table, table.paper)
             texts[folder / f"{table.name}{NOTES}"] = to_notes(table)
+    names = [path.name for path in texts]
+    earlier = _listed(folder)
+    _list(folder, [*earlier, *names])
     for path, text in texts.items():
         write_atomically(path, text)
-    for path in _stale(folder, texts):
-        path.unlink()
+    for name in set(earlier) - set(names):
+        (folder / name).unlink(missing_ok=True)
+    _list(folder, names)
     return list(texts)
+
+
+def _listed(folder: Path) -> list[str]:
+    """The files that earlier calls wrote into `folder`; versions without a list left nothing to know them by."""
+    file = folder / FILES
+    return [Path(name).name for name in file.read_text(encoding="utf-8").split()] if file.is_file() else []
+
+
+def _list(folder: Path, names: list[str]) -> None:
+    write_atomically(folder / FILES, "".join(f"{name}\n" for name in sorted(set(names))))
 
 
 def escape(text: str) -> str:
@@ -148,15 +160,3 @@ def escape(text: str) -> str:
 
 def _to_csv(table: Table) -> str:
     return table.data.to_csv(index=False, lineterminator="\n")
-
-
-def _stale(folder: Path, written: Mapping[Path, str]) -> list[Path]:
-    """Tables of an earlier call, over cells or of the same dataset and arch, whose name this call did not use."""
-    stems = {KEYED.sub("", path.stem) for path in written}
-    return [
-        path
-        for path in folder.iterdir()
-        if path not in written
-        and path.suffix in (".md", ".csv", ".tex")
-        and (OVER_CELLS.match(path.stem) or KEYED.sub("", path.stem) in stems)
-    ]

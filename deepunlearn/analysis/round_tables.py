@@ -45,6 +45,8 @@ OF_EARLIER = (
     f"the retrained models of the same round and seed. The attack is n/a below {FOLDS} samples."
 )
 OF_VERDICTS = (
+    "Usable: the first round in which a seed has no usable model, and why: F, a model failed; n/a, the method cannot "
+    "be applied; not run. "
     "Comes back: accuracy on the samples of all but the last request, after the last round, less what it was when each "
     "of them was unlearned, both less the retrained models' of these rounds. Attack: Disc_AUC of these samples after "
     "the last round, less the retrained models'. Erodes: RA of the last round less that of the first, less the same of "
@@ -54,9 +56,9 @@ OF_VERDICTS = (
 )
 
 
-def round_tables(frame: pd.DataFrame, remark: str) -> list[Table]:
-    """Of every sequence of requests. frame: as in `Records`; remark: what every caption opens with."""
-    return [table for course in courses(frame) for table in _tables(course, remark)]
+def round_tables(frame: pd.DataFrame, cases: pd.DataFrame, remark: str) -> list[Table]:
+    """Of every sequence of requests. frame, cases: as in `Records`; remark: what every caption opens with."""
+    return [table for course in courses(frame, cases) for table in _tables(course, remark)]
 
 
 def title_of(course: Course) -> str:
@@ -232,7 +234,7 @@ def _usable(course: Course, method: str) -> str:
     broken = course.broken(method)
     if broken is None:
         return "in every round"
-    return f"F from round {broken} ({course.usable(method)[broken]}/{len(course.seeds)})"
+    return f"{course.gap(method)} ({course.usable(method)[broken]}/{len(course.seeds)})"
 
 
 def _said(one: Judged) -> str:

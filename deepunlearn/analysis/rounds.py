@@ -5,7 +5,7 @@ A method's round r starts from its own model of round r - 1; the retrained model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -13,9 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from deepunlearn.analysis.aggregate import FAILED, NOT_APPLICABLE
+from deepunlearn.analysis.coverage import HOLES
 from deepunlearn.analysis.inference import FEWEST_SEEDS, LEVEL, Floats, holm, mean_interval, paired_t
-from deepunlearn.analysis.rows import KIND, REFERENCES, current
+from deepunlearn.analysis.round_cases import placed
+from deepunlearn.analysis.rows import REFERENCES, current
 
+NOT_RUN = "not run"
+BY = ["dataset", "arch", "sequence", "kind"]  # of a course
 ORDERED = ["method", "seed", "round"]
 
 
@@ -92,11 +97,12 @@ class Crossing(NamedTuple):
 class Course:
     """All rounds of one sequence of requests, hyper-parameters chosen in one way.
 
-    name: end of its files' names; rows: that count, references of every round included.
+    name: end of its files' names; rows: that count, references of every round included; cases: what was asked for of
+    methods, as `round_cases.placed`.
     """
 
-    def __init__(self, name: str, rows: pd.DataFrame) -> None:
-        self.name, self.rows = name, rows
+    def __init__(self, name: str, rows: pd.DataFrame, cases: pd.DataFrame) -> None:
+        self.name, self.rows, self.cases = name, rows, cases
 
     @cached_property
     def rounds(self) -> list[int]:
@@ -115,13 +121,12 @@ class Course:
     @cached_property
     def methods(self) -> dict[str, str]:
         """method -> title, by title; references left out."""
-        own = self.rows[~self.rows["method"].isin(REFERENCES)]
-        titles = dict(zip(own["method"].tolist(), own["method_title"].tolist(), strict=True))
+        titles = dict(zip(self.cases["method"].tolist(), self.cases["method_title"].tolist(), strict=True))
         return dict(sorted(titles.items(), key=lambda one: (str(one[1]).casefold(), one[0])))
 
     @cached_property
     def seeds(self) -> list[int]:
-        return sorted(self.rows.loc[~self.rows["method"].isin(REFERENCES), "seed"].unique().tolist())
+        return sorted(self.cases["seed"].unique().tolist())
 
     @cached_property
     def standing(self) -> pd.DataFrame:
@@ -154,6 +159,21 @@ class Course:
         """The first round in which not every seed has a usable model; None: in none."""
         counts = self.usable(method)
         return next((round for round in self.rounds if counts[round] < len(self.seeds)), None)
+
+    def gap(self, method: str) -> str:
+        """Why not every seed has a usable model in every round, and from which on: "F from round 2"; "" where it has.
+
+        Of the first such round: F, n/a where the method cannot be applied, or "not run".
+        """
+        round = self.broken(method)
+        if round is None:
+            return ""
+        held = self.table(method, "seconds")[round]
+        own = self.cases[(self.cases["method"] == method) & (self.cases["round"] == round)]
+        outcomes = own.loc[own["seed"].isin(held.index[held.isna()]), "outcome"]
+        bare = outcomes == "not_applicable"
+        lost = ~outcomes.isin(HOLES) & ~bare
+        return f"{FAILED if lost.any() else NOT_APPLICABLE if bare.any() else NOT_RUN} from round {round}"
 
     # ------------------------------------------------------------------------------------ what became of earlier ones
 
@@ -249,26 +269,35 @@ def _by_round(rows: pd.DataFrame, column: str) -> dict[int, int]:
     return {int(round): int(value) for round, value in zip(known["round"], known[column], strict=True)}
 
 
-def courses(frame: pd.DataFrame) -> list[Course]:
-    """Every sequence of at least two requests, by way of choosing hyper-parameters. frame: as in `Records`.
+def courses(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Course]:
+    """Every sequence of at least two requests, by way of choosing hyper-parameters. frame, cases: as in `Records`.
 
     Of a round with several result sets of one way of choosing (by hand) none counts, as nothing says which is meant.
     """
-    rows = current(frame[frame["sequence"].notna()])
-    found = list(_courses(rows[rows["rounds"] > 1]))
-    stems = [f"{own['dataset'].iloc[0]}-{own['arch'].iloc[0]}" for own in found]
+    rows = current(frame)
+    rows = rows[rows["sequence"].notna() & (rows["rounds"] > 1)]
+    found = list(_courses(rows, placed(frame, cases))) if len(rows) else []
+    stems = [f"{own['dataset'].iloc[0]}-{own['arch'].iloc[0]}" for own, _ in found]
     return [
-        Course(f"{stem}-{number + 1}" if stems.count(stem) > 1 else stem, own)
-        for number, (stem, own) in enumerate(zip(stems, found, strict=True))
+        Course(f"{stem}-{number + 1}" if stems.count(stem) > 1 else stem, *parts)
+        for number, (stem, parts) in enumerate(zip(stems, found, strict=True))
     ]
 
 
-def _courses(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def _courses(rows: pd.DataFrame, asked: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Rows with their references, and what was asked for, as `round_cases.placed`, of each."""
     references = rows["method"].isin(REFERENCES)
-    by: Sequence[str] = ["dataset", "arch", "sequence", *KIND]
-    for _, own in rows[~references].groupby(list(by), dropna=False):
-        single = own[own.groupby("cell")["result_set"].transform("nunique") == 1]
+    known = asked[["cell", "result_set", "kind"]].drop_duplicates()
+    for _, own in rows[~references].merge(known, on=["cell", "result_set"]).groupby(BY):
+        single = own[_alone(own)]
         if len(single):
-            seeds = single["seed"].unique()
-            beside = rows[references & rows["sequence"].isin(single["sequence"]) & rows["seed"].isin(seeds)]
-            yield pd.concat([beside, single], ignore_index=True)
+            theirs = asked.merge(own[BY].drop_duplicates(), on=BY)
+            bare = theirs[~theirs["cell"].isin(own["cell"])]
+            theirs = pd.concat([theirs[theirs["result_set"].isin(single["result_set"])], bare[_alone(bare)]])
+            beside = rows[references & rows["sequence"].isin(single["sequence"]) & rows["seed"].isin(theirs["seed"])]
+            yield pd.concat([beside, single.drop(columns="kind")], ignore_index=True), theirs
+
+
+def _alone(table: pd.DataFrame) -> pd.Series[bool]:
+    """Whether a line's result set is the only one of its cell."""
+    return table.groupby("cell")["result_set"].transform("nunique") == 1

@@ -21,6 +21,7 @@ INTRODUCTION = f"""# The files here
 - `NAME.tex`: a document that compiles on its own. `NAME-input.tex`: what a paper shows of it, to `\\input` (booktabs),
   the best bold, the second best underlined; `NAME-notes.tex`: its conditions, as a paragraph.
 - `{FILE}`: one line for each model that the tables count, original and retrained models too.
+- `files.txt`: the tables' files that the command wrote. It replaces these, and leaves all others.
 
 Columns of `{FILE}`; an empty field has no value:
 

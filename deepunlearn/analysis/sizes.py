@@ -20,7 +20,8 @@ from deepunlearn.analysis.trust import Judged, judge
 from deepunlearn.metrics.catalogue import BUILT_IN
 from deepunlearn.metrics.counted import too_few
 
-SIZE = re.compile(r"[\d.,]+(?= (%|[a-z]))")  # in a title: "20 random samples", "random 10 %", but not "class 3"
+# in a title: "20 random samples", "random 10 %", "3 persons", but not "class 3" or "coarse 3, 4 and sex f"
+SIZE = re.compile(r"^[\d.,]+(?= )|[\d.,]+(?= (%|random|listed))")
 SPELLINGS = {"random … %": "random", "… random samples": "random"}  # of one rule: both take the first of one order
 SAME = [name for name in RECIPE if name not in (*FOLLOW, "forget_title")]  # what cells of a series have in common
 LEVEL = 0.95  # of exact intervals

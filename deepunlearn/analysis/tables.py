@@ -95,7 +95,7 @@ def build(records: Records, ranked: list[Ranking], compare: str = "none") -> lis
         _coverage_table(records.rows, records.cases, remark),
         *over_cells(ranked, frame, cases, remark),
         *size_tables(frame, cases, remark),
-        *round_tables(records.rows, remark),
+        *round_tables(records.rows, records.cases, remark),
         *as_the_paper_prints(ranked, list(rte_parts(frame, cases)), remark),
         *(against_paper(ranked, remark) if compare == "paper" else []),
         *(against_erasure(frame, cases, remark) if compare == "erasure" else []),
@@ -173,7 +173,8 @@ def _for_a_paper(shown: pd.DataFrame) -> pd.DataFrame:
     failed = (shown["status"] != "") & (shown["method"] != "")
     titles = shown["method"] + (" (" + shown["status"] + ", " + shown["usable"] + ")").where(failed, "")
     columns = {str(header).split(" ")[0]: str(header) for header in shown}
-    bare = [name for name in INSTEAD if set(shown[columns[name]]) <= {NOT_DEFINED, ""}]
+    told = {name: set(shown.loc[shown["status"] == "", columns[name]]) - {""} for name in INSTEAD}
+    bare = [name for name, values in told.items() if values == {NOT_DEFINED}]
     wanted = [INSTEAD[name] if name in bare else name for name in IN_A_PAPER]
     headers = {columns[name]: columns[name].partition(" (")[0] for name in wanted}
     scores = shown[list(headers)].rename(columns=headers)

@@ -65,12 +65,25 @@ def current(attacks: pd.DataFrame) -> pd.DataFrame:
     latest = attacks.sort_values(["date", "attack_version"], kind="stable", na_position="first").drop_duplicates(
         keys, keep="last"
     )
+    latest = told_apart(latest)
     position = latest["method"].map({name: number for number, name in enumerate(REFERENCES)}).fillna(len(REFERENCES))
     order = latest.assign(
         position=position, by_title=latest["method_title"].str.casefold(), cheap=latest["variant"] != "full"
     )
     index = order.sort_values([*SET, "cheap", "question", "position", "by_title"]).index
     return latest.loc[index].reset_index(drop=True)
+
+
+def told_apart(lines: pd.DataFrame) -> pd.DataFrame:
+    """`lines`, in which titles of methods of which a design has several result sets say their search: "FT (quick)".
+
+    Where that is the same they have the first digits of the result set.
+    """
+    of_method = lines.groupby([*SET, "method"])
+    sets, searches = (of_method[name].transform("nunique") for name in ("result_set", "search"))
+    words = lines["search"].where(searches == sets, lines["result_set"].str[:8])
+    titles = lines["method_title"].mask(sets > 1, lines["method_title"] + " (" + words + ")")
+    return lines.assign(method_title=titles)
 
 
 def designs(attacks: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -13,7 +13,7 @@ from deepunlearn.analysis import ulira_results
 from deepunlearn.analysis.provenance import caption_text
 from deepunlearn.analysis.render import Table
 from deepunlearn.analysis.rows import REFERENCES, read_json
-from deepunlearn.analysis.ulira_results import SET, facts
+from deepunlearn.analysis.ulira_results import SET, facts, told_apart
 from deepunlearn.core.paths import Results
 from deepunlearn.core.store import DRAFT
 
@@ -57,6 +57,7 @@ def current(verdicts: pd.DataFrame) -> pd.DataFrame:
     latest = verdicts.sort_values(["date", "verdict_version"], kind="stable").drop_duplicates(
         [*SET, "result_set", "method", "verdict", "samples"], keep="last"
     )
+    latest = told_apart(latest)
     first = ~latest["method"].isin(REFERENCES)
     return latest.assign(first=first, by=latest["method_title"].str.casefold()).sort_values(
         [*SET, "first", "by"], kind="stable"

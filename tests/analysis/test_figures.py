@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from deepunlearn.analysis import figures, records
+from deepunlearn.analysis import figures, records, tables
 from deepunlearn.analysis.figures import labels, over_cells, rounds, scores, search, sizes, style, trade_off
 from deepunlearn.analysis.figures.style import (
     COLOURS,
@@ -125,6 +125,47 @@ def test_marks_hold_every_usable_model(shelf: Shelf, monkeypatch: pytest.MonkeyP
     assert "no usable model: CT: F, 0 of 2" in text
 
 
+def unlike(shelf: Shelf) -> figures.Drawing:
+    """FT is fine; of CT every model failed, and of GA one; EU-k was not run on a seed; BT cannot be applied."""
+    shelf.references(0, 1)
+    for seed in (0, 1):
+        shelf.add(seed=seed)
+        shelf.fail(method="ct", seed=seed)
+    shelf.add(method="ga", method_title="GA", RTE=9.0)
+    shelf.fail(method="ga", seed=1)
+    shelf.add(method="euk", method_title="EU-k")
+    shelf.fail(method="bt", kind="not_applicable")
+    others = [{"method": name, "seed": seed} for name in ("ct", "bt") for seed in (0, 1)]
+    shelf.expect("run1", *others, {"method": "ga", "seed": 1}, {"method": "euk", "seed": 1})
+    (own,) = figures._result_sets(records.collect(shelf.root))
+    return own
+
+
+def test_methods_say_whether_they_failed_or_were_not_run(shelf: Shelf) -> None:
+    own = unlike(shelf)
+    told = {"bt": "bt: n/a", "ct": "ct: F, 0 of 2", "euk": "EU-k: incomplete, 1 of 2", "ga": "GA: F, 1 of 2"}
+    assert scores.labels_of(own.lines) == told
+    pictures = scores.score_figures(own.rows, own.lines, own.losses, Sheet(), Subject("", "s", "S"))
+    for picture in pictures:
+        assert all(label in text_of(picture) for label in told.values()), picture.name
+        assert "hollow: not every model is usable" in picture.title
+    found = records.collect(shelf.root)
+    (part,) = over_cells.rte_parts(found.rows, found.cases)
+    text = text_of(over_cells._rte(part, Sheet()))
+    assert "GA: F, 1 of 2" in text and "EU-k: incomplete, 1 of 2" in text and "FT:" not in text
+
+
+def test_figures_have_the_names_of_their_tables(shelf: Shelf) -> None:
+    """Of a second result set nothing was run yet."""
+    shelf.references(0)
+    shelf.add()
+    shelf.expect("run1", {"cell": "d" * 16, "result_set": "b" * 16})
+    found = records.collect(shelf.root)
+    own = f"digits-resnet18-{shelf.rows[-1]['result_set'][:8]}"
+    assert [one.name for one in figures._result_sets(found)] == [own]
+    assert own in {table.group for table in tables.build(found, [])}
+
+
 def scored(values: list[float], method: str = "ft", title: str = "FT") -> pd.DataFrame:
     lines = [
         {"method": method, "method_title": title, "seed": seed, "RetDev": value, "Indisc": 1 - value / 10}
@@ -142,7 +183,10 @@ def test_means_have_intervals_where_there_are_five_seeds(monkeypatch: pytest.Mon
     )
     picture = trade_off.trade_off(scored([1, 2, 3, 4, 5.0]), {}, Sheet(), Subject("", "s", "S"))
     assert [pytest.approx(3 - 1.963, abs=1e-3), pytest.approx(3 + 1.963, abs=1e-3)] in lines
-    assert "95 % intervals" in picture.title
+    assert "95 % intervals" in picture.title and "small marks" not in picture.title
+    both = pd.concat([scored([1, 2, 3, 4, 5.0]), scored([1, 2.0], "ga", "GA")])
+    told = trade_off.trade_off(both, {"ga": "GA: F, 2 of 5"}, Sheet(), Subject("", "s", "S")).title
+    assert "95 % intervals" in told and "small marks are seeds (of methods with fewer than 5" in told
 
 
 @pytest.mark.parametrize(
@@ -467,7 +511,8 @@ def test_rounds_are_drawn_with_the_seconds_up_to_each(shelf: Shelf, monkeypatch:
     test_rounds.fill(shelf)
     kept: dict[str, list[Axes]] = {}
     monkeypatch.setattr(rounds, "finish", lambda figure, sheet, name, *rest: kept.update({name: figure.axes}))
-    list(rounds.round_figures(records.collect(shelf.root).rows, style.PAGE))
+    found = records.collect(shelf.root)
+    list(rounds.round_figures(found.rows, found.cases, style.PAGE))
     assert list(kept) == [f"rounds-{name}-digits-resnet18" for name in ("scores", "requests", "seconds")]
     (seconds,) = kept["rounds-seconds-digits-resnet18"]
     assert np.allclose(lines_of(seconds, "ft")[0], [[1, 3], [2, 6], [3, 9]])

@@ -66,6 +66,24 @@ def page_of(shelf: Shelf, *options: str) -> Page:
 
 
 @pytest.mark.slow
+def test_methods_of_others_are_shown_where_too_few_samples_are_forgotten_for_our_attack(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    few = {"n_forget": 5, "reason": "attack n/a: 5 samples are forgotten, and it needs 10"}
+    few |= dict.fromkeys(("MIA", "Disc", "Indisc", "MIA_AUC", "MIA_understated", "MIA_val", "Disc_val", "MIA_AUC_val"))
+    shelf.add(**few)
+    for name in ("original", "retrained"):
+        shelf.add(method=name, method_title=name, **few)
+    theirs = tmp_path / "theirs.csv"
+    theirs.write_text(
+        "method,dataset,arch,seed,RA,FA,TA,retrained_RA,retrained_FA,retrained_TA,MIA\n"
+        "theirs,digits,resnet18,0,0.9,0.8,0.9,0.99,0.8,0.9,0.5\n"
+    )
+    page = page_of(shelf, f"extra={theirs}")
+    assert "theirs" in page.views["summary"] and "shaded: where 95 %" not in page.views["summary"]
+
+
+@pytest.mark.slow
 def test_every_link_leads_somewhere_and_every_id_is_one(shelf: Shelf) -> None:
     fill(shelf)
     page = page_of(shelf)

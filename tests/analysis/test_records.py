@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from deepunlearn.analysis import records
+from deepunlearn.analysis import measured, records
+from deepunlearn.analysis.aggregate import aggregate
+from deepunlearn.analysis.coverage import REPLACED, require_complete
 from deepunlearn.analysis.records import DTYPES, Records
 from deepunlearn.core.errors import ConfigError, StoreError
-
-if TYPE_CHECKING:
-    from tests.analysis.conftest import Shelf
+from tests.analysis.conftest import Shelf
 
 TRIALS = (
     '0,0,COMPLETE,,0.1,0.2,0.05,0.3,1.5,"{""lr"": 0.12345678901234567}"\n'
     '1,0,FAIL,Diverged: not finite,,,,,,"{""lr"": 1.0}"\n'
+)
+MEASURE = json.dumps(
+    {
+        **{"name": "confidence", "version": 1, "title": "confidence", "source": "a test", "kind": "score"},
+        "needs": ["logits"],
+        "columns": [
+            {"name": "FConf", "better": "lower", "meaning": "mean probability of the label"},
+            {"name": "FSure", "type": "bool", "better": "neither", "meaning": "whether it is above one half"},
+        ],
+    }
 )
 
 
@@ -83,6 +94,55 @@ def test_folders_are_joined_and_nothing_counts_twice(shelf: Shelf) -> None:
     assert joined.rows["method"].tolist() == ["ct", "ft", "original", "retrained"]
     assert joined.cases[joined.cases["method"] == "ct"]["outcome"].tolist() == ["found"]
     assert len(joined.trials) == 2 and len(joined.failures) == 1 and len(joined.losses) == 1
+
+
+def kept(root: Path, *rows: dict[str, object]) -> Path:
+    """Records of these changes to a row of FT, beside its references."""
+    shelf = Shelf(root)
+    for changes in rows:
+        shelf.references(int(str(changes["seed"])))
+        shelf.add(**changes)
+    shelf.expect()
+    records.collect(root).write(root)
+    return root
+
+
+def test_a_model_whose_row_does_not_count_beside_those_of_another_folder_is_missing(tmp_path: Path) -> None:
+    """Five seeds of other hyper-parameters were made later elsewhere, and no mean mixes them."""
+    one = kept(tmp_path / "one", *({"seed": seed, "params": '{"lr": 0.1}'} for seed in range(5)))
+    later = {"params": '{"lr": 0.2}', "date": "2026-02-02T03:04:05+00:00"}
+    other = kept(tmp_path / "other", *({"seed": seed, **later} for seed in range(5, 10)))
+    cases = records.read([one, other]).cases
+    own = cases[cases["method"] == "ft"].set_index("seed")
+    assert own["outcome"].tolist() == ["missing"] * 5 + ["found"] * 5
+    assert own["usable"].tolist() == [False] * 5 + [True] * 5
+    assert set(own["why"]) == {REPLACED, ""}
+    with pytest.raises(ConfigError, match="other hyper-parameters"):
+        require_complete(cases)
+
+
+def test_the_order_of_folders_does_not_decide_whether_a_method_failed(tmp_path: Path) -> None:
+    usable = kept(tmp_path / "usable", {"seed": 0})
+    later = {"usable": False, "reason": "TA 0.1", "date": "2026-02-02T03:04:05+00:00"}
+    unusable = kept(tmp_path / "unusable", {"seed": 0, **later})
+    one, other = records.read([usable, unusable]), records.read([unusable, usable])
+    assert_equal(one, other)
+    lines = aggregate(one.rows, one.cases).set_index("method")
+    assert lines.loc["ft", ["usable", "status", "reason"]].tolist() == ["0/1", "F", "1 not usable: TA 0.1"]
+
+
+@pytest.mark.parametrize("order", [("old", "new"), ("new", "old")])
+def test_records_from_before_a_measure_was_computed_take_nothing_of_it_away(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    old = records.read([kept(tmp_path / "old", {"seed": 0}, {"seed": 1})])
+    line = {"name": "confidence", "version": 1, "description": MEASURE}
+    measures = pd.DataFrame([line]).astype(measured.DTYPES)
+    new = replace(old, rows=old.rows.assign(FConf=0.5, FSure=True).astype({"FSure": "boolean"}), measures=measures)
+    new.write(tmp_path / "new")
+    joined = records.read([tmp_path / name for name in order])
+    assert_equal(joined, records.read([tmp_path / "new"]))
+    assert joined.rows["FConf"].tolist() == [0.5] * len(old.rows)
 
 
 def test_a_folder_without_records_says_how_to_make_them(tmp_path: Path) -> None:

@@ -27,16 +27,16 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> records.Records:
 @pytest.fixture(scope="module")
 def five(held: records.Records) -> Shown:
     """By name, what the tables of five seeds show, by method."""
-    return shown(held.rows)
+    return shown(held.rows, held.cases)
 
 
 @pytest.fixture(scope="module")
 def four(held: records.Records) -> Shown:
-    return shown(held.rows[held.rows["seed"] < 4])
+    return shown(held.rows[held.rows["seed"] < 4], held.cases[held.cases["seed"] < 4])
 
 
-def shown(rows: pd.DataFrame) -> Shown:
-    made: list[Table] = round_tables(rows, "")
+def shown(rows: pd.DataFrame, cases: pd.DataFrame) -> Shown:
+    made: list[Table] = round_tables(rows, cases, "")
     assert all(table.title.startswith("Digits, ResNet18, random 10 % in 3 requests: ") for table in made)
     assert all(table.name.endswith("-digits-resnet18") for table in made)
     return {table.name.split("-")[1]: table.shown.set_index("method") for table in made}

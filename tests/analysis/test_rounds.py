@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,17 @@ import pandas as pd
 import pytest
 
 from deepunlearn.analysis import records, tables
+from deepunlearn.analysis.figures.rounds import round_figures
+from deepunlearn.analysis.figures.style import PAGE
 from deepunlearn.analysis.inference import mean_interval
 from deepunlearn.analysis.inputs import OPTIONS, asked_round, load_records
 from deepunlearn.analysis.page.result_sets import result_sets
 from deepunlearn.analysis.ranking import rankings
+from deepunlearn.analysis.round_tables import round_tables
 from deepunlearn.analysis.rounds import SEEN, Course, Crossing, courses, judged
 from deepunlearn.analysis.rows import of_round
 from deepunlearn.core.errors import ConfigError
-from tests.analysis.conftest import Shelf
+from tests.analysis.conftest import Shelf, row
 
 REQUESTED, FORGOTTEN, RETRAINING = {1: 10, 2: 30, 3: 60}, {1: 10, 2: 40, 3: 100}, {1: 8.0, 2: 7.0, 3: 6.0}
 BROKEN = "cannot tell: no usable model on every seed from round 2 on"
@@ -67,7 +71,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> records.Records:
 
 @pytest.fixture
 def course(held: records.Records) -> Course:
-    (found,) = courses(held.rows)
+    (found,) = courses(held.rows, held.cases)
     return found
 
 
@@ -82,6 +86,41 @@ def test_after_a_model_that_is_not_usable_its_seed_counts_no_more(course: Course
     assert course.broken("ft") is None
     assert course.came_back()["ga"].verdict == course.eroded()["ga"].verdict == BROKEN
     assert course.dearer_than_each("ga") == Crossing(None, (), BROKEN)
+
+
+def test_a_gap_is_told_by_what_was_asked_for(shelf: Shelf) -> None:
+    """On seed 2 FT failed; of CT everything did; GA was not run in round 3; BT cannot be applied. Round 3 is empty."""
+    asked = []
+    for round in (1, 2, 3):
+        own = {"cell": f"{round}" * 16, "result_set": f"{round + 5}" * 16}
+        day = {**own, "date": f"2026-01-0{round}"}
+        told = {**own, "forget": f"random 10 %, after {round} of 3 requests"}
+        for seed in (0, 1, 2):
+            if round < 3:
+                shelf.references(seed, **at(round, **scores(round, 0.0)))
+                shelf.add(method="ga", method_title="GA", **at(round, seed=seed, **own, **scores(round, 0.0)))
+            if round < 3 and seed < 2:
+                shelf.add(**at(round, seed=seed, **own, **scores(round, 0.0)))
+            else:
+                shelf.fail(seed=seed, kind="failed" if round == 1 else "not_reached", **day)
+            shelf.fail(method="ct", seed=seed, **day)
+            shelf.fail(method="bt", seed=seed, kind="not_applicable", **day)
+            asked += [{"method": name, "seed": seed, **told} for name in ("ft", "ct", "ga", "bt")]
+    path = shelf.expect("run1")
+    names = ("result_set", "cell", "dataset", "arch", "method", "seed", "forget")
+    path.write_text(json.dumps([{name: {**row(**one), **one}[name] for name in names} for one in asked]))
+    found = records.collect(shelf.root)
+    (own,) = courses(found.rows, found.cases)
+    assert own.seeds == [0, 1, 2] and own.usable("ft") == {1: 2, 2: 2, 3: 0}
+    gaps = {"ft": "F from round 1", "ct": "F from round 1", "ga": "not run from round 3", "bt": "n/a from round 1"}
+    assert {method: own.gap(method) for method in own.methods} == gaps
+    made = {table.name: table.shown.set_index("method") for table in round_tables(found.rows, found.cases, "")}
+    assert made["rounds-verdicts-digits-resnet18"]["usable"].to_dict() == {
+        "FT": "F from round 1 (2/3)", "ct": "F from round 1 (0/3)", "GA": "not run from round 3 (0/3)",
+        "bt": "n/a from round 1 (0/3)",
+    }  # fmt: skip
+    drawn = {one.name.split("-")[1]: one.title for one in round_figures(found.rows, found.cases, PAGE)}
+    assert "FT (F from round 1), GA (not run from round 3)" in drawn["scores"]
 
 
 def test_what_comes_back_is_held_against_when_it_was_forgotten(course: Course) -> None:
@@ -108,12 +147,12 @@ def test_a_fall_that_retrained_models_share_is_no_erosion(held: records.Records)
     rows = held.rows.copy()
     fell = (rows["round"] == 3) & (rows["method"] == "retrained")
     rows.loc[fell, "RA"] -= 0.05
-    (own,) = courses(rows)
+    (own,) = courses(rows, held.cases)
     assert own.eroded()["ct"].mean == pytest.approx(0) and own.eroded()["ft"].verdict == "rises"
 
 
 def test_few_seeds_get_no_verdict(held: records.Records) -> None:
-    (own,) = courses(held.rows[held.rows["seed"] < 4])
+    (own,) = courses(held.rows[held.rows["seed"] < 4], held.cases[held.cases["seed"] < 4])
     for answers in (own.came_back(), own.seen_at_last(), own.eroded()):
         assert answers["ft"].verdict == "cannot tell: needs 5 seeds, has 4" and np.isnan(answers["ft"].low)
 
@@ -136,7 +175,7 @@ def test_where_nothing_changes_at_most_five_of_a_hundred_tables_say_that_somethi
 
 def test_an_attack_that_is_not_defined_has_no_verdict(held: records.Records) -> None:
     rows = held.rows.assign(Disc_AUC_earlier=float("nan"))
-    (own,) = courses(rows)
+    (own,) = courses(rows, held.cases)
     assert own.seen_at_last()["ft"].verdict == "n/a: not defined on every seed"
 
 
@@ -144,7 +183,7 @@ def test_a_slow_first_round_that_is_made_up_for_is_no_crossing(held: records.Rec
     """FT takes 9 s in the first round, 12 and 15 s up to the others; retraining each time 8, 15 and 21."""
     rows = held.rows.copy()
     rows.loc[(rows["round"] == 1) & (rows["method"] == "ft"), "seconds"] = 9.0
-    (own,) = courses(rows)
+    (own,) = courses(rows, held.cases)
     assert own.dearer_than_each("ft") == Crossing(None, (None,) * 5)
     assert own.dearer_than_once("ft").round == 1
 
@@ -168,7 +207,7 @@ def test_what_the_learning_phase_took_is_spent_before_the_first_request(course: 
 def test_what_was_not_timed_beside_retraining_has_no_crossing(held: records.Records) -> None:
     rows = held.rows.copy()
     rows.loc[rows["round"] == 2, "retrain_seconds"] = None
-    (own,) = courses(rows)
+    (own,) = courses(rows, held.cases)
     assert own.dearer_than_each("ft").why == "n/a: not timed beside retraining in every round"
 
 
@@ -238,4 +277,4 @@ def test_ordinary_results_are_no_course_and_stay(held: records.Records, shelf: S
     shelf.references(0)
     shelf.add()
     plain = records.collect(shelf.root)
-    assert not courses(plain.rows) and plain.counted.rows.equals(plain.rows)
+    assert not courses(plain.rows, plain.cases) and plain.counted.rows.equals(plain.rows)

@@ -107,6 +107,23 @@ def test_csv_holds_numbers_and_conditions(written: tuple[Shelf, str]) -> None:
     assert data.loc["ct", "status"] == "F"
 
 
+def test_distances_are_of_the_usable_models_of_one_result_set(shelf: Shelf) -> None:
+    """One cell is of fewer samples, and one has two result sets of the same search."""
+    far = {"L2_original_rel": 5.0, "L2_retrained_rel": 7.0}
+    shelf.references(0, limit=500, **far)
+    shelf.add(limit=500, **far)
+    near = {"cell": "d" * 16, "L2_original_rel": 0.1, "L2_retrained_rel": 0.2}
+    shelf.add(result_set="1" * 16, **near)
+    shelf.add(result_set="2" * 16, **near | {"protocol": "heldout", "L2_original_rel": 0.3})
+    shelf.add(result_set="2" * 16, seed=1, usable=False, reason="TA 0.1", **near | {"L2_original_rel": 900.0})
+    table = tables_of(shelf)["distances"]
+    own = table.shown[table.shown["method"] == "FT"]
+    assert own[["result set", "to original"]].to_numpy().tolist() == [
+        ["a1b2c3d4", "5"], ["11111111", "0.1"], ["22222222", "0.3"],
+    ]  # fmt: skip
+    assert "over seeds with a usable model" in table.caption
+
+
 def test_hyper_parameters_of_each_method(shelf: Shelf) -> None:
     exact = '{"batch_size": 64, "lr": 0.00123456789}'
     shelf.references(0, 1)
@@ -173,7 +190,7 @@ def test_command_writes_and_prints(written: tuple[Shelf, str]) -> None:
     names = ("coverage", "digits-resnet18", "hyper-parameters", *OVER_CELLS)
     assert {path.name for path in (shelf.root / "tables").iterdir()} == {
         *(f"{name}{suffix}" for name in names for suffix in (".md", ".csv", ".tex")),
-        *("digits-resnet18-input.tex", "digits-resnet18-notes.tex", "seeds.csv", "README.md"),
+        *("digits-resnet18-input.tex", "digits-resnet18-notes.tex", "seeds.csv", "README.md", "files.txt"),
     }
     assert len(pd.read_parquet(shelf.root / "records" / "rows.parquet")) == len(shelf.rows)
 
@@ -183,12 +200,15 @@ def test_tables_of_another_name_are_removed(shelf: Shelf) -> None:
     """With a second result set the first table gets a longer name; its old file would go on telling old numbers."""
     shelf.add(result_set="1" * 16)
     assert run(shelf) == 0
-    (shelf.root / "tables/notes.md").write_text("mine")
+    own = ("notes.md", "paper-draft.md", "paper.tex", "digits-resnet18-11111111-notes.md")
+    for name in own:
+        (shelf.root / "tables" / name).write_text("mine")
     shelf.add(result_set="2" * 16, seconds=3.0)
     assert run(shelf) == 0
-    assert sorted(path.name for path in (shelf.root / "tables").glob("*.md")) == [
+    assert all((shelf.root / "tables" / name).read_text() == "mine" for name in own)
+    assert sorted({path.name for path in (shelf.root / "tables").glob("*.md")} - {*own}) == [
         "README.md", "coverage.md", "digits-resnet18-11111111.md", "digits-resnet18-22222222.md",
-        "hyper-parameters.md", "notes.md", "reliability.md", "rte-resnet18.md",
+        "hyper-parameters.md", "reliability.md", "rte-resnet18.md",
     ], "a ranking that can no longer be made is gone, too"  # fmt: skip
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from typing import Any
 
 from deepunlearn.analysis.figures.style import Sheet
 from deepunlearn.analysis.figures.ulira import attack_figures
 from deepunlearn.analysis.records import attack_table, verdict_table
+from deepunlearn.analysis.ulira_results import attack_tables
 from deepunlearn.analysis.verdict_results import DTYPES, current, verdict_tables
 from tests.analysis.test_ulira_results import REFERENCE, line
 
@@ -49,3 +51,20 @@ def test_attacks_without_a_threshold_have_no_accuracy_and_all_are_drawn() -> Non
     assert [picture.name for picture in attack_figures(lines, Sheet())] == [
         "ulira-digits-resnet18", "ulira-digits-resnet18-attacks",
     ]  # fmt: skip
+
+
+def test_two_searches_of_a_method_are_told_apart() -> None:
+    """Of one design; GA has one search, and two sets of values by hand are told apart by their ids."""
+    other = {"result_set": "b" * 16, "search": "default"}
+    hand = [line(method="ct", method_title="CT", search="file", result_set=digit * 16) for digit in "de"]
+    lines = [line(accuracy=0.6), line(accuracy=0.9, **other), line(method="ga", method_title="GA"), *hand]
+    attacks = attack_table([*lines, *({**one, "variant": "rmia"} for one in lines)])
+    told = {"CT (dddddddd)", "CT (eeeeeeee)", "FT (default)", "FT (quick, 2 trials x 2)", "GA"}
+    (table,) = attack_tables(attacks, "")
+    assert set(table.shown["method"]) == told
+    for picture in attack_figures(attacks, Sheet()):
+        text = " ".join(ET.fromstring(picture.svg).itertext())
+        assert all(title in text for title in told), picture.name
+    kinds = [{key: one[key] for key in one if key in DTYPES} for one in lines[:2]]
+    verdicts = verdict_table([verdict(**kind) for kind in kinds])
+    assert set(current(verdicts)["method_title"]) == {"FT (default)", "FT (quick, 2 trials x 2)"}

@@ -124,10 +124,25 @@ def test_where_retdev_is_not_defined_in_any_cell_gap_ranks(shelf: Shelf) -> None
     assert scored.title == "Digits, ResNet18, class 3: unlearning scores"
 
 
+def test_forget_sets_whose_names_are_alike_in_letters_and_digits_have_their_own_files(shelf: Shelf) -> None:
+    titles = ("person Möller", "person Müller", "person 3")
+    for number, title in enumerate(titles):
+        place = {"cell": f"{number}" * 16, "result_set": f"{number + 5}" * 16, "forget_title": title}
+        for seed in (0, 1):
+            shelf.add(seed=seed, **place)
+    scopes = {one.scope: one.name for one in ranked(shelf).values() if one.scope.startswith("forgotten")}
+    names = ("ranking-forget-person-m-ller-1", "ranking-forget-person-m-ller-2", "ranking-forget-person-3")
+    assert scopes == {f"forgotten: {title}": name for title, name in zip(titles, names, strict=True)}
+
+
 def test_in_a_paper_gap_stands_where_retdev_is_not_defined(shelf: Shelf) -> None:
     forgotten_whole(shelf, DIGITS, {"ft": 0.5, "ga": 0.1})
     paper = tables_of(shelf)["digits-resnet18"].paper
     assert paper is not None and [name.split(" ")[0] for name in paper] == ["Method", "gap", "Indisc", "RTE"]
+    shelf.expect("run1", {"method": "ct", "seed": 0, **DIGITS})
+    shelf.fail(method="ct", **DIGITS)
+    failed = tables_of(shelf)["digits-resnet18"].paper
+    assert failed is not None and list(failed) == list(paper), "a method that failed has no RetDev, which says nothing"
 
 
 @pytest.mark.slow

@@ -9,10 +9,11 @@ from functools import partial
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from deepunlearn.analysis.aggregate import result_set_rows, with_names
+from deepunlearn.analysis.aggregate import aggregate, result_set_rows, with_names
 from deepunlearn.analysis.figures import kept
 from deepunlearn.analysis.figures.kept import Kept
 from deepunlearn.analysis.figures.over_cells import cell_figures
@@ -30,7 +31,15 @@ from deepunlearn.analysis.rows import REFERENCES
 FEW = 4  # result sets that are drawn before other processes have started
 MOST_WORKERS = 4  # each takes a fifth of a gigabyte
 
-Drawing = tuple[str, pd.DataFrame, pd.DataFrame, pd.DataFrame]
+
+class Drawing(NamedTuple):
+    """A result set: rows with its references, its lines of `aggregate`, its losses and the trials of its searches."""
+
+    name: str
+    rows: pd.DataFrame
+    lines: pd.DataFrame
+    losses: pd.DataFrame
+    trials: pd.DataFrame
 
 
 def draw(
@@ -60,25 +69,32 @@ def _over_sets(records: Records, ranked: list[Ranking], sheet: Sheet) -> list[Pi
     return [
         *cell_figures(ranked, counted.rows, counted.cases, sheet),
         *size_figures(counted.rows, counted.cases, sheet),
-        *round_figures(records.rows, sheet),
+        *round_figures(records.rows, records.cases, sheet),
         *attack_figures(records.attacks, sheet),
     ]
 
 
 def _result_sets(records: Records) -> Iterator[Drawing]:
-    """Name, rows with references, losses and trials of each."""
-    rows = with_names(result_set_rows(records.counted.rows, records.counted.cases))
-    for name, subset in rows.groupby("name"):
-        losses = records.losses[records.losses["metrics_key"].isin(subset["metrics_key"])]
-        yield str(name), subset, losses, records.trials[records.trials["result_set"] == subset["result_set"].iloc[0]]
+    """Those with rows, under the names that their tables have."""
+    frame, cases = records.counted.rows, records.counted.cases
+    if frame.empty:
+        return
+    rows, table = result_set_rows(frame, cases), with_names(aggregate(frame, cases))
+    for name, lines in table.groupby("name"):
+        result_set = lines["result_set"].iloc[0]
+        subset = rows[(rows["cell"] == lines["cell"].iloc[0]) & (rows["result_set"] == result_set)]
+        if len(subset):
+            losses = records.losses[records.losses["metrics_key"].isin(subset["metrics_key"])]
+            trials = records.trials[records.trials["result_set"] == result_set]
+            yield Drawing(str(name), subset, lines, losses, trials)
 
 
 def _draw(drawing: Drawing, sheet: Sheet, known: Kept) -> tuple[list[Picture], Kept]:
     """The figures of a result set, and the importances in them."""
-    name, rows, losses, trials = drawing
+    rows, trials = drawing.rows, drawing.trials
     methods = titles_of(rows[~rows["method"].isin(REFERENCES)])
     cell_title = f"{rows['dataset_title'].iloc[0]}, {rows['arch_title'].iloc[0]}"
-    subject = Subject(caption_text(describe(rows)), name, cell_title)
+    subject = Subject(caption_text(describe(rows)), drawing.name, cell_title)
     shares, found = all_importances(trials, known)
-    of_scores = score_figures(rows, losses, sheet, subject)
+    of_scores = score_figures(rows, drawing.lines, drawing.losses, sheet, subject)
     return [*of_scores, *search_figures(trials, methods, sheet, subject, shares)], found

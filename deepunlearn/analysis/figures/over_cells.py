@@ -17,6 +17,7 @@ from deepunlearn.analysis.figures.style import (
     LETTER,
     LINE,
     MARKERS,
+    STATES,
     Picture,
     Sheet,
     Subject,
@@ -161,7 +162,7 @@ def _subject(ranking: Ranking) -> Subject:
 def _rte(part: RtePart, sheet: Sheet) -> Picture:
     """A mark for each result set; a bar at the mean over several datasets, where each has one and the method ran."""
     order = [str(method) for method in part.means.mean(axis=1).sort_values(ascending=False, kind="stable").index]
-    titles, means = titles_of(part.rows), part.means.loc[order].to_numpy(float)
+    titles, short, means = titles_of(part.rows), part.short, part.means.loc[order].to_numpy(float)
     look = looks(titles)
     labels = [textwrap.fill(str(name), int(KEY * sheet.letters)) for name in part.means]
     lines, columns = key_lines(sheet, labels)
@@ -172,11 +173,12 @@ def _rte(part: RtePart, sheet: Sheet) -> Picture:
         if means.shape[1] > 1:
             style: Any = {"marker": "|", "linewidths": 2.2, "color": [look[method].colour for method in order]}
             axes.scatter(part.average.loc[order], range(len(order)), s=60, **style)
-        rows_of(axes, [titles[method] for method in order])
+        rows_of(axes, [f"{titles[method]}: {short[method]}" if method in short else titles[method] for method in order])
         logarithmic(axes, float(np.nanmin(means, initial=1)) / 1.3, float(np.nanmax(means, initial=1)) * 1.3)
         dashed(axes, 1, len(order))
         axes.set_xlabel("RTE, logarithmic (dashed: retraining)")
         key_above(axes, lines, columns)
         marks = "bars are means over datasets, marks are datasets" if part.comparable else "marks are result sets"
-        title = f"RTE on {part.title}, times faster than retraining; {marks}"
+        told = f"; of usable models, {STATES}" if short.keys() & titles.keys() else ""
+        title = f"RTE on {part.title}, times faster than retraining; {marks}{told}"
         return finish(axes.figure, sheet, part.name, title, Subject(caption_text(describe(part.rows))))

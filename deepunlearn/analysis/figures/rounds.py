@@ -33,9 +33,9 @@ EACH, ONCE = "retraining each time", "retraining once"
 RETRAINING = {EACH: Look(INK, "*", "--"), ONCE: Look(INK, "P", ":")}
 
 
-def round_figures(frame: pd.DataFrame, sheet: Sheet) -> Iterator[Picture]:
-    """Of every sequence of requests. frame: as in `Records`."""
-    for course in courses(frame):
+def round_figures(frame: pd.DataFrame, cases: pd.DataFrame, sheet: Sheet) -> Iterator[Picture]:
+    """Of every sequence of requests. frame, cases: as in `Records`."""
+    for course in courses(frame, cases):
         for name, words, scores in (("scores", "scores", RETENTION), ("requests", "what is forgotten", REQUESTS)):
             drawn = [score for score in scores if course.standing[score].notna().any()]
             if drawn:
@@ -66,22 +66,21 @@ def _scores(course: Course, sheet: Sheet, name: str, words: str, drawn: list[str
 
 
 def _broken(course: Course) -> str:
-    """Says which methods have no usable model on every seed, and from which round on."""
-    first = {title: course.broken(method) for method, title in course.methods.items()}
-    told = [f"{title} from round {round}" for title, round in first.items() if round is not None]
-    return (
-        f"; models that are not usable, and later ones of their seeds, are not drawn: {', '.join(told)}" if told else ""
-    )
+    """Says which methods have no usable model on every seed, why, and from which round on."""
+    told = [f"{title} ({gap})" for method, title in course.methods.items() if (gap := course.gap(method))]
+    words = "models that are not usable or not there, and later ones of their seeds, are not drawn"
+    return f"; {words}: {', '.join(told)}" if told else ""
 
 
 def _seconds(course: Course, sheet: Sheet) -> Picture:
     """Seconds up to each round; a ring where a method has become dearer than retraining each time."""
-    titles = {**course.methods, EACH: EACH, ONCE: ONCE}
+    spent = {method: course.spent(method) for method in course.methods}
+    seconds = {method: own for method, own in spent.items() if own.notna().any(axis=None)}
+    titles = {**{method: course.methods[method] for method in seconds}, EACH: EACH, ONCE: ONCE}
     lines, _ = key_lines(sheet, titles.values())
     with blank(sheet, PANEL + 0.6 + LINE * (lines + 1)) as figure:
         axes = figure.subplots()
         look = looks(course.methods)
-        seconds = {method: course.spent(method) for method in course.methods}
         for method, own in seconds.items():
             _draw(axes, own, look[method])
             crossed = course.dearer_than_each(method).round

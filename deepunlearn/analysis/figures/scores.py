@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from deepunlearn.analysis.aggregate import standing
 from deepunlearn.analysis.figures.style import (
     INK,
     LINE,
+    STATES,
     Picture,
     Sheet,
     Subject,
@@ -27,9 +29,8 @@ from deepunlearn.analysis.figures.style import (
     rows_of,
     titles_of,
 )
-from deepunlearn.analysis.figures.trade_off import hollow_style, trade_off
+from deepunlearn.analysis.figures.trade_off import HOLLOW, hollow_style, trade_off
 from deepunlearn.analysis.inference import Floats
-from deepunlearn.analysis.rows import REFERENCES
 from deepunlearn.metrics.histograms import LOSS_EDGES
 
 RIDGE = 0.85  # height of a histogram in lines of the list
@@ -37,34 +38,37 @@ RIDGE_LINE = 0.24  # inches
 FORGET, TEST = "forget set", "test images"
 
 
-def score_figures(rows: pd.DataFrame, losses: pd.DataFrame, sheet: Sheet, subject: Subject) -> Iterator[Picture]:
-    """Of one result set with its references. rows: as `aggregate.result_set_rows`; losses: as `Records.losses`."""
-    failed = failures(rows)
+def score_figures(
+    rows: pd.DataFrame, lines: pd.DataFrame, losses: pd.DataFrame, sheet: Sheet, subject: Subject
+) -> Iterator[Picture]:
+    """Of one result set with its references. rows: as `aggregate.result_set_rows`; lines: of `aggregate`.
+
+    losses: as `Records.losses`.
+    """
+    short = labels_of(lines)
     scored = rows[rows["usable"] & rows["RetDev"].notna() & rows["Indisc"].notna()]
     if len(scored):
-        yield trade_off(scored, failed, sheet, subject)
+        yield trade_off(scored, short, sheet, subject)
     timed = rows[rows["usable"] & rows["seconds"].notna()]
     if len(timed):
-        yield _seconds(timed, failed, sheet, subject)
+        yield _seconds(timed, short, sheet, subject)
     kept = rows.merge(losses, on="metrics_key")
     kept = kept[(kept["forget"].str.len() > 0) & (kept["test"].str.len() > 0)]
     if len(kept):
-        yield _losses(kept, sheet, subject)
+        yield _losses(kept, short, sheet, subject)
 
 
-def failures(rows: pd.DataFrame) -> dict[str, str]:
-    """Methods that failed in a result set -> their label, with how many models are usable: "GA: F, 1 of 2"."""
-    seeds = rows["seed"].nunique()
-    usable = rows.groupby("method")["usable"].sum()
-    titles = titles_of(rows[~rows["method"].isin(REFERENCES)])
-    return {name: f"{title}: F, {usable[name]} of {seeds}" for name, title in titles.items() if usable[name] < seeds}
+def labels_of(lines: pd.DataFrame) -> dict[str, str]:
+    """Methods of which not every model is usable -> their label, with how many are: "GA: F, 1 of 2"."""
+    titles = titles_of(lines)
+    return {method: f"{titles[method]}: {told}" for method, told in standing(lines).items()}
 
 
-def _seconds(rows: pd.DataFrame, failed: Mapping[str, str], sheet: Sheet, subject: Subject) -> Picture:
-    """rows: of usable models; methods that failed have a line with the count, and the dots of what is usable."""
-    known = {**titles_of(rows), **failed}
+def _seconds(rows: pd.DataFrame, short: Mapping[str, str], sheet: Sheet, subject: Subject) -> Picture:
+    """rows: of usable models; `short` methods have a line that says so, and the dots of what is usable."""
+    known = {**titles_of(rows), **short}
     means = rows.groupby("method")["seconds"].mean()
-    order = sorted(in_order(known), key=lambda method: (method in failed, means.get(method, math.inf)))
+    order = sorted(in_order(known), key=lambda method: (method in short, means.get(method, math.inf)))
     look = looks(order)
     with canvas(sheet, 0.5 + LINE * len(order)) as axes:
         for line, method in enumerate(order):
@@ -73,22 +77,22 @@ def _seconds(rows: pd.DataFrame, failed: Mapping[str, str], sheet: Sheet, subjec
             if not len(own):
                 continue
             one = look[method]
-            style: dict[str, Any] = hollow_style(one) if method in failed else {"color": one.colour, "linewidths": 0}
+            style: dict[str, Any] = hollow_style(one) if method in short else {"color": one.colour, "linewidths": 0}
             axes.scatter(own.mean(), line, s=26, marker=one.marker, zorder=3, **style)
-            told = "" if method in failed else f"{plain(own.mean())} s"
+            told = "" if method in short else f"{plain(own.mean())} s"
             axes.text(1.01, line, told, transform=axes.get_yaxis_transform(), va="center")
         rows_of(axes, [known[method] for method in order])
         logarithmic(axes, rows["seconds"].min() / 1.3, rows["seconds"].max() * 1.3)
         axes.set_xlabel("seconds (logarithmic)")
         title = (
             f"{subject.title}: wall time, of training for original and retrained, of unlearning for methods; large "
-            "marks are means, dots are seeds (of usable models); F, hollow: failed"
+            f"marks are means, dots are seeds (of usable models){f'; hollow: {HOLLOW}; {STATES}' if short else ''}"
         )
         return finish(axes.figure, sheet, f"seconds-{subject.group}", title, subject)
 
 
-def _losses(kept: pd.DataFrame, sheet: Sheet, subject: Subject) -> Picture:
-    titles = titles_of(kept)
+def _losses(kept: pd.DataFrame, short: Mapping[str, str], sheet: Sheet, subject: Subject) -> Picture:
+    titles = {method: short.get(method, title) for method, title in titles_of(kept).items()}
     look = looks(titles)
     lines, columns = key_lines(sheet, (FORGET, TEST))
     with canvas(sheet, 0.55 + RIDGE_LINE * len(titles) + LINE * lines) as axes:

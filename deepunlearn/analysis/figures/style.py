@@ -59,6 +59,8 @@ STYLE: Any = {
     "svg.hashsalt": "deepunlearn",  # equal figures are equal files
 }
 
+STATES = "F: failed, n/a: cannot be applied, incomplete: not all were run"  # in labels of methods
+
 
 @dataclass(frozen=True)
 class Sheet:

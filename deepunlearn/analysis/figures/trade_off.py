@@ -35,6 +35,8 @@ MOST_DECADES = 3  # of RetDev, below the largest mean; what is smaller lies in t
 RADIUS = 3.4  # points, of a mark
 POINTS = 9  # of an interval, that labels keep off
 BETTER = "↖ better"
+HOLLOW = "not every model is usable"
+FEW = f" (of methods with fewer than {FEWEST_SEEDS} usable models)"
 
 
 class Scale(NamedTuple):
@@ -57,22 +59,22 @@ def scale_of(means: Floats, highest: float) -> Scale:
     return Scale(10.0 ** math.floor(math.log10(smallest)), 1.5 * highest)
 
 
-def trade_off(scored: pd.DataFrame, failed: Mapping[str, str], sheet: Sheet, subject: Subject) -> Picture:
-    """scored: usable rows with both scores; failed: methods with a failed model -> their label."""
+def trade_off(scored: pd.DataFrame, short: Mapping[str, str], sheet: Sheet, subject: Subject) -> Picture:
+    """scored: usable rows with both scores; short: methods of which not every model is usable -> their label."""
     titles = titles_of(scored)
-    look = looks([*titles, *failed])
+    look = looks([*titles, *short])
     points = {method: _points(scored[scored["method"] == method]) for method in titles}
     scale = _scale(points)
     with canvas(sheet, 3.0 if sheet.width < 5 else 3.9) as axes:
         for method, values in points.items():
-            _mark(axes, values, look[method], method in failed)
+            _mark(axes, values, look[method], method in short)
         axes.margins(y=0.08)
-        lost = [label for method, label in failed.items() if method not in titles]
+        lost = [label for method, label in short.items() if method not in titles]
         _label_axes(axes, scale, lost, sheet)
         figure: Any = axes.figure
         figure.draw_without_rendering()  # labels are placed on the axes as they will be
-        _label_marks(axes, points, {method: failed.get(method, title) for method, title in titles.items()})
-        return finish(figure, sheet, f"retdev-indisc-{subject.group}", _title(subject, points, failed), subject)
+        _label_marks(axes, points, {method: short.get(method, title) for method, title in titles.items()})
+        return finish(figure, sheet, f"retdev-indisc-{subject.group}", _title(subject, points, short), subject)
 
 
 def _points(own: pd.DataFrame) -> Floats:
@@ -167,8 +169,10 @@ def _size(text: str) -> tuple[float, float]:
     return extents.width, 0.95 * FONT
 
 
-def _title(subject: Subject, points: Mapping[str, Floats], failed: Mapping[str, str]) -> str:
-    fewest = min(len(values) for values in points.values())
-    spread = "lines are 95 % intervals of the means" if fewest >= FEWEST_SEEDS else "small marks are seeds"
-    told = "; hollow: some models failed" if set(points) & set(failed) else ""
-    return f"{subject.title}: accuracy kept against the attack; large marks are means, {spread}{told}"
+def _title(subject: Subject, points: Mapping[str, Floats], short: Mapping[str, str]) -> str:
+    """Methods with few usable models show these, beside the lines of others."""
+    enough = [len(values) >= FEWEST_SEEDS for values in points.values()]
+    spread = ["lines are 95 % intervals of the means"] if any(enough) else []
+    spread += [] if all(enough) else [f"small marks are seeds{FEW if spread else ''}"]
+    told = f"; hollow: {HOLLOW}" if set(points) & set(short) else ""
+    return f"{subject.title}: accuracy kept against the attack; large marks are means, {', '.join(spread)}{told}"

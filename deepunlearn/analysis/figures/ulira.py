@@ -41,13 +41,13 @@ def attack_figures(attacks: pd.DataFrame, sheet: Sheet) -> Iterator[Picture]:
 
 
 def _figure(name: str, lines: pd.DataFrame, sheet: Sheet) -> Picture:
-    titles = titles_of(lines)
-    look = looks(titles)
+    titles = _titles(lines)
+    look = looks(lines["method"])
     labels = {question: f"{question} samples" for question in MARKS}
     rows, columns = key_lines(sheet, labels.values())
     with canvas(sheet, 0.5 + HEIGHT * len(titles) + LINE * rows) as axes:
         for line in lines.to_dict("records"):
-            height = list(titles).index(line["method"]) + SHIFT[line["question"]]
+            height = titles.index(line["method_title"]) + SHIFT[line["question"]]
             style: Any = {"color": look[line["method"]].colour, "solid_capstyle": "butt"}
             spread = line["accuracy"] - line["accuracy_sd"], line["accuracy"] + line["accuracy_sd"]
             axes.plot(spread, [height] * 2, linewidth=0.8, alpha=0.6, **style)
@@ -55,7 +55,7 @@ def _figure(name: str, lines: pd.DataFrame, sheet: Sheet) -> Picture:
             axes.plot(line["accuracy"], height, marker=MARKS[line["question"]], markersize=4, color=style["color"])
         axes.set_xlim(right=min(axes.get_xlim()[1], 1.005))  # standard deviations reach beyond what there is
         dashed(axes, 0.5, len(titles))
-        rows_of(axes, list(titles.values()))
+        rows_of(axes, titles)
         for question, label in labels.items():
             axes.plot([], [], color=INK, marker=MARKS[question], linestyle="", markersize=4, label=label)
         axes.set_xlabel("accuracy per sample (dashed: chance)")
@@ -68,20 +68,26 @@ def _figure(name: str, lines: pd.DataFrame, sheet: Sheet) -> Picture:
         return finish(axes.figure, sheet, name, title, Subject(caption_text(facts(lines)), name))
 
 
+def _titles(lines: pd.DataFrame) -> list[str]:
+    """Of each method's result sets, in the order of figures."""
+    place = {method: number for number, method in enumerate(titles_of(lines))}
+    return lines.loc[lines["method"].map(place).sort_values(kind="stable").index, "method_title"].unique().tolist()
+
+
 def _all_attacks(name: str, lines: pd.DataFrame, sheet: Sheet) -> Picture:
     """The AUC of every attack on what was forgotten."""
-    titles = titles_of(lines)
-    look = looks(titles)
+    titles = _titles(lines)
+    look = looks(lines["method"])
     rows, columns = key_lines(sheet, ATTACKS.values())
     with canvas(sheet, 0.5 + 1.5 * HEIGHT * len(titles) + LINE * rows) as axes:
         for line in lines[lines["variant"].isin(ATTACKS)].to_dict("records"):
             place = list(ATTACKS).index(line["variant"]) - (len(ATTACKS) - 1) / 2
-            height = list(titles).index(line["method"]) + 0.2 * place
+            height = titles.index(line["method_title"]) + 0.2 * place
             colour = look[line["method"]].colour
             axes.plot([line["auc_low"], line["auc_high"]], [height] * 2, linewidth=2, alpha=0.7, color=colour)
             axes.plot(line["auc"], height, marker=SIGNS[line["variant"]], markersize=3.5, color=colour)
         dashed(axes, 0.5, len(titles))
-        rows_of(axes, list(titles.values()))
+        rows_of(axes, titles)
         for variant, label in ATTACKS.items():
             axes.plot([], [], color=INK, marker=SIGNS[variant], linestyle="", markersize=4, label=label)
         axes.set_xlabel("AUC, forgotten samples (dashed: chance)")

@@ -33,11 +33,11 @@
   // ----------------------------------------------------------------------------------------------- tables that one sorts
   const words = new Intl.Collator(undefined, { numeric: true });
   const missing = (text) => text === "" || text === "n/a" || text === "nan" || text === "–" || text === "-";
-  // A cell's number, its distance to the ideal where there is one, else its words.
+  // A cell's number (1,000 is one thousand), its distance to the ideal where there is one, else its words.
   const keyOf = (row, column, ideal) => {
     const cell = row.cells[column];
     const text = cell.dataset.value ?? cell.textContent.trim();
-    const number = parseFloat(text);
+    const number = parseFloat(text.replace(/(\d),(?=\d{3}(?!\d))/g, "$1"));
     if (Number.isNaN(number)) return text;
     return ideal === undefined ? number : Math.abs(number - ideal);
   };

@@ -57,12 +57,15 @@ class Mark:
 
 @dataclass(frozen=True)
 class TradeOff:
-    """x_ticks, y_ticks: place and name; band: top and bottom of where models lie that nothing tells apart."""
+    """x_ticks, y_ticks: place and name; band: top and bottom of where models lie that nothing tells apart.
+
+    There is no band where fewer samples are forgotten than our attack needs, and methods of others have a value.
+    """
 
     marks: list[Mark]
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
-    band: tuple[float, float]
+    band: tuple[float, float] | None
     x_title: str
     y_title: str
     frame: Box = FRAME
@@ -76,12 +79,12 @@ def trade_off(own: ResultSet, scales: Mapping[str, Scale]) -> TradeOff | None:
     marks = list(_marks(own, x, y))
     if all(mark.kind == "reference" for mark in marks):
         return None
-    floor = floors(own.rows)["Indisc_floor_end"]
+    floor = floors(own.rows).get("Indisc_floor_end")
     return TradeOff(
         marks=labelled(marks),
         x_ticks=[(_x(x, tick), f"{tick:g}") for tick in x.ticks],
         y_ticks=[(_y(y, tick), f"{tick:g}") for tick in y.ticks],
-        band=(_y(y, 1.0), _y(y, max(floor, y.low))),
+        band=None if floor is None else (_y(y, 1.0), _y(y, max(floor, y.low))),
         x_title=", ".join([own.metrics[0], *([x.note] if x.note else [])]),
         y_title=own.metrics[1],
     )
