@@ -72,7 +72,7 @@ def _titles(lines: pd.DataFrame) -> list[str]:
     """Of each method's result sets, in the order of figures."""
     place = {method: number for number, method in enumerate(titles_of(lines))}
     ordered = lines.loc[lines["method"].map(place).sort_values(kind="stable").index]
-    return list(dict.fromkeys(ordered["method_title"]))
+    return list(dict.fromkeys(map(str, ordered["method_title"])))
 
 
 def _all_attacks(name: str, lines: pd.DataFrame, sheet: Sheet) -> Picture:
