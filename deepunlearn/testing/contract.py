@@ -256,7 +256,7 @@ def _others(spec: ParamSpec, value: Value) -> Iterator[Any]:
 
 def _is_legal(spec: ParamSpec, value: Any) -> bool:
     try:
-        return spec.typed("it", value) == value
+        return bool(spec.typed("it", value) == value)
     except ConfigError:
         return False
 
