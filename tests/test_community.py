@@ -47,6 +47,13 @@ def test_the_pythons_that_are_named_are_those_that_may_be_installed_on() -> None
     assert pythons() == [f"3.{minor}" for minor in range(20) if f"3.{minor}" in allowed]
 
 
+def test_the_versions_that_the_readme_declares_are_those_of_the_package() -> None:
+    told = " ".join((ROOT / "README.md").read_text(encoding="utf-8").partition("## Versions")[2].split())
+    assert f"Declared: Python {pythons()[0]} to {pythons()[-1]}." in told
+    lowest = dict(line.split(">=") for line in PROJECT["dependencies"] if line.startswith("torch"))
+    assert f"(torch {lowest['torch']}, torchvision {lowest['torchvision']})" in told
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/first-sweep.md"])
 def test_a_page_on_installing_names_these_pythons(page: str) -> None:
     *others, last = pythons()

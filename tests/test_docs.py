@@ -25,7 +25,7 @@ from deepunlearn.cli import run_main
 from deepunlearn.completion import offered
 from deepunlearn.config import read_command
 from deepunlearn.config.grid import read_grid
-from deepunlearn.core.words import COLUMNS, paragraph
+from deepunlearn.core.words import COLUMNS
 from deepunlearn.deletion.request import read_request
 from deepunlearn.report import OPTIONS
 from tests import option_list
@@ -58,14 +58,6 @@ ALONE = re.compile(r"\s*(?:[-*] )?!?\[[^\]]*\]\([^)]*\)[.,;]?")
 @pytest.mark.parametrize("path", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.stem)
 def test_lines_of_prose_have_a_hundred_columns_at_most(path: Path) -> None:
     assert not [number for number, line in prose(path) if len(line) > COLUMNS]
-
-
-def test_a_paragraph_is_broken_where_no_line_begins_with_a_marker() -> None:
-    for start in range(COLUMNS - 12, COLUMNS - 4):
-        text = f"- {'x' * start} - 1 + b > c 3. d `e-f` {'y' * 40}"
-        lines = paragraph(text).splitlines()
-        assert " ".join(map(str.strip, lines)) == text and max(map(len, lines)) <= COLUMNS
-        assert not [line for line in lines[1:] if re.match(r"  ([-+>]|\d+\.) ", line) or line[:2] != "  "]
 
 
 # ------------------------------------------------------------------------------------------------------ configuration

@@ -49,6 +49,12 @@ def imported_at_once(source: str) -> set[str]:
     return imported("\n".join(ast.unparse(one) for one in body if isinstance(one, ast.Import | ast.ImportFrom)))
 
 
+def kept() -> list[str]:
+    """The files of the project."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    return subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def name_of(requirement: str) -> str:
     return re.split(r"[\[>=<]", requirement)[0].lower()
 
@@ -83,23 +89,33 @@ def test_the_source_distribution_holds_what_it_takes_to_build_test_and_read_it(t
     (path,) = tmp_path.glob("deepunlearn-*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    kept = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    wanted = {name for name in kept if not name.startswith("results/")}
+    wanted = {name for name in kept() if not name.startswith("results/")}
     assert wanted - names == set(), "files of the project are missing"
     assert names - wanted == {"PKG-INFO"}, "files are in it that are not the project's"
 
 
-@pytest.mark.slow
-def test_the_wheel_runs_a_sweep_by_name_from_an_empty_folder(tmp_path: Path) -> None:
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT, folder=tmp_path)
-    (wheel,) = tmp_path.glob("deepunlearn-*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    for path in [*(ROOT / "conf").rglob("*.yaml"), *(ROOT / "sweeps").glob("*.yaml")]:
-        assert f"deepunlearn/{path.relative_to(ROOT)}" in names
-    assert "deepunlearn/py.typed" in names, "type checkers of those who import it read its annotations"
-    assert not [name for name in names if name.startswith(("tests/", "results/", "docs/", "examples/", "scripts/"))]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, folder=folder)
+    (path,) = folder.glob("deepunlearn-*.whl")
+    return path
 
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_its_configuration_and_nothing_else(wheel: Path) -> None:
+    names = {re.sub(r"^deepunlearn-[^/]*\.dist-info/", "info/", name) for name in zipfile.ZipFile(wheel).namelist()}
+    own = {name for name in kept() if name.startswith("deepunlearn/")}
+    composed = {f"deepunlearn/{name}" for name in kept() if name.startswith(("conf/", "sweeps/"))}
+    told = {f"info/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
+    assert names == own | composed | told
+    assert "deepunlearn/py.typed" in names, "type checkers of those who import it read its annotations"
+    endings = {name.rpartition(".")[2] for name in own | composed}
+    assert endings <= {"py", "typed", "yaml", "css", "js", "j2", "csv"}, "no data, results or pictures"
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_a_sweep_by_name_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "env", folder=tmp_path)
     python = tmp_path / "env" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", wheel, folder=tmp_path)
