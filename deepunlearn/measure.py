@@ -147,8 +147,8 @@ def _run(command: Command, found: Found, arguments: Sequence[str], progress: Pro
     seconds = _print_plan(found, states, estimators, ", ".join(devices))
     if command.flags.plan:
         return 0
-    gpu = any(one is not None and one.device.type != "cpu" for one in runtimes.values())
-    sweep.confirm(command.flags, seconds, "cuda" if gpu else "cpu")
+    kinds = {one.device.type for one in runtimes.values() if one is not None} - {"cpu"}
+    sweep.confirm(command.flags, seconds, min(kinds, default="cpu"))
     if removed := found.planners[0].store.clean():
         progress.say(f"removed {removed} unfinished results of processes that were killed")
     started = time.monotonic()

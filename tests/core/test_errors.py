@@ -29,6 +29,8 @@ NO_ACTION = {
 }
 MADE_FROM_PARTS = {  # functions whose callers give the text, as the test of their own file shows
     "analysis.external": "_unfit: the remedy depends on the column",
+    "archs.inspection": "_refuse_softmax: what archs.shares says of both doors",
+    "given_logits": "_refuse_shares: likewise",
     "config.hydra_flags": "_refused: the remedy depends on the flag, as its tests show",
     "data.given": "_relabelling: the remedy depends on what the labels are",
     "data.table_columns": "unfit: its callers say what to do, as the tests of bad tables show",
