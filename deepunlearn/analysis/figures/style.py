@@ -163,12 +163,21 @@ def finish(figure: Any, sheet: Sheet, name: str, title: str, subject: Subject) -
     """The figure as a picture. To be called within `blank`."""
     figure.get_layout_engine().execute(figure)
     figure.set_layout_engine("none")  # or each of the files would find it anew
+    _keep_inside(figure)
     file = {"pdf": _pdf, "svg": _svg_of_shapes, "png": _png}[sheet.format](figure, title)
     figure.patch.set_visible(False)
     for axes in figure.axes:
         axes.patch.set_visible(False)
     svg = _svg(figure, title).decode()
     return Picture(name, title, subject.conditions, subject.group, svg, file, f".{sheet.format}")
+
+
+def _keep_inside(figure: Any) -> None:
+    """Labels below narrow axes that would leave the figure end where their axes do: there is room on their left."""
+    for axes in figure.axes:
+        label = axes.xaxis.label
+        if label.get_window_extent().x1 > figure.bbox.x1:
+            label.set(x=1, horizontalalignment="right")
 
 
 def _svg(figure: Any, title: str) -> bytes:
