@@ -82,9 +82,10 @@ def test_rni_noises_trains_and_fine_tunes() -> None:
     original = confident(odd())
     unlearned, seen = run_by_epoch("rni", original, UNEVEN, "odd", **RNI)
     expected, wanted = rni_expected(original, UNEVEN["retain"])
-    for one, other in zip(seen, wanted, strict=True):
-        close(one, other, atol=3e-5)  # nine epochs: rounding of some versions of torch adds up
-    close(unlearned, expected, atol=3e-5)
+    roundings = [3e-5] * 5 + [2e-4] * (len(wanted) - 5)  # they add up over the epochs, in some versions of torch more
+    for one, other, rounding in zip(seen, wanted, roundings, strict=True):
+        close(one, other, atol=rounding)
+    close(unlearned, expected, atol=roundings[-1])
 
 
 def moves(original: nn.Module, start: State, seen: list[State]) -> list[set[str]]:
