@@ -82,7 +82,7 @@ def test_rni_noises_trains_and_fine_tunes() -> None:
     original = confident(odd())
     unlearned, seen = run_by_epoch("rni", original, UNEVEN, "odd", **RNI)
     expected, wanted = rni_expected(original, UNEVEN["retain"])
-    roundings = [3e-5] * 5 + [2e-4] * (len(wanted) - 5)  # they add up over the epochs, in some versions of torch more
+    roundings = [3e-5] * (len(wanted) - 1) + [2e-4]  # they add up over the epochs, with torch 2.11 most in the last
     for one, other, rounding in zip(seen, wanted, roundings, strict=True):
         close(one, other, atol=rounding)
     close(unlearned, expected, atol=roundings[-1])
