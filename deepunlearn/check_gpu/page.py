@@ -42,7 +42,7 @@ def page(parts: Sequence[Part], outcomes: Outcomes, made: Mapping[str, Any], com
     """Markdown."""
     counts = Counter("left" if outcomes[part.name] is None else _state(outcomes[part.name]) for part in parts)
     told = ", ".join(f"{name}: {value}" for name, value in made.items() if value and name != "cpu_kernels")
-    lines = ["# deepunlearn check-gpu", "", paragraph(f"`{command}`; {told}."), ""]
+    lines = ["# deepunlearn check-gpu", "", f"`{command}`", "", paragraph(f"{told}."), ""]
     lines += [", ".join(f"{count} {state}" for state, count in counts.items()) + ".", ""]
     for group in dict.fromkeys(part.group for part in parts):
         title, text = TITLES[group]

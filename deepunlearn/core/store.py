@@ -312,9 +312,10 @@ def _host() -> str:
 
 
 def _has_come(path: Path) -> bool:
-    """Whether there is such a folder; a client forgets what it knew of the one around it where we change that."""
-    probe = path.with_name(draft_name(path.name))
-    probe.mkdir(parents=True)
+    """Whether there is such a folder; a client forgets what was not in a folder where we change that one."""
+    around = next(folder for folder in path.parents if folder.is_dir())
+    probe = around / draft_name(path.name)
+    probe.mkdir()
     probe.rmdir()
     return path.is_dir()
 
