@@ -103,13 +103,39 @@ def test_two_processes_lose_no_curve_of_each_other(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["curves.json"]
 
 
+IDEAS = {  # what docs/searches.md calls a change of thrifty -> the line of the table
+    "three studies of 8 trials: ": "shared=false+trials=8",
+    "the best one alone: ": "candidates=1",
+    "none: ": "from_defaults=false",
+    "random: ": "sampler=random",
+    "`cmaes`: ": "sampler=cmaes",
+    "ends there | | ": "pruner=median",
+    "no pruning: ": "prune=false+pruner=median+look_samples=null",
+    "| off | on: ": "stops_early=true",
+    "on all: ": "look_samples=null",
+    "| 24 and 3 | ": "trials=12+candidates=2",
+}
+
+
+def of_all_methods(table: Path) -> dict[str, dict[str, str]]:
+    """The lines of all methods together, by search."""
+    header, _, *rows = [_cells(line) for line in table.read_text().splitlines() if line.startswith("|")]
+    lines = (dict(zip(header, row, strict=True)) for row in rows if row[1] == "all")
+    return {line["search"]: line for line in lines}
+
+
+@pytest.mark.parametrize("words", IDEAS)
+def test_the_figure_beside_an_idea_is_that_of_the_table(words: str) -> None:
+    found = of_all_methods(ROOT / "results" / "bench" / "ideas" / "searches.md")
+    page = (ROOT / "docs" / "searches.md").read_text()
+    (said,) = re.findall(re.escape(words) + r"([\d.]+) \(([\d.]+) to ([\d.]+)\)", page)
+    measured = re.findall(r"[\d.]+", found[f"thrifty+{IDEAS[words]}"]["ratio"])
+    assert list(map(float, said)) == pytest.approx(list(map(float, measured)), abs=0.0051)
+
+
 def test_the_figures_on_the_page_are_those_of_the_table() -> None:
     """docs/performance.md rounds what results/bench/searches.md has of all methods together."""
-    table = (ROOT / "results" / "bench" / "searches.md").read_text()
-    header, _, *rows = [_cells(line) for line in table.splitlines() if line.startswith("|")]
-    found = {
-        cells["search"]: cells for cells in (dict(zip(header, row, strict=True)) for row in rows if row[1] == "all")
-    }
+    found = of_all_methods(ROOT / "results" / "bench" / "searches.md")
     page = (ROOT / "docs" / "performance.md").read_text()
     said = [_cells(line) for line in page.split("**Measured so far**")[1].split("\n- ")[0].splitlines() if "|" in line]
     assert [name for name, *_ in said[2:]] == list(found)
