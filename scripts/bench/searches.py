@@ -211,7 +211,7 @@ def _trial(seed: int, slot: int, trial: FrozenTrial) -> Trial:
 
 
 def draw(measured: Sequence[Measured], path: Path) -> None:
-    """A panel for each network and method: mean over repeats, of `FEW` also the range, seconds on a logarithmic axis."""
+    """A panel for each network and method: means over repeats, ranges of `FEW` alone; seconds on a logarithmic axis."""
     shown = [(one, method) for one in measured for method in one.curves[one.baseline]]
     columns = min(COLUMNS, len(shown))
     lines = math.ceil(len(shown) / columns)
