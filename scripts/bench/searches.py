@@ -41,6 +41,8 @@ from deepunlearn.search.selection import studies_of
 from deepunlearn.search.slots import seconds_of
 
 COLUMNS = 3  # of panels in the figure
+FEW = 5  # searches whose ranges over repeats can be told apart
+KEY, LETTER = 0.7, 0.085  # inches of a search in the figure's key without its name, and of a letter of that
 SHARES = {"at 1/10": 0.1, "at 1/3": 1 / 3}
 
 
@@ -209,7 +211,7 @@ def _trial(seed: int, slot: int, trial: FrozenTrial) -> Trial:
 
 
 def draw(measured: Sequence[Measured], path: Path) -> None:
-    """A panel for each network and method: mean over repeats and their range, seconds on a logarithmic axis."""
+    """A panel for each network and method: means over repeats, ranges of `FEW` alone; seconds on a logarithmic axis."""
     shown = [(one, method) for one in measured for method in one.curves[one.baseline]]
     columns = min(COLUMNS, len(shown))
     lines = math.ceil(len(shown) / columns)
@@ -218,20 +220,22 @@ def draw(measured: Sequence[Measured], path: Path) -> None:
     panels = figure.subplots(lines, columns, squeeze=False).flat
     for axes, (one, method) in zip(panels, shown, strict=False):
         for number, (search, curves) in enumerate(one.curves.items()):
-            _line(axes, curves[method], search, number)
+            _line(axes, curves[method], search, number, ranges=len(one.curves) <= FEW)
         axes.set(title=f"{one.arch}, {method}", xscale="log", ylim=(0, None))
         axes.xaxis.set_major_formatter("{x:g}")
     for axes in panels:
         axes.set_visible(False)
     figure.supxlabel("device seconds, logarithmic")
     figure.supylabel("norm on seeds not searched on (0 is best)")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    room = int(figure.get_figwidth() / (KEY + LETTER * max(map(len, names))))
+    figure.legend(handles, names, loc="outside upper center", ncols=max(1, room))
     path.parent.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": "searches"}):  # so that a figure that is drawn again is the same file
         figure.savefig(path, metadata={"Date": None})
 
 
-def _line(axes: Axes, curves: Sequence[Curve], search: str, number: int) -> None:
+def _line(axes: Axes, curves: Sequence[Curve], search: str, number: int, ranges: bool) -> None:
     look: Any = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)]}
     if search == DEFAULTS:
         axes.axhline(mean_curve(curves, [0.0])[0, 0], label=search, **look)
@@ -239,4 +243,5 @@ def _line(axes: Axes, curves: Sequence[Curve], search: str, number: int) -> None
     grid = sorted({seconds for curve in curves for seconds in (*curve.seconds[1:], curve.total)})
     table = mean_curve(curves, grid)
     axes.step(grid, table[:, 0], where="post", label=search, **look)
-    axes.fill_between(grid, table[:, 1], table[:, 2], step="post", color=look["color"], alpha=0.15, linewidth=0)
+    if ranges:
+        axes.fill_between(grid, table[:, 1], table[:, 2], step="post", color=look["color"], alpha=0.15, linewidth=0)
