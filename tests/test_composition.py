@@ -81,7 +81,8 @@ def test_a_chain_has_its_steps_parameters_ranges_and_data() -> None:
     chain = config("method=chain", "chain.steps=[ct,scrub]")
     assert {"0.lr", "1.msteps", "1.epochs"} <= set(chain.space)
     assert chain.space["1.msteps"].between == (1, "1.epochs")
-    assert chain.from_search({"1.epochs": 4, "1.msteps": 0.99}, blocks=2)["1.msteps"] == 4
+    ranges = {name: chain.space[name].range(name, "paper", 5, None) for name in ("1.epochs", "1.msteps")}
+    assert chain.from_search({"1.epochs": 4, "1.msteps": 0.99}, ranges, blocks=2)["1.msteps"] == 4
     assert set(chain.reads) == {"retain", "forget", "val"}
     assert chain.name == "ct-scrub"
 

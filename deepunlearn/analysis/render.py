@@ -145,7 +145,7 @@ def write(tables: list[Table], folder: Path) -> list[Path]:
 def _listed(folder: Path) -> list[str]:
     """The files that earlier calls wrote into `folder`; versions without a list left nothing to know them by."""
     file = folder / FILES
-    return [Path(name).name for name in file.read_text(encoding="utf-8").split()] if file.is_file() else []
+    return [Path(name).name for name in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
 
 
 def _list(folder: Path, names: list[str]) -> None:

@@ -141,13 +141,14 @@ class MethodConfig(Frozen):
         typed = {name: self.space[name].typed(f"{self.name}.{name}", value) for name, value in said.items()}
         return {**self.defaults, **self.fixed, **typed}
 
-    def from_search(self, drawn: dict[str, Any], blocks: int) -> dict[str, Value]:
-        """All hyper-parameters from what a sampler drew; integers that depend on others are put in their ranges.
+    def from_search(self, drawn: Mapping[str, Any], ranges: Mapping[str, Range], blocks: int) -> dict[str, Value]:
+        """All hyper-parameters from what a sampler drew of `ranges`; integers that depend on others are put in theirs.
 
         blocks: of the architecture, for ranges that end there.
         """
         dependent = [name for name, spec in self.space.items() if spec.between is not None and name in drawn]
-        params = self.complete({name: value for name, value in drawn.items() if name not in dependent})
+        given = {name: value for name, value in drawn.items() if name not in dependent}
+        params = self.complete({name: self.space[name].inside(value, ranges[name]) for name, value in given.items()})
         for name in dependent:  # in the order of the YAML, so that a later one may depend on an earlier
             params[name] = self.space[name].integer_at(drawn[name], {**params, "blocks": blocks})
         return params

@@ -17,6 +17,7 @@ MASK_SHARES = ("mask.first", "mask.last", "mask.power")  # of a layer-wise one
 MASKS = (MASK_THRESHOLD, *MASK_SHARES)
 MASK_OPTIONS = ("mask.kind", *MASK_SHARES)  # that a YAML need not hold to be set by a command
 WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
+OPEN_END = 1e-6  # of a range's width: how far inside of an end that is not allowed itself a sampler's draw of it is
 EPOCH_LIMIT = "E_max"  # a symbolic upper end: the search's epoch limit (protocol section 6)
 
 
@@ -62,7 +63,8 @@ class ParamSpec(BaseModel):
     """One hyper-parameter: default and search range side by side.
 
     `low`, `high`, `log`, `choices` are the range of `search.space=paper`; `ours` replaces entries of it for
-    `search.space=ours`. `gt`, `ge`, `lt`, `le` are hard limits that a value given by hand must keep as well.
+    `search.space=ours`. `gt`, `ge`, `lt`, `le` are hard limits that a value given by hand must keep as well; a range of
+    real numbers may begin or end at `gt` or `lt`, which are not drawn then (`inside`).
     `between` is the range of an integer that depends on other values, e.g. [1, epochs] or [0, epochs - fine_epochs]:
     it is searched as a number in [0, 1], so that the sampler's space is the same for all, and mapped (`integer_at`).
     `words` are values beside numbers that a run turns into one, e.g. auto.
@@ -107,6 +109,17 @@ class ParamSpec(BaseModel):
             raise ValueError(f"a type that role={self.role} may have: {' or '.join(kinds)}")
         if self.role == "record" and self.searched:
             raise ValueError("searched: false, since every value of role=record needs a training of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _range_keeps_limits(self) -> ParamSpec:
+        for changed in ({}, self.ours or {}):
+            fields = {name: changed.get(name, getattr(self, name)) for name in ("low", "high", "choices")}
+            ends = [("low", fields["low"]), ("high", fields["high"])]
+            for name, value in ends + [("choices", one) for one in fields["choices"] or ()]:
+                number = isinstance(value, int | float)
+                if number and not (self._within(value) or self._is_open(value, fields["low"], fields["high"])):
+                    raise ValueError(f"{name} within the hard limits ({self.allowed()}), not {value}")
         return self
 
     def typed(self, name: str, value: Any) -> Value:
@@ -158,6 +171,17 @@ class ParamSpec(BaseModel):
                 remedy=f"change method.space.{name} or search.max_epochs, or fix method.params.{name}",
             ) from error
 
+    def inside(self, value: Value, limits: Range) -> Value:
+        """`value` as drawn from `limits`; just inside of them where it is an end that a hard limit excludes.
+
+        Samplers that learn from numbers in [0, 1] propose exact ends, others next to never.
+        """
+        if not self._is_open(value, limits.low, limits.high):
+            return value
+        assert isinstance(value, int | float) and limits.low is not None and limits.high is not None
+        inwards = 1 if value == self.gt else -1
+        return value + inwards * OPEN_END * (limits.high - limits.low)
+
     def integer_at(self, unit: float, known: Mapping[str, Any]) -> int:
         """The integer at `unit` in [0, 1] of `between`, whose names are looked up in `known`; at least its low end."""
         assert self.between is not None
@@ -171,6 +195,12 @@ class ParamSpec(BaseModel):
         low, high = (evaluate(end, known) for end in self.between)
         count = max(high - low, 0) + 1
         return (min(max(value - low, 0), count - 1) + 0.5) / count
+
+    def _is_open(self, value: Value, low: Value | None, high: Value | None) -> bool:
+        """Whether it is an end of a range of real numbers that a hard limit excludes, and alone."""
+        if self.type != "float" or low == high:
+            return False
+        return value == self.gt == low or value == self.lt == high
 
     def _within(self, value: Value) -> bool:
         if isinstance(value, str | bool):

@@ -29,13 +29,15 @@ class Joules(AbstractContextManager["Joules"]):
     """Adds up what the meters count in its blocks, the device being done before and after each.
 
     joules, seconds: of all blocks so far. Within a block they are read every few seconds, as a meter that is full
-    begins again at 0 and does not say how often it has.
+    begins again at 0 and does not say how often it has. Where one of these readings fails, the end of the block raises
+    its error.
     """
 
     def __init__(self, runtime: Runtime, meters: list[Meter]) -> None:
         self.joules = 0.0
         self._meters, self._before = meters, list[float]()
         self._clock, self._ended = runtime.clock(), Event()
+        self._failed: Exception | None = None
 
     @property
     def seconds(self) -> float:
@@ -43,6 +45,7 @@ class Joules(AbstractContextManager["Joules"]):
 
     def __enter__(self) -> Self:
         self._ended.clear()
+        self._failed = None
         self._reader = Thread(target=self._follow, daemon=True)
         self._clock.start()
         self._before = [meter.read() for meter in self._meters]
@@ -53,11 +56,16 @@ class Joules(AbstractContextManager["Joules"]):
         self._clock.stop()
         self._ended.set()
         self._reader.join()
+        if self._failed is not None and error[1] is None:
+            raise self._failed
         self._add()
 
     def _follow(self) -> None:
-        while not self._ended.wait(READ_SECONDS):
-            self._add()
+        try:
+            while not self._ended.wait(READ_SECONDS):
+                self._add()
+        except Exception as error:  # what a driver raises; told where the block ends
+            self._failed = error
 
     def _add(self) -> None:
         """What was counted since the last reading."""

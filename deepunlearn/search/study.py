@@ -303,7 +303,7 @@ class SlotStudy:
 
     def _draw(self, trial: Trial) -> dict[str, Value]:
         searched = {name: suggest(trial, name, limits) for name, limits in self.key.ranges.items()}
-        params = self.method.from_search(searched, self.experiment.blocks)
+        params = self.method.from_search(searched, self.key.ranges, self.experiment.blocks)
         trial.set_user_attr("params", params)
         return params
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from common import Options, command_of, experiment_of, sweep
 
-from deepunlearn.cells import REFERENCES
+from deepunlearn.cells import REFERENCES, hash_of
 from deepunlearn.config import Command
 from deepunlearn.core.errors import Diverged
 from deepunlearn.core.method_config import MethodConfig
@@ -63,6 +64,19 @@ class Plan:
     def command(self, cell: str, search: str, repeat: int, methods: Sequence[str] | None = None) -> Command:
         """Of all methods, or of these."""
         return command_of(self.options, self.limit, *self.arguments(cell, search, repeat, methods or self.methods))
+
+    def meant(self, cell: str, search: str, method: str) -> str:
+        """A hash of what these names mean, whatever the repeat."""
+        if (cell, search) not in self._meanings:
+            sweep = self.command(cell, search, 0).sweep
+            told = [one.model_dump(mode="json", exclude={"title", "paper"}) for one in sweep.methods]
+            hashes = [hash_of([sweep.search.identity, one]) for one in told]
+            self._meanings[cell, search] = dict(zip(self.methods, hashes, strict=True))
+        return self._meanings[cell, search][method]
+
+    @cached_property
+    def _meanings(self) -> dict[tuple[str, str], dict[str, str]]:
+        return {}
 
     def run(self, cell: str, search: str, repeat: int, methods: Sequence[str] | None = None) -> None:
         """The sweep, or what is left of it. That a method fails in it is a result."""

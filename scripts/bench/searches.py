@@ -33,7 +33,6 @@ from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
 from deepunlearn.analysis.figures.style import COLOURS, LINES
-from deepunlearn.cells import hash_of
 from deepunlearn.config import Command
 from deepunlearn.core.progress import duration
 from deepunlearn.search.objective import Losses
@@ -42,7 +41,7 @@ from deepunlearn.search.slots import seconds_of
 
 COLUMNS = 3  # of panels in the figure
 FEW = 5  # searches whose ranges over repeats can be told apart
-KEY, LETTER = 0.7, 0.085  # inches of a search in the figure's key without its name, and of a letter of that
+KEY, LETTER, KEY_LINE = 0.7, 0.085, 0.21  # inches of a name in the figure's key without its letters, of one, of a line
 SHARES = {"at 1/10": 0.1, "at 1/3": 1 / 3}
 
 
@@ -173,8 +172,7 @@ def _of(plan: Plan, arch: str, search: str, repeat: int, method: str) -> tuple[s
     """What a curve depends on, but for the images: the command of its sweep, and what its search and method mean."""
     own = plan.options.searching
     arguments = plan.arguments(f"arch={arch}", search, repeat, [method])
-    sweep = plan.command(f"arch={arch}", search, repeat, [method]).sweep
-    meant = hash_of([sweep.search.identity, sweep.methods[0].model_dump(mode="json", exclude={"title", "paper"})])
+    meant = plan.meant(f"arch={arch}", search, method)
     return (*arguments, f"dataset={own.dataset}", f"dataset.limit={plan.limit}", f"meant={meant}")
 
 
@@ -228,8 +226,9 @@ def draw(measured: Sequence[Measured], path: Path) -> None:
     figure.supxlabel("device seconds, logarithmic")
     figure.supylabel("norm on seeds not searched on (0 is best)")
     handles, names = figure.axes[0].get_legend_handles_labels()
-    room = int(figure.get_figwidth() / (KEY + LETTER * max(map(len, names))))
-    figure.legend(handles, names, loc="outside upper center", ncols=max(1, room))
+    room = max(1, int(figure.get_figwidth() / (KEY + LETTER * max(map(len, names)))))
+    figure.set_figheight(figure.get_figheight() + KEY_LINE * (math.ceil(len(names) / room) - 1))
+    figure.legend(handles, names, loc="outside upper center", ncols=room)
     path.parent.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": "searches"}):  # so that a figure that is drawn again is the same file
         figure.savefig(path, metadata={"Date": None})

@@ -15,8 +15,16 @@ def test_values_go_to_the_sampler_and_come_back() -> None:
     given = method.complete({})
     drawn = method.to_search(given, ranges, 8)
     assert set(drawn) == set(ranges)
-    back = method.from_search(drawn, 8)
+    back = method.from_search(drawn, ranges, 8)
     assert back == {**given, "epochs": min(int(given["epochs"]), 3)}
+
+
+def test_the_end_of_a_range_that_the_method_excludes_is_drawn_inside() -> None:
+    """SCRUB's temperature begins at 0 in the paper, and may not be 0."""
+    (method,) = read_command(["method=scrub", "dataset=digits"]).sweep.methods
+    ranges = {"temperature": method.space["temperature"].range("temperature", "paper", 3, None)}
+    for drawn, run in ((0.0, 5e-6), (5.0, 5.0), (2.5, 2.5)):
+        assert method.from_search({"temperature": drawn}, ranges, 8)["temperature"] == pytest.approx(run)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -46,6 +48,39 @@ def test_values_of_another_type_are_refused(kind: str, value: object) -> None:
 def test_a_role_fits_its_type(kind: str, role: str) -> None:
     with pytest.raises(ValueError, match=f"role={role}"):
         ParamSpec(type=kind, role=role, default="1", help="x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"low": 0, "high": 1, "ge": 0.5}, "low"),
+        ({"low": 0, "high": 2, "lt": 1}, "high"),
+        ({"low": 0, "high": 0, "gt": 0}, "low"),
+        ({"low": 1, "high": 2, "gt": 0, "ours": {"low": -1}}, "low"),
+        ({"choices": (0.0, 1.0), "gt": 0}, "choices"),
+    ],
+)
+def test_a_range_beyond_the_hard_limits_is_refused(fields: dict[str, Any], said: str) -> None:
+    """Else a trial would draw what the method then refuses, hours into a search."""
+    with pytest.raises(ValueError, match=f"{said} within the hard limits"):
+        ParamSpec(type="float", default=1, help="x", **fields)
+
+
+def test_whole_numbers_may_not_begin_at_what_is_excluded() -> None:
+    with pytest.raises(ValueError, match="low within the hard limits"):
+        ParamSpec(type="int", default=1, low=0, high=5, gt=0, help="x")
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.booleans())
+def test_an_end_that_is_excluded_is_drawn_just_inside(low: float, width: float, at_high: bool) -> None:
+    limits = Range(low=low, high=low + width)
+    spec = ParamSpec(type="float", default=0, low=limits.low, high=limits.high, gt=low, lt=low + width, help="x")
+    end = limits.high if at_high else limits.low
+    assert end is not None
+    moved = float(spec.inside(end, limits))
+    assert spec.typed("x", moved) == moved and moved == pytest.approx(end, abs=2e-6 * width)
+    middle = low + width / 2
+    assert spec.inside(middle, limits) == middle, "what a hard limit does not exclude is left as it is drawn"
 
 
 def test_numbers_are_typed() -> None:

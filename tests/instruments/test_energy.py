@@ -44,6 +44,27 @@ def test_a_meter_may_be_full_several_times_in_one_block(tmp_path: Path, monkeypa
     assert found.joules == pytest.approx(18)
 
 
+def test_a_reading_that_fails_within_a_block_is_told_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the meter can be read again by then: it may have begun at 0 in between."""
+    monkeypatch.setattr(energy, "READ_SECONDS", 0.001)
+    file = domain(tmp_path, "intel-rapl:0", "package-0", 4_000_000) / "energy_uj"
+    found = Joules(runtime(), processors(tmp_path))
+    with pytest.raises(FileNotFoundError, match="energy_uj"), found:
+        text = file.read_text()
+        file.unlink()
+        until(lambda: not found._reader.is_alive())
+        file.write_text(text)
+    with pytest.raises(KeyError, match="of the block"), found:
+        file.unlink()
+        until(lambda: not found._reader.is_alive())
+        file.write_text(text)
+        raise KeyError("of the block")
+    with found:
+        pass
+
+
 def test_a_machine_without_meters_says_so(tmp_path: Path) -> None:
     domain(tmp_path, "intel-rapl:0:0", "core", 1)
     with pytest.raises(NotApplicable, match="no package") as error:

@@ -105,7 +105,7 @@ METHOD: Any = SimpleNamespace(
         "epochs": SimpleNamespace(type="int", role="epochs"),
     },
     complete=dict,
-    from_search=lambda drawn, blocks: dict(drawn),
+    from_search=lambda drawn, ranges, blocks: dict(drawn),
     to_search=lambda values, ranges, blocks: {name: ranges[name].nearest(value) for name, value in values.items()},
     epochs_of=lambda params: params["epochs"],
     first_look=0.25,
