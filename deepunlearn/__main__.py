@@ -28,7 +28,7 @@ SUBCOMMANDS = {
     "status": Subcommand("how far each sweep is, what runs and what failed", "--watch"),
     "tables": Subcommand("ranking, scores and reliability of what is stored", "results=results"),
     "report": Subcommand("figures, and one page with all of it", "format=pdf"),
-    "measure": Subcommand("further measures of models that are stored", "'measures=[default]' plan=true"),
+    "measure": Subcommand("further measures of models that are stored", "'measures=[relearn,aus]' plan=true"),
     "lira": Subcommand("U-LiRA: an attack on each sample", "sweep=ulira_small plan=true"),
     "forget": Subcommand(
         "a deletion request on a model that you have",
@@ -44,6 +44,8 @@ SUBCOMMANDS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Hand over to a subcommand; returns its exit code. Raises ConfigError where there is none of that name."""
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or wants_help(arguments[:1]):
         print(usage())
         return 0

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -102,6 +102,7 @@ WORDS: Mapping[str, Sequence[str]] = {
     "check-gpu": ("--help", "--minutes"),
     "completion": ("--help", *SHELLS),
 }
+CONFIG_DIR = ("--config-dir", "-cd")  # which plugins= is, too
 PATHS = ("results", "hparams", "plugins", "extra_methods", "root", "path", "original", "recipe", "weights", "bank")
 
 
@@ -132,12 +133,16 @@ def _next(prefix: str, **_: Any) -> dict[str, str] | list[str]:
     """What may stand in place of the word that begins with `prefix`; the commands with what they do."""
     words = split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))[3]
     if len(words) < 2:
-        return {name: does for name, does in _COMMANDS.items() if name.startswith(prefix)}
+        first = {**_COMMANDS, "--help": "the commands, and an example of each", "--version": "the version"}
+        return {name: does for name, does in first.items() if name.startswith(prefix)}
     return offered(words[1], words[2:], prefix)
 
 
 def offered(command: str, earlier: Sequence[str], prefix: str) -> list[str]:
     """The words that begin with `prefix` and may follow `earlier` words of a command."""
+    if earlier and earlier[-1] in CONFIG_DIR:
+        return list(_paths(prefix))
+    earlier = [*earlier, *(f"plugins={folder}" for flag, folder in pairwise(earlier) if flag in CONFIG_DIR)]
     name, equals, value = prefix.partition("=")
     if equals:
         return [f"{name}={one}" for one in _listed(_values(command, name, earlier, value), value)]

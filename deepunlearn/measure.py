@@ -13,6 +13,7 @@ from deepunlearn import sweep
 from deepunlearn.cli import folders_of, run_main, table, wants_help
 from deepunlearn.config import Command, read_command
 from deepunlearn.config.arguments import listed, parsed
+from deepunlearn.config.hydra_flags import read_flags
 from deepunlearn.config.measures import check_classes, known_measures, sets_of
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.paths import check_writable
@@ -40,8 +41,8 @@ USAGE = """usage: python -m deepunlearn.measure measures=[NAME,SET,...] [results
 Computes further measures of all models that are stored, without training or unlearning any: a column that you think of
 today is there for last year's results as well. What is stored is not computed again; the same command goes on after a
 stop. The same as the sweep's command with measures=, for every sweep that was run on these results.
-  python -m deepunlearn.measure 'measures=[default]' plan=true   what is missing, what cannot be measured, what it costs
-  python -m deepunlearn.measure 'measures=[aus,zrf]'            two measures, of all stored models
+  python -m deepunlearn.measure 'measures=[relearn,aus]' plan=true   what is missing, or cannot be measured; its cost
+  python -m deepunlearn.measure 'measures=[aus,zrf]'                 two measures, of all stored models
   python -m deepunlearn.measure 'measures=[erasure]' dataset=cifar10 method=ft,ga
   python -m deepunlearn.measure 'measures=[sklearn.f1_score(average=macro)]'
   python -m deepunlearn.measure 'measures=[all]' launcher=slurm launcher.cpus=4
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(usage(folders_of(arguments)[1]))
         return 0
+    arguments = _words(arguments)
     command, chosen = _read(arguments)
     progress = Progress()
     given = command.sweep
@@ -93,6 +95,19 @@ def usage(folders: Folders) -> str:
     del sets["all"]
     parts = [table("options", _WORDS), table("measures", titles), table("sets, beside all", sets)]
     return "\n\n".join([USAGE, *parts])
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """The words without flags. Raises ConfigError for those that show a configuration: that of models is stored."""
+    asked = read_flags(arguments)
+    if asked.shows:
+        raise ConfigError(
+            "models are measured as they are stored, so there is no configuration to show",
+            given=" ".join(arguments),
+            allowed="--config-dir DIR, NAME=VALUE",
+            remedy="plan=true says what would be computed; meta.json beside a model has its configuration",
+        )
+    return asked.words
 
 
 def _read(arguments: Sequence[str]) -> tuple[Command, dict[str, list[str]]]:

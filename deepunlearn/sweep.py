@@ -80,10 +80,17 @@ def usage() -> str:
     sections = [USAGE]
     sections += [table(f"{group}=", options(group)) for group in GROUPS]
     sections.append(table("sweep=  (a name, or a path ending in .yaml)", sweep_files()))
-    sections.append(table("options", _OPTIONS))
+    sections += [table("options", _OPTIONS), table("as in Hydra", _HYDRA)]
     return "\n\n".join(sections)
 
 
+_HYDRA = {
+    "--cfg job [--package NAME] [--resolve]": "print the configuration of each cell and method, and run nothing",
+    "--info": "where configurations are looked for, and which are chosen; runs nothing",
+    "--config-dir DIR, -cd DIR": "a folder of configurations of your own; the same as plugins=DIR",
+    "'NAME=${oc.env:VARIABLE}'": "a value from the environment",
+    "~search, ~measures, ~launcher, ~hparams": "search=none, measures=[], launcher=local, hparams=null",
+}
 _OPTIONS = {
     "seeds=10": "report seeds: a number, or a list as [0,1,2]",
     "train.epochs=, train.lr=, train.batch_size=": "the recipe of originals and retrains",

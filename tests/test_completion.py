@@ -90,6 +90,8 @@ def test_parts_of_ones_own_and_paths_are_offered(tmp_path: Path, monkeypatch: py
     put_mine(tmp_path / "own", "arch", ARCH.replace("{dropout}", ""), "title: M\nblocks: 1\n")
     monkeypatch.chdir(tmp_path)
     assert offered("sweep", ["plugins=own"], "arch=mi") == ["arch=mine"]
+    assert offered("sweep", ["-cd", "own"], "arch=mi") == ["arch=mine"]
+    assert offered("sweep", ["--config-dir"], "o") == offered("sweep", ["-cd"], "o") == ["own/"]
     assert offered("sweep", [], "plugins=o") == ["plugins=own/"]
     assert offered("tables", [], "results=./o") == ["results=./own/"]
     assert offered("sweep", [], "dataset.root=nowhere/") == []

@@ -41,6 +41,12 @@ def test_the_help_says_where_to_begin_and_names_each_with_an_example(capsys: pyt
     assert command.main([]) == 0 and capsys.readouterr().out == shown
 
 
+def test_help_of_a_command_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["help", "methods"]) == command.main(["methods", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown[: len(shown) // 2] * 2 == shown and "usage: python -m deepunlearn.methods" in shown
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--version"]) == 0
     assert capsys.readouterr().out == f"deepunlearn {__version__}\n"

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deepunlearn.config.files import GROUPS, options
+from deepunlearn.config.hydra_flags import PLAIN, VALUED
 from deepunlearn.config.known import names_of
 from deepunlearn.config.references import unresolved
 from deepunlearn.core.errors import ConfigError, unknown
@@ -26,15 +27,19 @@ LISTS = re.compile(
 VALUES = re.compile(r"(chain|rum)\.\d|method\.(\w+\.)?params\.")  # what a search chooses where nothing is given
 GRIDS = "only dataset, arch, method and forget, with its values, may be grids"
 FORGET = "forget."
+FLAGS = ("--help", *VALUED, *PLAIN)
 SEED = "{seed}"  # in the name of a file: there is one for each
 
 
 def parsed(argument: str) -> tuple[str, str]:
-    """`NAME=VALUE` as its two parts."""
+    """`NAME=VALUE` as its two parts; of `~search` those of what stands where there is no search."""
     if argument.startswith("~"):
-        raise _removed(argument)
+        return _removed(argument)
     key, equals, value = argument.partition("=")
-    if not equals or not key or key.startswith("-"):
+    if key.startswith("-"):
+        remedy = "write deepunlearn --version alone" if key in ("-V", "--version") else None
+        raise unknown("flag", key, FLAGS, remedy=remedy)
+    if not equals or not key:
         raise ConfigError(
             f"cannot read {argument!r}",
             given=argument,
@@ -66,18 +71,16 @@ def _forced(key: str, argument: str) -> str:
     )
 
 
-def _removed(argument: str) -> ConfigError:
-    """The refusal of Hydra's way to remove a group or an option."""
+def _removed(argument: str) -> tuple[str, str]:
+    """Hydra's way to remove a group. Raises ConfigError where nothing stands for its absence."""
     name = argument[1:].partition("=")[0]
     if name in NOTHING:
-        remedy = f"write {name}={NOTHING[name]}"
-    else:
-        remedy = f"choose another, {name}=NAME" if name in GROUPS else f"leave {name} out, or write {name}=null"
-    return ConfigError(
-        "options cannot be removed, only set",
+        return name, NOTHING[name]
+    raise ConfigError(
+        "this option cannot be removed, only set",
         given=argument,
-        allowed=", ".join(f"{group}={none}" for group, none in NOTHING.items()) + ", or NAME=null of what may be null",
-        remedy=remedy,
+        allowed=", ".join(f"~{group}, which is {group}={none}" for group, none in NOTHING.items()),
+        remedy=f"choose another, {name}=NAME" if name in GROUPS else f"leave {name} out, or write {name}=null",
     )
 
 

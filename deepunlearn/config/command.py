@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import yaml
+
 from deepunlearn.config import forget_sets
 from deepunlearn.config.architectures import identified
 from deepunlearn.config.composing import composed
@@ -181,9 +183,17 @@ def _kept_as_files(dataset: dict[str, Any]) -> bool:
     return bool(read_yaml(file)["source"] != "folder") if file.is_file() else dataset.get("module") is not None
 
 
+def _unquoted(value: Any) -> Any:
+    """What a text stands for; as it is where that cannot be read."""
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
+
+
 def _seeds(base: dict[str, Any]) -> list[int]:
-    """`10` -> seeds 0 to 9; a list stays as it is."""
-    value = base["seeds"]
+    """`10` -> seeds 0 to 9; a list stays as it is. A variable of the shell has either as a text."""
+    value = _unquoted(base["seeds"])
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_SEEDS:
         return list(range(value))
     if isinstance(value, list) and value and len(set(value)) == len(value) and all(type(one) is int for one in value):

@@ -131,7 +131,7 @@ def _names(chosen: Any, registry: Iterable[str]) -> list[str]:
             "measures= takes names",
             given=f"measures={chosen}",
             allowed=f"null (those computed unasked), all, or one or a list of {', '.join(registry)}",
-            remedy="give e.g. measures=default or measures=[default]",
+            remedy="give e.g. measures=aus or 'measures=[aus,zrf]'",
         )
     for name in chosen:
         if name in SCORED_TOGETHER:

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepunlearn.core.words import number_of
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.task import Task
 
 FILE = "summary.txt"  # in the run's folder
 SCORES = ("RetDev", "Indisc", "RTE")  # docs/protocol.md says what they are
+WIDEST = 120  # columns of a failure
 MOST_LINES = 20  # of scores, and of failures: a mail is read on one screen
 
 
@@ -55,7 +57,7 @@ def _scores(planner: Planner) -> list[str]:
             rows = [row for one in tasks if (row := planner.row(one)) is not None]
             if rows:
                 found.append(
-                    (f"{config.name} {method}", [_mean(rows, score) for score in SCORES], f"{len(rows)} seeds")
+                    (f"{config.name} {method}", [_mean(rows, score) for score in SCORES], number_of(len(rows), "seed"))
                 )
     if not found:
         return []
@@ -75,8 +77,14 @@ def _mean(rows: Iterable[dict[str, Any]], score: str) -> str:
 def _failure(planner: Planner, task: Task) -> str:
     note = planner.failure(task)
     assert note is not None
-    return f"  {note['kind']}: {task.label(planner.sweep)}: {note['message'].splitlines()[0]}"
+    return _line(f"{note['kind']}: {task.label(planner.sweep)}", note["message"])
 
 
 def _reason(planner: Planner, task: Task, note: dict[str, Any]) -> str:
-    return f"  not run: {task.label(planner.sweep)}: {note['error']}: {note['message']}"
+    return _line(f"not run: {task.label(planner.sweep)}: {note['error']}", note["message"])
+
+
+def _line(what: str, message: str) -> str:
+    """The first line of a message, with `what` it is of; cut where it is wide."""
+    text = f"  {what}: {message.partition(chr(10))[0]}"
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"

@@ -25,6 +25,7 @@ from deepunlearn.core.schema import CellConfig
 from deepunlearn.core.seeding import derive_seed
 from deepunlearn.core.split import Split
 from deepunlearn.core.store import Draft, Entry, Place
+from deepunlearn.core.words import number_of
 from deepunlearn.metrics import USABLE_MARGIN
 from deepunlearn.metrics.accuracy import accuracy
 from deepunlearn.metrics.scores import searched_accuracies
@@ -161,7 +162,7 @@ class ReferenceStage(DataStage):
                 on_epoch=show,
             )
         watched = "" if watch is None else ", watched"
-        self.progress.say(f"{label}: trained {key.epochs} epochs in {history.seconds:.1f} s{watched}")
+        self.progress.say(f"{label}: trained {number_of(key.epochs, 'epoch')} in {history.seconds:.1f} s{watched}")
         return model, history
 
     def _store_reference(

@@ -60,6 +60,18 @@ def test_a_folder_may_be_called_like_a_number() -> None:
     assert command.sweep.results == "20260801" and command.sweep.cells[0].dataset.root is None
 
 
+@pytest.mark.parametrize(("text", "seeds"), [("3", (0, 1, 2)), ("[4,7]", (4, 7))])
+def test_seeds_may_come_from_a_variable(monkeypatch: pytest.MonkeyPatch, text: str, seeds: tuple[int, ...]) -> None:
+    monkeypatch.setenv("SEEDS", text)
+    assert read_command(["seeds=${oc.env:SEEDS}"]).sweep.seeds == seeds
+
+
+@pytest.mark.parametrize("text", ["three", "[1,2", "[0,0]", ""])
+def test_what_is_no_number_in_a_variable_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SEEDS", text)
+    assert "seeds has a value" in refusal("seeds=${oc.env:SEEDS}").problem
+
+
 def test_each_name_of_an_axis_counts_once() -> None:
     sweep = read_command(["dataset=digits,digits", "method=ft,ct,ft"]).sweep
     assert len(sweep.cells) == 1 and [method.name for method in sweep.methods] == ["ft", "ct"]
@@ -92,8 +104,8 @@ def test_what_cannot_be_read_is_shown_whole(argument: str) -> None:
 @pytest.mark.parametrize(
     ("argument", "remedy"),
     [
-        ("~search", "write search=none"),
-        ("~launcher=slurm", "write launcher=local"),
+        ("--version", "deepunlearn --version"),
+        ("--config_dir", "did you mean '--config-dir'?"),
         ("~train", "choose another, train=NAME"),
         ("~dataset.root", "leave dataset.root out, or write dataset.root=null"),
         ("+new=1", "drop the '+'"),
@@ -105,6 +117,15 @@ def test_what_cannot_be_read_is_shown_whole(argument: str) -> None:
 )
 def test_hydras_ways_to_change_a_configuration_are_told_ours(argument: str, remedy: str) -> None:
     assert remedy in str(refusal(argument).remedy)
+
+
+@pytest.mark.parametrize(
+    ("removed", "left"),
+    [("~search", "search=none"), ("~search=quick", "search=none"), ("~launcher", "launcher=local")],
+)
+def test_a_group_that_may_be_absent_is_removed_as_in_hydra(removed: str, left: str) -> None:
+    others = ["search=quick", "launcher=slurm"]
+    assert read_command([*others, removed]).sweep == read_command([*others, left]).sweep
 
 
 def test_an_override_that_hydra_would_force_or_add_is_one_where_it_may_stand() -> None:

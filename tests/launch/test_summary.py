@@ -39,7 +39,7 @@ def test_scores_are_means_over_seeds_and_what_is_not_there_is_said(
     assert lines[1].split() == ["means", "over", "seeds", *SCORES]
     assert lines[2].split("  ")[1] == "digits/smallnet ft" and lines[2].endswith("2 seeds")
     assert "0.200 ± 0.141" in lines[2] and "0.950 ± 0.071" in lines[2] and "n/a" in lines[2]
-    assert lines[3].split()[-5:] == ["2.000", "0.500", "4.000", "1", "seeds"]
+    assert lines[3].split()[-5:] == ["2.000", "0.500", "4.000", "1", "seed"]
     assert "original" not in "".join(lines) and lines[-1] == f"tables: python -m deepunlearn.tables results={tmp_path}"
 
 
@@ -48,6 +48,16 @@ def test_a_long_list_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.Monk
     put_rows(planner, monkeypatch, {(name, 0): dict.fromkeys(SCORES, 1.0) for name in ("ft", "ga")})
     monkeypatch.setattr(module, "MOST_LINES", 2)
     assert "  and 1 more; tables show them" in summary(planner, tmp_path / "run").splitlines()
+
+
+def test_what_was_not_run_is_said_in_a_line_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planner = planned(tmp_path)
+    note = {"error": "OSError", "message": "the disk " + "is full " * 40 + "\n  given:   /data\n  remedy:  make room"}
+    monkeypatch.setattr(planner, "not_run", lambda: [(task, note) for task in planner.tasks[:3]])
+    text = summary(planner, tmp_path / "run")
+    lines = [line for line in text.splitlines() if line.startswith("  not run: ")]
+    assert len(lines) == 3 and all("OSError: the disk is full" in line and len(line) <= 120 for line in lines)
+    assert "remedy" not in text
 
 
 @pytest.mark.slow
