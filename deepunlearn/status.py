@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import statistics
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from deepunlearn.cli import run_main, wants_help
 from deepunlearn.core.errors import ConfigError, DeepUnlearnError, unknown
@@ -29,6 +33,8 @@ Reads only; it runs on any machine that sees the results. --watch shows it anew 
 --json prints the same once for programs, as one JSON object; docs/results.md says what its fields are."""
 WATCH_SECONDS = 5.0
 STATES = ("done", "running", "failed", "skipped", "to do")
+INDENT = "  "  # of all lines of a sweep behind its first
+STAGE_WIDTH = 10
 SCHEMA = 1  # of --json: grows when a field changes its meaning or goes; new fields may come
 
 
@@ -45,12 +51,37 @@ class StageStatus(Frozen):
     median_seconds: float | None
     left_seconds: float | None
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The tasks in each state."""
+        return dict(zip(STATES, (self.done, self.running, self.failed, self.skipped, self.to_do), strict=True))
+
+    @property
+    def median(self) -> str:
+        return "-" if self.median_seconds is None else duration(self.median_seconds)
+
+    @property
+    def left(self) -> str:
+        return duration(self.left_seconds) if self.left_seconds else "-"
+
     def line(self, width: int) -> str:
-        counts = (self.done, self.running, self.failed, self.skipped, self.to_do)
-        median = "-" if self.median_seconds is None else duration(self.median_seconds)
-        left = duration(self.left_seconds) if self.left_seconds else "-"
-        numbers = " ".join(f"{count:>7}" for count in counts)
-        return f"{self.cell:<{width}} {self.stage:<10} {numbers}  {median:>6} {left:>6}"
+        """A row of the table, whose first column has this width."""
+        numbers = " ".join(f"{count:>7}" for count in self.counts.values())
+        return f"{self.cell:<{width}} {self.stage:<{STAGE_WIDTH}} {numbers}  {self.median:>6} {self.left:>6}"
+
+    @property
+    def words(self) -> str:
+        """The same without the cell, for what is narrower than the table: nothing that is zero or not known."""
+        counts = [f"{count} {state}" for state, count in self.counts.items() if count]
+        times = [f"{name} {said}" for name, said in (("median", self.median), ("left", self.left)) if said != "-"]
+        return f"{self.stage:<{STAGE_WIDTH}} {', '.join([*counts, *times])}"
+
+
+def _wrapped(line: str, columns: int) -> list[str]:
+    """A stage in words, in lines that end behind a comma."""
+    bound = re.sub("(?<!,) ", "\0", line)
+    lines = textwrap.wrap(bound, columns, subsequent_indent=f"{INDENT}{' ' * STAGE_WIDTH} ", break_long_words=False)
+    return [one.replace("\0", " ") for one in lines]
 
 
 class StudyStatus(Frozen):
@@ -116,24 +147,39 @@ class RunStatus(Frozen):
     failures: tuple[FailureStatus, ...] = ()
     problem: str | None = None
 
-    def lines(self) -> Iterator[str]:
-        """For people."""
+    def lines(self, columns: int | None = None) -> Iterator[str]:
+        """For people. columns: of their terminal, into which the table of stages is brought; null: of any width."""
         if self.problem is not None:
             yield f"{self.name}: {self.problem}"
             return
         yield f"{self.name}: {self.command}"
-        yield from (f"  {line}" for line in self._body())
+        yield from (f"{INDENT}{line}" for line in self._body(columns))
 
-    def _body(self) -> Iterator[str]:
-        width = max(len(one.cell) for one in self.stages)
-        yield f"{'cell':<{width}} {'stage':<10} {' '.join(f'{state:>7}' for state in STATES)}  median   left"
-        yield from (one.line(width) for one in self.stages)
+    def _body(self, columns: int | None) -> Iterator[str]:
+        table = self._table()
+        if columns is not None and columns < len(INDENT) + max(map(len, table)):
+            yield from self._narrow(columns - len(INDENT))
+        else:
+            yield from table
         yield from (one.line for one in self.studies)
         if self.queue_problem is not None:
             yield self.queue_problem
         yield from (one.line for one in self.jobs)
         yield from (Driver(**one.model_dump()).line for one in self.drivers)
         yield from (one.line for one in self.failures)
+
+    def _table(self) -> list[str]:
+        """A row for each stage of each cell."""
+        width = max(len(one.cell) for one in self.stages)
+        states = " ".join(f"{state:>7}" for state in STATES)
+        head = f"{'cell':<{width}} {'stage':<{STAGE_WIDTH}} {states}  median   left"
+        return [head, *(one.line(width) for one in self.stages)]
+
+    def _narrow(self, columns: int) -> Iterator[str]:
+        """The same where the table is too wide: the name of each cell, and its stages in words below."""
+        for cell, stages in groupby(self.stages, key=lambda one: one.cell):
+            yield cell
+            yield from (line for one in stages for line in _wrapped(f"{INDENT}{one.words}", columns))
 
 
 class ResultsStatus(Frozen):
@@ -150,6 +196,25 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
+    asked = read(arguments)
+    while True:
+        status = read_status(asked.results)
+        print(status.model_dump_json(indent=1) if asked.as_json else _shown(status))
+        if status.finished or not asked.watch:
+            return 0
+        sys.stdout.flush()
+        time.sleep(WATCH_SECONDS)
+        print()
+
+
+class Asked(NamedTuple):
+    results: Results
+    watch: bool
+    as_json: bool
+
+
+def read(arguments: Sequence[str]) -> Asked:
+    """What a command asks for. Raises ConfigError for an unknown option, or two that do not go together."""
     refuse_repeats(arguments)
     results = Results(Path("results"))
     for argument in arguments:
@@ -157,22 +222,21 @@ def main(arguments: Sequence[str]) -> int:
             results = Results(Path(argument.removeprefix("results=")))
         elif argument not in ("--watch", "--json"):
             raise unknown("option", argument, ["results=DIR", "--watch", "--json", "--help"])
-    watch, as_json = "--watch" in arguments, "--json" in arguments
-    if watch and as_json:
+    asked = Asked(results, "--watch" in arguments, "--json" in arguments)
+    if asked.watch and asked.as_json:
         raise ConfigError(
             "--json is one look and cannot watch",
             given="--watch --json",
             allowed="one of them",
             remedy="run status --json again when you want to know more",
         )
-    while True:
-        status = read_status(results)
-        print(status.model_dump_json(indent=1) if as_json else "\n".join(chain(*(run.lines() for run in status.runs))))
-        if status.finished or not watch:
-            return 0
-        sys.stdout.flush()
-        time.sleep(WATCH_SECONDS)
-        print()
+    return asked
+
+
+def _shown(status: ResultsStatus) -> str:
+    """For people, as wide as their terminal is now; what goes into a file or another program has its whole table."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return "\n".join(chain(*(run.lines(columns) for run in status.runs)))
 
 
 def read_status(results: Results) -> ResultsStatus:

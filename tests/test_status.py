@@ -66,6 +66,57 @@ def test_a_stage_that_nothing_is_known_of_has_no_times() -> None:
     assert known.line(3).endswith("   2 s 10 min")
 
 
+def half_way() -> RunStatus:
+    """A sweep of two cells, one of them with a long name."""
+    nothing = {"running": 0, "failed": 0, "skipped": 0, "to_do": 0, "median_seconds": 2.0, "left_seconds": 0.0}
+    stages = [
+        StageStatus(cell=cell, stage=stage, **{**nothing, **counts})
+        for cell in ("digits/smallnet", "cifar10/resnet18/random(ratio=0.05)")
+        for stage, counts in {
+            "reference": {"done": 4},
+            "search": {"done": 1, "running": 2, "to_do": 12, "left_seconds": 600.0},
+            "evaluate": {"done": 0, "to_do": 30, "median_seconds": None},
+        }.items()
+    ]
+    return RunStatus(name="sweep-1", command="sweep", finished=False, stages=tuple(stages))
+
+
+@pytest.mark.parametrize("columns", [40, 80, 102])
+def test_in_a_terminal_narrower_than_its_table_a_sweep_is_told_in_words(columns: int) -> None:
+    head, *lines = half_way().lines(columns)
+    assert head == "sweep-1: sweep" and max(map(len, lines)) <= columns
+    assert lines[:2] == ["  digits/smallnet", "    reference  4 done, median 2 s"]
+    told = re.sub(r",\n +", ", ", "\n".join(lines))
+    assert "search     1 done, 2 running, 12 to do, median 2 s, left 10 min\n    evaluate   30 to do\n" in told
+    assert not re.search(r"\b0\b|-$", told.replace("ratio=0.05", ""), re.MULTILINE), "what is zero is left out"
+
+
+def test_a_table_that_fits_stays_one() -> None:
+    table = [*half_way().lines()]
+    assert max(map(len, table)) == 103 and [*half_way().lines(103)] == [*half_way().lines(120)] == table
+    assert table[1].split() == ["cell", "stage", *" ".join(status.STATES).split(), "median", "left"]
+
+
+def test_only_a_terminal_has_a_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared(Planner(read_command([*WORK, f"results={tmp_path}"]).sweep, Progress(quiet=True)), "sweep", [])
+    monkeypatch.setenv("COLUMNS", "40")
+    assert status.main([f"results={tmp_path}"]) == 0
+    piped = capsys.readouterr().out
+    assert re.search("cell +stage +done", piped)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert status.main([f"results={tmp_path}"]) == 0
+    shown = capsys.readouterr().out
+    assert "stage" not in shown and max(map(len, shown.splitlines()[1:])) <= 40
+
+
+@pytest.mark.parametrize("words", [["--wach"], ["result=x"], ["results=a", "results=b"], ["--watch", "--json"]])
+def test_wrong_words_are_refused_before_anything_is_read(words: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        status.read(words)
+
+
 def test_a_run_that_cannot_be_read_hides_no_other_and_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "runs" / "old").mkdir(parents=True)
     (tmp_path / "runs" / "old" / "sweep.json").write_text("{}")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from deepunlearn.analysis.options import parse_options
 from deepunlearn.cli import table, wants_help
@@ -39,11 +40,25 @@ _WORDS = {
     "methods=, dataset=, arch=": "only these (a,b); methods=none: references alone",
     "plan=true": "say what would be done, and stop",
 }
-ACTIONS = ("export", "import", "show")
 NOTHING = "none"  # as methods=
 NAME = re.compile(r"[\w.+-]+")
 
 Options = dict[str, str | bool]
+ACTIONS: dict[str, Options] = {  # -> their options with defaults
+    "export": {"out": "", "results": "results", **dict.fromkeys(packing.AXES, ""), "plan": False},
+    "import": {"results": "results", "plan": False},
+    "show": {},
+}
+
+
+class Asked(NamedTuple):
+    """file: the bundle that is written or read; chosen: by axis the names that alone are packed."""
+
+    action: str
+    file: Path
+    results: Results
+    chosen: dict[str, list[str]]
+    plan: bool
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,34 +66,33 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(f"{USAGE}\n\n{table('options', _WORDS)}")
         return 0
+    asked = read(arguments)
+    if asked.action == "export":
+        return _export(asked)
+    return _show(asked) if asked.action == "show" else _import(asked)
+
+
+def read(arguments: Sequence[str]) -> Asked:
+    """What a command asks for. Raises ConfigError for an unknown action, option or name; no file is looked at."""
     action, rest = (arguments[0], arguments[1:]) if arguments else ("nothing", ())
     if action not in ACTIONS:
         raise unknown("action", action, ACTIONS, remedy="begin with one of them; --help has examples")
-    if action == "export":
-        return _export(rest)
-    return _show(rest) if action == "show" else _import(rest)
+    file, options = _written(rest) if action == "export" else _bundle(action, rest)
+    results = Results(Path(str(options.get("results", "results"))))
+    return Asked(action, file, results, _chosen(options), bool(options.get("plan")))
 
 
-def _export(arguments: Sequence[str]) -> int:
-    defaults: Options = {"out": "", "results": "results", **dict.fromkeys(packing.AXES, ""), "plan": False}
-    options = parse_options(arguments, defaults)
-    if not options["out"]:
-        raise ConfigError(
-            "it is not said which file to write",
-            given="no out=",
-            allowed="out=FILE",
-            remedy="give out=FILE, e.g. out=results.zip",
-        )
-    results, out = Results(Path(str(options["results"]))), Path(str(options["out"])).absolute()
+def _export(asked: Asked) -> int:
+    results, out = asked.results, asked.file
     packing.check_out(out)
-    found = packing.stock(results, _chosen(options))
+    found = packing.stock(results, asked.chosen)
     store = Store(results.store)
     references = [one for one in found.manifest.entries if one.labels[2] == "reference"]
     print(summary.of_manifest(found.manifest, [(one, store.open(store.root / one.entry).key) for one in references]))
     for line in found.left_out:
         print(f"left out: {line}")
     packing.check_room(out.parent, found.manifest.bytes)
-    if options["plan"]:
+    if asked.plan:
         return 0
     with _counted("packing", found.manifest.bytes) as told:
         sha256 = packing.write(found, results, out, told)
@@ -86,18 +100,17 @@ def _export(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _import(arguments: Sequence[str]) -> int:
-    file, options = _file("import", arguments, {"results": "results", "plan": False})
-    results = Results(Path(str(options["results"])))
+def _import(asked: Asked) -> int:
+    results = asked.results
     packing.check_room(results.store, 0)
-    with reading(file) as bundle:
+    with reading(asked.file) as bundle:
         with _counted("verifying", bundle.manifest.bytes) as told:
             new, had = taking.sort(bundle, results, told)
         print(summary.of_manifest(bundle.manifest, bundle.configs("reference")))
         size = sum(packed.bytes for packed in new)
         print(f"\n{len(new):,} entries are new ({size / 1e6:,.1f} MB), {len(had):,} are in the store already")
         packing.check_room(results.store, size)
-        if options["plan"]:
+        if asked.plan:
             return 0
         if removed := Store(results.store).clean():
             print(f"removed {removed} unfinished results of processes that were killed")
@@ -107,16 +120,29 @@ def _import(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _show(arguments: Sequence[str]) -> int:
-    file, _ = _file("show", arguments, {})
-    with reading(file) as bundle:
+def _show(asked: Asked) -> int:
+    with reading(asked.file) as bundle:
         print(summary.of_manifest(bundle.manifest, list(bundle.configs("reference"))))
         print("\nits list of files is sound; import reads and verifies their contents as well")
     return 0
 
 
-def _file(action: str, arguments: Sequence[str], defaults: Options) -> tuple[Path, Options]:
-    """The bundle that an action is about, and its options."""
+def _written(arguments: Sequence[str]) -> tuple[Path, Options]:
+    """The file that an export writes, and its options."""
+    options = parse_options(arguments, ACTIONS["export"])
+    if not options["out"]:
+        raise ConfigError(
+            "it is not said which file to write",
+            given="no out=",
+            allowed="out=FILE",
+            remedy="give out=FILE, e.g. out=results.zip",
+        )
+    return Path(str(options["out"])).absolute(), options
+
+
+def _bundle(action: str, arguments: Sequence[str]) -> tuple[Path, Options]:
+    """The bundle that another action is about, and its options."""
+    defaults = ACTIONS[action]
     files = [one for one in arguments if one.partition("=")[0] not in defaults]
     if len(files) != 1:
         raise ConfigError(
@@ -130,7 +156,7 @@ def _file(action: str, arguments: Sequence[str], defaults: Options) -> tuple[Pat
 
 def _chosen(options: Options) -> dict[str, list[str]]:
     """By axis the names that are given."""
-    given = {axis: str(options[axis]) for axis in packing.AXES if options[axis]}
+    given = {axis: str(options[axis]) for axis in packing.AXES if options.get(axis)}
     return {axis: _names(axis, value) for axis, value in given.items()}
 
 
