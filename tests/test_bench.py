@@ -68,7 +68,8 @@ def test_a_curve_is_of_what_a_search_means_and_each_repeat_has_report_seeds_of_i
     searching = common.Searching(
         ["thrifty"], ["ft"], ["smallnet"], [], "digits", limit=300, epochs=2, repeats=4, seeds=3, more=[], curves=None
     )
-    plan = heldout.Plan(common.Options(tmp_path, False, tmp_path, None, searching))
+    options = common.Options(tmp_path, False, tmp_path, None, searching)
+    plan = heldout.Plan(options)
     reported = [seed for repeat in range(4) for seed in _seeds_of(plan.arguments("arch=smallnet", "paper", repeat, []))]
     assert reported == list(range(12))
     place = ("smallnet", "thrifty", 0, "ft")
@@ -81,9 +82,9 @@ def test_a_curve_is_of_what_a_search_means_and_each_repeat_has_report_seeds_of_i
         search = read.sweep.search.model_copy(update={"trials": 30})
         return read._replace(sweep=read.sweep.model_copy(update={"search": search}))
 
-    assert searches._of(plan, *place) == before
+    assert searches._of(heldout.Plan(options), *place) == before
     monkeypatch.setattr(heldout.Plan, "command", other_preset)
-    after = searches._of(plan, *place)
+    after = searches._of(heldout.Plan(options), *place)
     assert after[:-1] == before[:-1] and after != before
 
 
