@@ -14,7 +14,6 @@ from deepunlearn.launch.task import Task
 
 FILE = "summary.txt"  # in the run's folder
 SCORES = ("RetDev", "Indisc", "RTE")  # docs/protocol.md says what they are
-WIDEST = 120  # columns of a failure
 MOST_LINES = 20  # of scores, and of failures: a mail is read on one screen
 
 
@@ -77,14 +76,8 @@ def _mean(rows: Iterable[dict[str, Any]], score: str) -> str:
 def _failure(planner: Planner, task: Task) -> str:
     note = planner.failure(task)
     assert note is not None
-    return _line(f"{note['kind']}: {task.label(planner.sweep)}", note["message"])
+    return f"  {note['kind']}: {task.label(planner.sweep)}: {note['message'].splitlines()[0]}"
 
 
 def _reason(planner: Planner, task: Task, note: dict[str, Any]) -> str:
-    return _line(f"not run: {task.label(planner.sweep)}: {note['error']}", note["message"])
-
-
-def _line(what: str, message: str) -> str:
-    """The first line of a message, with `what` it is of; cut where it is wide."""
-    text = f"  {what}: {message.partition(chr(10))[0]}"
-    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+    return f"  not run: {task.label(planner.sweep)}: {note['error']}: {note['message']}"

@@ -50,16 +50,6 @@ def test_a_long_list_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.Monk
     assert "  and 1 more; tables show them" in summary(planner, tmp_path / "run").splitlines()
 
 
-def test_what_was_not_run_is_said_in_a_line_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planner = planned(tmp_path)
-    note = {"error": "OSError", "message": "the disk " + "is full " * 40 + "\n  given:   /data\n  remedy:  make room"}
-    monkeypatch.setattr(planner, "not_run", lambda: [(task, note) for task in planner.tasks[:3]])
-    text = summary(planner, tmp_path / "run")
-    lines = [line for line in text.splitlines() if line.startswith("  not run: ")]
-    assert len(lines) == 3 and all("OSError: the disk is full" in line and len(line) <= 120 for line in lines)
-    assert "remedy" not in text
-
-
 @pytest.mark.slow
 def test_a_sweep_ends_with_its_summary_which_is_kept_for_a_mail(finished_once: Finished) -> None:
     (run,) = (finished_once.folder / "results" / "runs").iterdir()
