@@ -109,6 +109,7 @@ IDEAS = {  # what docs/searches.md calls a change of thrifty -> the line of the 
     "the best one alone: ": "candidates=1",
     "none: ": "from_defaults=false",
     "random: ": "sampler=random",
+    "`gp`: ": "sampler=gp",
     "`cmaes`: ": "sampler=cmaes",
     "ends there | | ": "pruner=median",
     "no pruning: ": "prune=false+pruner=median+look_samples=null",
