@@ -56,7 +56,7 @@ bench: .venv/.installed  ## the goals of speed, measured: results/bench/, about 
 	$(BIN)/python scripts/bench/run.py
 
 DATA ?= datasets/cifar10-images
-findings: .venv/.installed  ## the runs of docs/findings.md, some 15 hours on two cores; goes on where it was stopped; images in DATA
+findings: .venv/.installed  ## the runs of docs/findings.md, some 10 hours on two cores; goes on where it was stopped; images in DATA
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/findings.sh "$(DATA)"
 
 RESULTS ?= results
