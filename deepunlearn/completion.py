@@ -214,7 +214,7 @@ def _measures(folders: Folders) -> Iterator[str]:
 
     ones = [one for kind in ("measure", "attack") for one in registered(kind, folders).values()]
     sets = sorted({name for one in ones for name in _read(one.yaml).get("sets", ())})
-    yield from dict.fromkeys(("default", "all", *sets))
+    yield from dict.fromkeys(("default", "all", "none", *sets))
     yield from (one.name for one in ones if one.name not in SCORED_TOGETHER)
 
 

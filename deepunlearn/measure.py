@@ -92,7 +92,7 @@ def usage(folders: Folders) -> str:
     known = known_measures(folders)
     sets = {name: ", ".join(one.name for one in own) or "(none)" for name, own in sets_of(known.values()).items()}
     titles = {name: one.title + (" (slow)" if one.slow else "") for name, one in known.items()}
-    del sets["all"]
+    del sets["all"], sets["none"]
     parts = [table("options", _WORDS), table("measures", titles), table("sets, beside all", sets)]
     return "\n\n".join([USAGE, *parts])
 

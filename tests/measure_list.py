@@ -20,9 +20,9 @@ INTRO = "Made of the YAML files in `conf/measure/` and `conf/attack/` by `python
 def catalogue() -> str:
     """Of each measure its columns, and what else its YAML says."""
     added = known_measures(Folders())
-    sets = {name: own for name, own in sets_of(added.values()).items() if name != "all"}
+    sets = {name: own for name, own in sets_of(added.values()).items() if name not in ("all", "none")}
     words = [f"`{name}`: {', '.join(sorted(one.name for one in own)) or 'none of ours'}" for name, own in sets.items()]
-    told = [INTRO, paragraph(f"Sets, beside `all`: {'; '.join(words)}.") + "\n", "### In every row\n"]
+    told = [INTRO, paragraph(f"Sets, beside `all` and `none`: {'; '.join(words)}.") + "\n", "### In every row\n"]
     told += ["\n".join(_lines(one)) for one in BUILT_IN.measures]
     told += ["### When asked for (`measures=[NAME,...]`)\n"]
     told += ["\n".join(_lines(one)) for _, one in sorted(added.items())]

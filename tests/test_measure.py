@@ -305,6 +305,7 @@ def _as_evaluation(folder: Path, path: Path, note: FailureNote) -> None:
         (["train.epochs=3"], "unknown option 'train.epochs'", "as they are stored"),
         (["runtime.precision=bf16"], "unknown option 'runtime.precision'", "as they are stored"),
         (["measures=[]"], "no measure is chosen", "measures=[NAME,...]"),
+        (["measures=none"], "no measure is chosen", "measures=[NAME,...]"),
         (["method"], "cannot read 'method'", "NAME="),
     ],
 )

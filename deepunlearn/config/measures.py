@@ -45,8 +45,8 @@ def known_measures(folders: Folders) -> dict[str, Measure]:
 
 
 def sets_of(measures: Iterable[Measure]) -> dict[str, list[Measure]]:
-    """The measures of each set: those that are computed unasked, all, and sets that their YAMLs name."""
-    sets: dict[str, list[Measure]] = {"default": [], "all": []}
+    """The measures of each set: those that are computed unasked, all, none, and sets that their YAMLs name."""
+    sets: dict[str, list[Measure]] = {"default": [], "all": [], "none": []}
     for one in measures:
         for name in ("all", *(["default"] if one.default else []), *one.sets):
             sets.setdefault(name, []).append(one)
