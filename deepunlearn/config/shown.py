@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import hydra
+from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -72,14 +73,22 @@ def _places(folders: Folders) -> Iterator[str]:
     yield f"{shipped('sweeps')} (sweep=NAME; a path that ends in .yaml is read where it is)"
 
 
+def _chosen(found: Sequence[ResultDefault], parent: str, depth: int = 0) -> Iterator[str]:
+    """The choices that the configuration `parent` makes, under each those that it is built on.
+
+    Hydra's own list has the latter beside the former, as if a group had two choices.
+    """
+    for path in (str(entry.config_path) for entry in found if entry.parent == parent):
+        group, _, choice = path.rpartition("/")
+        yield f"{'  ' * (depth + 1)}{'built on ' if depth else ''}{group}: {choice}"
+        yield from _chosen(found, path, depth + 1)
+
+
 def _defaults(one: Composition) -> Iterator[str]:
     """Each group with its choice, and the overrides that come on top."""
     with composing():
         loader = GlobalHydra.instance().config_loader()
         found = loader.compute_defaults_list("sweep", one.overrides, RunMode.RUN)
-    for path in (str(entry.config_path) for entry in found.defaults):
-        group, stroke, choice = path.rpartition("/")
-        if stroke and not group.startswith("hydra"):
-            yield f"  {group}: {choice}"
+    yield from _chosen(found.defaults, "sweep")
     plain = [override for override in one.overrides if override.partition("=")[0].lstrip("+") not in (*AXES, *GROUPS)]
     yield from ("\nvalues set on top", *(f"  {override}" for override in plain)) if plain else ()
