@@ -19,7 +19,7 @@ from deepunlearn.config.files import AXES, GROUPS
 from deepunlearn.config.hydra_flags import Asked
 from deepunlearn.core.errors import unknown
 from deepunlearn.core.paths import shipped
-from deepunlearn.registry import KINDS, SETTINGS, Folders, registered
+from deepunlearn.registry import HELD, KINDS, Folders, registered
 
 
 def shown(asked: Asked) -> Iterator[str]:
@@ -69,7 +69,7 @@ def _places(folders: Folders) -> Iterator[str]:
     found = chain.from_iterable(registered(kind, folders).values() for kind in KINDS)
     yield from dict.fromkeys(f"{one.yaml.parent} ({one.origin})" for one in found if not one.built_in)
     if folders.plugins is not None:
-        yield f"{folders.plugins} (--config-dir or plugins=; may hold {', '.join((*KINDS, *SETTINGS))})"
+        yield f"{folders.plugins} (--config-dir or plugins=; may hold {', '.join(HELD)})"
     yield f"{shipped('sweeps')} (sweep=NAME; a path that ends in .yaml is read where it is)"
 
 
