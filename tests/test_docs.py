@@ -52,6 +52,8 @@ def test_the_reference_of_options_is_current_and_explains_each() -> None:
     assert len(options) > 100
     assert not [row for row in options if len(row) == 3], "say behind a # in conf/ or the schema what it is"
     assert not [row for row in options if row[1] == "value"], "option_list has no word for this type"
+    absent = {row[0] for row in options if "null" in row[2] and "null" not in row[1]}
+    assert absent == {"`forget.file`", "`forget.where`"}, "of all others null is a value: say so in option_list"
     assert "PydanticUndefined" not in page
 
 
