@@ -26,7 +26,7 @@ from deepunlearn.cli import folders_of, run_main, wants_help
 from deepunlearn.core.errors import unknown
 from deepunlearn.core.forget import REQUESTS
 from deepunlearn.core.paths import shipped
-from deepunlearn.registry import KINDS, Folders, registered
+from deepunlearn.registry import KINDS, SWEEPS, Folders, registered
 
 SHELLS = ("bash", "zsh", "fish")
 USAGE = """usage: deepunlearn completion bash|zsh|fish
@@ -180,7 +180,7 @@ def _values(command: str, name: str, earlier: Sequence[str], value: str) -> Iter
     elif name == "measures":
         yield from _measures(folders_of(earlier)[1])
     elif name == "sweep":
-        yield from chain(_stems(shipped("sweeps")), _paths(value))
+        yield from chain(_stems(shipped(SWEEPS)), _own(SWEEPS, folders_of(earlier)[1]), _paths(value))
     else:
         yield from _enumerated(group if dot else "", field if dot else name)
 
@@ -204,8 +204,12 @@ def _choices(group: str, folders: Folders) -> Iterator[str]:
         yield from registered(group, folders)
         return
     yield from _stems(shipped("conf") / group)
-    if folders.plugins is not None:
-        yield from _stems(Path(folders.plugins) / group)
+    yield from _own(group, folders)
+
+
+def _own(group: str, folders: Folders) -> Iterator[str]:
+    """The names in a folder of that of `plugins=`."""
+    return iter(()) if folders.plugins is None else _stems(Path(folders.plugins) / group)
 
 
 def _measures(folders: Folders) -> Iterator[str]:

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         print(usage(folders_of(arguments)[1]))
         return 0
     arguments = _words(arguments)
-    command, chosen = _read(arguments)
+    command, chosen = read(arguments)
     progress = Progress()
     given = command.sweep
     check_writable(Path(given.results), f"a copy of {given.results} that is yours")
@@ -110,7 +110,7 @@ def _words(arguments: Sequence[str]) -> list[str]:
     return asked.words
 
 
-def _read(arguments: Sequence[str]) -> tuple[Command, dict[str, list[str]]]:
+def read(arguments: Sequence[str]) -> tuple[Command, dict[str, list[str]]]:
     """What is to be computed and how, and by axis which models. Raises ConfigError."""
     refuse_repeats(arguments)
     given = [parsed(argument) for argument in arguments]

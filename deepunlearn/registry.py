@@ -57,12 +57,14 @@ KINDS = {
 
 
 SETTINGS = ("train", "search", "protocol", "launcher", "runtime")  # groups of conf/ that are values without code
+SWEEPS = "sweeps"  # the folder of sweep files
+HELD = (*KINDS, *SETTINGS, SWEEPS)  # what the folder of `plugins=` may hold
 
 
 class Folders(NamedTuple):
     """Where a user's own lie: `plugins=DIR` has a folder for each kind, `extra_methods=DIR` is a folder of methods.
 
-    That of `plugins=`, which Hydra calls `--config-dir`, may have folders of `SETTINGS`, too.
+    That of `plugins=`, which Hydra calls `--config-dir`, may have folders of `SETTINGS` and `SWEEPS`, too.
     """
 
     plugins: str | None = None
@@ -150,11 +152,11 @@ def _all(kind: Kind, folders: Folders) -> Iterator[Registered]:
     yield from _of_packages(kind)
     if kind.name == "method" and folders.extra_methods is not None:
         root = Path(folders.extra_methods)
-        _refuse_empty(root, f"extra_methods={root}", "methods")
+        _refuse_empty(root, "extra_methods=DIR", "methods")
         yield from _of_folder(kind, root)
     if folders.plugins is not None:
         root = Path(folders.plugins)
-        _check_plugins(root)
+        check_plugins(root)
         yield from _of_folder(kind, root / kind.name)
 
 
@@ -226,29 +228,38 @@ def _existing(kind: Kind, yaml: Path, origin: str, *, in_folder: bool = False) -
     return yaml
 
 
-def _check_plugins(root: Path) -> None:
-    """Raises ConfigError unless the folder of `plugins=` has folders of kinds only: others would never be read."""
+def check_plugins(root: Path) -> None:
+    """Raises ConfigError unless the folder of `plugins=` has folders of `HELD` only: others would never be read."""
     folders = [one.name for one in root.iterdir() if one.is_dir() and one.name[0] not in "._"] if root.is_dir() else []
     for name in sorted(folders):
-        if name not in (*KINDS, *SETTINGS):
-            near = get_close_matches(name, (*KINDS, *SETTINGS), n=1)
+        if name not in HELD:
+            near = get_close_matches(name, HELD, n=1)
             raise ConfigError(
-                f"a folder of plugins={root} is not that of a kind",
+                f"a folder in {root} is not that of a kind",
                 given=name,
-                allowed=", ".join((*KINDS, *SETTINGS)),
+                allowed=", ".join(HELD),
                 remedy=f"rename it{f' to {near[0]}' if near else ''}, or move it elsewhere",
             )
     if not any(_holds(root / name) for name in folders):
-        _refuse_empty(root, f"plugins={root}", "plug-ins in folders named after their kind, e.g. method/,")
+        _refuse_empty(
+            root, "plugins=DIR or --config-dir DIR", "plug-ins in folders named after their kind, e.g. method/,"
+        )
 
 
-def _refuse_empty(root: Path, given: str, what: str) -> None:
+def _refuse_empty(root: Path, option: str, what: str) -> None:
+    if not root.is_dir():
+        raise ConfigError(
+            "the folder of plug-ins is not there",
+            given=str(root.absolute()),
+            allowed="a folder that is there",
+            remedy=f"give {option} with the right folder",
+        )
     if not _holds(root):
         raise ConfigError(
-            "a folder of plug-ins holds none",
-            given=given if root.is_dir() else f"{given}: there is no {root.absolute()}",
+            "the folder of plug-ins holds none",
+            given=str(root.absolute()),
             allowed=f"a folder with {what} NAME.py and NAME.yaml for each",
-            remedy="give plugins=DIR or extra_methods=DIR with the right folder",
+            remedy=f"give {option} with the right folder",
         )
 
 

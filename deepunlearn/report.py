@@ -10,7 +10,6 @@ from pathlib import Path
 from deepunlearn.analysis import figures, inputs, page, tables
 from deepunlearn.analysis.figures import kept
 from deepunlearn.analysis.figures.style import FORMATS, PAGE, WIDTHS, Picture, Sheet, captions
-from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.page import panels
 from deepunlearn.analysis.page.methods import About
 from deepunlearn.analysis.ranking import rankings
@@ -46,8 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
-    options = parse_options(arguments, OPTIONS)
-    sheet = read_sheet(options)
+    options, sheet = read(arguments)
     results = Path(str(options["results"]))
     shown = read_models(options)
     records = inputs.load_records(options)
@@ -68,24 +66,30 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def read_models(options: Mapping[str, str | bool]) -> list[panels.Model]:
-    """What panels=true shows, nothing without it. Raises ConfigError where that cannot be made of these results."""
-    if options["panels"] is not True:
-        return []
-    if options["records"]:
+def read(arguments: Sequence[str]) -> tuple[dict[str, str | bool], Sheet]:
+    """What a command asks for, and what its figures' files are drawn for. Raises ConfigError; no file is looked at."""
+    options = inputs.read_options(arguments, OPTIONS)
+    if options["panels"] is True and options["records"]:
         raise ConfigError(
             "panels=true needs models and images, which records do not have",
             given=f"records={options['records']}",
             allowed="the results folder that the sweep wrote into, results=DIR",
             remedy="leave records= or panels=true out",
         )
+    return options, _sheet(options)
+
+
+def read_models(options: Mapping[str, str | bool]) -> list[panels.Model]:
+    """What panels=true shows, nothing without it. Raises ConfigError where that cannot be made of these results."""
+    if options["panels"] is not True:
+        return []
     from deepunlearn.panels import collect  # noqa: PLC0415 - torch
 
     return collect(Path(str(options["results"])), Progress())
 
 
-def read_sheet(options: Mapping[str, str | bool]) -> Sheet:
-    """What the figures' files are drawn for. Raises ConfigError for another width or format."""
+def _sheet(options: Mapping[str, str | bool]) -> Sheet:
+    """Raises ConfigError for another width or format than there are."""
     for name, allowed in {"figures.width": INCHES, "format": FORMATS}.items():
         if options[name] not in allowed:
             raise ConfigError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from deepunlearn.cli import run_main, table, wants_help
 from deepunlearn.config import GROUPS, Command, Flags, options, read_command, sweep_files
+from deepunlearn.config.arguments import NOTHING
 from deepunlearn.config.hydra_flags import read_flags
 from deepunlearn.config.measures import check_classes
 from deepunlearn.config.shown import shown
@@ -89,7 +90,7 @@ _HYDRA = {
     "--info": "where configurations are looked for, and which are chosen; runs nothing",
     "--config-dir DIR, -cd DIR": "a folder of configurations of your own; the same as plugins=DIR",
     "'NAME=${oc.env:VARIABLE}'": "a value from the environment",
-    "~search, ~measures, ~launcher, ~hparams": "search=none, measures=[], launcher=local, hparams=null",
+    ", ".join(f"~{name}" for name in NOTHING): ", ".join(f"{name}={none}" for name, none in NOTHING.items()),
 }
 _OPTIONS = {
     "seeds=10": "report seeds: a number, or a list as [0,1,2]",

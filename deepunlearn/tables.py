@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from deepunlearn.analysis import inputs, render, seed_rows, tables
-from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.ranking import rankings
 from deepunlearn.cli import run_main, wants_help
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(USAGE)
         return 0
-    options = parse_options(arguments, inputs.OPTIONS)
+    options = inputs.read_options(arguments)
     records = inputs.load_records(options)
     made = tables.build(records, rankings(records.counted.rows, records.counted.cases), str(options["compare"]))
     folder = Path(str(options["results"])) / "tables"

@@ -144,8 +144,9 @@ def rows(group: Group) -> Iterator[tuple[str, str, str, str]]:
     means = meanings(group)
     for name, field in group.model.model_fields.items():
         if name not in HIDDEN and f"{group.prefix}{name}" not in PLUGGED:
-            kind = kind_of_value(field.annotation, tuple(field.metadata))
-            yield f"{group.prefix}{field.alias or name}", kind, defaults(group, name), means.get(name, "")
+            option = f"{group.prefix}{field.alias or name}"
+            kind = GIVEN.get(option) or kind_of_value(field.annotation, tuple(field.metadata))
+            yield option, kind, defaults(group, name), means.get(name, "")
 
 
 def sweep_rows() -> Iterator[tuple[str, str, str, str]]:
@@ -158,11 +159,11 @@ def sweep_rows() -> Iterator[tuple[str, str, str, str]]:
         if name == "defaults":
             continue
         for inner, default in value.items() if isinstance(value, dict) else [("", value)]:
-            kind = OF_SWEEP.get(f"{name}.{inner}") or OF_SWEEP.get(name) or kind_of_value(fields[name].annotation)
+            kind = GIVEN.get(f"{name}.{inner}") or GIVEN.get(name) or kind_of_value(fields[name].annotation)
             yield f"{name}.{inner}".rstrip("."), kind, _written(default), means[name][inner or name]
 
 
-OF_SWEEP = {  # what a command is given there is not what the validated sweep holds
+GIVEN = {  # what a command is given there is not what the validated sweep holds
     "seeds": "whole number, or list",
     "measures": "list, or null",
     "reference.original": "path, or list of paths, or null",
@@ -172,6 +173,7 @@ OF_SWEEP = {  # what a command is given there is not what the validated sweep ho
     "plugins": "path, or null",
     "extra_methods": "path, or null",
     "hparams": "path, or `nearest`, or null",
+    "search.winners": "path, or null",
 }
 
 

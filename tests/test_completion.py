@@ -91,6 +91,9 @@ def test_parts_of_ones_own_and_paths_are_offered(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     assert offered("sweep", ["plugins=own"], "arch=mi") == ["arch=mine"]
     assert offered("sweep", ["-cd", "own"], "arch=mi") == ["arch=mine"]
+    (tmp_path / "own" / "sweeps").mkdir()
+    (tmp_path / "own" / "sweeps" / "mine.yaml").write_text("")
+    assert offered("sweep", ["-cd", "own"], "sweep=mi") == ["sweep=mine"]
     assert offered("sweep", ["--config-dir"], "o") == offered("sweep", ["-cd"], "o") == ["own/"]
     assert offered("sweep", [], "plugins=o") == ["plugins=own/"]
     assert offered("tables", [], "results=./o") == ["results=./own/"]

@@ -20,6 +20,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_dashboard.py": "scripts/dashboard.py",
     "test_defaults.py": "scripts/defaults.py",
     "test_docs.py": "docs and README.md",
+    "test_docs_commands.py": "the commands in docs, README.md and the help of commands",
     "test_drawing.py": "docs/architecture.md",
     "test_earlier_results.py": "a store made by an earlier version",
     "test_example_package.py": "examples/plugin",

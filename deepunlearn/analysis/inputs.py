@@ -10,6 +10,7 @@ from deepunlearn.analysis import external, records
 from deepunlearn.analysis.compare import FORGOTTEN
 from deepunlearn.analysis.coverage import require_complete
 from deepunlearn.analysis.erasure import of_persons
+from deepunlearn.analysis.options import parse_options
 from deepunlearn.analysis.records import Records
 from deepunlearn.core.errors import ConfigError, unknown
 from deepunlearn.core.paths import check_writable
@@ -33,14 +34,23 @@ HELP = """\
 COMPARED = ("none", "paper", "erasure")
 
 
+def read_options(arguments: Sequence[str], defaults: Mapping[str, str | bool] = OPTIONS) -> dict[str, str | bool]:
+    """The options on a command line; defaults: `OPTIONS`, and what a command has beside them.
+
+    Raises ConfigError for what is no option, and for values that are wrong whatever the records are.
+    """
+    options = parse_options(arguments, defaults)
+    if options["compare"] not in COMPARED:
+        raise unknown("comparison", str(options["compare"]), COMPARED)
+    return options
+
+
 def load_records(options: Mapping[str, str | bool]) -> Records:
-    """The records that `options` (names as in `OPTIONS`) ask for; those of a store are written beside it.
+    """The records that `options` (as `read_options` returns them) ask for; those of a store are written beside it.
 
     Raises ConfigError where there are none, where results cannot be written, or where expected rows are missing and
     `partial` is false.
     """
-    if options["compare"] not in COMPARED:
-        raise unknown("comparison", str(options["compare"]), COMPARED)
     results = Path(str(options["results"]))
     named = [Path(name) for name in str(options["records"]).split(",") if name]
     check_writable(results, _instead(results, named))

@@ -28,6 +28,7 @@ VALUES = re.compile(r"(chain|rum)\.\d|method\.(\w+\.)?params\.")  # what a searc
 GRIDS = "only dataset, arch, method and forget, with its values, may be grids"
 FORGET = "forget."
 FLAGS = ("--help", *VALUED, *PLAIN)
+VARIABLE = "${oc.env:"
 SEED = "{seed}"  # in the name of a file: there is one for each
 
 
@@ -55,7 +56,20 @@ def parsed(argument: str) -> tuple[str, str]:
             allowed="options that --help of the command lists",
             remedy="results=DIR says where results go, launcher=slurm that a cluster runs them, method=ft,ct is a grid",
         )
+    if key in GROUPS and VARIABLE in value:
+        return key, _followed(key, value)
     return key, _QUOTED[key](value) if key in _QUOTED else value
+
+
+def _followed(key: str, value: str) -> str:
+    """A choice that a variable of the environment has. Hydra reads those in values; what it composes hangs on choices.
+
+    Raises ConfigError for a variable that is not set.
+    """
+    try:
+        return str(OmegaConf.create({key: value})[key])
+    except OmegaConfBaseException as error:
+        raise unresolved(error, f"{key}={value}") from None
 
 
 def _forced(key: str, argument: str) -> str:

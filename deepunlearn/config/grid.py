@@ -13,15 +13,14 @@ from omegaconf.errors import OmegaConfBaseException
 from deepunlearn.config import arguments as words
 from deepunlearn.config import forget_sets
 from deepunlearn.config.arguments import listed, parsed
-from deepunlearn.config.files import AXES, read_yaml, sweep_files
+from deepunlearn.config.files import AXES, read_yaml
 from deepunlearn.config.forget_sets import Chosen
 from deepunlearn.config.hydra_flags import read_flags
 from deepunlearn.config.known import default_of
-from deepunlearn.config.plugins import offer
+from deepunlearn.config.plugins import offer, sweeps
 from deepunlearn.config.references import unresolved
 from deepunlearn.config.settings import without
 from deepunlearn.core.errors import ConfigError, unknown
-from deepunlearn.core.paths import shipped
 from deepunlearn.core.validation import Frozen, validate
 from deepunlearn.registry import Folders
 
@@ -55,7 +54,7 @@ class Grid(NamedTuple):
 def read_grid(arguments: Sequence[str]) -> Grid:
     """The words of a command line in their places. Raises ConfigError."""
     given = [parsed(argument) for argument in read_flags(arguments).words]
-    file, name = _sweep_file([value for key, value in given if key == "sweep"])
+    file, name = _sweep_file(given)
     axes = {axis: listed(axis, value) for key, value in given if (axis := key) in AXES}
     for override in file.overrides:
         _refuse_axis(override)
@@ -80,14 +79,16 @@ def _folders(overrides: list[str]) -> Folders:
     return Folders(**{name: None if value is None else str(value) for name, value in given.items()})
 
 
-def _sweep_file(names: list[str]) -> tuple[SweepFile, str]:
+def _sweep_file(given: list[tuple[str, str]]) -> tuple[SweepFile, str]:
+    """The file that the last `sweep=` names, and what the sweep is called; the folder of `plugins=` may have it."""
+    names = [value for key, value in given if key == "sweep"]
     if not names:
         return SweepFile(), "sweep"
-    path = Path(_followed({"sweep": names[-1]}, f"sweep={names[-1]}")["sweep"])
-    if path.suffix != ".yaml":
-        path = shipped("sweeps") / f"{names[-1]}.yaml"
-    if not path.is_file():
-        raise unknown("sweep", names[-1], sweep_files(), remedy="give one of these names, or a path ending in .yaml")
+    name = str(_followed({"sweep": names[-1]}, f"sweep={names[-1]}")["sweep"])
+    known = sweeps(_folders([f"{key}={value}" for key, value in given]))
+    path = Path(name) if name.endswith(".yaml") else known.get(name)
+    if path is None or not path.is_file():
+        raise unknown("sweep", names[-1], known, remedy="give one of these names, or a path ending in .yaml")
     return validate(SweepFile, _read(path), f"sweep file {path.name}"), path.stem
 
 

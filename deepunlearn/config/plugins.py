@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from deepunlearn.config.files import options, read_yaml
 from deepunlearn.core.arch_config import ArchConfig
 from deepunlearn.core.errors import ConfigError
+from deepunlearn.core.paths import shipped
 from deepunlearn.core.schema import DatasetConfig
-from deepunlearn.registry import SETTINGS, Folders, Registered, check_code, registered
+from deepunlearn.registry import SETTINGS, SWEEPS, Folders, Registered, check_code, check_plugins, registered
 
 COMPOSED = ("method", "arch", "dataset", "forget")  # kinds that are groups of conf/
 NAMED = ("search", "protocol")  # that results are told apart by
@@ -47,12 +48,7 @@ def _values(group: str, file: Path) -> dict[str, Any]:
     """Raises ConfigError for a name that there is already, or that results would show wrongly."""
     values = read_yaml(file, resolve=False)
     if file.stem in options(group) or file.stem in ConfigStore.instance().repo[group]:
-        raise ConfigError(
-            f"there are two of the same name: {group}={file.stem}",
-            given=str(file),
-            allowed=f"names other than {', '.join(options(group))}",
-            remedy="rename yours, so that results of the two cannot be mistaken for each other",
-        )
+        raise _twice(group, file, options(group))
     if not isinstance(values, dict) or (group in NAMED and values.get("name") != file.stem):
         raise ConfigError(
             f"{file} does not say which {group} it is",
@@ -61,6 +57,27 @@ def _values(group: str, file: Path) -> dict[str, Any]:
             remedy="write that line into it: results show it",
         )
     return values
+
+
+def sweeps(folders: Folders) -> dict[str, Path]:
+    """The sweep files by name: ours, and those in the folder of `plugins=`. Raises ConfigError for a name twice."""
+    ours = {file.stem: file for file in sorted(shipped(SWEEPS).glob("*.yaml"))}
+    if folders.plugins is None:
+        return ours
+    check_plugins(Path(folders.plugins))
+    own = {file.stem: file for file in sorted((Path(folders.plugins) / SWEEPS).glob("*.yaml"))}
+    for name in sorted(own.keys() & ours.keys()):
+        raise _twice("sweep", own[name], ours)
+    return ours | own
+
+
+def _twice(group: str, file: Path, names: Iterable[str]) -> ConfigError:
+    return ConfigError(
+        f"there are two of the same name: {group}={file.stem}",
+        given=str(file),
+        allowed=f"names other than {', '.join(names)}",
+        remedy="rename yours, so that results of the two cannot be mistaken for each other",
+    )
 
 
 def _nodes(one: Registered) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import hydra
+from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -18,7 +19,7 @@ from deepunlearn.config.files import AXES, GROUPS
 from deepunlearn.config.hydra_flags import Asked
 from deepunlearn.core.errors import unknown
 from deepunlearn.core.paths import shipped
-from deepunlearn.registry import KINDS, SETTINGS, Folders, registered
+from deepunlearn.registry import HELD, KINDS, Folders, registered
 
 
 def shown(asked: Asked) -> Iterator[str]:
@@ -68,8 +69,19 @@ def _places(folders: Folders) -> Iterator[str]:
     found = chain.from_iterable(registered(kind, folders).values() for kind in KINDS)
     yield from dict.fromkeys(f"{one.yaml.parent} ({one.origin})" for one in found if not one.built_in)
     if folders.plugins is not None:
-        yield f"{folders.plugins} (--config-dir or plugins=; may hold {', '.join((*KINDS, *SETTINGS))})"
+        yield f"{folders.plugins} (--config-dir or plugins=; may hold {', '.join(HELD)})"
     yield f"{shipped('sweeps')} (sweep=NAME; a path that ends in .yaml is read where it is)"
+
+
+def _chosen(found: Sequence[ResultDefault], parent: str, depth: int = 0) -> Iterator[str]:
+    """The choices that the configuration `parent` makes, under each those that it is built on.
+
+    Hydra's own list has the latter beside the former, as if a group had two choices.
+    """
+    for path in (str(entry.config_path) for entry in found if entry.parent == parent):
+        group, _, choice = path.rpartition("/")
+        yield f"{'  ' * (depth + 1)}{'built on ' if depth else ''}{group}: {choice}"
+        yield from _chosen(found, path, depth + 1)
 
 
 def _defaults(one: Composition) -> Iterator[str]:
@@ -77,9 +89,6 @@ def _defaults(one: Composition) -> Iterator[str]:
     with composing():
         loader = GlobalHydra.instance().config_loader()
         found = loader.compute_defaults_list("sweep", one.overrides, RunMode.RUN)
-    for path in (str(entry.config_path) for entry in found.defaults):
-        group, stroke, choice = path.rpartition("/")
-        if stroke and not group.startswith("hydra"):
-            yield f"  {group}: {choice}"
+    yield from _chosen(found.defaults, "sweep")
     plain = [override for override in one.overrides if override.partition("=")[0].lstrip("+") not in (*AXES, *GROUPS)]
     yield from ("\nvalues set on top", *(f"  {override}" for override in plain)) if plain else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +18,11 @@ from deepunlearn.core.store import Store
 from deepunlearn.share import packing, summary, taking
 from deepunlearn.share.bundle import Told, reading
 
-USAGE = """usage: python -m deepunlearn.share export out=FILE [results=DIR] [methods=NAME,...] [dataset=...] [arch=...]
+ACTIONS_USAGE = """\
+usage: python -m deepunlearn.share export out=FILE [results=DIR] [methods=NAME,...] [dataset=...] [arch=...]
        python -m deepunlearn.share import FILE [results=DIR]
-       python -m deepunlearn.share show FILE
+       python -m deepunlearn.share show FILE"""
+USAGE = f"""{ACTIONS_USAGE}
 
 Packs what a store has of original, retrained and unlearned models, with their outputs, splits, searches, scores and
 rows, into one file, and puts such a file into another store, where all of it counts as done: a second lab adds one
@@ -66,6 +69,9 @@ def main(arguments: Sequence[str]) -> int:
     if wants_help(arguments):
         print(f"{USAGE}\n\n{table('options', _WORDS)}")
         return 0
+    if not arguments:
+        print(f"{ACTIONS_USAGE}\n--help says what they do, with examples", file=sys.stderr)
+        return ConfigError.exit_code
     asked = read(arguments)
     if asked.action == "export":
         return _export(asked)
@@ -73,8 +79,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def read(arguments: Sequence[str]) -> Asked:
-    """What a command asks for. Raises ConfigError for an unknown action, option or name; no file is looked at."""
-    action, rest = (arguments[0], arguments[1:]) if arguments else ("nothing", ())
+    """What a command of one word or more asks for. Raises ConfigError for an unknown action, option or name.
+
+    No file is looked at.
+    """
+    action, *rest = arguments
     if action not in ACTIONS:
         raise unknown("action", action, ACTIONS, remedy="begin with one of them; --help has examples")
     file, options = _written(rest) if action == "export" else _bundle(action, rest)

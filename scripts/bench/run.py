@@ -29,7 +29,7 @@ LEAST_REPEATS = 4  # Student's t of fewer says nothing
 
 
 def main(arguments: list[str]) -> None:
-    given = _parser().parse_args(arguments)
+    given = read(arguments)
     target = given.to or (None if given.quick else Path("results/bench"))
     with tempfile.TemporaryDirectory() as scratch:
         options = Options(given.data, given.quick, given.keep or Path(scratch), target, _searching(given))
@@ -64,6 +64,11 @@ def _page(name: str, options: Options, arguments: list[str]) -> str:
     if name == "searches":
         text += module.made(options)
     return markdown(name, text, shlex.join(["python", "scripts/bench/run.py", *arguments]), rows, str(others))
+
+
+def read(arguments: list[str]) -> argparse.Namespace:
+    """What a command asks for. Ends this program where the benchmarks have no such name or option."""
+    return _parser().parse_args(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:

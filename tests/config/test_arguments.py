@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from deepunlearn.config import read_command
-from deepunlearn.config.arguments import GRIDS, LISTS, check
+from deepunlearn.config.arguments import GRIDS, LISTS, NOTHING, check
 from deepunlearn.config.files import AXES, GROUPS
 from deepunlearn.config.known import _top_level, names_of
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.params import ParamSpec
 from deepunlearn.core.schema import CellConfig, LocalLauncher, RuntimeConfig, SlurmLauncher, SweepConfig
 from deepunlearn.core.search_config import SearchConfig
+from deepunlearn.sweep import usage
 from tests.commands import refusal
 
 ALL = [
@@ -77,7 +80,7 @@ def test_each_name_of_an_axis_counts_once() -> None:
     assert len(sweep.cells) == 1 and [method.name for method in sweep.methods] == ["ft", "ct"]
 
 
-@pytest.mark.parametrize("value", ["", ",", "[]", "ft,", "choice(ft,ct)", "${oc.env:METHOD,ft}", "ft ct"])
+@pytest.mark.parametrize("value", ["", ",", "[]", "ft,", "choice(ft,ct)", "${search}", "ft ct"])
 def test_an_axis_takes_names(value: str) -> None:
     for axis in AXES:
         wrong = refusal(f"{axis}={value}")
@@ -126,6 +129,13 @@ def test_hydras_ways_to_change_a_configuration_are_told_ours(argument: str, reme
 def test_a_group_that_may_be_absent_is_removed_as_in_hydra(removed: str, left: str) -> None:
     others = ["search=quick", "launcher=slurm"]
     assert read_command([*others, removed]).sweep == read_command([*others, left]).sweep
+
+
+@pytest.mark.parametrize(("name", "none"), NOTHING.items())
+def test_help_and_guide_say_what_stands_where_a_group_is_removed(name: str, none: str) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    for told in (usage(), guide):
+        assert f"~{name}" in told and f"{name}={none}" in told
 
 
 def test_an_override_that_hydra_would_force_or_add_is_one_where_it_may_stand() -> None:

@@ -182,9 +182,10 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path, missing: str) -> None:
 
 
 def test_a_folder_without_methods_is_named(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "nosuch"):
-        with pytest.raises(ConfigError, match="holds none"):
+    for folder, what in ((tmp_path, "holds none"), (tmp_path / "nosuch", "is not there")):
+        with pytest.raises(ConfigError, match=what) as error:
             method_configs(Folders(extra_methods=str(folder)))
+        assert error.value.remedy == "give extra_methods=DIR with the right folder"
 
 
 def test_two_methods_of_one_file_name_in_two_folders_are_kept_apart(tmp_path: Path) -> None:

@@ -55,6 +55,30 @@ def test_a_name_that_there_is_and_one_that_results_would_show_wrongly_are_refuse
     assert "rename it to train" in str(refusal(f"plugins={tmp_path / 'c'}").remedy)
 
 
+def test_it_may_have_sweep_files(own: Path) -> None:
+    write(own, "sweeps", "mine", "# mine\ncells: [{dataset: digits, arch: smallnet}]\noverrides: [search=mine]\n")
+    read = read_command(["sweep=mine", "-cd", str(own)])
+    assert (read.name, read.sweep.search.name) == ("mine", "mine")
+    assert read_command([f"plugins={own}", "sweep=demo"]).name == "demo"
+    wrong = refusal(f"plugins={own}", "sweep=mien")
+    assert "demo" in str(wrong.allowed) and "mine" in str(wrong.allowed)
+    assert "mine" not in str(refusal("sweep=mine").allowed)
+
+
+def test_a_folder_of_sweep_files_alone_will_do_and_one_of_our_names_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "sweeps", "mine", "cells: [{dataset: digits, arch: smallnet}]\n")
+    assert read_command([f"plugins={tmp_path}", "sweep=mine"]).name == "mine"
+    write(tmp_path, "sweeps", "demo", "cells: [{dataset: digits, arch: smallnet}]\n")
+    assert refusal(f"plugins={tmp_path}", "sweep=demo").problem == "there are two of the same name: sweep=demo"
+
+
+@pytest.mark.parametrize("words", [[], ["sweep=mine"]])
+def test_a_folder_that_is_not_there_is_told_in_the_words_of_whoever_typed_it(words: list[str], tmp_path: Path) -> None:
+    wrong = refusal("-cd", str(tmp_path / "none"), *words)
+    assert wrong.problem == "the folder of plug-ins is not there" and wrong.given == str(tmp_path / "none")
+    assert "plugins=DIR or --config-dir DIR" in str(wrong.remedy)
+
+
 @pytest.mark.slow
 def test_a_sweep_remembers_what_it_had_from_there(own: Path, tmp_path: Path) -> None:
     small = ("arch=smallnet", "method=ft", "search=none", "seeds=1", "dataset.limit=300", "runtime.threads=1")

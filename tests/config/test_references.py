@@ -29,6 +29,9 @@ def refusal_of_known(*arguments: str) -> ConfigError:
         "chain.0.lr=${oc.env:NOPE}",
         "extra_methods=${oc.env:NOPE}/methods",
         "launcher.setup=[a,${oc.env:NOPE}]",
+        "dataset=${oc.env:NOPE}",
+        "method=ft,${oc.env:NOPE}",
+        "search=${oc.env:NOPE}",
     ],
 )
 def test_a_variable_that_is_not_set_is_named(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +49,17 @@ def test_a_variable_that_is_set_is_followed(monkeypatch: pytest.MonkeyPatch, tmp
     own = ["extra_methods=${oc.env:HERE}/own", "method=mine"]
     sweep = read_command(["results=${oc.env:HERE}/r", "dataset.root=${oc.env:NOPE,d}", *own]).sweep
     assert sweep.results == f"{tmp_path}/r" and sweep.cells[0].dataset.root == "d"
+
+
+def test_a_variable_may_have_the_names_of_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATASETS", "digits,mnist")
+    monkeypatch.setenv("NAME", "smallnet")
+    words = ["dataset=${oc.env:DATASETS}", "arch=[${oc.env:NAME}]", "method=ft,${oc.env:NOPE,msg}"]
+    words += ["forget=${oc.env:NOPE,classes}", "search=${oc.env:NOPE,none}"]
+    plain = ["dataset=digits,mnist", "arch=smallnet", "method=ft,msg", "forget=classes", "search=none"]
+    assert read_grid(words) == read_grid(plain)
+    assert "unknown dataset 'smallnet'" in refusal("dataset=${oc.env:NAME}").problem
+    assert "quick" in str(refusal("search=${dataset}").allowed), "a choice is a name, not another option"
 
 
 @pytest.mark.parametrize(

@@ -81,5 +81,6 @@ def test_information_says_where_configurations_are_from_and_what_is_chosen(
     assert str(shipped("conf")) in text and "  own (--config-dir or plugins=" in text
     chosen = dict(line.strip().split(": ") for line in text.splitlines() if line.startswith("  ") and ": " in line)
     assert (chosen["dataset"], chosen["train"], chosen["method"]) == ("mnist", "mnist", "ft")
-    assert "  search: quick\n  search: mine" in text or chosen["search"] == "mine"
+    assert chosen["search"] == "mine" and "  search: mine\n    built on search: quick\n" in text
+    assert text.count("search: ") == 2, "a group has one choice"
     assert "  train.lr=0.3" in text and "and of 1 more" in text

@@ -15,11 +15,12 @@ from deepunlearn.analysis.rows import collect
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
 from deepunlearn.launch.plan import Planner
+from deepunlearn.share.command import ACTIONS
 from tests.commands import called, tree
 from tests.share.made import members, share, small_store
 
 WRONG = {  # arguments -> what the message names; {r}: results, {f}: a bundle, {t}: a folder
-    "no action": ([], ["unknown action 'nothing'", "export, import, show"]),
+    "an option without an action": (["out=x.zip"], ["unknown action 'out=x.zip'", "export, import, show"]),
     "an action there is not": (["exprot", "out=x"], ["'exprot'", "export, import, show"]),
     "an export to nowhere": (["export", "results={r}"], ["not said which file", "give out=FILE"]),
     "an empty name": (["export", "out="], ["option out"]),
@@ -63,6 +64,13 @@ def test_wrong_input(case: str, shared: Path, tmp_path: Path) -> None:
     for word in (*words, "remedy:"):
         assert word in err, err
     assert tree(shared) == before and not list(tmp_path.iterdir())
+
+
+def test_without_an_action_its_usage_is_told_as_a_mistake() -> None:
+    code, out, err = share()
+    assert code == 2 and not out
+    assert err.startswith("usage: ") and err.endswith("--help says what they do, with examples\n")
+    assert [action for action in ACTIONS if f"deepunlearn.share {action} " in err] == [*ACTIONS]
 
 
 def test_help_teaches_all_options() -> None:
