@@ -19,8 +19,8 @@ from deepunlearn.check_gpu.where import Where
 from deepunlearn.config import read_command
 from deepunlearn.core.paths import Results
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.provenance import cores
 from deepunlearn.instruments.apart import Apart
-from deepunlearn.launch.load import cores
 from deepunlearn.runtime import Runtime, gpu_environments
 from deepunlearn.search.study import SlotStudy
 from deepunlearn.stages.evaluation import Experiment

@@ -1,4 +1,7 @@
-"""Progress for people: a live view with bars on a terminal, plain log lines elsewhere. Goes to standard error."""
+"""Progress for people: a live view with bars on a terminal or in a notebook, plain log lines elsewhere.
+
+Goes to standard error.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,15 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from deepunlearn.core.notebook import Picture, has_widgets, is_cell
 from deepunlearn.core.words import number_of
 
 LOG_SECONDS = 10.0  # least time between two log lines of one bar
+CELL_SECONDS = 60.0  # the same in a notebook, which keeps all lines, and whose page people read
 NARROWEST = 60  # columns of a terminal that the live view fits into
 MOST_CELLS = 12  # rows of it
 NOTEBOOK = "JPY_PARENT_PID"  # set where a notebook's kernel runs commands, on a terminal that nobody sees
+HINT = "a live view in this cell needs ipywidgets: pip install 'deepunlearn[notebook]', and load this page anew"
 Part = tuple[int, str]  # the number of a cell, and a stage
 
 
@@ -77,14 +83,43 @@ class Board:
 
 
 class LiveView(RichProgress):
-    """The bars of what is under way, below the board of the sweep where there is one."""
+    """On a terminal: the bars of what is under way, below the board of the sweep where there is one."""
 
-    board: Board | None = None
+    def __init__(self, stream: TextIO, board: Board | None) -> None:
+        self.stream, self.board = stream, board
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        super().__init__(*columns, console=Console(file=stream), transient=True)
 
     def get_renderables(self) -> Iterator[RenderableType]:
         if self.board is not None:
             yield self.board.table()
         yield self.make_tasks_table(self.tasks)
+
+    def say(self, line: str) -> None:
+        """A line above it."""
+        self.console.print(line, markup=False, highlight=False)
+
+
+class CellView(LiveView):
+    """The same in a notebook, where lines come below it."""
+
+    def start(self) -> None:
+        self._picture = Picture(self.get_renderable)
+        self._picture.start()
+
+    def stop(self) -> None:
+        self._picture.stop()
+
+    def say(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
 
 
 class Bar:
@@ -100,7 +135,7 @@ class Bar:
         self.done += steps
         if self._owner.rich and self._task is not None:
             self._owner.rich.update(self._task, advance=steps, note=note)
-        elif time.monotonic() - self._logged >= LOG_SECONDS:
+        elif time.monotonic() - self._logged >= self._owner.log_seconds:
             self._logged = time.monotonic()
             self._owner.say(f"{self.label}: {self.done}/{self.total} {note}".rstrip() + f" ({self.remaining()} left)")
 
@@ -122,6 +157,7 @@ class Progress:
         self.rich: LiveView | None = None
         self._board: Board | None = None
         self._open = 0
+        self._hinted = False
 
     @contextmanager
     def showing(self, board: Board) -> Iterator[Board]:
@@ -136,8 +172,13 @@ class Progress:
 
     @property
     def live(self) -> bool:
-        """Whether there is a terminal for a live view."""
-        return not self.quiet and live(Console(file=self.stream))
+        """Whether there is a place for a live view."""
+        return self._kind_of_view() is not None
+
+    @property
+    def log_seconds(self) -> float:
+        """Least time between two log lines of one bar."""
+        return CELL_SECONDS if is_cell(self.stream) else LOG_SECONDS
 
     def working(self, workers: int) -> None:
         """So many processes are at it; for the board, where there is one."""
@@ -167,27 +208,27 @@ class Progress:
         line = f"[{time.strftime('%H:%M:%S')}] {text}"
         with suppress(OSError):
             if self.rich:
-                self.rich.console.print(line, markup=False, highlight=False)
+                self.rich.say(line)
             else:
                 print(line, file=self.stream, flush=True)
 
     def _start(self) -> None:
         self._open += 1
-        console = Console(file=self.stream)
-        if self._open > 1 or self.quiet or not live(console):
+        if self._open > 1:
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        self.rich = LiveView(*columns, console=console, transient=True)
-        self.rich.board = self._board
-        self.rich.start()
+        if kind := self._kind_of_view():
+            self.rich = kind(self.stream, self._board)
+            self.rich.start()
+        elif is_cell(self.stream) and not (self._hinted or self.quiet or has_widgets() or asked_for_less()):
+            self._hinted = True
+            self.say(HINT)
+
+    def _kind_of_view(self) -> type[LiveView] | None:
+        if self.quiet:
+            return None
+        if is_cell(self.stream):
+            return CellView if has_widgets() and not asked_for_less() else None
+        return LiveView if live(Console(file=self.stream)) else None
 
     def _stop(self) -> None:
         self._open -= 1
@@ -198,8 +239,12 @@ class Progress:
 
 def live(console: Console) -> bool:
     """Whether lines can be drawn anew there: on a terminal that is wide enough, whose user has not asked for less."""
-    asked_for_less = bool(os.environ.get("NO_COLOR")) or console.is_dumb_terminal or bool(os.environ.get(NOTEBOOK))
-    return console.file.isatty() and not asked_for_less and console.width >= NARROWEST
+    seen = console.file.isatty() and not console.is_dumb_terminal and not os.environ.get(NOTEBOOK)
+    return seen and not asked_for_less() and console.width >= NARROWEST
+
+
+def asked_for_less() -> bool:
+    return bool(os.environ.get("NO_COLOR"))
 
 
 def duration(seconds: float) -> str:

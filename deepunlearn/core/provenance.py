@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -20,6 +21,12 @@ def machine() -> str:
             if line.startswith("model name"):
                 return " ".join(line.partition(":")[2].split())
     return platform.processor() or platform.machine()
+
+
+def cores() -> frozenset[int]:
+    """The numbers of the cores that this process may use: a cluster's job, or `taskset`, may leave it a few of them."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return frozenset(allowed(0) if allowed else range(os.cpu_count() or 1))
 
 
 @cache

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from deepunlearn.core.provenance import cores
+
 STAT = Path("/proc/stat")  # Linux; elsewhere the load average stands in
 IDLE = (3, 4)  # idle and waiting for a disk, of the columns of a core's line
 COUNTED = 8  # user, nice, system, idle, iowait, irq, softirq, steal; guests are part of user
@@ -36,12 +38,6 @@ class Watch:
 
     def _now(self) -> tuple[float, float, float]:
         return time.perf_counter(), time.process_time(), busy_seconds(self.cores)
-
-
-def cores() -> frozenset[int]:
-    """The numbers of the cores that this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return frozenset(allowed(0) if allowed else range(os.cpu_count() or 1))
 
 
 def busy_seconds(chosen: frozenset[int]) -> float:

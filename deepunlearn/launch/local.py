@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.provenance import cores
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.pool import Pool
 from deepunlearn.launch.runs import SWEEP
@@ -77,10 +78,6 @@ class Local:
 
     def _environments(self, count: int) -> list[dict[str, str]]:
         """One GPU for each worker in turn, and a share of the cores, since threads that wait for cores cost tenfold."""
-        threads = {"OMP_NUM_THREADS": str(max(1, cores() // count))}
+        available = int(os.environ.get("OMP_NUM_THREADS") or len(cores()))
+        threads = {"OMP_NUM_THREADS": str(max(1, available // count))}
         return [{**threads, **gpu} for gpu in self.gpus] or [threads]
-
-
-def cores() -> int:
-    """CPU cores this process may use."""
-    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))

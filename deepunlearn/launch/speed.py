@@ -13,10 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deepunlearn import archs
 from deepunlearn.core.progress import Progress
-from deepunlearn.core.provenance import commit
+from deepunlearn.core.provenance import commit, cores
 from deepunlearn.core.schema import CellConfig, Features, Inputs, named_inputs, shape_of
 from deepunlearn.data.loader import Part, ResidentData, Transform, Untransformed
-from deepunlearn.launch.load import Watch, cores
+from deepunlearn.launch.load import Watch
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed_file import CROWD, Conditions, Speed, SpeedFile, Timed, speed_name
 from deepunlearn.ops.optim import sgd

@@ -1,7 +1,8 @@
-"""What a result says of the code that made it."""
+"""What a result says of the code that made it, and of the machine."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -43,3 +44,18 @@ def test_changed_code_is_marked_and_changed_results_are_not(clone: Path) -> None
     assert not provenance.commit().endswith("+")
     (clone / "deepunlearn" / "core" / "provenance.py").write_text("changed")
     assert provenance.commit().endswith("+")
+
+
+def test_the_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 5}, raising=False)
+    assert provenance.cores() == {1, 5}
+
+
+@pytest.mark.parametrize(("counted", "expected"), [(3, {0, 1, 2}), (None, {0})])
+def test_where_none_can_be_forbidden_they_are_all_of_the_machine(
+    counted: int | None, expected: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: counted)
+    assert provenance.cores() == expected

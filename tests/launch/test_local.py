@@ -209,3 +209,6 @@ def test_workers_take_the_gpus_in_turn_and_share_the_cores(monkeypatch: pytest.M
     assert [one["CUDA_VISIBLE_DEVICES"] for one in environments] == ["0", "1"]
     assert {one["OMP_NUM_THREADS"] for one in environments} == {"2"}
     assert local(0, workers=3)._environments(3) == [{"OMP_NUM_THREADS": "2"}]
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("deepunlearn.launch.local.cores", lambda: frozenset(range(9)))
+    assert local(0, workers=3)._environments(3) == [{"OMP_NUM_THREADS": "3"}]

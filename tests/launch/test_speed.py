@@ -17,8 +17,9 @@ import torch
 
 from deepunlearn.config import read_command
 from deepunlearn.core.progress import Progress
+from deepunlearn.core.provenance import cores
 from deepunlearn.core.schema import Features, SweepConfig
-from deepunlearn.launch.load import STAT, Watch, cores
+from deepunlearn.launch.load import STAT, Watch
 from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.speed import Probe, Sample, Timing, _seconds, measure, versions
 from deepunlearn.launch.speed_file import Conditions, Speed, SpeedFile, Timed, remarks, speed_name

@@ -50,6 +50,79 @@ def test_a_long_list_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.Monk
     assert "  and 1 more; tables show them" in summary(planner, tmp_path / "run").splitlines()
 
 
+FULL = "[Errno 28] No space left on device\n  remedy:  make room, or keep results elsewhere"
+DIVERGED = "the logits are not finite\n  given:   3 of 90 samples\n  allowed: finite logits\n  remedy:  lower the rate"
+
+
+def ended(planner: Planner, monkeypatch: pytest.MonkeyPatch, notes: list[dict[str, str]]) -> list[str]:
+    """The summary where the first tasks have these notes, but for its first line and what follows the reasons."""
+    kept = dict(zip(planner.tasks, notes, strict=False))
+    monkeypatch.setattr(planner, "failure", kept.get)
+    monkeypatch.setattr(planner, "state", lambda task: _state(kept.get(task)))
+    lines = summary(planner, Path("run")).splitlines()
+    return lines[1 : next(number for number, line in enumerate(lines) if line.startswith("hyper-parameters"))]
+
+
+def _state(note: dict[str, str] | None) -> str:
+    return "done" if note is None else "to do" if note["kind"] == "infrastructure" else note["kind"]
+
+
+def not_run(message: str, error: str = "OSError") -> dict[str, str]:
+    return {"kind": "infrastructure", "error": error, "message": message}
+
+
+def failed(message: str) -> dict[str, str]:
+    return {"kind": "failed", "error": "Diverged", "message": message}
+
+
+def test_a_remedy_of_many_tasks_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planner = planned(tmp_path)
+    first, second, third = (task.label(planner.sweep) for task in planner.tasks[:3])
+    lines = ended(planner, monkeypatch, [not_run(FULL), not_run(FULL), not_run(f"needs {first}", "InputMissing")])
+    assert lines == [
+        f"  not run: {first}: OSError: [Errno 28] No space left on device [1]",
+        f"  not run: {second}: OSError: [Errno 28] No space left on device [1]",
+        f"  not run: {third}: InputMissing: needs {first}",
+        "  [1] remedy: make room, or keep results elsewhere",
+    ]
+
+
+def test_a_failure_keeps_all_of_its_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks with one remedy may have been given different things."""
+    planner = planned(tmp_path)
+    two = "measure a: KeyError: 'x'\nmeasure b: ValueError: no\n  remedy:  one\n  or another"
+    first, second, third, fourth = (task.label(planner.sweep) for task in planner.tasks[:4])
+    notes = [failed(DIVERGED), failed(DIVERGED.replace("3 of", "4 of")), failed(two), failed("of one line")]
+    assert ended(planner, monkeypatch, notes) == [
+        f"  failed: {first}: the logits are not finite [1] [2]",
+        f"  failed: {second}: the logits are not finite [3] [2]",
+        f"  failed: {third}: measure a: KeyError: 'x' [4] [5]",
+        f"  failed: {fourth}: of one line",
+        "  [1] given:   3 of 90 samples",
+        "      allowed: finite logits",
+        "  [2] remedy: lower the rate",
+        "  [3] given:   4 of 90 samples",
+        "      allowed: finite logits",
+        "  [4] measure b: ValueError: no",
+        "  [5] remedy: one",
+        "        or another",
+    ]
+
+
+def test_a_list_of_reasons_that_is_cut_loses_no_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planner = planned(tmp_path)
+    monkeypatch.setattr(module, "MOST_LINES", 2)
+    other = not_run("too many open files\n  remedy:  raise the limit")
+    lines = ended(planner, monkeypatch, [not_run(FULL), not_run(FULL), not_run(FULL), other])
+    assert [line.split(": ")[-1] for line in lines] == [
+        "[Errno 28] No space left on device [1]",
+        "too many open files [2]",
+        "  and 2 more; status lists them",
+        "make room, or keep results elsewhere",
+        "raise the limit",
+    ]
+
+
 @pytest.mark.slow
 def test_a_sweep_ends_with_its_summary_which_is_kept_for_a_mail(finished_once: Finished) -> None:
     (run,) = (finished_once.folder / "results" / "runs").iterdir()

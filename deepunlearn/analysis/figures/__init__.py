@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -27,6 +26,7 @@ from deepunlearn.analysis.provenance import caption_text, describe
 from deepunlearn.analysis.ranking import Ranking
 from deepunlearn.analysis.records import Records
 from deepunlearn.analysis.rows import REFERENCES
+from deepunlearn.core.provenance import cores
 
 FEW = 4  # result sets that are drawn before other processes have started
 MOST_WORKERS = 4  # each takes a fifth of a gigabyte
@@ -54,7 +54,7 @@ def draw(
     if len(sets) <= FEW:
         over, drawn = _over_sets(records, ranked, sheet), list(map(draw_one, sets))
     else:
-        workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+        workers = min(MOST_WORKERS, len(cores()))
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             under_way = pool.map(draw_one, sets)  # while the first are drawn here
             over, drawn = _over_sets(records, ranked, sheet), list(under_way)
