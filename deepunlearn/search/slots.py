@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,9 +72,32 @@ def _open_sqlite(url: str, attempts: int = 5) -> optuna.storages.RDBStorage:
         return _open_sqlite(url, attempts - 1)
 
 
-@cache
+OPENED: dict[str, tuple[int | None, optuna.storages.BaseStorage]] = {}  # URL -> its file's number, storage
+
+
 def open_storage(url: str) -> optuna.storages.BaseStorage:
-    """Raises ConfigError where the URL cannot be used."""
+    """One of each URL in this process, and another where its file is gone: one may delete results and sweep on.
+
+    Raises ConfigError where the URL cannot be used.
+    """
+    if url not in OPENED or OPENED[url][0] != _file_number(url):
+        storage = _open(url)
+        OPENED[url] = _file_number(url), storage
+    return OPENED[url][1]
+
+
+def _file_number(url: str) -> int | None:
+    """Of the file behind a URL; None where there is none, as of a database on a server."""
+    if url.startswith("journal:"):
+        path = journal_file(url)
+    elif url.startswith("sqlite:"):
+        path = Path(url.removeprefix("sqlite:///"))
+    else:
+        return None
+    return path.stat().st_ino if path.exists() else None
+
+
+def _open(url: str) -> optuna.storages.BaseStorage:
     try:
         if url.startswith("journal:"):
             return _open_journal(journal_file(url))

@@ -201,7 +201,8 @@ def test_measures_are_chosen_by_name_or_as_sets(tmp_path: Path) -> None:
     def chosen(*given: str) -> list[str]:
         return [one.name for one in read_command([*WORK, f"plugins={tmp_path}", *given]).sweep.measures]
 
-    assert chosen() == chosen("measures=[default]") == ["confidence", "other"] and chosen("measures=[]") == chosen("measures=none") == []
+    assert chosen() == chosen("measures=[default]") == ["confidence", "other"]
+    assert chosen("measures=[]") == chosen("measures=none") == []
     assert chosen("measures=[other]") == chosen("measures=[other,other]") == ["other"]
     assert chosen("measures=[mine]") == chosen("measures=[other,mine]") == chosen("measures=mine") == ["other", "third"]
     assert {"confidence", "other", "third"} <= set(chosen("measures=[all]"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from deepunlearn.search.slots import finished_slots, open_storage, storage_url
+from deepunlearn.search.slots import OPENED, finished_slots, open_storage, storage_url
 from deepunlearn.search.study import SlotStudy
 from tests.commands import LIMIT, SERVER
 from tests.search.arithmetic import METHOD, run, search
@@ -23,11 +24,23 @@ def test_a_torn_last_line_of_a_journal_is_cut_before_anything_follows_it(tmp_pat
     (path,) = (tmp_path / "search" / "journals").glob("*.journal")
     with path.open("ab") as file:
         file.write(b'{"op_code":4,"worker_id":"x"')  # as a killed process leaves it
-    open_storage.cache_clear()
+    OPENED.clear()
     study, _ = run(tmp_path, search(storage="journal", trials=5))
-    open_storage.cache_clear()
+    OPENED.clear()
     again = SlotStudy(study.experiment, METHOD, search(storage="journal", trials=5), (0,))  # type: ignore[arg-type]
     assert sorted(again.finished()) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_after_results_were_deleted_the_same_process_begins_anew(storage: str, tmp_path: Path) -> None:
+    """As in a notebook, whose kernel goes on: a deleted file that is still open takes trials that nobody finds."""
+    for _ in range(2):
+        study, _ = run(tmp_path, search(storage=storage, trials=3))
+        assert sorted(study.finished()) == [0, 1, 2]
+        opened = open_storage(url := storage_url(search(storage=storage), tmp_path / "search", study.name))
+        assert open_storage(url) is opened
+        assert list((tmp_path / "search").rglob("*.db" if storage == "sqlite" else "*.journal"))
+        shutil.rmtree(tmp_path / "search")
 
 
 def test_a_study_is_found_where_it_began(tmp_path: Path) -> None:
