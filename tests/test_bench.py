@@ -152,6 +152,36 @@ def test_the_figures_on_the_page_are_those_of_the_table(folder: str, column: int
         assert len(numbers) == (1 if name == "paper" else 3)
 
 
+def test_the_ratios_of_transfer_on_the_page_are_those_of_the_table() -> None:
+    """docs/searches.md has of all methods together the ratio, and the norm where values are used in their own cell."""
+    found = [_cells(line) for line in (ROOT / "results" / "bench" / "transfer.md").read_text().splitlines()]
+    measured = [row for row in found if row[0] == "all"]
+    page = (ROOT / "docs" / "searches.md").read_text().split("| values of |")[1].split("\n\n")[0]
+    said = [_cells(line) for line in page.splitlines() if line.startswith("|")][1:]
+    assert len(said) == len(measured) == 8
+    for (_, *told), (_, _, *cells) in zip(said, measured, strict=True):
+        for value, cell in zip(told, cells, strict=True):
+            numbers = list(map(float, re.findall(r"[\d.]+", value)))
+            true = list(map(float, re.findall(r"[\d.]+", cell.rpartition("x ")[2])))
+            assert numbers == pytest.approx(true[: len(numbers)], abs=0.0051)
+            assert value.startswith("**") == ("x" not in cell)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "results" / "bench" / "transfer").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_winners_of_a_cell_are_values_that_its_methods_have(file: Path) -> None:
+    cell, arch = file.stem.rpartition("-")[0], file.stem.split("-")[0]
+    forget = {"smallnet-more-forgotten": "forget.ratio=0.3", "smallnet-class": "forget=classes"}.get(
+        cell, "forget=random"
+    )
+    dataset = "mnist" if cell == "smallnet-mnist" else "cifar10"
+    given = [f"dataset={dataset}", f"arch={arch}", forget, f"hparams={file}"]
+    sweep = read_command([*given, "method=ft,ct,msg,ngplus,scrub,salun"]).sweep
+    for method in sweep.methods:
+        entry = sweep.entry_of(sweep.cells[0], method.name)
+        assert entry is not None
+        assert {*sweep.hparams[entry]} <= {*method.complete(sweep.hparams[entry])}
+
+
 def _seeds_of(arguments: list[str]) -> list[int]:
     (seeds,) = (word.removeprefix("seeds=") for word in arguments if word.startswith("seeds="))
     return list(map(int, seeds.strip("[]").split(",")))
