@@ -18,7 +18,7 @@ from findings_cells import PAPER, Cell, Findings
 from findings_metrics import METRICS, own_tau, told_apart
 from record_pages import folders_in
 
-from deepunlearn.analysis.records import read
+from deepunlearn.analysis.records import gather, read
 from deepunlearn.config import read_command
 from deepunlearn.core.errors import ConfigError
 from deepunlearn.core.measure_config import Column
@@ -326,6 +326,22 @@ SECTION = re.search(r"^## The runs\n(.*?)^## ", PAGE, re.DOTALL | re.MULTILINE)
 assert SECTION is not None
 COMMANDS = re.findall(r"^python -m deepunlearn\..+$", SECTION[1], re.MULTILINE)
 RUNS = [line.split()[3:] for line in COMMANDS if "deepunlearn.sweep" in line]
+
+
+@pytest.mark.parametrize(
+    ("title", "dataset", "gap"), [("CIFAR-10 x ResNet18", "cifar10", 0.05), ("MNIST x TinyViT", "mnist", 0.02)]
+)
+def test_the_recipe_meets_its_conditions_and_the_page_says_so(title: str, dataset: str, gap: float) -> None:
+    rows = gather([ROOT / "results" / "findings_check"]).rows
+    own = rows[rows["dataset"] == dataset].sort_values("seed")
+    original, retrained = (own[own["method"] == name] for name in ("original", "retrained"))
+    known = 0.9 * original["RA"] + 0.1 * original["FA"]  # D_F is a tenth of D
+    (line,) = re.findall(rf"^\| {title} \|(.+)\| above ([\d.]+) \|$", PAGE, re.MULTILINE)
+    told = [list(map(float, cell.split(","))) for cell in line[0].split("|")]
+    for said, values in zip(told, (known, original["FA"], retrained["FA"], retrained["Indisc"]), strict=True):
+        assert said == pytest.approx(list(values), abs=0.00051)
+    assert known.min() >= 0.95 and original["FA"].min() - retrained["FA"].max() >= gap
+    assert retrained["Indisc"].min() > float(line[1])
 
 
 def test_the_page_has_every_run_that_a_question_asks_for_and_all_are_confirmed() -> None:
