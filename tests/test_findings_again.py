@@ -1,10 +1,11 @@
-"""A winner of results/findings, run again on one seed: the rows that are committed come back.
+"""The winners of results/findings are what its rows have, and one of them, run again on one seed, has its rows.
 
 With the same processor, threads and torch to the last bit, elsewhere as near as other seeds are to each other.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from deepunlearn.analysis.records import gather
 
@@ -22,6 +24,33 @@ METHOD = "msg"
 SAME = ["machine", "device", "threads", "torch", "precision"]  # where these are one, so is every bit
 SCORES = ["RA", "FA", "VA", "TA", "RetDev", "MIA", "MIA_AUC", "Indisc", "Disc_AUC", "moved"]
 ROUNDING = 0.02  # added to the spread of the seeds: five images of 255
+
+
+def test_the_winners_are_the_values_of_the_rows() -> None:
+    winners = yaml.safe_load((SITTING / "findings.yaml").read_text(encoding="utf-8"))
+    rows = gather([SITTING]).rows
+    searched = rows[rows["search"].notna()]
+    told = {name: [json.loads(text) for text in own.unique()] for name, own in searched.groupby("method")["params"]}
+    assert {f"cifar10/resnet18/{name}" for name in told} == set(winners)
+    for name, (params,) in told.items():
+        winner = winners[f"cifar10/resnet18/{name}"]
+        assert winner == {key: params[key] for key in winner}, name
+
+
+def test_a_row_that_does_not_come_back_is_noticed() -> None:
+    rows = gather([SITTING]).rows
+    own = rows[rows["method"] == METHOD].reset_index(drop=True)
+    row = own.loc[0]
+    assert_comes_back(row.copy(), row, own)
+    other = row.copy()
+    other["RA"] += 1e-7
+    with pytest.raises(AssertionError):
+        assert_comes_back(other, row, own)
+    other["machine"] = "another"
+    assert_comes_back(other, row, own)
+    other["RA"] -= 0.5
+    with pytest.raises(AssertionError):
+        assert_comes_back(other, row, own)
 
 
 @pytest.mark.slow
