@@ -118,14 +118,16 @@ class Described(Frozen):
     """What the YAML of a measure or an attack says to people and to `measures=`, beside what its values mean.
 
     default: whether a sweep computes it unasked; alone: whether it can do without the retrained model; slow: whether it
-    takes seconds or more for each model; repeatable: whether a model always gets the same values, unlike those of a
-    meter; sets: names of sets that it belongs to, for `measures=`. In words, for people: cost: what computing it takes;
-    limits: what it does not say; undefined: when its columns are None.
+    takes seconds or more for each model; once: whether only for one seed of a method, whose values the others then
+    have; repeatable: whether a model always gets the same values, unlike those of a meter; sets: names of sets that it
+    belongs to, for `measures=`. In words, for people: cost: what computing it takes; limits: what it does not say;
+    undefined: when its columns are None.
     """
 
     default: bool = True
     alone: bool = False
     slow: bool = False
+    once: bool = False
     repeatable: bool = True
     sets: tuple[Name, ...] = ()
     cost: str = ""

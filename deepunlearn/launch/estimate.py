@@ -46,6 +46,7 @@ class Estimator:
     def __init__(self, planner: Planner, speeds: list[Speed]) -> None:
         self.planner, self.speeds = planner, speeds
         self._took: dict[tuple[str, int, str], float | None] = {}  # measure, cell and method -> seconds of one model
+        self._first: dict[tuple[str, int, str], int | None] = {}  # the same -> the seed that is measured first
 
     def task(self, task: Task) -> float:
         """Seconds that `task` takes if nothing of it is done; of a search, only the trials that are missing."""
@@ -80,6 +81,8 @@ class Estimator:
     def _measuring(self, measure: Measure, task: Task, everything: float) -> float:
         """Seconds of one measure of a model: what it took of others here, else by what it needs."""
         known = measure.name, task.cell, task.method
+        if measure.once and self._first.setdefault(known, task.seed) != task.seed:
+            return MEASURE_OVERHEAD
         if known not in self._took:
             self._took[known] = self.planner.measuring_seconds(measure, task)
         if (took := self._took[known]) is not None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deepunlearn.methods.base import Method, Problem
-from deepunlearn.ops.per_sample import Params, add, chunk_size, dot, gradient_products, parameters_of, per_sample
+from deepunlearn.ops.per_sample import Params, add, dot, gradient_products, parameters_of, per_sample, slopes
 
 GRADIENT_BATCH = 256
 TOLERANCE = 1e-10  # of the squared residual over the squared right-hand side
@@ -57,20 +57,22 @@ def influence(problem: Problem) -> Params:
 
 
 def recurrence(problem: Problem, chosen: Tensor, v: Params) -> Params:
-    """k after one pass over single samples."""
-    params, gradients = parameters_of(problem.model, v), per_sample(problem.model)
-    k, o = v, None
-    for x, y in problem.retain.subset(chosen).blocks(chunk_size(params)):
-        chunk = gradients(params, x, y)
-        for index in range(len(x)):
-            g = {name: value[index] for name, value in chunk.items()}
-            if o is None:
-                o = g
-                continue
-            t = dot(o, g)
-            k = add(k, o, -dot(k, g) / (len(chosen) + t))
-            o = add(o, o, -t / (len(chosen) + t))
-    return k
+    """k after one pass over single samples.
+
+    o stays a multiple of g_1, o = c g_1, and so k = v + s g_1. Of each next sample only its products with g_1 and v are
+    needed, which whole batches give at once: no gradient of a single sample is formed but the first.
+    """
+    ((x, y),) = problem.retain.subset(chosen[:1]).blocks(1)
+    first = {name: value[0] for name, value in per_sample(problem.model)(parameters_of(problem.model, v), x, y).items()}
+    count = len(chosen)
+    c, s = 1.0, 0.0
+    for x, y in problem.retain.subset(chosen[1:]).blocks(GRADIENT_BATCH):
+        products = (slopes(problem.model, x, y, direction).tolist() for direction in (first, v))
+        for with_first, with_v in zip(*products, strict=True):
+            t = c * with_first
+            s -= (with_v + s * with_first) / (count + t) * c
+            c -= t / (count + t) * c
+    return add(v, first, s)
 
 
 def conjugate_gradients(problem: Problem, chosen: Tensor, v: Params) -> Params:

@@ -47,16 +47,21 @@ def gradient_products(model: nn.Module, x: Tensor, y: Tensor, direction: Params)
 
     One Jacobian-vector and one vector-Jacobian product; no per-sample gradient is formed.
     """
-    buffers = dict(model.named_buffers())
-
-    def losses(params: Params) -> Tensor:
-        return F.cross_entropy(functional_call(model, (params, buffers), (x,)), y, reduction="none")
-
-    params = parameters_of(model, direction)
-    along = jvp(losses, (params,), (direction,))[1]
-    back = vjp(losses, params)[1]
-    result: Params = back(along)[0]
+    losses = _losses(model, x, y)
+    back = vjp(losses, parameters_of(model, direction))[1]
+    result: Params = back(slopes(model, x, y, direction))[0]
     return result
+
+
+def slopes(model: nn.Module, x: Tensor, y: Tensor, direction: Params) -> Tensor:
+    """g_i . direction of each sample of a batch, [B]; g_i as in `gradient_products`, and not formed either."""
+    along: Tensor = jvp(_losses(model, x, y), (parameters_of(model, direction),), (direction,))[1]
+    return along
+
+
+def _losses(model: nn.Module, x: Tensor, y: Tensor) -> Callable[[Params], Tensor]:
+    buffers = dict(model.named_buffers())
+    return lambda params: F.cross_entropy(functional_call(model, (params, buffers), (x,)), y, reduction="none")
 
 
 def dot(one: Params, other: Params) -> Tensor:

@@ -51,3 +51,14 @@ def test_a_value_that_was_fixed_counts_before_the_others_are_searched(tmp_path: 
     planner = planner_of(tmp_path, "method=sfron", "search=quick", *fixed)
     task = next(task for task in planner.tasks if task.stage == "evaluate" and task.method == "sfron")
     assert Estimator(planner, [Speed(1000, 1e9)]).task(task) < 10 * 64 * 1.25 / 1000 + 1
+
+
+def test_operations_are_counted_for_one_seed_of_each_method(tmp_path: Path) -> None:
+    planner = planner_of(tmp_path, "method=ft,ct", "search=none", "seeds=3", "measures=[flops]")
+    tasks = [task for task in planner.tasks if task.stage == "measure" and task.method == "ft"]
+    estimator = Estimator(planner, [Speed(1000, 1000)])
+    for _ in range(2):  # asked again, it says the same
+        first, *others = map(estimator.task, tasks)
+        assert len(others) == 2 and first > 1.1 * 5 > 1 > max(others), "an epoch of FT is 1,100 samples"
+    both = [task for task in planner.tasks if task.stage == "measure"]
+    assert estimator.stage("measure") == pytest.approx(sum(map(estimator.task, both)))
