@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from deepunlearn.analysis.records import gather
+from tests.conftest import NO_IMAGES
 
 ROOT = Path(__file__).parent.parent
 SITTING = ROOT / "results" / "findings" / "1"
@@ -54,7 +55,7 @@ def test_a_row_that_does_not_come_back_is_noticed() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not IMAGES.is_dir(), reason="needs the images of docs/findings.md, in datasets/cifar10-images")
+@pytest.mark.skipif(not IMAGES.is_dir(), reason=NO_IMAGES)
 def test_a_winner_run_again_gives_its_row(tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-m", "deepunlearn.sweep", "sweep=findings", f"method={METHOD}", "seeds=1", "measures=none"),
