@@ -211,8 +211,13 @@ def _expected(results: Path) -> pd.DataFrame:
 
 def failure_notes(results: Path) -> list[FailureNote]:
     """The failures that stand, those overcome left out. Raises StoreError naming a file that cannot be read."""
+    return [note for _, note in standing_failures(results)]
+
+
+def standing_failures(results: Path) -> list[tuple[Path, FailureNote]]:
+    """The same, each with its file."""
     paths = Results(results).store.glob("*/*/failures/*/failure.json")
-    return [_as_told_now(read_json(path, _FAILURE)) for path in sorted(paths)]
+    return [(path, _as_told_now(read_json(path, _FAILURE))) for path in sorted(paths)]
 
 
 def _as_told_now(note: FailureNote) -> FailureNote:

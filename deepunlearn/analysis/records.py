@@ -18,12 +18,20 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from deepunlearn.analysis import measured, rows, ulira_results, verdict_results
-from deepunlearn.analysis.coverage import CASES, OUTCOMES, counted_once, failure_notes, held_against, outcomes
+from deepunlearn.analysis.coverage import (
+    CASES,
+    OUTCOMES,
+    counted_once,
+    failure_notes,
+    held_against,
+    outcomes,
+    standing_failures,
+)
 from deepunlearn.analysis.rows import MODEL, read_json
 from deepunlearn.core.errors import ConfigError, StoreError
 from deepunlearn.core.identity import KEY_LENGTH, canonical_json
 from deepunlearn.core.paths import Results, sync_folder
-from deepunlearn.core.store import DRAFT, FailureNote
+from deepunlearn.core.store import DRAFT, TRIALS, FailureNote
 from deepunlearn.metrics.catalogue import Catalogue
 from deepunlearn.metrics.row import DTYPES as ROW
 from deepunlearn.metrics.row import NULLABLE
@@ -64,10 +72,11 @@ class Records:
     """rows: as `rows.collect`, and the columns of `measures`; cases: as `coverage.outcomes`.
 
     failures: the fields of `store.FailureNote`. trials: one line per finished trial of the searches that rows rest on
-    (cell, result_set, method; seed: the search seed; slot; state COMPLETE, PRUNED or FAIL; reason; the four losses;
-    seconds; params as JSON; the searched ranges as JSON; what it was last scored by: epoch, epochs, samples of all
-    parts and the sum of its losses; ranges and these null in records of earlier versions). losses: per metrics_key
-    of a row the counts of `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers. attacks: one line per
+    or that found nothing (cell, result_set, method; seed: the search seed; slot; state COMPLETE, PRUNED or FAIL;
+    reason; the four losses; seconds; params as JSON; the searched ranges as JSON; what it was last scored by: epoch,
+    epochs, samples of all parts and the sum of its losses; ranges and these null in records of earlier versions, and
+    ranges of searches that found nothing). losses: per metrics_key of a row the counts of
+    `metrics.histograms.LOSS_EDGES` on each part, lists of whole numbers. attacks: one line per
     design, method, question and variant of U-LiRA, columns as `ulira_results.DTYPES`; verdicts: those on the same
     models, columns as `verdict_results.DTYPES`. measures: those that have entries of their own, columns as
     `measured.DTYPES`. round: of requests one after the other, which one counts where rounds are not told apart; None
@@ -122,7 +131,7 @@ def collect(results: Path) -> Records:
         rows=frame,
         cases=cases,
         failures=_table("failures", [vars(note) for note in failure_notes(results)]),
-        trials=_table("trials", list(_trials(results, set(frame["result_set"])))),
+        trials=_table("trials", [*_trials(results, set(frame["result_set"])), *_trials_in_vain(results)]),
         losses=_table("losses", list(_losses(frame, results))),
         attacks=attack_table(ulira_results.collect(results)),
         verdicts=verdict_table(verdict_results.collect(results)),
@@ -253,10 +262,23 @@ def _trials(results: Path, result_sets: set[str]) -> Iterator[dict[str, Any]]:
     """Every trial of the searches that rows of these tables rest on."""
     store = Results(results).store
     for folder, labels, ranges in _searches(store):
-        path = store / folder / "trials.csv"
+        path = store / folder / TRIALS
         if labels.result_set in result_sets and path.is_file():
-            trials = pd.read_csv(path, dtype={"params": "string", "reason": "string"})
-            yield from ({**vars(labels), "ranges": ranges, **line} for line in trials.to_dict("records"))
+            yield from ({**vars(labels), "ranges": ranges, **line} for line in _trial_lines(path))
+
+
+def _trials_in_vain(results: Path) -> Iterator[dict[str, Any]]:
+    """Every trial of the searches that found nothing, and so have no rows; earlier versions did not keep them."""
+    for path, note in standing_failures(results):
+        trials = path.with_name(TRIALS)
+        if note.kind == "search_failed" and trials.is_file():
+            labels = {"cell": note.cell, "result_set": note.result_set, "method": note.method, "ranges": None}
+            yield from ({**labels, **line} for line in _trial_lines(trials))
+
+
+def _trial_lines(path: Path) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = pd.read_csv(path, dtype={"params": "string", "reason": "string"}).to_dict("records")
+    return lines
 
 
 def _searches(store: Path) -> list[tuple[str, _Labels, str]]:

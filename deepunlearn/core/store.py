@@ -31,6 +31,7 @@ from deepunlearn.core.paths import sync_contents, sync_file_system, sync_folder,
 EARLIER_ROUND = "EarlierRound"  # the error of a note on what a round before it keeps from being done
 FailureKind = Literal["failed", "skipped", "not_reached", "not_applicable", "search_failed", "infrastructure"]
 DRAFT = ".draft-"
+TRIALS = "trials.csv"  # of a search
 MEMORISATION = "memorisation.npz"  # of U-LiRA's originals: rows of the training part, labels, score, low, high; [pool]
 STATISTIC = "phi.npz"  # of every U-LiRA model: phi and, since there are verdicts, right; [pool] each
 
@@ -237,6 +238,7 @@ class Failures:
     """One folder per failed task, `<root>/<dataset>/<arch>/failures/<stage>-<method>-seed<k>-<id16>/`.
 
     `failure.json` there is the current one; earlier ones and those overcome since keep their date in their name.
+    `trials.csv` beside it is of the latest search that found nothing.
     """
 
     def __init__(self, root: Path) -> None:
@@ -255,9 +257,12 @@ class Failures:
             raise damaged(path, "it is not JSON") from error
         return note
 
-    def record(self, place: Place, task: str, note: FailureNote) -> Path:
+    def record(self, place: Place, task: str, note: FailureNote, trials: str = "") -> Path:
+        """Store `note`; trials: those of a search that found nothing, as CSV."""
         self.settle(place, task, "earlier")
         path = self._file(place, task)
+        if trials:
+            write_atomically(path.with_name(TRIALS), trials)
         write_atomically(path, json.dumps(note.__dict__, indent=1, ensure_ascii=False) + "\n")
         return path
 

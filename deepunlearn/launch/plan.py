@@ -63,8 +63,11 @@ class Planner(StoredStates):
             if note is not None:
                 yield task, note
 
-    def note(self, task: Task, kind: FailureKind, error: str, message: str, trace: str) -> None:
-        """Store that `task` did not end well; where that cannot be written, say so and go on."""
+    def note(self, task: Task, kind: FailureKind, error: str, message: str, trace: str, *, trials: str = "") -> None:
+        """Store that `task` did not end well; where that cannot be written, say so and go on.
+
+        trials: those of a search that found nothing, as CSV.
+        """
         place = self.place(task)
         note = FailureNote(
             stage=task.stage,
@@ -82,7 +85,7 @@ class Planner(StoredStates):
             hparams=self._hparams(task),
         )
         try:
-            self.failures.record(place, self.task_id(task), note)
+            self.failures.record(place, self.task_id(task), note, trials)
         except OSError as problem:
             self.progress.say(f"{task.label(self.sweep)}: the note of this cannot be written: {problem}")
 

@@ -150,7 +150,8 @@ class Worker:
         rule = infrastructure(error) if kind == "infrastructure" else None
         if rule is not None and rule.remedy:
             message = f"{message}\n  remedy:  {rule.remedy}"
-        self.planner.note(task, kind, name, message, trace)
+        trials = error.trials if isinstance(error, SearchFailed) else ""
+        self.planner.note(task, kind, name, message, trace, trials=trials)
         self.progress.say(f"{_SAID.get(kind, kind.upper())}: {task.label(self.planner.sweep)}: {message}")
         return "failed" if rule is None else "to do"
 

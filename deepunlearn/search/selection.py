@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import time
@@ -10,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
@@ -20,7 +20,7 @@ from deepunlearn.core.keys import SELECTION, SearchKey
 from deepunlearn.core.method_config import MethodConfig
 from deepunlearn.core.params import Value
 from deepunlearn.core.schema import SweepConfig
-from deepunlearn.core.store import Entry
+from deepunlearn.core.store import TRIALS, Entry
 from deepunlearn.search.looks import FIDELITY, fields_of
 from deepunlearn.search.objective import COMPONENTS, Losses
 from deepunlearn.search.samplers import generation_of
@@ -29,9 +29,10 @@ from deepunlearn.stages.evaluation import Experiment
 
 
 class SearchFailed(DeepUnlearnError):
-    """A search without a completed trial: the method is F in this cell."""
+    """A search without a completed trial: the method is F in this cell. trials: the text of `trials_table`."""
 
     exit_code = 1
+    trials = ""
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,7 @@ def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> 
     studies = studies_of(experiment, sweep, method)
     candidates = [one for study in studies for one in completed(study)]
     if not candidates:
-        raise SearchFailed(
-            f"no trial of {method.name} on {experiment.cell.name} was completed",
-            given=_outcomes(studies),
-            allowed="at least one completed trial",
-            remedy="see why in the Optuna storage (optuna-dashboard, docs/searches.md), narrow the ranges with "
-            "method.space.NAME.high=, or raise search.trials",
-        )
+        raise _failed(experiment, method, studies)
     began = time.perf_counter()
     winner = _choose(experiment, sweep, method, candidates)
     facts = {**experiment.runtime.describe(), "seconds": time.perf_counter() - began}
@@ -116,10 +111,22 @@ def select(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> 
                 "stopped": next((why for study in studies for why in study.why_stopped), None),
             },
         )
-        write_trials(draft.path / "trials.csv", studies)
+        (draft.path / TRIALS).write_bytes(trials_table(studies).encode())
     entry = experiment.store.find(key, place)
     assert entry is not None
     return entry
+
+
+def _failed(experiment: Experiment, method: MethodConfig, studies: list[SlotStudy]) -> SearchFailed:
+    error = SearchFailed(
+        f"no trial of {method.name} on {experiment.cell.name} was completed",
+        given=_outcomes(studies),
+        allowed="at least one completed trial",
+        remedy="see why in the Optuna storage (optuna-dashboard, docs/searches.md), narrow the ranges with "
+        "method.space.NAME.high=, or raise search.trials",
+    )
+    error.trials = trials_table(studies)
+    return error
 
 
 def studies_of(experiment: Experiment, sweep: SweepConfig, method: MethodConfig) -> list[SlotStudy]:
@@ -169,45 +176,32 @@ def _outcomes(studies: list[SlotStudy]) -> str:
     return "; ".join(one.strip() for one in said)
 
 
-def write_trials(path: Path, studies: list[SlotStudy]) -> None:
+def trials_table(studies: list[SlotStudy]) -> str:
     """All finished trials as CSV: search seed, slot, state, reason, losses, seconds, hyper-parameters (JSON),
     NSGA-III's generation (0: random), where values are from that were not drawn, and what it was last scored by: after
     which epoch of how many, on how many samples of all parts, and the sum of its losses there; and how many trials ran
     at once, of whose seconds its own are a share."""
-    names = COMPONENTS
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            [
-                "seed",
-                "slot",
-                "state",
-                "reason",
-                *names,
-                "seconds",
-                "params",
-                "generation",
-                "origin",
-                *FIDELITY,
-                "together",
-            ]
-        )
-        for study in studies:
-            for slot, trial in sorted(study.finished().items()):
-                attrs: dict[str, Any] = trial.user_attrs
-                losses = attrs.get("losses", [""] * len(names))
-                writer.writerow(
-                    [
-                        study.seed_of(slot),
-                        slot,
-                        trial.state.name,
-                        attrs.get("reason", ""),
-                        *losses,
-                        attrs.get("seconds", ""),
-                        json.dumps(attrs.get("params"), sort_keys=True),
-                        generation_of(trial),
-                        attrs.get("origin", ""),
-                        *fields_of(trial).values(),
-                        attrs.get("together", 1),
-                    ]
-                )
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    what = ["seed", "slot", "state", "reason", *COMPONENTS, "seconds", "params"]
+    writer.writerow([*what, "generation", "origin", *FIDELITY, "together"])
+    for study in studies:
+        for slot, trial in sorted(study.finished().items()):
+            attrs: dict[str, Any] = trial.user_attrs
+            losses = attrs.get("losses", [""] * len(COMPONENTS))
+            writer.writerow(
+                [
+                    study.seed_of(slot),
+                    slot,
+                    trial.state.name,
+                    attrs.get("reason", ""),
+                    *losses,
+                    attrs.get("seconds", ""),
+                    json.dumps(attrs.get("params"), sort_keys=True),
+                    generation_of(trial),
+                    attrs.get("origin", ""),
+                    *fields_of(trial).values(),
+                    attrs.get("together", 1),
+                ]
+            )
+    return text.getvalue()

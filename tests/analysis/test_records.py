@@ -14,7 +14,7 @@ from deepunlearn.analysis.aggregate import aggregate
 from deepunlearn.analysis.coverage import REPLACED, require_complete
 from deepunlearn.analysis.records import DTYPES, Records
 from deepunlearn.core.errors import ConfigError, StoreError
-from tests.analysis.conftest import Shelf
+from tests.analysis.conftest import RESULT_SET, TRIALS_HEAD, Shelf
 
 TRIALS = (
     '0,0,COMPLETE,,0.1,0.2,0.05,0.3,1.5,"{""lr"": 0.12345678901234567}"\n'
@@ -61,6 +61,17 @@ def test_what_the_store_holds_is_found(shelf: Shelf) -> None:
 def test_a_search_that_no_row_rests_on_is_left_out(shelf: Shelf) -> None:
     folder = shelf.searched(TRIALS)
     folder.rename(folder.with_name("0" * 16))
+    assert records.collect(shelf.root).trials.empty
+
+
+def test_a_search_that_found_nothing_has_its_trials_until_it_is_overcome(shelf: Shelf) -> None:
+    note = shelf.fail(method="ct", stage="select", seed=None, kind="search_failed")
+    lost = TRIALS.splitlines(keepends=True)[1]
+    note.with_name("trials.csv").write_text(TRIALS_HEAD + lost, encoding="utf-8")
+    (trial,) = records.collect(shelf.root).trials.to_dict("records")
+    assert (trial["method"], trial["result_set"], trial["state"], trial["seed"]) == ("ct", RESULT_SET, "FAIL", 1)
+    assert trial["reason"] == "Diverged: not finite" and pd.isna(trial["ranges"]) and pd.isna(trial["retain"])
+    note.rename(note.with_name("overcome-20260102T030405000000.json"))
     assert records.collect(shelf.root).trials.empty
 
 

@@ -15,7 +15,7 @@ from deepunlearn.core.search_config import SearchConfig
 from deepunlearn.core.seeding import derive_seed32
 from deepunlearn.search import study as study_module
 from deepunlearn.search.samplers import GENERATION, SAMPLERS, generation_of, independent, make_sampler, next_generation
-from deepunlearn.search.selection import write_trials
+from deepunlearn.search.selection import trials_table
 from deepunlearn.search.study import SlotStudy
 from tests.search.arithmetic import RANGES, run, search, values
 
@@ -112,9 +112,7 @@ def test_tpe_begins_with_as_many_random_trials_however_many_diverge(tmp_path: Pa
 @pytest.mark.slow
 def test_the_record_of_trials_says_which_were_evolved(tmp_path: Path) -> None:
     study, _ = run(tmp_path, search(**NSGA3), diverge_above(0.6))
-    write_trials(tmp_path / "trials.csv", [study])
-    with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    lines = list(csv.DictReader(trials_table([study]).splitlines()))
     assert [int(line["generation"]) for line in lines] == generations(study)
 
 

@@ -81,3 +81,16 @@ def test_a_thrifty_search_from_the_command_to_the_row(tmp_path: Path) -> None:
     assert json.loads(row["params"]) in [json.loads(text) for text in trials["params"]]
     assert set(found.trials["seed"]) == {10, 11}
     assert "nothing to do" in sweep(tmp_path, *arguments).stdout
+
+
+@pytest.mark.slow
+def test_the_trials_of_a_search_that_found_nothing_are_kept(tmp_path: Path) -> None:
+    arguments = ("dataset=digits", "dataset.limit=400", "arch=smallnet", "method=ga", "train.epochs=1", "seeds=1",
+                 "search=quick", "search.trials=2", "method.space.lr.low=1e30", "method.space.lr.high=1e32",
+                 "runtime.threads=1")  # fmt: skip
+    made = sweep(tmp_path, *arguments)
+    assert "no trial of ga on digits/smallnet was completed" in made.stdout + made.stderr
+    found = collect(tmp_path / "results")
+    assert set(found.trials["state"]) == {"FAIL"} and len(found.trials) == 2
+    assert set(found.trials["result_set"]) == set(found.cases.loc[found.cases["method"] == "ga", "result_set"])
+    assert all(json.loads(text)["lr"] >= 1e30 for text in found.trials["params"])

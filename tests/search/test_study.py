@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from deepunlearn.core.claims import this_process
 from deepunlearn.core.errors import Diverged, NotApplicable
 from deepunlearn.search import study as study_module
-from deepunlearn.search.selection import completed, write_trials
+from deepunlearn.search.selection import completed, trials_table
 from deepunlearn.search.study import SlotStudy
 from tests.commands import LIMIT, SERVER, until
 from tests.search.arithmetic import (
@@ -103,9 +103,7 @@ def test_a_shared_study_is_on_all_seeds_in_turn_also_when_it_was_killed(tmp_path
     assert experiment.seeds == [*drawn[:4], *drawn[3:]], "the lost trial ran again, on the same seed"
     assert sorted(drawn[:3]) == sorted(drawn[3:6]) == list(seeds)
     assert {trial.user_attrs["seed"] == drawn[slot] for slot, trial in study.finished().items()} == {True}
-    write_trials(tmp_path / "trials.csv", [study])
-    with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    lines = list(csv.DictReader(trials_table([study]).splitlines()))
     assert [int(line["seed"]) for line in lines] == drawn
     assert [line["origin"] for line in lines] == ["defaults", "digits/resnet18", *[""] * 6]
     first, second = (study.finished()[slot].params for slot in (0, 1))
@@ -198,7 +196,7 @@ def halved(tmp_path_factory: pytest.TempPathFactory) -> SlotStudy:
 
 
 @pytest.mark.slow
-def test_halving_ends_trials_at_each_rung_and_says_what_was_scored(halved: SlotStudy, tmp_path: Path) -> None:
+def test_halving_ends_trials_at_each_rung_and_says_what_was_scored(halved: SlotStudy) -> None:
     study = halved
     trials = study.finished().values()
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
@@ -211,9 +209,7 @@ def test_halving_ends_trials_at_each_rung_and_says_what_was_scored(halved: SlotS
         assert told["sum"] == trial.value == arithmetic(None, trial.params["x"], 0).sum
     whole = [trial.user_attrs["fidelity"] for trial in trials if trial.state == TrialState.COMPLETE]
     assert whole and all(told["epoch"] == told["epochs"] for told in whole)
-    write_trials(tmp_path / "trials.csv", [study])
-    with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
-        lines = [(int(line["slot"]), line["epoch"]) for line in csv.DictReader(file)]
+    lines = [(int(line["slot"]), line["epoch"]) for line in csv.DictReader(trials_table([study]).splitlines())]
     told = {slot: trial.user_attrs["fidelity"]["epoch"] for slot, trial in study.finished().items()}
     assert lines == [(slot, str(epoch)) for slot, epoch in sorted(told.items())]
 
