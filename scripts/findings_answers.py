@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from findings_cells import CELLS, CIFAR, DEFAULTS, Cell, Findings
+from findings_cells import CELLS, CIFAR, DEFAULTS, NOT_RUN, Cell, Findings
 
 from deepunlearn.analysis.inference import mean_interval
 
-AGREES, CONTRADICTS, UNDECIDED, NOT_RUN = "agrees", "contradicts", "not decided", "not run"
+AGREES, CONTRADICTS, UNDECIDED = "agrees", "contradicts", "not decided"
 
 Floats = npt.NDArray[np.float64]
 

@@ -26,6 +26,9 @@ DEFAULTS, AS_THE_PAPER = "findings_defaults", "findings_paper"  # further ones o
 FF_PAPER, FF_OURS = "findings_ff", "findings_ff_ours"
 PAPER = ("ft", "ga", "srl", "fcs", "msg", "cfw", "prmq", "ct", "kde", "rni", "salun", "cfk", "euk", "scrub", "bt", "ff",
          "iu", "ngplus")  # fmt: skip
+NEWER = ("ssd", "l1sparse", "delete", "boundary_shrink", "jit", "amun", "sfron", "rum", "advneggrad")
+METHODS = {CIFAR: (*PAPER, *NEWER), MNIST: PAPER}  # of each cell
+NOT_RUN = "not run"
 NO_END = (*HOLES, "not_applicable")  # outcomes that say nothing of a method
 
 
@@ -45,6 +48,11 @@ class Cell:
         """Those that came to an end, be it a failure, on every seed."""
         ended = self.models[~self.models["outcome"].isin(NO_END)]
         return [str(name) for name, own in ended.groupby("method", sort=False) if len(own) == self.seeds]
+
+    def lacking(self, methods: Sequence[str]) -> str:
+        """Says which of `methods` were not run on every seed; empty where all were."""
+        missing = [name for name in methods if name not in self.methods]
+        return f"{', '.join(missing)} {NOT_RUN}" if missing else ""
 
     def only(self, methods: Sequence[str]) -> Cell:
         return Cell(self.models[self.models["method"].isin(methods)], self.columns)

@@ -9,7 +9,6 @@ import numpy as np
 from findings_answers import (
     AGREES,
     CONTRADICTS,
-    NOT_RUN,
     UNDECIDED,
     Answer,
     Ask,
@@ -18,7 +17,7 @@ from findings_answers import (
     judged,
     on_cifar,
 )
-from findings_cells import CELLS, CIFAR, FF_OURS, FF_PAPER, PAPER, Cell, Findings
+from findings_cells import CELLS, CIFAR, FF_OURS, FF_PAPER, NEWER, NOT_RUN, PAPER, Cell, Findings
 from published import Place, places
 from scipy.stats import beta, kendalltau
 
@@ -27,7 +26,6 @@ from deepunlearn.analysis.inference import FEWEST_SEEDS, LEVEL, differences, hol
 from deepunlearn.analysis.rank import GROUPS, group
 
 CHALLENGE = ("fcs", "msg", "cfw", "prmq", "ct", "kde", "rni")
-NEWER = ("ssd", "l1sparse", "delete", "boundary_shrink", "jit", "amun", "sfron", "rum", "advneggrad")
 BY_TIME = ("ct", "ft", "msg", "kde", "prmq", "cfw")  # of the paper's table 2
 NEAR = 13 / 15 - 1e-9  # tau of six methods, one swap of neighbours: p 0.017
 FEWEST_MODELS = 10  # of which a share of 0 or of 1 says something
@@ -40,12 +38,12 @@ def at_the_top(metric: str, *asked: str) -> Ask:
 
 
 def _at_the_top(cell: Cell, default: Cell | None, metric: str, asked: Sequence[str]) -> tuple[str, str]:
-    if missing := [method for method in PAPER if method not in cell.methods]:
-        return NOT_RUN, f"{', '.join(missing)} {NOT_RUN}"
+    if lacking := cell.lacking(PAPER):
+        return NOT_RUN, lacking
     own = cell.only(PAPER)
     table = own.placed(metric)
-    if lacking := [method for method in asked if method not in table]:
-        return UNDECIDED, f"{', '.join(lacking)} has no {metric} on some seed"
+    if without := [method for method in asked if method not in table]:
+        return UNDECIDED, f"{', '.join(without)} has no {metric} on some seed"
     found = places(table)
     words = []
     for method in asked:
@@ -63,8 +61,8 @@ def _half(place: Place, of: int) -> str:
 
 def ga_and_ngplus(cell: Cell, default: Cell | None) -> tuple[str, str]:
     """Question 2, in a cell. A method that is not usable everywhere is at the bottom, and worse than one that is."""
-    if missing := [method for method in PAPER if method not in cell.methods]:
-        return NOT_RUN, f"{', '.join(missing)} {NOT_RUN}"
+    if lacking := cell.lacking(PAPER):
+        return NOT_RUN, lacking
     own = cell.only(PAPER)
     told = [_beside(own, default, method) for method in ("ga", "ngplus")]
     if {"ga", "ngplus"} - {*own.whole}:
@@ -111,11 +109,13 @@ def _share(some: int, of: int) -> str:
 def order_by_time(found: Findings) -> Answer:
     """Question 5. Operations stand beside seconds."""
     cell = found.cell(CELLS[CIFAR])
-    if cell is None or any(method not in cell.methods for method in BY_TIME):
+    if cell is None:
         return on_cifar(NOT_RUN)
+    if lacking := cell.lacking(BY_TIME):
+        return on_cifar(NOT_RUN, lacking)
     times = cell.values("RTE")
-    if lacking := [method for method in BY_TIME if method not in times]:
-        return on_cifar(UNDECIDED, f"not usable on every seed: {', '.join(lacking)}")
+    if unusable := [method for method in BY_TIME if method not in times]:
+        return on_cifar(UNDECIDED, f"not usable on every seed: {', '.join(unusable)}")
     own, theirs = times[list(BY_TIME)].mean(), of_the_paper("table2").set_index("method")["cifar10"]
     tau, p = kendalltau(own.to_numpy(float), theirs[list(BY_TIME)].to_numpy(float), method="exact")
     operations = cell.values("FLOPs_ratio")
@@ -130,8 +130,10 @@ def order_by_time(found: Findings) -> Answer:
 def newer_beat_the_challenge(found: Findings) -> Answer:
     """Question 10. Both bests are chosen by the data: the correction is over all pairs of a newer and an older one."""
     cell = found.cell(CELLS[CIFAR])
-    if cell is None or any(not {*names} & {*cell.methods} for names in (NEWER, CHALLENGE)):
+    if cell is None:
         return on_cifar(NOT_RUN)
+    if lacking := cell.lacking((*NEWER, *CHALLENGE)):
+        return on_cifar(NOT_RUN, lacking)
     verdicts, told = zip(*(_newer(cell, metric) for metric in ("RetDev", "Indisc")), strict=True)
     return on_cifar(judged(verdicts), *told)
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from findings_answers import AGREES, CONTRADICTS, NOT_RUN, UNDECIDED, Answer, Ask, Floats
-from findings_cells import CELLS, Cell, Findings
+from findings_answers import AGREES, CONTRADICTS, UNDECIDED, Answer, Ask, Floats
+from findings_cells import CELLS, METHODS, NOT_RUN, Cell, Findings
 from scipy.stats import kendalltau, rankdata, t
 
 from deepunlearn.analysis.inference import FEWEST_SEEDS, LEVEL, differences, holm, paired_t
@@ -45,13 +45,17 @@ class Between(NamedTuple):
         return f"{self.alike} pairs alike, {turned}, tau {self.tau:+.2f} (with themselves {one:+.2f} and {other:+.2f})"
 
 
+Seen = Mapping[tuple[str, str], Between]  # by pair of metrics
+
+
 def orders_agree(pairs: Pairs, *, claim_is_agreement: bool) -> Ask:
     """Questions 6 (they agree) and 7 (some do not)."""
 
     def answer(found: Findings) -> Answer:
         cells = {name: found.cell(run) for name, run in CELLS.items()}
-        seen = {name: {} if cell is None else between(cell, pairs) for name, cell in cells.items()}
-        told = tuple(line for name, one in seen.items() for line in _lines(name, pairs, one))
+        whole = {name: cell for name, cell in cells.items() if cell and not cell.lacking(METHODS[name])}
+        seen = {name: between(cell, pairs) for name, cell in whole.items()}
+        told = tuple(line for name, cell in cells.items() for line in _lines(name, pairs, cell, seen.get(name)))
         known = [one for of_cell in seen.values() for one in of_cell.values()]
         if not known:
             return Answer(NOT_RUN, told)
@@ -64,9 +68,11 @@ def orders_agree(pairs: Pairs, *, claim_is_agreement: bool) -> Ask:
     return answer
 
 
-def _lines(name: str, pairs: Pairs, seen: Mapping[tuple[str, str], Between]) -> list[str]:
+def _lines(name: str, pairs: Pairs, cell: Cell | None, seen: Seen | None) -> list[str]:
+    if seen is None:
+        return [f"{name}: {cell.lacking(METHODS[name]) if cell else NOT_RUN}"]
     if not seen:
-        return [f"{name}: {NOT_RUN}, or fewer than {FEWEST_SEEDS} seeds"]
+        return [f"{name}: no values, or fewer than {FEWEST_SEEDS} seeds"]
     return [f"{name}, {' and '.join(pair)}: {seen.get(pair, NOT_RUN)}" for pair in pairs]
 
 

@@ -14,7 +14,7 @@ import findings
 import numpy as np
 import pandas as pd
 import pytest
-from findings_cells import PAPER, Cell, Findings
+from findings_cells import NEWER, PAPER, Cell, Findings
 from findings_metrics import METRICS, own_tau, told_apart
 from record_pages import folders_in
 
@@ -198,7 +198,7 @@ def test_times_are_held_against_the_paper_s_table(order: str, verdict: str) -> N
 
 
 def test_metrics_that_reverse_a_pair_differ_and_those_that_tell_many_apart_alike_agree() -> None:
-    names = [*PAPER[:12]]
+    names = [*PAPER, *NEWER]
 
     def frame(reverse: tuple[str, ...], spread: float = 0.01) -> pd.DataFrame:
         """Metrics by which methods are in order, but those of `reverse` in the other one."""
@@ -208,25 +208,30 @@ def test_metrics_that_reverse_a_pair_differ_and_those_that_tell_many_apart_alike
             means[method] = {"RetDev": 0.1 * at["RetDev"], "gap": 0.1 * at["gap"], "Disc_AUC": 0.1 * at["Disc_AUC"],
                              "Indisc": 1 - 0.1 * at["Indisc"], "ToW": 1 - 0.1 * at["ToW"]}  # fmt: skip
         made = models(means, spread=spread)
-        klom = made["method"].map({name: (12 - at if "KLoM_F" in reverse else at) for at, name in enumerate(names)})
+        klom = made["method"].map(
+            {name: (len(names) - at if "KLoM_F" in reverse else at) for at, name in enumerate(names)}
+        )
         return made.assign(KLoM_F=klom, KLoM_F_high=klom + 0.1)
 
     assert answered(6, frame(()))[0] == "agrees" and answered(7, frame(()))[0] == "contradicts"
     verdict, told = answered(6, frame(("KLoM_F",)))
-    assert verdict == "contradicts" and "Indisc and KLoM_F: 0 pairs alike, 66 reversed" in told and "tau -1.00" in told
+    assert verdict == "contradicts" and "Indisc and KLoM_F: 0 pairs alike, 351 reversed" in told and "tau -1.00" in told
     assert answered(7, frame(("ToW",)))[0] == "agrees" and answered(6, frame(("ToW",)))[0] == "agrees"
     assert answered(6, frame((), spread=1.0))[0] == "not decided", "too few pairs are told apart"
     wide = frame(()).assign(KLoM_F_high=lambda made: made["KLoM_F"] + 100.0)
     assert answered(6, wide)[0] == "not decided", "KLoM's own interval counts"
     assert answered(7, frame(()).query("run == 'findings'"))[0] == "not decided", "one cell is missing"
+    for number in (6, 7):
+        verdict, told = answered(number, frame(("KLoM_F",)).query("method != 'iu'"))
+        assert verdict == "not run" and "CIFAR-10 x ResNet18: iu not run" in told
 
 
 def test_noise_alone_is_no_change_of_the_order() -> None:
-    """12 of 18 methods are equally good, and every metric sees the quality alone."""
+    """21 of 27 methods are equally good, and every metric sees the quality alone."""
     for draw in range(5):
         generator = np.random.default_rng(draw)
-        quality = pd.Series(np.concatenate([np.full(12, 0.5), np.linspace(0.1, 0.9, 6)]), [*PAPER])
-        frame = models({method: {} for method in PAPER})
+        quality = pd.Series(np.concatenate([np.full(21, 0.5), np.linspace(0.1, 0.9, 6)]), [*NEWER, *PAPER])
+        frame = models({method: {} for method in quality.index})
         for metric in ("RetDev", "gap", "Disc_AUC", "Indisc", "ToW"):
             noisy = frame["method"].map(quality) + generator.normal(0, 0.1, len(frame))
             frame[metric] = 1 - noisy if metric in ("Indisc", "ToW") else noisy
@@ -289,9 +294,11 @@ def test_newer_methods_are_held_against_the_best_of_the_challenge_in_both_metric
     newer: float, indisc_of_newer: float, verdict: str
 ) -> None:
     means = {name: {"RetDev": 0.5, "Indisc": 0.9} for name in ("msg", "ct")}
+    bad = {name: {"RetDev": 2.0, "Indisc": 0.1} for name in (*PAPER, *NEWER)}
     own = {"delete": {"RetDev": newer, "Indisc": indisc_of_newer}, "ssd": {"RetDev": 2.0, "Indisc": 0.1}}
-    found, told = answered(10, models({**means, **own}))
+    found, told = answered(10, models({**bad, **means, **own}))
     assert found == verdict
+    assert answered(10, models({**means, **own}))[0] == "not run"
     assert verdict != "agrees" or "newer less older +0.090" in told
 
 

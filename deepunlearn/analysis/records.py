@@ -277,8 +277,8 @@ def _trials_in_vain(results: Path) -> Iterator[dict[str, Any]]:
 
 
 def _trial_lines(path: Path) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = pd.read_csv(path, dtype={"params": "string", "reason": "string"}).to_dict("records")
-    return lines
+    trials = pd.read_csv(path, dtype={"params": "string", "reason": "string"})
+    return [{str(name): value for name, value in line.items()} for line in trials.to_dict("records")]
 
 
 def _searches(store: Path) -> list[tuple[str, _Labels, str]]:
