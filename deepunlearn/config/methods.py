@@ -218,6 +218,7 @@ def _of_steps(
     return {
         **made,
         "epoch_cost": sum(step["epoch_cost"] for step in several) / len(several),
+        "call_cost": sum(step.get("call_cost", 0.0) for step in several),
         "space": space,
         "params": _of_step_settings(meta, settings, space),
         "meta": meta,

@@ -75,6 +75,7 @@ class MethodConfig(Frozen):
     needs: Needs | None = None  # what has to be known of the original's training
     bank: str | None = None  # of needs: difficulty: a results folder with memorisation scores; null: by confidence
     epoch_cost: PositiveFloat  # time of one of its epochs / time of a plain training epoch on the retain set
+    call_cost: Annotated[float, Field(ge=0)] = 0.0  # in these epochs, what a call takes beside its own
     first_look: Annotated[float, Field(ge=0.01, le=1)] = 0.5  # share of its epochs before which its model tells nothing
     space: dict[str, ParamSpec]
     params: dict[str, Any] = Field(default_factory=dict)  # values given by hand; null: searched, or the default
@@ -126,6 +127,10 @@ class MethodConfig(Frozen):
     @property
     def defaults(self) -> dict[str, Value]:
         return {name: spec.typed(f"method.space.{name}.default", spec.default) for name, spec in self.space.items()}
+
+    def cost(self, epochs: float) -> float:
+        """Plain training epochs on the retain set that take as long as a call with so many epochs of its own."""
+        return self.call_cost + epochs * self.epoch_cost
 
     def complete(self, given: dict[str, Any]) -> dict[str, Value]:
         """All hyper-parameters: `given` over values fixed by hand over defaults. Unknown names are refused.

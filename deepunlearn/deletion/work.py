@@ -133,7 +133,7 @@ class Work:
         """From the time of a few steps of plain training, on a copy."""
         retain, recipe = self.parts["retain"], self.cell.train
         step = seconds_per_step(working_copy(self.original), retain, recipe, self.runtime, steps=TIMED_STEPS, warm_up=2)
-        epochs = method.epochs_of(values) * method.epoch_cost
+        epochs = method.cost(method.epochs_of(values))
         again = EPOCHS * math.ceil(len(self.parts["forget"]) / recipe.batch_size) * 2 if relearning else 0
         return Costs(step * retain.steps(recipe.batch_size) * epochs, self.looking_seconds, step * again)
 

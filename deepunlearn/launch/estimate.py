@@ -133,22 +133,23 @@ class Estimator:
         method = self.planner.methods[task.method]
         known = course(search, method.first_look, max(1, round(self._epochs(task, method))))
         scoring = known.looks * self._scoring(task, search.look_samples) + known.finished * self._scoring(task)
-        return known.epochs * self._unlearning(task) + scoring + TRIAL_OVERHEAD
+        return self._unlearning(task, known.epochs) + scoring + TRIAL_OVERHEAD
 
     def _whole_trial(self, task: Task, share: float = 1.0) -> float:
-        return share * self._unlearning(task) + self._scoring(task) + TRIAL_OVERHEAD
+        return self._unlearning(task, share) + self._scoring(task) + TRIAL_OVERHEAD
 
     def _scoring(self, task: Task, samples: int | None = None) -> float:
         """Of so many samples of each part at most; None: of all."""
         sizes = self.planner.sizes(task.cell)
         return sum(min(sizes[part], samples or sizes[part]) for part in SEARCH_PARTS) / self.speeds[task.cell].predict
 
-    def _unlearning(self, task: Task) -> float:
+    def _unlearning(self, task: Task, share: float = 1.0) -> float:
+        """share: of its epochs that are run."""
         method = self.planner.methods[task.method]
         if method.needs == "shards":
-            return self._slices(task, again=True) / self.speeds[task.cell].train
+            return share * self._slices(task, again=True) / self.speeds[task.cell].train
         images = self.planner.sizes(task.cell)["retain"]
-        return self._epochs(task, method) * method.epoch_cost * images / self.speeds[task.cell].train
+        return method.cost(share * self._epochs(task, method)) * images / self.speeds[task.cell].train
 
     def _slices(self, task: Task, *, again: bool) -> int:
         """Images that the slices of an ensemble go through; again: of those that are retrained when it forgets."""

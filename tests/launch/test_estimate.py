@@ -46,6 +46,18 @@ def test_a_method_that_counts_steps_takes_as_long_on_any_number_of_samples(tmp_p
     assert abs(seconds - 1500 * 128 * 2.0 / 1000) < 1
 
 
+def test_what_a_call_takes_beside_its_epochs_counts_once(tmp_path: Path) -> None:
+    """AMUN attacks as long as 13 epochs of 1,100 samples take, and then has epochs of 1.25; of a pruned trial the
+    attack counts in full, and of a chain that of each step."""
+    fixed = "method.params.epochs=8"
+    planner = planner_of(tmp_path, "method=amun", "search=thrifty", fixed)
+    seconds = {task.stage: Estimator(planner, [Speed(1000, 1e9)]).task(task) for task in planner.tasks}
+    assert seconds["search"] == pytest.approx(5 * ((13 + 3 * 1.25) * 1.1 + TRIAL_OVERHEAD), rel=0.1)
+    assert seconds["select"] == pytest.approx(9 * ((13 + 8 * 1.25) * 1.1 + TRIAL_OVERHEAD), rel=1e-3)
+    (chained,) = planner_of(tmp_path, "method=chain", "chain.steps=[amun,ft,amun]", "search=none").sweep.methods
+    assert chained.call_cost == 26.0
+
+
 def test_a_value_that_was_fixed_counts_before_the_others_are_searched(tmp_path: Path) -> None:
     fixed = ("method.params.steps=10", "method.params.batch_size=64")
     planner = planner_of(tmp_path, "method=sfron", "search=quick", *fixed)
