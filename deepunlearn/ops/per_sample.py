@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 BUDGET = 1 << 30  # bytes of per-sample gradients that are held at a time
 MOST_SAMPLES = 256  # of small networks, whose activations take more memory than their gradients; more is not faster
@@ -55,7 +56,8 @@ def gradient_products(model: nn.Module, x: Tensor, y: Tensor, direction: Params)
 
 def slopes(model: nn.Module, x: Tensor, y: Tensor, direction: Params) -> Tensor:
     """g_i . direction of each sample of a batch, [B]; g_i as in `gradient_products`, and not formed either."""
-    along: Tensor = jvp(_losses(model, x, y), (parameters_of(model, direction),), (direction,))[1]
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no forward derivative
+        along: Tensor = jvp(_losses(model, x, y), (parameters_of(model, direction),), (direction,))[1]
     return along
 
 

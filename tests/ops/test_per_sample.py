@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import nn
 
 from deepunlearn.core.params import Value
 from deepunlearn.ops import gradient_powers, per_sample
@@ -22,7 +25,7 @@ from tests.methods.oracles import (
     student_of,
     trained,
 )
-from tests.networks import tiny
+from tests.networks import tiny, vit
 
 
 @pytest.mark.parametrize("chunk", [1, 7])
@@ -56,8 +59,10 @@ def test_per_sample_gradients_are_those_of_single_samples() -> None:
             torch.testing.assert_close(together[name][index], value, rtol=1e-3, atol=1e-5)
 
 
-def test_slopes_and_gradient_products_are_those_of_single_samples() -> None:
-    net, (x, y) = tiny(), everything("val")
+@pytest.mark.parametrize("network", [tiny, vit])
+def test_slopes_and_gradient_products_are_those_of_single_samples(network: Callable[[], nn.Module]) -> None:
+    """Attention has fused kernels without a forward derivative."""
+    net, (x, y) = network().eval(), everything("val")
     with runtime().seeded(SEED):
         direction = {name: torch.randn_like(value) for name, value in net.named_parameters()}
     rows = gradient_rows(net, DATA["val"])
