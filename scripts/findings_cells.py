@@ -50,8 +50,10 @@ class Cell:
         return [str(name) for name, own in ended.groupby("method", sort=False) if len(own) == self.seeds]
 
     def lacking(self, methods: Sequence[str]) -> str:
-        """Says which of `methods` were not run on every seed; empty where all were."""
+        """Says which of `methods` were not run on every seed; empty where all were, and one word where none was."""
         missing = [name for name in methods if name not in self.methods]
+        if len(missing) == len(methods):
+            return NOT_RUN
         return f"{', '.join(missing)} {NOT_RUN}" if missing else ""
 
     def only(self, methods: Sequence[str]) -> Cell:

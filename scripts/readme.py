@@ -1,7 +1,7 @@
-"""The README's table and picture, made from the committed example: `make readme`, with chromium on the path.
+"""The README's tables and pictures, made from committed records: `make readme`, with chromium on the path.
 
-The table is of the records of one set. The picture is of the committed page; the README keeps the digest of what it was
-made from, since browsers draw it differently.
+First those of the findings, then the table of one example and a picture of the committed page. The README keeps the
+digests of what the pictures were made from, since other fonts and browsers draw them differently.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
+import findings_opening
 from playwright.sync_api import sync_playwright
 
 from deepunlearn.analysis import records, tables
@@ -24,7 +25,9 @@ SET = EXAMPLES / "cifar10-resnet18"
 PAGE = EXAMPLES / "page" / "index.html"
 COLUMNS = ("method", "RA", "FA", "TA", "RetDev", "Indisc", "RTE", "seconds")
 TABLE = re.compile(r"(<!-- front table -->\n).*?(<!-- end -->)", re.DOTALL)
+FINDINGS = re.compile(r"(<!-- table of the findings -->\n).*?(<!-- end -->)", re.DOTALL)
 DIGEST = re.compile(r"(<!-- picture of the page with SHA-256 )\w*( -->)")
+FINDINGS_DIGEST = re.compile(r"(<!-- picture of the findings with SHA-256 )\w*( -->)")
 WIDTH, HEIGHT = 1500, 1300
 
 
@@ -38,14 +41,19 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def with_table(readme: str) -> str:
-    return TABLE.sub(lambda found: f"{found.group(1)}{table()}\n{found.group(2)}", readme)
+def with_tables(readme: str) -> str:
+    of_findings = findings_opening.table(findings_opening.gathered())
+    return _put(FINDINGS, f"{of_findings}\n", _put(TABLE, f"{table()}\n", readme))
 
 
-def with_digest(readme: str) -> str:
-    """`readme`, naming the page as it is as what the picture shows."""
-    digest = hashlib.sha256(PAGE.read_bytes()).hexdigest()[:16]
-    return DIGEST.sub(lambda found: f"{found.group(1)}{digest}{found.group(2)}", readme)
+def with_digests(readme: str) -> str:
+    """`readme`, naming the page and the findings as they are as what the pictures show."""
+    of_page = hashlib.sha256(PAGE.read_bytes()).hexdigest()[:16]
+    return _put(FINDINGS_DIGEST, findings_opening.digest(), _put(DIGEST, of_page, readme))
+
+
+def _put(place: re.Pattern[str], text: str, readme: str) -> str:
+    return place.sub(lambda found: f"{found.group(1)}{text}{found.group(2)}", readme)
 
 
 def draw() -> None:
@@ -60,7 +68,8 @@ def draw() -> None:
 
 def main() -> None:
     draw()
-    README.write_text(with_digest(with_table(README.read_text(encoding="utf-8"))), encoding="utf-8")
+    findings_opening.draw(findings_opening.gathered())
+    README.write_text(with_digests(with_tables(README.read_text(encoding="utf-8"))), encoding="utf-8")
 
 
 if __name__ == "__main__":

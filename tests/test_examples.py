@@ -13,16 +13,17 @@ DELETIONS = example.ROOT / "results" / "deletions"
 REMAKE = "stale: run `make example readme`, look at what changed, and commit it"
 
 
-def test_the_readme_shows_the_table_of_the_committed_records() -> None:
+def test_the_readme_shows_the_tables_of_the_committed_records() -> None:
     text = readme.README.read_text(encoding="utf-8")
-    assert text.count("<!-- front table -->") == 1
-    assert readme.with_table(text) == text, REMAKE
+    assert text.count("<!-- table of the findings -->") == text.count("<!-- front table -->") == 1
+    assert readme.with_tables(text) == text, REMAKE
 
 
-def test_the_readmes_picture_is_of_the_committed_page() -> None:
+def test_the_readmes_pictures_are_of_the_committed_page_and_records() -> None:
     text = readme.README.read_text(encoding="utf-8")
-    assert text.count("<!-- picture of the page with SHA-256 ") == 1
-    assert readme.with_digest(text) == text, REMAKE
+    for what in ("page", "findings"):
+        assert text.count(f"<!-- picture of the {what} with SHA-256 ") == 1
+    assert readme.with_digests(text) == text, REMAKE
 
 
 def test_the_page_is_of_the_committed_records() -> None:

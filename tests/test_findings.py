@@ -84,8 +84,20 @@ def papers(column: str, **means: float) -> dict[str, dict[str, float]]:
 
 
 def test_the_claims_are_those_of_the_page_in_its_order() -> None:
-    told = re.findall(r"^\| \d+ \| (.+?)(?: \([^|]*\))? \|", PAGE, re.MULTILINE)
+    _, _, rules = PAGE.partition("\n## The questions")
+    told = re.findall(r"^\| \d+ \| (.+?)(?: \([^|]*\))? \|", rules, re.MULTILINE)
     assert told == list(findings.QUESTIONS)
+
+
+def test_the_committed_answers_are_those_of_the_committed_records() -> None:
+    folder = ROOT / "results" / "findings"
+    made = findings.made_of(folders_in(folder))
+    remake = "python scripts/findings.py records=results/findings page=results/findings/answers.md"
+    assert (folder / "answers.md").read_text(encoding="utf-8") == made, f"stale: {remake}"
+    table, _, _ = made.partition("\n\n")
+    shown = re.search(r"<!-- table of the answers -->\n(.*?)\n<!-- end -->", PAGE, re.DOTALL)
+    assert shown is not None and shown[1] == table, "copy the table of answers.md into docs/findings.md"
+    assert made.count("not run") == 0
 
 
 def test_at_the_top_is_whose_place_is_in_the_upper_half_in_both_cells() -> None:
@@ -126,6 +138,14 @@ def test_who_diverges_on_a_seed_comes_last(how: str) -> None:
 def test_what_was_not_run_on_every_seed_is_not_told_of() -> None:
     frame = models(papers("RetDev", ft=0.01), failed={"ft": 1})
     assert answered(4, frame.replace({"outcome": {"failed": "missing"}}))[0] == "not run"
+
+
+def test_a_run_that_has_only_begun_is_told_of_in_one_word() -> None:
+    frame = models(papers("RetDev"))
+    frame.loc[frame["run"] == "findings_mnist", "outcome"] = "missing"
+    verdict, told = answered(4, frame)
+    assert verdict == "not decided" and told.endswith("MNIST x TinyViT: not run")
+    assert told.startswith("CIFAR-10 x ResNet18: ft 0.")
 
 
 def test_who_has_no_value_on_some_seed_has_no_place() -> None:

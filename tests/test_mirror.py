@@ -29,6 +29,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_given_originals.py": "a sweep on models of one's own",
     "test_findings.py": "scripts/findings.py and docs/findings.md",
     "test_findings_again.py": "results/findings",
+    "test_findings_opening.py": "scripts/findings_opening.py",
     "test_graphs.py": "compiled networks over all stages",
     "test_kills.py": "a sweep that is killed again and again",
     "test_layering.py": "the imports of all modules",
