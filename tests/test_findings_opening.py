@@ -32,7 +32,7 @@ def with_values(of: Records, run: str, method: str, column: str, values: float |
         own = table["result_set"].isin(asked["result_set"]) & (table["method"] == method)
         assert own.sum() == 10
         table.loc[own, column] = values
-    return replace(of, **tables)
+    return replace(of, rows=tables["rows"], cases=tables["cases"])
 
 
 def test_a_line_has_mean_and_deviation_of_the_rows_of_its_run(records: Records) -> None:
