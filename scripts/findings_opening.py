@@ -74,7 +74,7 @@ def _column(rows: pd.DataFrame, cell: Cell | None, methods: Sequence[str], score
         if name in values:
             texts[name] = _around(values[name]) + (FIRST if name in first else "")
         elif name in cell.methods:
-            texts[name] = "F ({} of {} usable)".format(*cell.usable(name)) if score == SCORES[0] else "F"
+            texts[name] = "F ({}/{})".format(*cell.usable(name)) if score == SCORES[0] else "F"
         else:
             texts[name] = NOT_RUN
     return defaultdict(str, texts)

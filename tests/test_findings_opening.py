@@ -59,7 +59,7 @@ def test_all_methods_of_the_design_are_there_and_newer_ones_in_the_first_cell_al
 
 def test_a_model_that_is_not_usable_makes_its_method_fail_and_come_last(records: Records) -> None:
     made = lines(with_values(records, "findings", "srl", "usable", [False, *[True] * 9]))
-    assert made["SRL"][:3] == ["F (9 of 10 usable)", "F", "F"]
+    assert made["SRL"][:3] == ["F (9/10)", "F", "F"]
     assert made["SRL"][3:] == lines(records)["SRL"][3:]
     behind = list(made)[list(made).index("SRL") :]
     assert all(made[name][0].startswith("F") for name in behind)
