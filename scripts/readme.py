@@ -13,6 +13,7 @@ from pathlib import Path
 
 import findings_opening
 from playwright.sync_api import sync_playwright
+from published import markdown
 
 from deepunlearn.analysis import records, tables
 from deepunlearn.analysis.ranking import rankings
@@ -37,8 +38,7 @@ def table() -> str:
     made = tables.build(found, rankings(found.counted.rows, found.counted.cases))
     shown = next(one for one in made if one.name == SET.name).shown
     chosen = shown[[name for name in shown if name.split(" ")[0] in COLUMNS]]
-    lines = [chosen.columns, ["---"] * len(chosen.columns), *chosen.to_numpy()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(list(chosen.columns), chosen.to_numpy().tolist())
 
 
 def with_tables(readme: str) -> str:

@@ -30,6 +30,7 @@ WHOLE = {  # file -> what it looks at, where that is no module
     "test_findings.py": "scripts/findings.py and docs/findings.md",
     "test_findings_again.py": "results/findings",
     "test_findings_opening.py": "scripts/findings_opening.py",
+    "test_findings_runs.py": "the commands of docs/findings.md, and scripts/findings.sh",
     "test_graphs.py": "compiled networks over all stages",
     "test_kills.py": "a sweep that is killed again and again",
     "test_layering.py": "the imports of all modules",
