@@ -170,7 +170,7 @@ def _run(command: Command, found: Found, arguments: Sequence[str], progress: Pro
     for planner in found.planners:
         if tasks := [task for task, state in states[planner.run].items() if state in OPEN]:
             with running(planner, COMMAND, arguments):
-                _local(planner, runtimes[planner.run], progress).run(tasks)
+                _local(planner, runtimes[planner.run], progress, estimators[planner.run]).run(tasks)
     took = time.monotonic() - started
     print(f"\ndone in {duration(took)} (estimated {duration(seconds)})")
     return _report(found.planners, _states(found.planners))
@@ -200,14 +200,14 @@ def _runtime(planner: StoredModels) -> Runtime:
     return Runtime(planner.sweep.runtime)
 
 
-def _local(planner: StoredModels, runtime: Runtime | None, progress: Progress) -> Local:
+def _local(planner: StoredModels, runtime: Runtime | None, progress: Progress, estimator: Estimator) -> Local:
     from deepunlearn.launch.local import Local  # noqa: PLC0415
     from deepunlearn.launch.runs import folder_of  # noqa: PLC0415
 
     def worker() -> Worker:
         from deepunlearn.launch.worker import Worker  # noqa: PLC0415
 
-        return Worker(planner, (runtime or _runtime(planner)).settle(), progress)
+        return Worker(planner, (runtime or _runtime(planner)).settle(), progress, estimator.task)
 
     return Local(planner, folder_of(planner, COMMAND), progress, _gpus(runtime), worker)
 

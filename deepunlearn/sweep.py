@@ -29,7 +29,6 @@ from deepunlearn.launch.plan import Planner
 from deepunlearn.launch.runs import folder_of, prepared, running, write_winners
 from deepunlearn.launch.speed_file import remarks
 from deepunlearn.launch.summary import FILE, summary
-from deepunlearn.launch.task import STAGES
 from deepunlearn.launch.tracking import Tracking
 from deepunlearn.trackers import check_installed
 
@@ -136,12 +135,12 @@ def _run(
     check_methods(command.sweep.methods)
     runtime = Runtime(command.sweep.runtime).settle()
     check_memory(planner, needed, runtime)
-    worker = Worker(planner, runtime, progress)
     gpus = gpu_environments() if runtime.device.type != "cpu" else []
-    local = Local(planner, folder_of(planner, command.name), progress, gpus, lambda: worker)
     timing = Timing(planner, runtime, progress)
     timed = timing.of(range(len(planner.sweep.cells)))
     estimator = Estimator(planner, timing.complete(timed))
+    worker = Worker(planner, runtime, progress, estimator.task)
+    local = Local(planner, folder_of(planner, command.name), progress, gpus, lambda: worker)
     seconds = describe_plan(planner, estimator, runtime.device_name(), remarks(planner.sweep.cells, timed.values()))
     if command.flags.plan:
         return 0
@@ -166,10 +165,7 @@ def _live_view(planner: Planner, estimator: Estimator, progress: Progress) -> Ab
         return nullcontext()
     over = [(task.cell, task.stage) for task in planner.tasks if planner.state(task) in ("done", "failed")]
     total: Counter[Part] = Counter((task.cell, task.stage) for task in planner.tasks)
-    cells = range(len(planner.sweep.cells))
-    seconds: dict[Part, float] = {
-        (cell, stage): estimator.stage(stage, cell) for cell in cells for stage in STAGES if total[cell, stage]
-    }
+    seconds = {task: estimator.task(task) for task in planner.open_tasks()}
     return progress.showing(Board([cell.name for cell in planner.sweep.cells], total, Counter(over), seconds))
 
 

@@ -11,10 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
@@ -34,15 +34,18 @@ Part = tuple[int, str]  # the number of a cell, and a stage
 class Board:
     """How far a sweep is: tasks that have ended, of all tasks, by cell and stage.
 
-    total, ended: numbers of tasks; seconds: what those that have not ended would take, as estimated.
+    total, ended: numbers of tasks; seconds: what each that has not ended would take, as estimated.
     """
 
     def __init__(
-        self, cells: Sequence[str], total: Mapping[Part, int], ended: Mapping[Part, int], seconds: Mapping[Part, float]
+        self,
+        cells: Sequence[str],
+        total: Mapping[Part, int],
+        ended: Mapping[Part, int],
+        seconds: Mapping[Any, float],
     ) -> None:
         self.cells, self.total, self.ended, self.workers = cells, total, Counter(ended), 1
-        self._each = {part: all_of_it / max(1, total[part] - ended.get(part, 0)) for part, all_of_it in seconds.items()}
-        self._open, self._performed = sum(seconds.values()), 0.0
+        self._seconds, self._open, self._performed = seconds, sum(seconds.values()), 0.0
         self._known: set[Hashable] = set()
         self._started = time.monotonic()
 
@@ -51,13 +54,11 @@ class Board:
         if task not in self._known and self.ended[part] < self.total.get(part, 0):
             self._known.add(task)
             self.ended[part] += 1
-            self._performed += self._each.get(part, 0.0)
+            self._performed += self._seconds.get(task, 0.0)
 
     def left(self, elapsed: float) -> float | None:
         """Seconds until the end, at the pace so far; None before there is one."""
-        if not self._performed:
-            return None
-        return elapsed * max(0.0, self._open - self._performed) / self._performed
+        return at_this_pace(elapsed, self._performed, self._open)
 
     def table(self) -> RenderableType:
         """Cells down, stages across, and below it the workers and the time."""
@@ -92,8 +93,7 @@ class LiveView(RichProgress):
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("left: {task.fields[left]}"),
             TextColumn("{task.fields[note]}"),
         )
         super().__init__(*columns, console=Console(file=stream), transient=True)
@@ -123,25 +123,31 @@ class CellView(LiveView):
 
 
 class Bar:
-    """One activity under way, e.g. a training with its epochs."""
+    """One activity under way, e.g. a training with its epochs.
 
-    def __init__(self, owner: Progress, label: str, total: int) -> None:
+    seconds: what each of its steps would take, as estimated; None: all the same.
+    """
+
+    def __init__(self, owner: Progress, label: str, total: int, seconds: Sequence[float] | None = None) -> None:
         self._owner, self.label, self.total, self.done = owner, label, total, 0
+        self._seconds = seconds
         self._started = self._logged = time.monotonic()
-        self._task = owner.rich.add_task(label, total=total, note="") if owner.rich else None
+        self._task = owner.rich.add_task(label, total=total, note="", left="?") if owner.rich else None
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """`steps` more are done; `note` is what to show beside it, e.g. the loss."""
         self.done += steps
         if self._owner.rich and self._task is not None:
-            self._owner.rich.update(self._task, advance=steps, note=note)
+            self._owner.rich.update(self._task, advance=steps, note=note, left=self.remaining())
         elif time.monotonic() - self._logged >= self._owner.log_seconds:
             self._logged = time.monotonic()
             self._owner.say(f"{self.label}: {self.done}/{self.total} {note}".rstrip() + f" ({self.remaining()} left)")
 
     def remaining(self) -> str:
-        elapsed = time.monotonic() - self._started
-        return duration(elapsed / max(self.done, 1) * (self.total - self.done))
+        known = self._seconds
+        performed, planned = (self.done, self.total) if known is None else (sum(known[: self.done]), sum(known))
+        left = at_this_pace(time.monotonic() - self._started, performed, planned)
+        return "?" if left is None else duration(left)
 
     def close(self) -> None:
         if self._owner.rich and self._task is not None:
@@ -191,10 +197,10 @@ class Progress:
             self._board.end(task, part)
 
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Bar]:
-        """A bar for the duration of the block."""
+    def bar(self, label: str, total: int, seconds: Sequence[float] | None = None) -> Iterator[Bar]:
+        """A bar for the duration of the block; seconds: estimated of each of its steps, None: all the same."""
         self._start()
-        bar = Bar(self, label, total)
+        bar = Bar(self, label, total, seconds)
         try:
             yield bar
         finally:
@@ -245,6 +251,11 @@ def live(console: Console) -> bool:
 
 def asked_for_less() -> bool:
     return bool(os.environ.get("NO_COLOR"))
+
+
+def at_this_pace(elapsed: float, performed: float, planned: float) -> float | None:
+    """Seconds until all that was planned is performed, both as estimated; None before anything is."""
+    return elapsed * max(0.0, planned - performed) / performed if performed else None
 
 
 def duration(seconds: float) -> str:

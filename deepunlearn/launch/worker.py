@@ -6,6 +6,7 @@ import gc
 import importlib
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from deepunlearn.cells import REFERENCES
 from deepunlearn.core import stopping
@@ -25,10 +26,19 @@ _SAID = {"infrastructure": "NOT RUN"}
 
 
 class Worker:
-    """Runs tasks of a plan one after another, each to a stored result or a stored failure."""
+    """Runs tasks of a plan one after another, each to a stored result or a stored failure.
 
-    def __init__(self, planner: Planner, runtime: Runtime, progress: Progress) -> None:
-        self.planner, self.runtime, self.progress = planner, runtime, progress
+    seconds: what a task would take, as estimated; None: nobody has estimated it.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        runtime: Runtime,
+        progress: Progress,
+        seconds: Callable[[Task], float] | None = None,
+    ) -> None:
+        self.planner, self.runtime, self.progress, self._seconds = planner, runtime, progress, seconds
         self.tracking = Tracking(planner, progress)
         self._latest: tuple[int, Experiment] | None = None
 
@@ -57,7 +67,9 @@ class Worker:
         """
         if not tasks or tasks[0].stage != "measure":
             return Counter(self.run_task(task) for task in tasks)
-        with self.progress.bar("measure: model", len(tasks)) as bar:  # other stages show what they do themselves
+        # other stages show what they do themselves; some measures take their time on one seed of a method alone
+        seconds = None if self._seconds is None else list(map(self._seconds, tasks))
+        with self.progress.bar("measure: model", len(tasks), seconds) as bar:
             return Counter(self._shown(task, bar) for task in tasks)
 
     def _shown(self, task: Task, bar: Bar) -> State:

@@ -95,7 +95,7 @@ def drawn(board: Board, width: int = 100) -> list[str]:
 
 def test_the_board_counts_tasks_by_cell_and_stage() -> None:
     total = {(0, "reference"): 4, (0, "search"): 1, (1, "reference"): 2}
-    board = Board(["a", "b"], total, {(0, "reference"): 3}, {(0, "reference"): 10.0, (0, "search"): 30.0})
+    board = Board(["a", "b"], total, {(0, "reference"): 3}, {"one": 10.0, "shared": 30.0})
     assert [line.split() for line in drawn(board)[:3]] == [
         ["cell", "reference", "search"],
         ["a", "3/4", "0/1"],
@@ -111,10 +111,29 @@ def test_the_board_counts_tasks_by_cell_and_stage() -> None:
 
 
 def test_what_is_left_goes_by_the_pace_so_far() -> None:
-    board = Board(["a"], {(0, "search"): 4}, {}, {(0, "search"): 40.0})
+    board = Board(["a"], {(0, "search"): 3}, {}, {"one": 10.0, "long": 29.0, "short": 1.0})
     assert board.left(elapsed=100.0) is None
     board.end("one", (0, "search"))
     assert board.left(elapsed=100.0) == pytest.approx(300.0), "ten seconds of forty took a hundred"
+    board.end("long", (0, "search"))
+    assert board.left(elapsed=390.0) == pytest.approx(10.0), "a short task is not as long as the others"
+
+
+def test_a_bar_whose_steps_differ_says_what_is_left_by_what_each_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress_module, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    with Progress(stream).bar("measure: model", 3, [8.0, 1.0, 1.0]) as bar:
+        assert bar.remaining() == "?"
+        now = 16.0
+        bar.advance()
+        now = 17.0
+        bar.advance()
+    assert [line.partition("] ")[2] for line in stream.getvalue().splitlines()] == [
+        "measure: model: 1/3 (4 s left)",
+        "measure: model: 2/3 (2 s left)",
+    ]
 
 
 def test_many_cells_are_cut() -> None:
