@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from record_pages import folders_in
 from torch import Tensor, nn
 
 from deepunlearn.analysis.records import collect
@@ -339,6 +340,14 @@ def test_measures_are_compared_for_each_method_as_written() -> None:
     assert set(lines) == {"ft", "ga", "retrained"}
     assert lines["ft"][3:5] == ["0.500", "0.900"] and lines["ft"][6:] == ["1 [1, 1]", "2 [2, 2]", "score and rank"]
     assert lines["ga"][6:8] == ["2 [2, 2]", "1 [1, 1]"] and lines["retrained"][6:] == ["", "", "score"]
+
+
+def test_the_committed_tables_are_those_of_the_committed_records() -> None:
+    folder = ROOT / "results" / "published"
+    made = published.made_of(folders_in(folder))
+    remake = "python scripts/published.py records=results/published page=results/published/tables.md"
+    assert (folder / "tables.md").read_text(encoding="utf-8") == made, f"stale: {remake}"
+    assert all(case in made for case in (*METHODS, *MEASURES, "0/1 correctness"))
 
 
 def test_two_result_sets_of_a_method_are_refused() -> None:
