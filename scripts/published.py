@@ -3,10 +3,11 @@
     python -m deepunlearn.sweep sweep=scripts/published/published.yaml results=DIR
     python scripts/published.py records=DIR[,DIR...] [page=FILE]
 
-Reads records (or whole results folders), trains nothing and prints Markdown. Each cell has two tables. Methods: scores
-of a method as its paper has it and as a plug-in of scripts/published/ has it, the mean change over seeds, and the place
-of each among the other methods. Measures: the same of each method, under the column as written and as published. Runs
-of U-LiRA in DIR (python -m deepunlearn.lira sweep=ulira_small results=DIR) make a third: the attack on 0/1 correctness,
+Reads records (or whole results folders), trains nothing and prints Markdown. First comes an overview: of a method its
+change, of a measure how many models change in score and rank. Then each cell has two tables. Methods: scores of a
+method as its paper has it and as a plug-in of scripts/published/ has it, the mean change over seeds, and the place of
+each among the other methods. Measures: the same of each method, under the column as written and as published. Runs of
+U-LiRA in DIR (python -m deepunlearn.lira sweep=ulira_small results=DIR) make a third: the attack on 0/1 correctness,
 and what U-MIA says of the same models. It needs what is stored of each model, and is kept in DIR/records/ulira.csv.
 
 The rule. Places are by the mean over seeds, 1 the best, equals share the mean of their places; where the value of the
@@ -64,6 +65,7 @@ JUDGED_BY = ("RetDev", "Indisc", "Disc_AUC")  # of methods
 HEAD = ["case", "column", "method", "as written", "as published", "change", "place as written", "place as published",
         "changes"]  # fmt: skip
 UNKNOWN = "n/a"  # of a method that has no value in some seed, or a model that is not usable
+TOO_FEW = "too few seeds"  # for an interval
 ULIRA_HEAD = ["cell", "method", "accuracy", "accuracy by correctness", "AUC", "AUC by correctness", "Indisc",
               "Disc_AUC"]  # fmt: skip
 ULIRA_FILE = f"{FOLDER}/ulira.csv"
@@ -139,7 +141,7 @@ def verdict(change: Change, written: Place | None, published: Place | None) -> s
     Nothing can where there are no intervals.
     """
     if change.interval is None:
-        return "too few seeds"
+        return TOO_FEW
     low, high = change.interval
     changed = ["score"] if low > 0 or high < 0 else []
     if written is not None and published is not None:
@@ -184,6 +186,28 @@ def _line(
         return [case, column, method, *told, "", *texts, ""]
     change = Change.of(written.to_numpy(), published.to_numpy())
     return [case, column, method, *told, str(change), *texts, verdict(change, *found)]
+
+
+def overview(cells: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[list[str]]:
+    """A line for each case and column; cells: title -> its lines, as of `of_methods` and `of_measures`.
+
+    Of a method its change; of a measure how many models have another score or place, of those that have any.
+    """
+    for case, column in dict.fromkeys((line[0], line[1]) for lines in cells.values() for line in lines):
+        yield [case, column, *(_told([one for one in lines if one[:2] == [case, column]]) for lines in cells.values())]
+
+
+def _told(lines: Sequence[Sequence[str]]) -> str:
+    known = [line for line in lines if line[HEAD.index("change")]]
+    if not known:
+        return UNKNOWN
+    if known[0][0] in METHODS:
+        return f"{known[0][HEAD.index('change')]}: {known[0][-1]}"
+    if known[0][-1] == TOO_FEW:
+        return TOO_FEW
+    placed = [line for line in known if line[HEAD.index("place as written")]]
+    scores, ranks = ([line for line in known if what in line[-1]] for what in ("score", "rank"))
+    return f"score: {len(scores)} of {len(known)}, rank: {len(ranks)} of {len(placed)}"
 
 
 def check_sets(rows: pd.DataFrame) -> None:
@@ -263,12 +287,16 @@ def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def page_of(rows: pd.DataFrame, columns: Mapping[str, Column], attacked: Sequence[Sequence[str]]) -> str:
     """All tables. rows: of current models; attacked: what `of_ulira` gives."""
     check_sets(rows)
-    parts = []
+    parts, cells = [], dict[str, list[list[str]]]()
     for _, own in rows.groupby("cell", sort=False):
         first, seeds = own.iloc[0], own["seed"].nunique()
-        parts.append(f"**{first['dataset_title']}, {first['arch_title']}, {first['forget_title']}: {seeds} seeds**")
+        title = f"{first['dataset_title']}, {first['arch_title']}, {first['forget_title']}"
+        parts.append(f"**{title}: {seeds} seeds**")
         found = [list(of_methods(own, columns)), list(of_measures(own, columns))]
         parts += [markdown(HEAD, lines) for lines in found if lines] or ["None of the cases is among these results."]
+        cells[title] = [line for lines in found for line in lines]
+    if any(cells.values()):
+        parts.insert(0, markdown(["case", "column", *cells], list(overview(cells))))
     if attacked:
         parts += ["**U-LiRA, on 0/1 correctness, and U-MIA on the same models**", markdown(ULIRA_HEAD, attacked)]
     return "\n\n".join(parts) + "\n"
