@@ -61,7 +61,7 @@ MEASURES = {
     ),
 }  # fmt: skip
 """Case -> pairs of columns, as written and as published."""
-JUDGED_BY = ("RetDev", "Indisc", "Disc_AUC")  # of methods
+JUDGED_BY = ("RetDev", "gap", "Indisc", "Disc_AUC")  # of methods; RetDev is not defined where a class is forgotten
 HEAD = ["case", "column", "method", "as written", "as published", "change", "place as written", "place as published",
         "changes"]  # fmt: skip
 UNKNOWN = "n/a"  # of a method that has no value in some seed, or a model that is not usable
